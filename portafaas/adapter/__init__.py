@@ -1,0 +1,48 @@
+"""The adapter contract: everything an adapter author imports."""
+
+from portafaas.adapter.capability import Capability, Support
+from portafaas.adapter.contract import (
+    API_VERSION,
+    Adapter,
+    Deployment,
+    Layout,
+    Limits,
+    Lowered,
+    NativeRequest,
+)
+from portafaas.adapter.stimulus import (
+    ChangeStimulus,
+    DeliveryOutcome,
+    HttpOutcome,
+    HttpStimulus,
+    MessageStimulus,
+    ObjectStimulus,
+    Outcome,
+    QueueStimulus,
+    ScheduleStimulus,
+    Stimulus,
+    TopicStimulus,
+)
+
+__all__ = [
+    "API_VERSION",
+    "Adapter",
+    "Capability",
+    "ChangeStimulus",
+    "DeliveryOutcome",
+    "Deployment",
+    "HttpOutcome",
+    "HttpStimulus",
+    "Layout",
+    "Limits",
+    "Lowered",
+    "MessageStimulus",
+    "NativeRequest",
+    "ObjectStimulus",
+    "Outcome",
+    "QueueStimulus",
+    "ScheduleStimulus",
+    "Stimulus",
+    "Support",
+    "TopicStimulus",
+]

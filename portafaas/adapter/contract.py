@@ -1,0 +1,124 @@
+"""What an adapter must provide. Adapter authors import from ``portafaas.adapter`` only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from portafaas.adapter.capability import Capability, Support
+from portafaas.adapter.stimulus import Outcome, Stimulus
+from portafaas.errors import Diagnostic
+from portafaas.plan import BuildPlan, FunctionPlan
+
+#: Bumped when the contract changes incompatibly.
+API_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes of a package, in bytes, with the page that states them; 0 means no stated limit."""
+
+    zipped: int
+    unzipped: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the target wants its package."""
+
+    #: Folder inside the package that holds dependencies; ``""`` is the root.
+    dependencies: str
+    #: Import package shipped next to ``portafaas.runtime``: ``portafaas_aws.runtime``.
+    runtime_package: str
+    limits: Limits
+    #: Python versions the target runs.
+    pythons: tuple[str, ...]
+    #: Oldest glibc per Python version: ``{"3.11": "2.17", "3.12": "2.28"}``.
+    glibc: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """How one function of the package is started; written beside the package as JSON."""
+
+    function: str
+    #: What the platform is told to call: ``_portafaas.create_order``.
+    entry: str
+    memory: int
+    timeout: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    #: The native binding or event source, as JSON values; for people and for later stages.
+    binding: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """Result of lowering: generated files by path inside the package, and how to start them."""
+
+    files: Mapping[str, bytes]
+    deployments: tuple[Deployment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRequest:
+    """One native delivery: a JSON-ready payload, and the ids of the messages it carries."""
+
+    payload: Mapping[str, Any]
+    ids: tuple[str, ...] = ()
+
+
+class Adapter(ABC):
+    """Translates a neutral build plan into one platform's package."""
+
+    #: The ``--target`` name; must equal the entry-point name.
+    target: ClassVar[str]
+    #: Name of the platform for people: ``AWS Lambda``.
+    title: ClassVar[str]
+    api_version: ClassVar[int] = API_VERSION
+    capabilities: ClassVar[Mapping[Capability, Support]]
+    layout: ClassVar[Layout]
+
+    @abstractmethod
+    def options_schema(self) -> Mapping[str, Any]:
+        """Return ``{"service": schema, "function": schema}`` for ``targets.<name>`` blocks.
+
+        JSON Schema 2020-12; the core refuses a block that does not fit (PF4001).
+        """
+
+    @abstractmethod
+    def check(self, plan: BuildPlan) -> Sequence[Diagnostic]:
+        """Return what exceeds the target's limits (PF3002), and notes; read-only, no I/O."""
+
+    @abstractmethod
+    def lower(self, plan: BuildPlan) -> Lowered:
+        """Return platform files for *plan*: a pure function, no I/O, no network, no clock."""
+
+    @abstractmethod
+    def encode(
+        self, plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus
+    ) -> Sequence[NativeRequest]:
+        """Return the native requests that the platform would send to *function*."""
+
+    @abstractmethod
+    def decode(
+        self,
+        plan: BuildPlan,
+        function: FunctionPlan,
+        stimulus: Stimulus,
+        results: Sequence[tuple[NativeRequest, Mapping[str, Any]]],
+    ) -> Outcome:
+        """Return what the client or broker concludes.
+
+        Each result is ``{"ok": bool, "value": JSON}`` as the vendor session reported it.
+        """
+
+    @abstractmethod
+    def vendor_runtime(self) -> Any:
+        """Return the target's ``portafaas.vendor.VendorRuntime``; imported only to run a package."""
+
+
+#: Shape of a plan's trigger as adapters dispatch on it.
+TriggerKind = Literal["http", "schedule", "queue", "topic", "object", "table"]

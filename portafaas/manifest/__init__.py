@@ -1,0 +1,5 @@
+"""The manifest (models only; ``portafaas.manifest.load`` reads one)."""
+
+from portafaas.manifest.model import Manifest
+
+__all__ = ["Manifest"]

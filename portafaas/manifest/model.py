@@ -1,0 +1,75 @@
+"""The manifest as read: a checked document that knows where each value stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from portafaas.errors import Diagnostic
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One manifest file, valid against its schema, with a stage's overrides applied."""
+
+    file: FilePath
+    document: Mapping[str, Any]
+    positions: Mapping[Path, tuple[int, int]] = field(repr=False)
+    stage: str = ""
+
+    @property
+    def root(self) -> FilePath:
+        """Folder of the manifest: the project."""
+        return self.file.parent
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the declared stages."""
+        return tuple(self.document.get("stages") or ())
+
+    def diagnostic(
+        self,
+        code: str,
+        path: Path,
+        message: str,
+        hint: str | None = None,
+        *,
+        severity: str = "error",
+    ) -> Diagnostic:
+        """Return a diagnostic that points at *path*, or at its nearest known ancestor."""
+        return locate(
+            self.file, self.positions, code, path, message, hint, severity=severity
+        )
+
+
+def locate(
+    file: FilePath,
+    positions: Mapping[Path, tuple[int, int]],
+    code: str,
+    path: Path,
+    message: str,
+    hint: str | None = None,
+    *,
+    severity: str = "error",
+) -> Diagnostic:
+    """Return a diagnostic with the position of *path* or of its nearest known ancestor."""
+    from portafaas.manifest.text import json_path
+
+    known = path
+    while known and known not in positions:
+        known = known[:-1]
+    line, column = positions.get(known, (1, 1))
+    return Diagnostic(
+        code,
+        message,
+        path=json_path(path),
+        file=file.name,
+        line=line,
+        column=column,
+        hint=hint,
+        severity=severity,
+    )

@@ -1,0 +1,124 @@
+"""What the generated entry module tells the shipped runtime about a function, as plain literals."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from portafaas.plan.model import (
+    BuildPlan,
+    FunctionPlan,
+    HttpTrigger,
+    ObjectTrigger,
+    QueueTrigger,
+    ScheduleTrigger,
+    TableTrigger,
+    TopicTrigger,
+)
+
+_PLURAL = {
+    "queue": "queues",
+    "topic": "topics",
+    "object": "buckets",
+    "table": "tables",
+    "http": "functions",
+    "schedule": "schedules",
+}
+
+
+def source_of(plan: BuildPlan, function: FunctionPlan) -> str:
+    """Return the CloudEvents ``source`` of the function's events: ``/service/queues/name``."""
+    trigger = function.trigger
+    match trigger:
+        case QueueTrigger():
+            name = trigger.queue
+        case TopicTrigger():
+            name = trigger.topic
+        case ObjectTrigger():
+            name = trigger.bucket
+        case TableTrigger():
+            name = trigger.table
+        case HttpTrigger() | ScheduleTrigger():
+            name = function.name
+        case _:
+            assert_never(trigger)
+    return f"/{plan.service}/{_PLURAL[trigger.kind]}/{name}"
+
+
+def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
+    """Return the trigger's settings that the runtime needs: str, int, bool, list and dict only."""
+    trigger = function.trigger
+    match trigger:
+        case HttpTrigger():
+            spec: dict[str, Any] = {"methods": list(trigger.methods), "path": trigger.path}
+            if trigger.max_body != 4_500_000:
+                spec["max_body"] = trigger.max_body
+            if (auth := trigger.auth) is not None:
+                spec["auth"] = {"scheme": auth.scheme}
+                if auth.scheme == "key":
+                    spec["auth"]["keys"] = auth.keys
+                elif auth.scheme == "jwt":
+                    spec["auth"] |= {
+                        "issuer": auth.issuer,
+                        "audience": list(auth.audience),
+                        "scopes": list(auth.scopes),
+                        "algorithms": list(auth.algorithms),
+                    }
+                    if auth.jwks:
+                        spec["auth"]["jwks"] = auth.jwks
+            if (cors := trigger.cors) is not None:
+                spec["cors"] = {
+                    "origins": list(cors.origins),
+                    "methods": list(cors.methods),
+                    "headers": list(cors.headers),
+                    "expose": list(cors.expose),
+                    "credentials": cors.credentials,
+                    "max_age": cors.max_age,
+                }
+            return spec
+        case ScheduleTrigger():
+            return {"cron": trigger.cron, "timezone": trigger.timezone}
+        case QueueTrigger():
+            return {
+                "queue": trigger.queue,
+                "batch": trigger.batch,
+                "ordered": plan.queue(trigger.queue).ordered,
+            }
+        case TopicTrigger():
+            return {
+                "topic": trigger.topic,
+                "filter": {name: list(values) for name, values in trigger.filter},
+            }
+        case ObjectTrigger():
+            return {
+                "bucket": trigger.bucket,
+                "on": list(trigger.on),
+                "prefix": trigger.prefix,
+                "suffix": trigger.suffix,
+            }
+        case TableTrigger():
+            table = plan.table(trigger.table)
+            return {
+                "table": trigger.table,
+                "key": table.key,
+                "sort": table.sort,
+                "on": list(trigger.on),
+                "images": list(trigger.images),
+            }
+        case _:
+            assert_never(trigger)
+
+
+def function_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
+    """Return the dict that ``portafaas.runtime.function.Function`` is built from."""
+    return {
+        "name": function.name,
+        "service": plan.service,
+        "kind": function.kind,
+        "handler": f"{function.module}:{function.attribute}",
+        "interface": function.interface,
+        "timeout": function.timeout,
+        "memory": function.memory,
+        "concurrency": function.concurrency,
+        "source": source_of(plan, function),
+        "trigger": trigger_spec(plan, function),
+    }

@@ -1,0 +1,277 @@
+"""The build plan: the provider-neutral intermediate representation, frozen and fully resolved.
+
+No None where a default exists, no provider word, no I/O. Durations are seconds, sizes bytes unless
+a name says MiB. ``docs/architecture`` has the stage that fills it; adapters only read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Cross-origin rules of a route; ``methods`` is the union over all functions of one path."""
+
+    origins: tuple[str, ...]
+    methods: tuple[str, ...]
+    headers: tuple[str, ...] = ("*",)
+    expose: tuple[str, ...] = ()
+    credentials: bool = False
+    max_age: int = 600
+    #: True for the one function of a path that the platform routes preflight requests to.
+    answers_preflight: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Who may call a route; ``none`` is the absence of an Auth.
+
+    ``keys`` is the name of the environment variable with the digests of the valid keys.
+    """
+
+    scheme: Literal["key", "jwt", "iam"]
+    keys: str = ""
+    issuer: str = ""
+    audience: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    jwks: str = ""
+    algorithms: tuple[str, ...] = ("RS256",)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTrigger:
+    """An HTTP route. ``methods`` empty means any; ``path`` may end in ``{name*}``."""
+
+    methods: tuple[str, ...]
+    path: str
+    auth: Auth | None = None
+    cors: Cors | None = None
+    max_body: int = 4_500_000
+    kind: Literal["http"] = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleTrigger:
+    """A 5-field cron expression in an IANA time zone."""
+
+    cron: str
+    timezone: str = "UTC"
+    kind: Literal["schedule"] = "schedule"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTrigger:
+    """Messages of a queue; ``batch`` is the most a handler gets at once, ``window`` in seconds."""
+
+    queue: str
+    batch: int = 1
+    window: int = 0
+    kind: Literal["queue"] = "queue"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicTrigger:
+    """Events of a topic whose attributes each equal one of the filter's values."""
+
+    topic: str
+    filter: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    kind: Literal["topic"] = "topic"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectTrigger:
+    """Objects created in or deleted from a bucket; ``on`` holds ``created`` and/or ``deleted``."""
+
+    bucket: str
+    on: tuple[str, ...] = ("created",)
+    prefix: str = ""
+    suffix: str = ""
+    kind: Literal["object"] = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class TableTrigger:
+    """Changes of a table.
+
+    ``on`` is either ``("upsert",)`` (insert and update, not told apart) or some of ``insert``,
+    ``update``, ``delete``; ``images`` some of ``new``, ``old``.
+    """
+
+    table: str
+    on: tuple[str, ...] = ("upsert",)
+    images: tuple[str, ...] = ("new",)
+    kind: Literal["table"] = "table"
+
+
+Trigger = (
+    HttpTrigger | ScheduleTrigger | QueueTrigger | TopicTrigger | ObjectTrigger | TableTrigger
+)
+Kind = Literal["http", "schedule", "queue", "topic", "object", "table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How failed deliveries are repeated; ``attempts`` counts the first one, times in seconds."""
+
+    attempts: int = 5
+    backoff: Literal["fixed", "exponential"] = "exponential"
+    initial: float = 1.0
+    maximum: float = 60.0
+    jitter: bool = True
+    max_age: float = 86_400.0
+    #: False when the manifest said nothing, so that a target keeps its own default.
+    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One thing a function may do: ``verb`` on the resource ``name`` of ``kind``."""
+
+    verb: Literal["read", "write", "send", "publish", "start"]
+    kind: Literal["queue", "topic", "bucket", "table", "secret", "workflow"]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionPlan:
+    """One function, every default resolved."""
+
+    name: str
+    #: ``module`` and ``attribute`` of ``handler: module:attribute``.
+    module: str
+    attribute: str
+    trigger: Trigger
+    interface: Literal["handler", "asgi", "wsgi"] = "handler"
+    #: MiB.
+    memory: int = 256
+    #: Seconds.
+    timeout: int = 30
+    #: Invocations that one instance may run at the same time.
+    concurrency: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
+    retry: Retry = field(default_factory=Retry)
+    uses: tuple[Use, ...] = ()
+    #: The function's ``targets.<name>`` block for the target being built; opaque to the core.
+    options: Options = field(default_factory=dict)
+    #: True for a ``async def`` handler or one with an async ``handle``, as far as the source tells.
+    is_async: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the trigger."""
+        return self.trigger.kind
+
+    @property
+    def entry(self) -> str:
+        """Name of the generated entry function: the function's name as an identifier."""
+        return self.name.replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlan:
+    """A queue. ``dead_letter`` is False, True (its own dead-letter queue) or a queue's name."""
+
+    name: str
+    ordered: bool = False
+    dead_letter: bool | str = False
+    #: Seconds.
+    retention: int = 345_600
+    delay: int = 0
+    max_concurrency: int = 0
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """A topic."""
+
+    name: str
+    ordered: bool = False
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPlan:
+    """A bucket of objects."""
+
+    name: str
+    versioned: bool = False
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """A table of documents; ``key`` is the attribute that identifies a row."""
+
+    name: str
+    key: str = "id"
+    sort: str = ""
+    ttl: str = ""
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretPlan:
+    """A secret, by reference only."""
+
+    name: str
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowPlan:
+    """A workflow; ``definition`` as written."""
+
+    name: str
+    definition: Mapping[str, Any]
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """Third-party packages: the input file (relative to the project), and what may be built."""
+
+    file: str = ""
+    allow_sdist: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """Everything an adapter needs to know about one service and stage."""
+
+    service: str
+    stage: str
+    #: ``3.12``
+    python: str
+    #: ``x86_64`` or ``aarch64``
+    architecture: str
+    functions: tuple[FunctionPlan, ...]
+    queues: tuple[QueuePlan, ...] = ()
+    topics: tuple[TopicPlan, ...] = ()
+    buckets: tuple[BucketPlan, ...] = ()
+    tables: tuple[TablePlan, ...] = ()
+    secrets: tuple[SecretPlan, ...] = ()
+    workflows: tuple[WorkflowPlan, ...] = ()
+    dependencies: Dependencies = field(default_factory=Dependencies)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    #: The service's ``targets.<name>`` block for the target being built.
+    options: Options = field(default_factory=dict)
+
+    def queue(self, name: str) -> QueuePlan:
+        """Return the queue called *name*; the plan holds no dangling reference."""
+        return next(queue for queue in self.queues if queue.name == name)
+
+    def table(self, name: str) -> TablePlan:
+        """Return the table called *name*."""
+        return next(table for table in self.tables if table.name == name)
+
+    def function(self, name: str) -> FunctionPlan:
+        """Return the function called *name*."""
+        return next(function for function in self.functions if function.name == name)

@@ -1,0 +1,78 @@
+"""What a handler imports: base classes, requests, events. Ships in every package; stdlib only.
+
+Names load on first use, so that a queue function never pays for the HTTP types:
+``from portafaas.runtime import HttpHandler, Request, Response, Context``.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portafaas.runtime.context import Context as Context
+    from portafaas.runtime.context import HandlerTimeout as HandlerTimeout
+    from portafaas.runtime.event import Batch as Batch
+    from portafaas.runtime.event import BatchResult as BatchResult
+    from portafaas.runtime.event import ChangeEvent as ChangeEvent
+    from portafaas.runtime.event import Event as Event
+    from portafaas.runtime.event import Message as Message
+    from portafaas.runtime.event import ObjectEvent as ObjectEvent
+    from portafaas.runtime.event import ScheduleEvent as ScheduleEvent
+    from portafaas.runtime.handler import BatchHandler as BatchHandler
+    from portafaas.runtime.handler import ChangeHandler as ChangeHandler
+    from portafaas.runtime.handler import EventHandler as EventHandler
+    from portafaas.runtime.handler import Handler as Handler
+    from portafaas.runtime.handler import HttpHandler as HttpHandler
+    from portafaas.runtime.handler import ObjectHandler as ObjectHandler
+    from portafaas.runtime.handler import QueueHandler as QueueHandler
+    from portafaas.runtime.handler import ScheduleHandler as ScheduleHandler
+    from portafaas.runtime.handler import batch_handler as batch_handler
+    from portafaas.runtime.http import Headers as Headers
+    from portafaas.runtime.http import HttpError as HttpError
+    from portafaas.runtime.http import Query as Query
+    from portafaas.runtime.http import Request as Request
+    from portafaas.runtime.http import Response as Response
+
+_HOME = {
+    "Batch": "event",
+    "BatchHandler": "handler",
+    "BatchResult": "event",
+    "ChangeEvent": "event",
+    "ChangeHandler": "handler",
+    "Context": "context",
+    "Event": "event",
+    "EventHandler": "handler",
+    "Handler": "handler",
+    "HandlerTimeout": "context",
+    "Headers": "http",
+    "HttpError": "http",
+    "HttpHandler": "handler",
+    "Message": "event",
+    "ObjectEvent": "event",
+    "ObjectHandler": "handler",
+    "Query": "http",
+    "QueueHandler": "handler",
+    "Request": "http",
+    "Response": "http",
+    "ScheduleEvent": "event",
+    "ScheduleHandler": "handler",
+    "batch_handler": "handler",
+}
+
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> object:
+    """Import the module that holds *name* and remember the value."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(_HOME)

@@ -1,0 +1,126 @@
+"""Ends a handler that outlives its timeout. Ships; imports load on first use.
+
+Rules D-1 to D-6 of ``docs/spec/invocation.md``. On the main thread an interval timer's signal
+raises :class:`HandlerTimeout` inside the handler, blocking calls included. On any other thread
+the handler runs in a worker thread: at the deadline the caller gets its answer at once, and the
+exception is injected into the worker, which sees it at its next bytecode.
+"""
+
+from __future__ import annotations
+
+from portafaas.runtime.context import HandlerTimeout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+    from typing import Any
+
+_armed = False
+_setitimer: Any = None
+_main_ident = 0
+_ident: Any = None
+
+
+def _on_alarm(signum: int, frame: object) -> None:
+    if _armed:
+        raise HandlerTimeout
+
+
+def _prepare() -> None:
+    """Find out once whether this process can use the timer: POSIX, and SIGALRM not taken."""
+    global _setitimer, _main_ident, _ident
+    import _thread
+    import signal
+    import threading
+
+    _ident = _thread.get_ident
+    _main_ident = threading.main_thread().ident or 0
+    if not hasattr(signal, "setitimer") or _ident() != _main_ident:
+        return
+    if signal.getsignal(signal.SIGALRM) in (signal.SIG_DFL, _on_alarm):
+        signal.signal(signal.SIGALRM, _on_alarm)
+        timer, which = signal.setitimer, signal.ITIMER_REAL
+        _setitimer = lambda seconds: timer(which, seconds)  # noqa: E731 (called per invocation)
+
+
+def call(handle: Callable[..., Any], payload: Any, context: Any, seconds: float) -> Any:
+    """Call ``handle(payload, context)`` to its end, awaiting a coroutine it returns.
+
+    Raises :class:`HandlerTimeout` after *seconds*.
+    """
+    global _armed
+    if _ident is None:
+        _prepare()
+    if _setitimer is None or _ident() != _main_ident:
+        return _call_in_thread(handle, payload, context, seconds)
+    _armed = True
+    _setitimer(seconds)
+    try:
+        result = handle(payload, context)
+        if hasattr(result, "__await__"):
+            from portafaas.runtime.aio import run
+
+            result = run(result)
+    finally:
+        _armed = False
+        _setitimer(0)
+    return result
+
+
+def _call_in_thread(
+    handle: Callable[..., Any], payload: Any, context: Any, seconds: float
+) -> Any:
+    import asyncio
+    import threading
+    from concurrent.futures import TimeoutError as Expired
+
+    from portafaas.runtime.aio import loop
+
+    done = threading.Event()
+    outcome: list[Any] = [None, None]
+
+    def work() -> None:
+        try:
+            outcome[0] = handle(payload, context)
+        except BaseException as exc:
+            outcome[1] = exc
+        finally:
+            done.set()
+
+    import time
+
+    ends = time.monotonic() + seconds
+    # Daemon: an abandoned handler must not keep the instance from ending.
+    worker = threading.Thread(target=work, name=f"portafaas-{context.function}", daemon=True)
+    worker.start()
+    if not done.wait(seconds):
+        interrupt(worker)
+        raise HandlerTimeout
+    if outcome[1] is not None:
+        raise outcome[1]
+    if not hasattr(outcome[0], "__await__"):
+        return outcome[0]
+
+    async def complete() -> Any:
+        return await outcome[0]
+
+    future = asyncio.run_coroutine_threadsafe(complete(), loop())
+    try:
+        return future.result(max(0.0, ends - time.monotonic()))
+    except Expired:
+        future.cancel()
+        raise HandlerTimeout from None
+
+
+def interrupt(worker: threading.Thread) -> None:
+    """Raise :class:`HandlerTimeout` in *worker* at its next bytecode.
+
+    https://docs.python.org/3/c-api/init.html#c.PyThreadState_SetAsyncExc
+    """
+    import ctypes
+
+    if worker.ident is not None and worker.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(worker.ident), ctypes.py_object(HandlerTimeout)
+        )

@@ -1,0 +1,160 @@
+"""What happens around an event or queue handler, the same on every target. Ships.
+
+Rules E-1 to E-12 of ``docs/spec/events.md``: a handler that returns has done its work; one that
+raises, times out or exits has failed and the event is delivered again as the platform does.
+"""
+
+from __future__ import annotations
+
+from portafaas.runtime.context import HandlerTimeout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from portafaas.runtime.context import Context
+    from portafaas.runtime.event import Event, Message
+    from portafaas.runtime.function import Function
+
+
+class DeliveryFailed(Exception):
+    """Tells the platform to deliver again when the handler's own error must not be raised.
+
+    ``SystemExit`` or :class:`HandlerTimeout` would end a worker process that other functions use.
+    """
+
+
+def report(function: Function, context: Context, error: BaseException) -> Exception:
+    """Log *error* and return the exception to raise to the platform."""
+    if isinstance(error, HandlerTimeout):
+        context.logger.error("handler exceeded its timeout of %s s", function.timeout)
+        return DeliveryFailed(f"{function.name} exceeded its timeout of {function.timeout} s")
+    context.logger.error("handler failed: %r", error, exc_info=error)
+    if isinstance(error, Exception):
+        return error
+    return DeliveryFailed(f"{function.name} raised {error!r}")
+
+
+def wanted(function: Function, event: Event) -> bool:
+    """Tell whether the trigger's filter lets *event* pass; brokers filter where they can."""
+    trigger = function.trigger
+    if function.kind == "topic":
+        accepted = trigger.get("filter")
+        if accepted:
+            from portafaas.runtime.event import matches_filter
+
+            return matches_filter(event, accepted)
+    elif function.kind == "object":
+        key = event.key or ""
+        kind: str = event.kind  # type: ignore[attr-defined]
+        return (
+            kind in trigger["on"]
+            and key.startswith(trigger.get("prefix", ""))
+            and key.endswith(trigger.get("suffix", ""))
+        )
+    return True
+
+
+def run_event(function: Function, event: Event, context: Context) -> None:
+    """Hand one event to its handler from a synchronous entry point; raise when it fails."""
+    if not wanted(function, event):
+        return
+    from portafaas.runtime.deadline import call
+
+    try:
+        call(function.handle, event, context, function.timeout)
+    except (GeneratorExit, KeyboardInterrupt):
+        raise
+    except BaseException as exc:
+        raised = report(function, context, exc)
+        if raised is exc:
+            raise
+        raise raised from exc
+
+
+def failures(result: Any, messages: Sequence[Message]) -> list[str]:
+    """Return the ids that a batch handler's result names as failed.
+
+    Raises TypeError when the result is neither None nor a BatchResult, ValueError when it names
+    a message that is not in the batch.
+    """
+    if result is None:
+        return []
+    from portafaas.runtime.event import BatchResult
+
+    if not isinstance(result, BatchResult):
+        raise TypeError(
+            f"a batch handler must return BatchResult or None, not {type(result).__name__!r}"
+        )
+    unknown = set(result.failed) - {message.id for message in messages}
+    if unknown:
+        raise ValueError(f"the result names messages that are not in the batch: {sorted(unknown)}")
+    return list(result.failed)
+
+
+def run_messages(
+    function: Function, messages: Sequence[Message], context: Context
+) -> list[str]:
+    """Hand messages to their handler from a synchronous entry point; return the failed ids.
+
+    One by one, or all at once for a batch handler. In an ordered queue a failed message holds
+    back the later ones with its key, so that they are not processed before it.
+    """
+    from time import time
+
+    from portafaas.runtime.deadline import call
+
+    handle = function.handle
+    if function.takes_batch:
+        from portafaas.runtime.event import Batch
+
+        context.attempt = max(message.attempt for message in messages)
+        try:
+            result = call(handle, Batch(messages[0].queue, messages), context, function.timeout)
+            failed = failures(result, messages)
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            report(function, context, exc)
+            return [message.id for message in messages]
+        if failed:
+            context.logger.warning("%d of %d messages failed", len(failed), len(messages))
+        return failed if not _ordered(function) else held_back(messages, failed)
+    failed = []
+    ordered = _ordered(function)
+    blocked: set[str | None] = set()
+    deadline = context.deadline
+    for message in messages:
+        if ordered and message.key in blocked:
+            failed.append(message.id)
+            continue
+        context.attempt = message.attempt
+        try:
+            left = deadline - time()
+            if left <= 0:
+                raise HandlerTimeout
+            call(handle, message, context, left)
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            report(function, context, exc)
+            failed.append(message.id)
+            blocked.add(message.key)
+    return failed
+
+
+def _ordered(function: Function) -> bool:
+    return bool(function.trigger.get("ordered"))
+
+
+def held_back(messages: Iterable[Message], failed: Iterable[str]) -> list[str]:
+    """Return *failed* and, in order, every later message with the key of a failed one."""
+    names = set(failed)
+    blocked: set[str | None] = set()
+    out = []
+    for message in messages:
+        if message.id in names or message.key in blocked:
+            blocked.add(message.key)
+            out.append(message.id)
+    return out
