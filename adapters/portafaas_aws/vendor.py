@@ -1,0 +1,298 @@
+"""Run a Lambda package in AWS's own runtime interface client, ``awslambdaric``. Build time only."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from portafaas.vendor.contract import (
+    NativeError,
+    NativeResult,
+    Requirements,
+    VendorRuntimeError,
+)
+from portafaas.vendor.environment import installed_version
+from portafaas.vendor.process import Child, Clock
+from portafaas_aws.vendor_api import RESPONSE_LIMIT, RuntimeApi
+
+# awslambdaric is what AWS's managed Python runtimes and base images run; wheels for cp310-cp314.
+# Its sdist compiles libcurl for minutes: the environment installs wheels only.
+_PINNED = ("awslambdaric==4.2.2", "simplejson==4.3.0", "snapshot-restore-py==1.0.0")
+
+_REGION = "us-east-1"
+# Lambda gives the init phase 10 s.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+_INIT_SECONDS = 10.0
+
+
+class LambdaRuntime:
+    """The ``portafaas.vendor.VendorRuntime`` of AWS Lambda."""
+
+    def requirements(self, python: str) -> Requirements:
+        """Return the pinned wheels; the same for every Python version."""
+        return Requirements(_PINNED)
+
+    def start(
+        self,
+        package: Path,
+        *,
+        entry: str,
+        function: str,
+        python: Path,
+        env: Mapping[str, str],
+        timeout: float,
+        memory: int,
+        settings: Mapping[str, Any],
+    ) -> LambdaSession:
+        """Start ``python -m awslambdaric <entry>`` in *package*; see the contract.
+
+        Settings: ``init_timeout`` in seconds, ``region``, ``account``.
+        """
+        region = str(settings.get("region", _REGION))
+        account = str(settings.get("account", "000000000000"))
+        return LambdaSession(
+            package.absolute(),
+            entry=entry,
+            python=python.absolute(),
+            env=_environment(package.absolute(), entry, function, memory, region) | dict(env),
+            timeout=timeout,
+            init_timeout=float(settings.get("init_timeout", _INIT_SECONDS)),
+            arn=f"arn:aws:lambda:{region}:{account}:function:{function}",
+        )
+
+
+def _environment(
+    package: Path, entry: str, function: str, memory: int, region: str
+) -> dict[str, str]:
+    """Return the variables that Lambda defines, and no other.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    """
+    root = str(package)
+    libraries = ("/var/lang/lib", "/lib64", "/usr/lib64", "/var/runtime", "/var/runtime/lib")
+    return {
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": ":".join([*libraries, root, f"{root}/lib", "/opt/lib"]),
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "LAMBDA_TASK_ROOT": root,
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        "_HANDLER": entry,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_LAMBDA_FUNCTION_NAME": function,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "local",
+        # The role's credentials on Lambda; here they keep an SDK from finding the developer's.
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_SESSION_TOKEN": "local",
+    }
+
+
+class LambdaSession:
+    """One execution environment of one function; invocations run one after another."""
+
+    def __init__(
+        self,
+        package: Path,
+        *,
+        entry: str,
+        python: Path,
+        env: Mapping[str, str],
+        timeout: float,
+        init_timeout: float,
+        arn: str,
+    ) -> None:
+        self._package = package
+        self._entry = entry
+        self._python = python
+        self._timeout = timeout
+        self._init_timeout = init_timeout
+        self._arn = arn
+        self._function = arn.rpartition(":")[2]
+        self._child: Child | None = None
+        self._failure: NativeError | None = None
+        self._init_ms = 0.0
+        self._cold_starts = 0
+        self._api = RuntimeApi()
+        self._env = {"AWS_LAMBDA_RUNTIME_API": self._api.address, **env}
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def invoke(
+        self,
+        request: Mapping[str, Any],
+        *,
+        function: str | None = None,
+        timeout: float | None = None,
+    ) -> NativeResult:
+        """Deliver one Lambda event; see the contract."""
+        if function not in (None, self._function):
+            raise VendorRuntimeError(
+                "PF6104", f"this session runs function {self._function!r}, not {function!r}"
+            )
+        seconds = self._timeout if timeout is None else timeout
+        body = json.dumps(request, ensure_ascii=False).encode()
+        child = self._child
+        if child is None or (child.exit_status() is not None and self._failure is None):
+            # A cold start; its log belongs to this invocation.
+            child, start = self._start(), 0
+        else:
+            start = 0 if self._failure else child.log_size()
+        clock = Clock(seconds)
+        request_id = str(uuid.uuid4())
+        failure, self._failure = self._failure, None
+        document: Any = None
+        if failure is None and self._deliver(child, request_id, body, seconds):
+            reply = self._api.reply
+            assert reply is not None
+            failure, document = _read_reply(reply.kind, reply.body)
+        elif failure is None:
+            failure = self._lost(child, request_id, seconds)
+        if failure is not None and document is None:
+            document = {
+                "errorMessage": failure.message,
+                "errorType": failure.type,
+                "requestId": request_id,
+                "stackTrace": failure.stack.splitlines(),
+            }
+        result = NativeResult(
+            failure is None, document, failure, clock.elapsed_ms(), child.log(start)
+        )
+        if failure is not None and failure.kind != "handler":
+            self._stop()
+        return result
+
+    def invoke_many(
+        self,
+        requests: Sequence[Mapping[str, Any]],
+        *,
+        function: str | None = None,
+        timeout: float | None = None,
+    ) -> tuple[NativeResult, ...]:
+        """Deliver events one after another, as one execution environment does."""
+        return tuple(
+            self.invoke(request, function=function, timeout=timeout) for request in requests
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the runtime's version and how the last start went."""
+        return {
+            "runtime": "awslambdaric",
+            "version": installed_version(self._python, "awslambdaric"),
+            "python": str(self._python),
+            "arn": self._arn,
+            "init_ms": self._init_ms,
+            "cold_starts": self._cold_starts,
+        }
+
+    def close(self) -> None:
+        """Kill the runtime and close the API."""
+        self._stop()
+        self._api.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _stop(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+        self._api.reset()
+
+    def _start(self) -> Child:
+        """Start the runtime and wait until it polls; keep why it does not."""
+        self._stop()
+        clock = Clock(self._init_timeout)
+        # /var/task is read-only on Lambda, so Python writes no bytecode there: hence -B.
+        command = (self._python, "-B", "-m", "awslambdaric", self._entry)
+        child = self._child = Child(command, cwd=self._package, env=self._env)
+        api = self._api
+        ready = api.serve(lambda: api.is_polled() or api.init_error is not None, child, clock)
+        self._cold_starts += 1
+        self._init_ms = clock.elapsed_ms()
+        self._failure = None
+        if api.init_error is not None:
+            self._failure = _document_error("init", api.init_error)
+            child.wait(1.0)
+        elif not ready:
+            status = child.exit_status()
+            if status is None:
+                text = f"init timed out after {self._init_timeout:.2f} seconds"
+                self._failure = NativeError("init", "Sandbox.Timedout", text)
+            else:
+                text = f"Runtime exited with error: {_status_text(status)}"
+                self._failure = NativeError("init", "Runtime.ExitError", text, child.log())
+        return child
+
+    def _deliver(self, child: Child, request_id: str, body: bytes, seconds: float) -> bool:
+        """Return whether the runtime answered in time."""
+        api, clock = self._api, Clock(seconds)
+        if not api.serve(api.is_polled, child, clock):
+            return False
+        # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-next
+        now = time.time()
+        trace = f"Root=1-{int(now):08x}-{os.urandom(12).hex()};Parent={os.urandom(8).hex()}"
+        headers = {
+            "Content-Type": "application/json",
+            "Lambda-Runtime-Aws-Request-Id": request_id,
+            "Lambda-Runtime-Deadline-Ms": str(int((now + seconds) * 1000)),
+            "Lambda-Runtime-Invoked-Function-Arn": self._arn,
+            "Lambda-Runtime-Trace-Id": f"{trace};Sampled=0",
+        }
+        api.dispatch(request_id, headers, body)
+        return api.serve(lambda: api.reply is not None, child, clock)
+
+    def _lost(self, child: Child, request_id: str, seconds: float) -> NativeError:
+        # A runtime that closed its connections is about to end.
+        status = child.exit_status()
+        if status is None:
+            text = f"{request_id} Task timed out after {seconds:.2f} seconds"
+            return NativeError("timeout", "Sandbox.Timedout", text)
+        text = f"RequestId: {request_id} Error: Runtime exited with error: {_status_text(status)}"
+        return NativeError("exit", "Runtime.ExitError", text)
+
+
+def _status_text(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+
+def _document_error(kind: Any, document: Mapping[str, Any]) -> NativeError:
+    stack = "".join(document.get("stackTrace") or ())
+    return NativeError(
+        kind, str(document.get("errorType", "")), str(document.get("errorMessage", "")), stack
+    )
+
+
+def _read_reply(kind: str, body: bytes) -> tuple[NativeError | None, Any]:
+    if kind == "response" and len(body) > RESPONSE_LIMIT:
+        text = (
+            "Response payload size exceeded maximum allowed payload size "
+            f"({RESPONSE_LIMIT} bytes)."
+        )
+        return NativeError("handler", "Function.ResponseSizeTooLarge", text), None
+    document = json.loads(body) if body else None
+    if kind == "response":
+        return None, document
+    return _document_error("handler", document or {}), document

@@ -1,0 +1,296 @@
+"""Run an Azure Functions package in Microsoft's own ``azure-functions-runtime``. Build time only."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from portafaas.vendor.contract import (
+    NativeError,
+    NativeResult,
+    Requirements,
+    VendorRuntimeError,
+)
+from portafaas.vendor.environment import installed_version
+from portafaas.vendor.process import Child, Clock
+
+# The runtime is the library that the platform's worker for Python 3.13 and later calls; pure
+# Python. Microsoft runs another worker on 3.11 and 3.12, which is on no registry; the library
+# serves the same programming model there, but Microsoft does not support it: hence "forced".
+_RUNTIME = "azure-functions-runtime==1.3.0"
+_SHARED = ("azurefunctions-extensions-base==1.2.0", "werkzeug==3.1.9", "markupsafe==3.0.4")
+# azure-functions 2.x needs Python 3.13.
+_SDK_OLD, _SDK_NEW = "azure-functions==1.26.0", "azure-functions==2.3.0"
+
+_DRIVER = Path(__file__).with_name("vendor_driver.py")
+_CHUNK = 1 << 16
+_INIT_SECONDS = 60.0
+
+
+class FunctionsRuntime:
+    """The ``portafaas.vendor.VendorRuntime`` of Azure Functions."""
+
+    def requirements(self, python: str) -> Requirements:
+        """Return the pinned packages for *python*; the runtime is forced below 3.13."""
+        major, minor = (int(part) for part in python.split(".")[:2])
+        if (major, minor) >= (3, 13):
+            return Requirements((_RUNTIME, _SDK_NEW, *_SHARED))
+        return Requirements((_SDK_OLD, *_SHARED), forced=(_RUNTIME,), forced_python="3.13")
+
+    def start(
+        self,
+        package: Path,
+        *,
+        entry: str,
+        function: str,
+        python: Path,
+        env: Mapping[str, str],
+        timeout: float,
+        memory: int,
+        settings: Mapping[str, Any],
+    ) -> FunctionsSession:
+        """Start a worker with the app in *package*; *entry* is the default function of requests.
+
+        *function* is the name of the app. Settings: ``init_timeout`` in seconds.
+        """
+        root = package.absolute()
+        return FunctionsSession(
+            root,
+            entry=entry,
+            python=python.absolute(),
+            env=_environment(root, function) | dict(env),
+            timeout=timeout,
+            init_timeout=float(settings.get("init_timeout", _INIT_SECONDS)),
+        )
+
+
+def _environment(package: Path, app: str) -> dict[str, str]:
+    """Return the variables that the platform defines for a worker.
+
+    https://learn.microsoft.com/azure/azure-functions/functions-app-settings
+    """
+    return {
+        "PATH": "/opt/python/bin:/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": str(package.parent),
+        "FUNCTIONS_EXTENSION_VERSION": "~4",
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+        "AzureWebJobsScriptRoot": str(package),
+        "AZURE_FUNCTIONS_ENVIRONMENT": "Production",
+        "WEBSITE_SITE_NAME": app,
+        "WEBSITE_HOSTNAME": f"{app}.azurewebsites.net",
+        "WEBSITE_INSTANCE_ID": "local",
+    }
+
+
+class FunctionsSession:
+    """One worker process that serves all functions of an app."""
+
+    def __init__(
+        self,
+        package: Path,
+        *,
+        entry: str,
+        python: Path,
+        env: Mapping[str, str],
+        timeout: float,
+        init_timeout: float,
+    ) -> None:
+        self._package = package
+        self._entry = entry
+        self._python = python
+        self._env = env
+        self._timeout = timeout
+        self._init_timeout = init_timeout
+        self._child: Child | None = None
+        self._channel: socket.socket | None = None
+        self._received = bytearray()
+        self._failure: NativeError | None = None
+        self._functions: dict[str, Any] = {}
+        self._init_ms = 0.0
+        self._cold_starts = 0
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def invoke(
+        self,
+        request: Mapping[str, Any],
+        *,
+        function: str | None = None,
+        timeout: float | None = None,
+    ) -> NativeResult:
+        """Deliver one request to *function*, by default the session's; see the contract."""
+        return self.invoke_many([request], function=function, timeout=timeout)[0]
+
+    def invoke_many(
+        self,
+        requests: Sequence[Mapping[str, Any]],
+        *,
+        function: str | None = None,
+        timeout: float | None = None,
+    ) -> tuple[NativeResult, ...]:
+        """Deliver all *requests* at once; when time runs out, all that are unfinished fail."""
+        seconds = self._timeout if timeout is None else timeout
+        child = self._child
+        if child is None or (child.exit_status() is not None and self._failure is None):
+            child, start = self._start(), 0
+        else:
+            start = 0 if self._failure else child.log_size()
+        clock = Clock(seconds)
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            result = NativeResult(False, None, failure, clock.elapsed_ms(), child.log(start))
+            self._stop()
+            return tuple(result for _ in requests)
+        name = self._entry if function is None else function
+        if name not in self._functions:
+            known = ", ".join(sorted(self._functions)) or "none"
+            raise VendorRuntimeError("PF6104", f"no function {name!r} in this app; it has: {known}")
+        ids = [str(uuid.uuid4()) for _ in requests]
+        lines = [
+            json.dumps({"id": one, "function": name, "request": request}).encode() + b"\n"
+            for one, request in zip(ids, requests, strict=True)
+        ]
+        results: dict[str, NativeResult] = {}
+        pending = memoryview(b"".join(lines))
+        while len(results) < len(ids) and clock.left():
+            pending, answers = self._exchange(pending, clock.left())
+            if answers is None:
+                break
+            for answer in answers:
+                results[answer["id"]] = NativeResult(
+                    answer["ok"],
+                    answer["value"],
+                    None if answer["ok"] else _error("handler", answer["error"]),
+                    clock.elapsed_ms(),
+                    child.log(start),
+                    answer["outputs"],
+                )
+        if len(results) < len(ids):
+            lost = _lost(child, seconds)
+            result = NativeResult(False, None, lost, clock.elapsed_ms(), child.log(start))
+            results = {one: results.get(one, result) for one in ids}
+            self._stop()
+        return tuple(results[one] for one in ids)
+
+    def describe(self) -> dict[str, Any]:
+        """Return versions and the functions that the worker has indexed, with raw bindings."""
+        return {
+            "runtime": "azure-functions-runtime",
+            "version": installed_version(self._python, "azure-functions-runtime"),
+            "sdk": installed_version(self._python, "azure-functions"),
+            "python": str(self._python),
+            "functions": self._functions,
+            "init_ms": self._init_ms,
+            "cold_starts": self._cold_starts,
+        }
+
+    def close(self) -> None:
+        """Kill the worker."""
+        self._stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _stop(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+        self._received.clear()
+
+    def _start(self) -> Child:
+        """Start a worker and wait until it has indexed the app; keep why it has not."""
+        self._stop()
+        clock = Clock(self._init_timeout)
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            # The platform mounts a package read-only, so Python writes no bytecode there: -B.
+            fd = theirs.fileno()
+            command = (self._python, "-B", _DRIVER, self._package, str(fd))
+            child = self._child = Child(
+                command, cwd=self._package, env=self._env, pass_fds=(fd,)
+            )
+        self._channel.setblocking(False)
+        self._cold_starts += 1
+        self._functions, self._failure = {}, None
+        answers: list[Any] | None = []
+        while answers == [] and clock.left():
+            _, answers = self._exchange(memoryview(b""), clock.left())
+        self._init_ms = clock.elapsed_ms()
+        if answers:
+            self._functions = answers[0].get("functions", {})
+            if "error" in answers[0]:
+                self._failure = _error("init", answers[0]["error"])
+        elif answers is None:
+            status = child.wait(1.0)
+            text = f"the worker exited with status {status}"
+            self._failure = NativeError("init", "WorkerProcessExit", text, child.log())
+        else:
+            text = f"the worker was not ready after {self._init_timeout:.2f} seconds"
+            self._failure = NativeError("init", "WorkerInitTimeout", text, child.log())
+        return child
+
+    def _exchange(
+        self, pending: memoryview, seconds: float
+    ) -> tuple[memoryview, list[Any] | None]:
+        """Write some of *pending* and read some answers; None for them once the worker is gone."""
+        channel = self._channel
+        assert channel is not None
+        readable, writable, _ = select.select(
+            [channel], [channel] if pending else [], [], seconds
+        )
+        try:
+            if writable:
+                pending = pending[channel.send(pending[:_CHUNK]) :]
+            if not readable:
+                return pending, []
+            data = channel.recv(_CHUNK)
+        except OSError:
+            return pending, None
+        if not data:
+            return pending, None
+        self._received += data
+        if b"\n" not in data:
+            return pending, []
+        *lines, rest = bytes(self._received).split(b"\n")
+        self._received[:] = rest
+        return pending, [json.loads(line) for line in lines]
+
+
+def _error(kind: Any, error: Mapping[str, str]) -> NativeError:
+    # The runtime reports "ValueError: text".
+    name, separator, text = error["message"].partition(": ")
+    if not separator:
+        name, text = "", error["message"]
+    return NativeError(kind, name, text, error["stack"])
+
+
+def _lost(child: Child, seconds: float) -> NativeError:
+    # Once the channel is closed the process is about to end, unless time is up.
+    status = child.exit_status()
+    if status is None:
+        status = child.wait(0.5 if seconds else 0.0)
+    if status is None:
+        text = f"timeout value of {seconds:.2f} seconds was exceeded"
+        return NativeError("timeout", "FunctionTimeoutException", text)
+    return NativeError("exit", "WorkerProcessExit", f"the worker exited with status {status}")

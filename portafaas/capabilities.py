@@ -1,0 +1,168 @@
+"""What a plan needs, and whether a target offers it: silence is an error, a gap a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from portafaas.adapter import Adapter, Capability, Support
+from portafaas.errors import AdapterError, Diagnostic, UnsupportedCapabilityError
+from portafaas.manifest import Manifest
+from portafaas.manifest.validate import Validator
+from portafaas.plan import (
+    BuildPlan,
+    FunctionPlan,
+    HttpTrigger,
+    ObjectTrigger,
+    QueueTrigger,
+    ScheduleTrigger,
+    TableTrigger,
+    TopicTrigger,
+)
+
+Need = tuple[Capability, tuple[str | int, ...], str]
+
+_WHY = {
+    Support.NOT_IMPLEMENTED: "does not support {what} yet",
+    Support.UNSUPPORTED: "cannot support {what}: the platform has no such thing",
+}
+
+
+def needs(plan: BuildPlan) -> Iterator[Need]:
+    """Yield every capability the plan uses, with the place in the manifest that asks for it."""
+    if plan.architecture == "aarch64":
+        yield Capability.ARCHITECTURE_ARM, ("architecture",), "architecture aarch64"
+    for workflow in plan.workflows:
+        yield Capability.WORKFLOW, ("workflows", workflow.name), "workflows"
+    for function in plan.functions:
+        yield from _function_needs(plan, function)
+
+
+def _function_needs(plan: BuildPlan, function: FunctionPlan) -> Iterator[Need]:
+    trigger = function.trigger
+    path = ("functions", function.name, "trigger", trigger.kind)
+    if function.concurrency > 1:
+        yield (
+            Capability.CONCURRENCY,
+            ("functions", function.name, "concurrency"),
+            f"concurrency {function.concurrency}",
+        )
+    yield Capability(f"trigger.{trigger.kind}"), path, f"{trigger.kind} triggers"
+    match trigger:
+        case HttpTrigger():
+            if trigger.path.endswith("*}"):
+                yield Capability.HTTP_WILDCARD_PATH, (*path, "path"), "wildcard paths"
+            if trigger.cors is not None:
+                yield Capability.HTTP_CORS, (*path, "cors"), "CORS"
+            if trigger.auth is not None:
+                scheme = trigger.auth.scheme
+                yield Capability(f"http.auth.{scheme}"), (*path, "auth"), f"auth {scheme}"
+            if function.interface != "handler":
+                yield (
+                    Capability(f"http.{function.interface}"),
+                    ("functions", function.name, "interface"),
+                    f"{function.interface.upper()} applications",
+                )
+        case ScheduleTrigger():
+            if trigger.timezone != "UTC":
+                yield Capability.SCHEDULE_TIMEZONE, (*path, "timezone"), "time zones"
+        case QueueTrigger():
+            if trigger.batch > 1:
+                yield Capability.QUEUE_BATCH, (*path, "batch"), "batches"
+            if plan.queue(trigger.queue).ordered:
+                yield (
+                    Capability.QUEUE_ORDERED,
+                    ("queues", trigger.queue, "ordered"),
+                    "ordered queues",
+                )
+        case TopicTrigger():
+            if trigger.filter:
+                yield Capability.TOPIC_FILTER, (*path, "filter"), "topic filters"
+        case ObjectTrigger():
+            if "deleted" in trigger.on:
+                yield Capability.OBJECT_DELETED, (*path, "on"), "deleted objects"
+            if trigger.suffix:
+                yield Capability.OBJECT_SUFFIX, (*path, "suffix"), "object name suffixes"
+        case TableTrigger():
+            if "insert" in trigger.on or "update" in trigger.on:
+                yield (
+                    Capability.TABLE_INSERT,
+                    (*path, "on"),
+                    "inserts told apart from updates (use upsert)",
+                )
+            if "delete" in trigger.on:
+                yield Capability.TABLE_DELETE, (*path, "on"), "deleted rows"
+            if "old" in trigger.images:
+                yield Capability.TABLE_OLD_IMAGE, (*path, "images"), "old row images"
+        case _:
+            assert_never(trigger)
+
+
+def check_target(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[Diagnostic]:
+    """Check options, capabilities and limits of one target; return its warnings and notes.
+
+    Raises AdapterError (PF4001) for option blocks that do not fit the adapter's schema, and
+    UnsupportedCapabilityError for every PF3001 (missing capability), PF3002 (over a limit) and
+    PF3004 (Python version the platform does not run) at once.
+    """
+    wrong = _options(manifest, plan, adapter)
+    if wrong:
+        raise AdapterError(f"options of target {adapter.target!r} are not valid:", wrong)
+    found: list[Diagnostic] = []
+    for capability, path, what in needs(plan):
+        support = adapter.capabilities[capability]
+        if support is not Support.FULL:
+            found.append(
+                manifest.diagnostic(
+                    "PF3001",
+                    path,
+                    f"target {adapter.target!r} {_WHY[support].format(what=what)} ({capability})",
+                    "leave the target out, or change the manifest",
+                )
+            )
+    if plan.python not in adapter.layout.pythons:
+        found.append(
+            manifest.diagnostic(
+                "PF3004",
+                ("python",),
+                f"target {adapter.target!r} does not run Python {plan.python}; "
+                f"it runs {', '.join(adapter.layout.pythons)}",
+            )
+        )
+    noted: list[Diagnostic] = []
+    for diagnostic in adapter.check(plan):
+        placed = _place(manifest, diagnostic)
+        (found if placed.severity == "error" else noted).append(placed)
+    if found:
+        raise UnsupportedCapabilityError(f"cannot build for target {adapter.target!r}:", found)
+    return noted
+
+
+def _options(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[Diagnostic]:
+    schemas = adapter.options_schema()
+    found = []
+    blocks: list[tuple[str, tuple[str | int, ...], object]] = [
+        ("service", ("targets", adapter.target), plan.options)
+    ]
+    blocks += [
+        ("function", ("functions", f.name, "targets", adapter.target), f.options)
+        for f in plan.functions
+    ]
+    for level, path, options in blocks:
+        if options:
+            for _, place, message, hint in Validator(schemas[level]).problems(options):
+                found.append(manifest.diagnostic("PF4001", (*path, *place), message, hint))
+    return found
+
+
+def _place(manifest: Manifest, diagnostic: Diagnostic) -> Diagnostic:
+    """Give an adapter's diagnostic, which knows only a ``$.path``, its line in the manifest."""
+    if diagnostic.line is not None or not diagnostic.path:
+        return diagnostic
+    path: tuple[str | int, ...] = ()
+    for part in diagnostic.path.removeprefix("$").replace("[", ".").replace("]", "").split("."):
+        if part:
+            path = (*path, int(part) if part.isdigit() else part)
+    return manifest.diagnostic(
+        diagnostic.code, path, diagnostic.message, diagnostic.hint, severity=diagnostic.severity
+    )

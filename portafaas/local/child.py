@@ -1,0 +1,36 @@
+"""The child process of ``portafaas invoke`` without a target.
+
+Reads one JSON object a line from file descriptor 3 - ``{"spec", "event"}`` - and writes the
+outcome of each to file descriptor 4, so that what handlers print stays apart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def serve() -> None:
+    """Answer every line until the parent closes the pipe."""
+    from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
+    from portafaas.local.runner import deliver
+    from portafaas.runtime.function import Function
+
+    sys.path.insert(0, str(os.getcwd()))  # noqa: PTH109 (a plain string is what sys.path wants)
+    functions: dict[str, Function] = {}
+    with os.fdopen(3, "r") as requests, os.fdopen(4, "w") as answers:
+        for line in requests:
+            order: dict[str, Any] = json.loads(line)
+            spec = order["spec"]
+            function = functions.get(spec["name"])
+            if function is None:
+                function = functions[spec["name"]] = Function(spec)
+            outcome = deliver(function, stimulus_from_json(order["event"]))
+            answers.write(json.dumps(outcome_to_json(outcome)) + "\n")
+            answers.flush()
+
+
+if __name__ == "__main__":
+    serve()

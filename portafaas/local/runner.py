@@ -1,0 +1,191 @@
+"""Deliver a neutral stimulus to a function in this process, without any platform in between."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from portafaas.adapter.stimulus import (
+    ChangeStimulus,
+    DeliveryOutcome,
+    HttpOutcome,
+    HttpStimulus,
+    MessageStimulus,
+    ObjectStimulus,
+    Outcome,
+    QueueStimulus,
+    ScheduleStimulus,
+    Stimulus,
+    TopicStimulus,
+)
+from portafaas.runtime import deliver as delivery
+from portafaas.runtime import serve
+from portafaas.runtime.context import Context
+from portafaas.runtime.event import (
+    ChangeEvent,
+    Event,
+    Message,
+    ObjectEvent,
+    ScheduleEvent,
+    event_from_message,
+)
+from portafaas.runtime.function import Function
+from portafaas.runtime.http import Request
+from portafaas.runtime.text import percent_decode
+
+
+def deliver(function: Function, stimulus: Stimulus) -> Outcome:
+    """Return the outcome of *stimulus*, as a platform would see it."""
+    match stimulus:
+        case HttpStimulus():
+            return _http(function, stimulus)
+        case QueueStimulus():
+            return _queue(function, stimulus)
+        case TopicStimulus():
+            return _event(function, _topic_event(function, stimulus.message))
+        case ObjectStimulus():
+            return _event(
+                function,
+                ObjectEvent(
+                    f"{stimulus.key}@{stimulus.sequencer}",
+                    function.source,
+                    bucket=function.trigger["bucket"],
+                    key=stimulus.key,
+                    kind=stimulus.kind,
+                    size=None if stimulus.kind == "deleted" else stimulus.size,
+                    etag=stimulus.etag,
+                    time=stimulus.time,
+                ),
+            )
+        case ChangeStimulus():
+            change = _change(function, stimulus)
+            return DeliveryOutcome() if change is None else _event(function, change)
+        case ScheduleStimulus():
+            return _schedule(function, stimulus)
+        case _:
+            assert_never(stimulus)
+
+
+def _context(function: Function, attempt: int = 1, trace: str | None = None) -> Context:
+    import uuid
+
+    return Context(
+        function, str(uuid.uuid4()), target="local", attempt=attempt, trace_parent=trace
+    )
+
+
+def _http(function: Function, stimulus: HttpStimulus) -> HttpOutcome:
+    headers = [(name, value) for name, value in stimulus.headers if "_" not in name]
+    request = Request(
+        stimulus.method,
+        percent_decode(stimulus.path),
+        query=stimulus.query,
+        headers=headers,
+        body=stimulus.body,
+        raw=stimulus,
+    )
+    if stimulus.caller is not None:
+        from portafaas.runtime.auth import Identity
+
+        request.identity = Identity(stimulus.caller, {}, (), "iam")
+    context = _context(function, trace=request.headers.get("traceparent"))
+    response = serve.run(function, request, context)
+    body = response.body or b""
+    if isinstance(body, str):
+        body = body.encode("utf-8")
+    kept = response.headers if body else {
+        name: value for name, value in response.headers.items() if name != "content-type"
+    }
+    return HttpOutcome(
+        response.status, tuple(sorted(kept.items())), tuple(response.cookies), body
+    )
+
+
+def _queue(function: Function, stimulus: QueueStimulus) -> DeliveryOutcome:
+    failed: list[str] = []
+    size = function.trigger["batch"]
+    ordered = function.trigger.get("ordered")
+    for start in range(0, len(stimulus.messages), size):
+        messages = [
+            Message(
+                item.id,
+                item.body,
+                attributes={k: v for k, v in item.attributes.items() if not k.startswith("pf-")},
+                key=item.key if ordered else None,
+                queue=function.trigger["queue"],
+                attempt=item.attempt,
+                time=item.time,
+                raw=item,
+            )
+            for item in stimulus.messages[start : start + size]
+        ]
+        failed += _messages(function, messages)
+    return DeliveryOutcome(tuple(failed))
+
+
+def _messages(function: Function, messages: list[Message]) -> list[str]:
+    context = _context(function)
+    try:
+        return delivery.run_messages(function, messages, context)
+    except Exception as exc:
+        delivery.report(function, context, exc)
+        return [message.id for message in messages]
+
+
+def _topic_event(function: Function, item: MessageStimulus) -> Event:
+    return event_from_message(
+        item.body,
+        {k: v for k, v in item.attributes.items() if not k.startswith("pf-")},
+        id=item.id,
+        source=function.source,
+        content_type=item.content_type,
+        time=item.time,
+        key=item.key,
+        attempt=item.attempt,
+        raw=item,
+    )
+
+
+def _change(function: Function, stimulus: ChangeStimulus) -> ChangeEvent | None:
+    on, images = function.trigger["on"], function.trigger["images"]
+    kind = stimulus.kind
+    if "upsert" in on and kind in ("insert", "update"):
+        kind = "upsert"
+    if kind not in on:
+        return None
+    return ChangeEvent(
+        stimulus.id,
+        function.source,
+        table=function.trigger["table"],
+        kind=kind,
+        keys=stimulus.keys,
+        new=stimulus.new if "new" in images and stimulus.kind != "delete" else None,
+        old=stimulus.old if "old" in images and stimulus.kind != "insert" else None,
+        time=stimulus.time,
+        raw=stimulus,
+    )
+
+
+def _schedule(function: Function, stimulus: ScheduleStimulus) -> DeliveryOutcome:
+    from datetime import datetime
+
+    from portafaas.runtime.cron import should_fire
+
+    instant = datetime.fromisoformat(stimulus.time).timestamp()
+    trigger = function.trigger
+    if not should_fire(trigger["cron"], trigger["timezone"], instant):
+        return DeliveryOutcome()
+    return _event(
+        function,
+        ScheduleEvent(
+            f"{function.name}@{stimulus.time}", function.source, time=stimulus.time, raw=stimulus
+        ),
+    )
+
+
+def _event(function: Function, event: Event) -> DeliveryOutcome:
+    context = _context(function, event.attempt)
+    try:
+        delivery.run_event(function, event, context)
+    except Exception:
+        return DeliveryOutcome(("event",))
+    return DeliveryOutcome()

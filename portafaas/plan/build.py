@@ -1,0 +1,400 @@
+"""Manifest -> plan: resolve defaults and references, find handlers, check what no schema can.
+
+Reads the project's sources (handlers are found by syntax, never imported). Every problem is
+reported at once as PF20xx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from portafaas.errors import Diagnostic, PlanError, guess
+from portafaas.manifest import Manifest
+from portafaas.plan.handlers import Source, find_module, is_async, kind_of, read_module
+from portafaas.plan.model import (
+    BucketPlan,
+    BuildPlan,
+    Dependencies,
+    FunctionPlan,
+    HttpTrigger,
+    QueuePlan,
+    QueueTrigger,
+    Retry,
+    SecretPlan,
+    TablePlan,
+    TopicPlan,
+    Trigger,
+    Use,
+    WorkflowPlan,
+)
+from portafaas.plan.triggers import Findings, build_trigger, share_cors
+from portafaas.plan.values import mebibytes, seconds
+
+# Reserved by one platform or another; a function that sets one would behave differently there.
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+# https://learn.microsoft.com/azure/azure-functions/functions-app-settings
+# https://cloud.google.com/run/docs/configuring/services/environment-variables
+_RESERVED = ("AWS_", "LAMBDA_", "_HANDLER", "FUNCTIONS_", "WEBSITE_", "X_GOOGLE_", "K_", "PORTAFAAS_")
+_RESERVED_NAMES = frozenset(
+    ("PORT", "TZ", "FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE", "PYTHONPATH", "PYTHONHOME")
+)
+#: Lambda: all variables together (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+_ENVIRONMENT_BYTES = 4096
+
+#: verb -> kinds of resource it may name, in order of preference.
+_VERBS: dict[str, tuple[str, ...]] = {
+    "read": ("bucket", "table", "secret"),
+    "write": ("bucket", "table"),
+    "send": ("queue",),
+    "publish": ("topic",),
+    "start": ("workflow",),
+}
+_PLURAL = {kind: f"{kind}s" for kind in ("queue", "topic", "bucket", "table", "secret", "workflow")}
+
+
+def build_plan(manifest: Manifest, target: str = "") -> BuildPlan:
+    """Return the frozen plan of *manifest* for *target* (whose option blocks it carries).
+
+    Raises PlanError with every PF20xx problem.
+    """
+    return _Builder(manifest, target).build()
+
+
+class _Builder:
+    def __init__(self, manifest: Manifest, target: str) -> None:
+        self.manifest = manifest
+        self.document = manifest.document
+        self.target = target
+        self.found = Findings(manifest)
+        self.modules: dict[str, Source | None] = {}
+
+    def block(self, name: str) -> Mapping[str, Any]:
+        return self.document.get(name) or {}
+
+    def options(self, entry: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        targets = (entry or {}).get("targets") or {}
+        return dict(targets.get(self.target) or {})
+
+    def build(self) -> BuildPlan:
+        queues = tuple(self.queue(name, spec or {}) for name, spec in self.block("queues").items())
+        functions = tuple(self.function(name, spec) for name, spec in self.block("functions").items())
+        self.names()
+        self.dead_letters()
+        self.consumers(functions)
+        functions = share_cors(self.found, functions)
+        if self.found.problems:
+            raise PlanError(f"{self.manifest.file.name} cannot be built:", self.found.problems)
+        dependencies = self.document.get("dependencies") or {}
+        sources = self.document.get("sources") or {}
+        return BuildPlan(
+            service=self.document["name"],
+            stage=self.manifest.stage,
+            python=str(self.document.get("python", "3.12")),
+            architecture=self.document.get("architecture", "x86_64"),
+            functions=functions,
+            queues=queues,
+            topics=tuple(
+                TopicPlan(name, bool((spec or {}).get("ordered")), self.options(spec))
+                for name, spec in self.block("topics").items()
+            ),
+            buckets=tuple(
+                BucketPlan(name, bool((spec or {}).get("versioned")), self.options(spec))
+                for name, spec in self.block("buckets").items()
+            ),
+            tables=tuple(
+                TablePlan(
+                    name,
+                    (spec or {}).get("key", "id"),
+                    (spec or {}).get("sort", ""),
+                    (spec or {}).get("ttl", ""),
+                    self.options(spec),
+                )
+                for name, spec in self.block("tables").items()
+            ),
+            secrets=tuple(
+                SecretPlan(name, self.options(spec)) for name, spec in self.block("secrets").items()
+            ),
+            workflows=tuple(
+                WorkflowPlan(name, dict(spec), self.options(spec))
+                for name, spec in self.block("workflows").items()
+            ),
+            dependencies=Dependencies(
+                dependencies.get("file", ""),
+                tuple(dependencies.get("allow-sdist", ())),
+                tuple(dependencies.get("keep", ())),
+            ),
+            include=tuple(sources.get("include", ())),
+            exclude=tuple(sources.get("exclude", ())),
+            options=self.options(self.document),
+        )
+
+    def queue(self, name: str, spec: Mapping[str, Any]) -> QueuePlan:
+        return QueuePlan(
+            name,
+            bool(spec.get("ordered")),
+            spec.get("dead-letter", False),
+            int(seconds(spec.get("retention", "4d"))),
+            int(seconds(spec.get("delay", 0))),
+            spec.get("max-concurrency", 0),
+            self.options(spec),
+        )
+
+    def function(self, name: str, spec: Mapping[str, Any]) -> FunctionPlan:
+        path = ("functions", name)
+        defaults = self.block("defaults")
+        trigger = build_trigger(self.found, self.document, path, spec["trigger"])
+
+        def setting(key: str, default: Any) -> Any:
+            return spec.get(key, defaults.get(key, default))
+
+        module, _, attribute = spec["handler"].partition(":")
+        interface = spec.get("interface", "handler")
+        timeout = seconds(setting("timeout", 30))
+        if timeout < 1 or timeout != int(timeout):
+            self.found.add(
+                "PF2010", (*path, "timeout"), f"timeout {timeout:g} s is not whole seconds", "use 1s or more"
+            )
+        if interface != "handler" and not isinstance(trigger, HttpTrigger):
+            self.found.add(
+                "PF2012",
+                (*path, "interface"),
+                f"interface {interface!r} needs an http trigger, not {trigger.kind}",
+                "remove the interface, or change the trigger",
+            )
+        return FunctionPlan(
+            name=name,
+            module=module,
+            attribute=attribute,
+            trigger=trigger,
+            interface=interface,
+            memory=mebibytes(setting("memory", 256)),
+            timeout=int(timeout),
+            concurrency=setting("concurrency", 1),
+            environment=self.environment(path, defaults, spec),
+            retry=self.retry(path, trigger, defaults, spec),
+            uses=self.uses(path, spec.get("uses", ())),
+            options=self.options(spec),
+            is_async=self.handler(path, module, attribute, trigger, interface),
+        )
+
+    def environment(
+        self, path: tuple[str, ...], defaults: Mapping[str, Any], spec: Mapping[str, Any]
+    ) -> dict[str, str]:
+        merged: dict[str, str] = {}
+        for origin, values in ((("defaults",), defaults), (path, spec)):
+            for name, value in (values.get("environment") or {}).items():
+                if name.startswith(_RESERVED) or name in _RESERVED_NAMES:
+                    self.found.add(
+                        "PF2011",
+                        (*origin, "environment", name),
+                        f"variable {name!r} is reserved by a platform",
+                        "choose another name",
+                    )
+                merged[name] = str(value).lower() if isinstance(value, bool) else str(value)
+        size = sum(len(name) + len(value.encode()) for name, value in merged.items())
+        if size > _ENVIRONMENT_BYTES:
+            self.found.add(
+                "PF2011",
+                (*path, "environment"),
+                f"the environment has {size} bytes; at most {_ENVIRONMENT_BYTES}",
+                "ship a configuration file, or use secrets",
+            )
+        return dict(sorted(merged.items()))
+
+    def retry(
+        self,
+        path: tuple[str, ...],
+        trigger: Trigger,
+        defaults: Mapping[str, Any],
+        spec: Mapping[str, Any],
+    ) -> Retry:
+        own = spec.get("retry")
+        if own is not None and isinstance(trigger, HttpTrigger):
+            self.found.add(
+                "PF2014",
+                (*path, "retry"),
+                "an http function is never retried by a platform",
+                "retry in the client, or send the work to a queue",
+            )
+        values = {**(defaults.get("retry") or {}), **(own or {})}
+        initial, longest = seconds(values.get("initial", 1)), seconds(values.get("max", 60))
+        if initial > longest:
+            origin = path if own is not None else ("defaults",)
+            self.found.add(
+                "PF2014",
+                (*origin, "retry"),
+                f"the first delay ({initial:g} s) is longer than the longest ({longest:g} s)",
+                "lower 'initial' or raise 'max'",
+            )
+        return Retry(
+            values.get("attempts", 5),
+            values.get("backoff", "exponential"),
+            initial,
+            longest,
+            values.get("jitter", True),
+            seconds(values.get("max-age", 86_400)),
+            bool(values),
+        )
+
+    def uses(self, path: tuple[str, ...], entries: Any) -> tuple[Use, ...]:
+        out: list[Use] = []
+        for index, entry in enumerate(entries):
+            verb, name = next(iter(entry.items()))
+            where = (*path, "uses", index, verb)
+            kinds = [kind for kind in _PLURAL if name in self.block(_PLURAL[kind])]
+            fitting = [kind for kind in _VERBS[verb] if kind in kinds]
+            if len(fitting) > 1:
+                self.found.add(
+                    "PF2002",
+                    where,
+                    f"{name!r} is both a {' and a '.join(fitting)}",
+                    "give them different names",
+                )
+            elif fitting:
+                use = Use(verb, fitting[0], name)  # type: ignore[arg-type]
+                if use in out:
+                    self.found.add("PF2003", where, f"{verb} {name!r} is listed twice", "remove one")
+                out.append(use)
+            elif kinds:
+                able = [other for other, allowed in _VERBS.items() if kinds[0] in allowed]
+                self.found.add(
+                    "PF2003",
+                    where,
+                    f"cannot {verb} {name!r}: it is a {kinds[0]}; allowed: {', '.join(able)}",
+                    None,
+                )
+            else:
+                known = [n for kind in _VERBS[verb] for n in self.block(_PLURAL[kind])]
+                places = " or ".join(f"{_PLURAL[kind]}:" for kind in _VERBS[verb])
+                self.found.add(
+                    "PF2002",
+                    where,
+                    f"no {' or '.join(_VERBS[verb])} is called {name!r}",
+                    guess(name, known) or f"declare it under {places}",
+                )
+        return tuple(out)
+
+    def handler(
+        self, path: tuple[str, ...], module: str, attribute: str, trigger: Trigger, interface: str
+    ) -> bool:
+        where = (*path, "handler")
+        if module not in self.modules:
+            file = find_module(self.manifest.root, module)
+            self.modules[module] = read_module(file) if file else None
+            source = self.modules[module]
+            if source is not None and source.error is not None:
+                error = source.error
+                self.found.problems.append(
+                    Diagnostic(
+                        "PF2013",
+                        f"module {module!r} does not compile: {error.msg}",
+                        file=source.file.relative_to(self.manifest.root).as_posix(),
+                        line=error.lineno,
+                        column=error.offset,
+                    )
+                )
+        source = self.modules[module]
+        if source is None:
+            expected = f"{module.replace('.', '/')}.py"
+            self.found.add(
+                "PF2004",
+                where,
+                f"module {module!r} is not in the project: there is no {expected}",
+                self.near_module(module),
+            )
+            return False
+        if source.error is not None:
+            return False
+        first = attribute.partition(".")[0]
+        node = source.names.get(first)
+        if node is None:
+            if not source.open_ended:
+                names = [name for name in source.names if not name.startswith("_")]
+                self.found.add(
+                    "PF2005",
+                    where,
+                    f"module {module!r} does not define {first!r}; "
+                    f"it defines: {', '.join(sorted(names)) or 'nothing'}",
+                    guess(first, names),
+                )
+            return False
+        kind = kind_of(node)
+        if kind is not None and interface == "handler" and kind != trigger.kind:
+            self.found.add(
+                "PF2012",
+                where,
+                f"{first} serves {kind} triggers, but the function has a {trigger.kind} trigger",
+                None,
+            )
+        return is_async(node)
+
+    def near_module(self, module: str) -> str | None:
+        root = self.manifest.root
+        parent, _, last = module.rpartition(".")
+        folder = root.joinpath(*parent.split(".")) if parent else root
+        if not folder.is_dir():
+            return None
+        found = [
+            entry.stem
+            for entry in sorted(folder.iterdir())
+            if entry.suffix == ".py" or (entry / "__init__.py").is_file()
+        ]
+        near = guess(last, found)
+        return near.replace("'", f"'{parent}.", 1) if near and parent else near
+
+    def names(self) -> None:
+        """Refuse names that become one on a platform that spells hyphens otherwise."""
+        seen: dict[str, str] = {}
+        for name in self.block("functions"):
+            other = seen.setdefault(name.replace("-", ""), name)
+            if other != name:
+                self.found.add(
+                    "PF2007",
+                    ("functions", name),
+                    f"{name!r} and {other!r} differ only in hyphens",
+                    "rename one of them",
+                )
+
+    def dead_letters(self) -> None:
+        """Refuse dead-letter queues that do not exist or lead back to themselves."""
+        queues = self.block("queues")
+        follow = {
+            name: spec["dead-letter"]
+            for name, spec in queues.items()
+            if spec and isinstance(spec.get("dead-letter"), str)
+        }
+        for name, other in follow.items():
+            where = ("queues", name, "dead-letter")
+            if other not in queues:
+                self.found.add(
+                    "PF2002",
+                    where,
+                    f"no queue is called {other!r}",
+                    guess(other, queues) or "declare it under queues:, or write true",
+                )
+                continue
+            chain = [name]
+            while chain[-1] in follow and follow[chain[-1]] not in chain:
+                chain.append(follow[chain[-1]])
+            if follow.get(chain[-1]) == name:
+                self.found.add(
+                    "PF2008",
+                    where,
+                    f"dead letters go in a circle: {' -> '.join([*chain, name])}",
+                    "write true for a queue of its own",
+                )
+
+    def consumers(self, functions: tuple[FunctionPlan, ...]) -> None:
+        """Refuse two functions on one queue: the clouds would share the messages out at random."""
+        owner: dict[str, str] = {}
+        for function in functions:
+            if isinstance(function.trigger, QueueTrigger):
+                other = owner.setdefault(function.trigger.queue, function.name)
+                if other != function.name:
+                    self.found.add(
+                        "PF2015",
+                        ("functions", function.name, "trigger", "queue"),
+                        f"queue {function.trigger.queue!r} is consumed by {other!r} already",
+                        "use a topic to reach several functions",
+                    )
