@@ -1,0 +1,5 @@
+"""``python -m portafaas``."""
+
+from portafaas.cli import main
+
+main()

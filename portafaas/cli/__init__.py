@@ -1,0 +1,80 @@
+"""The command line. Commands load when they are called: ``--help`` imports click and no more."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from portafaas import __version__
+from portafaas.errors import PortafaasError
+
+#: name -> what ``--help`` says of it. Each is a module here with a ``command``.
+COMMANDS = {
+    "build": "Build a package for each target.",
+    "check": "Check the manifest, the plan and each target's limits; write nothing.",
+    "completion": "Print the script that completes commands in your shell.",
+    "events": "Make sample events.",
+    "init": "Start a project.",
+    "invoke": "Call one function with an event.",
+    "plan": "Print the provider-neutral plan of the service.",
+    "schema": "Print the JSON Schema of the manifest, or of a target's options.",
+    "targets": "List the installed targets and what each supports.",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"portafaas.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from portafaas.errors import guess
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = guess(args[0], COMMANDS)
+            ctx.fail(f"No such command {args[0]!r}." + (f" {hint.capitalize()}" if hint else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PortafaasError as error:
+            from portafaas.cli.output import fail
+
+            fail(error)
+
+
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Build one service for AWS Lambda, Azure Functions and Google Cloud Functions.
+
+    The service is described in portafaas.yaml; 'portafaas init' writes one to start from.
+    """
+
+
+def main() -> None:
+    """Run the command line; the exit status is 0, 1 (failed) or 2 (wrong input)."""
+    # The prog name must not depend on how it was started: completion and errors use it.
+    cli(prog_name="portafaas")
+
+
+if __name__ == "__main__":
+    main()

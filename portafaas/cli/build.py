@@ -1,0 +1,81 @@
+"""``portafaas build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from portafaas.cli import options
+from portafaas.cli.output import clear, print_json, progress, show, size
+
+
+@click.command()
+@options.manifest
+@options.targets("Build for this target; repeat it, or say 'all' (the default).")
+@options.stage
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write to.  [default: 'out' beside the manifest]",
+)
+@click.option("--force", is_flag=True, help="Build even when nothing has changed.")
+@options.format_
+def command(
+    manifest: Path,
+    target: tuple[str, ...],
+    stage: str | None,
+    out: Path | None,
+    force: bool,
+    format_: str,
+) -> None:
+    """Build a package for each target.
+
+    Writes OUT/[STAGE/]TARGET/SERVICE.zip, with the deployment description (.deployment.json) and
+    the software bill of materials (.cdx.json) beside it. All targets are written, or none; what an
+    earlier build wrote stays whole until then.
+    """
+    from portafaas import stamp
+
+    targets = options.chosen(target)
+    manifest = manifest.absolute()
+    out = manifest.parent / "out" if out is None else out.absolute()
+    built = None if force else stamp.unchanged(manifest, targets, stage, out)
+    fresh = built is None
+    if built is None:
+        from portafaas.pipeline import build
+
+        inputs = stamp.before(manifest, targets, out) if manifest.is_file() else ""
+        try:
+            results = build(manifest, targets, stage=stage, out=out, progress=progress())
+        finally:
+            clear()
+        stamp.remember(manifest, targets, stage, out, results, inputs)
+        built = [stamp.facts(item) for item in results]
+    if format_ == "json":
+        print_json({"packages": built, "changed": fresh})
+        return
+    _print(built, fresh)
+
+
+def _print(built: list[dict[str, Any]], fresh: bool) -> None:
+    import os
+
+    from portafaas.errors import Diagnostic
+
+    notes: dict[Diagnostic, list[str]] = {}
+    for item in built:
+        for note in item["notes"]:
+            notes.setdefault(Diagnostic(**note), []).append(item["target"])
+    show(notes)
+    here = os.getcwd()  # noqa: PTH109
+    width = max(len(item["target"]) for item in built)
+    for item in built:
+        path = os.path.relpath(item["package"], here)
+        state = "" if fresh else "  (unchanged)"
+        click.echo(
+            f"{item['target']:<{width}}  {path}  {size(item['size'])}, {item['files']} files, "
+            f"{item['digest'][:19]}{state}"
+        )

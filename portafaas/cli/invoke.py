@@ -1,0 +1,214 @@
+"""``portafaas invoke``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from portafaas.cli import options
+from portafaas.cli.output import clear, print_json, progress
+from portafaas.errors import InvocationError
+
+
+@click.command()
+@click.argument("function", shell_complete=options.complete_function)
+@click.option(
+    "-e",
+    "--event",
+    type=click.File("rb"),
+    help="File with the event, '-' for stdin.  [default: a sample event]",
+)
+@options.target("Run the built package in this target's own runtime.  [default: run the sources]")
+@options.manifest
+@options.stage
+@click.option(
+    "--env",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set an environment variable of the function; repeat it.",
+)
+@options.format_
+def command(
+    function: str,
+    event: IO[bytes] | None,
+    target: str | None,
+    manifest: Path,
+    stage: str | None,
+    env: tuple[str, ...],
+    format_: str,
+) -> None:
+    """Call FUNCTION once with an event and print what comes of it.
+
+    The event is neutral ('portafaas events generate' writes one) or, with --target, the
+    platform's own. Exits with 1 when the delivery failed or the status is 500 or more.
+    """
+    from portafaas.manifest.load import load_manifest
+    from portafaas.plan.build import build_plan
+
+    manifest = manifest.absolute()
+    document = _read(event) if event is not None else None
+    environment = _environment(env)
+    if target is None:
+        plan = build_plan(load_manifest(manifest, stage))
+        answer = _from_sources(plan, _find(plan, function), document, manifest, environment)
+    else:
+        answer = _in_runtime(manifest, stage, target, function, document, environment)
+    print_json(answer) if format_ == "json" else _print(answer)
+    status = answer.get("status", 200)
+    if status >= 500 or answer.get("failed") or answer.get("ok") is False:
+        raise SystemExit(1)
+
+
+def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair or pair.startswith("="):
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--env")
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _read(file: IO[bytes]) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read())
+    except ValueError as exc:
+        raise InvocationError(f"{file.name} is not JSON: {exc}") from exc
+    if not isinstance(document, dict):
+        raise InvocationError(f"{file.name} must hold a JSON object")
+    return document
+
+
+def _find(plan: Any, name: str) -> Any:
+    from portafaas.errors import guess
+
+    names = [function.name for function in plan.functions]
+    if name not in names:
+        raise InvocationError(
+            f"there is no function {name!r}; the manifest has: {', '.join(names)}",
+            hint=guess(name, names),
+        )
+    return plan.function(name)
+
+
+def _check_kind(function: Any, document: Mapping[str, Any]) -> None:
+    kind = next(iter(document))
+    if kind != function.kind:
+        raise InvocationError(
+            f"{function.name!r} has a {function.kind} trigger; the event is for {kind} triggers"
+        )
+
+
+def _from_sources(
+    plan: Any,
+    function: Any,
+    document: dict[str, Any] | None,
+    manifest: Path,
+    environment: Mapping[str, str],
+) -> dict[str, Any]:
+    from portafaas.adapter.neutral import is_neutral, sample, stimulus_from_json
+    from portafaas.invocation import LocalRunner
+
+    if document is None:
+        stimulus = sample(plan, function)
+    elif is_neutral(document):
+        _check_kind(function, document)
+        stimulus = stimulus_from_json(document)
+    else:
+        raise InvocationError(
+            "the event is not a neutral one",
+            hint="a platform's own event needs --target; 'portafaas events generate "
+            f"{function.name}' writes a neutral one",
+        )
+    with LocalRunner(plan, manifest.parent, environment) as runner:
+        return runner.deliver(function, stimulus)
+
+
+def _in_runtime(
+    manifest: Path,
+    stage: str | None,
+    target: str,
+    name: str,
+    document: dict[str, Any] | None,
+    environment: Mapping[str, str],
+) -> dict[str, Any]:
+    import tempfile
+
+    from portafaas import stamp
+    from portafaas.adapter.neutral import (
+        is_neutral,
+        outcome_to_json,
+        sample,
+        stimulus_from_json,
+    )
+    from portafaas.invocation import PackageRunner
+    from portafaas.pipeline import STATE, build, check, output_folder
+
+    options.chosen((target,))
+    (checked,) = check(manifest, [target], stage)
+    plan, adapter = checked.plan, checked.adapter
+    function = _find(plan, name)
+    if document is not None and is_neutral(document):
+        _check_kind(function, document)
+    # Its own folder: what 'build' wrote is the user's.
+    out = manifest.parent / STATE / "run"
+    report = progress()
+    try:
+        if stamp.unchanged(manifest, [target], stage, out) is None:
+            inputs = stamp.before(manifest, [target], out)
+            built = build(manifest, [target], stage=stage, out=out, progress=report)
+            stamp.remember(manifest, [target], stage, out, built, inputs)
+        place = output_folder(out, stage, target)
+        report(f"starting the {target} runtime")
+        with (
+            tempfile.TemporaryDirectory(prefix="portafaas-") as folder,
+            PackageRunner(
+                adapter,
+                plan,
+                place / f"{plan.service}.zip",
+                place / f"{plan.service}.deployment.json",
+                Path(folder),
+                environment,
+            ) as runner,
+        ):
+            if document is None or is_neutral(document):
+                stimulus = sample(plan, function) if document is None else stimulus_from_json(document)
+                delivery = runner.deliver(function, stimulus)
+                answer, logs = outcome_to_json(delivery.outcome), delivery.logs
+                broken = next((r.error for r in delivery.results if r.error is not None), None)
+                if broken is not None and broken.kind != "handler":
+                    answer["error"] = f"{broken.type}: {broken.message}"
+            else:
+                result = runner.native(function, document)
+                answer = {"ok": result.ok, "value": result.value}
+                if result.error is not None:
+                    answer["error"] = f"{result.error.type}: {result.error.message}"
+                logs = result.logs
+            notes = runner.notes
+    finally:
+        clear()
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    if logs:
+        click.echo(logs, err=True, nl=not logs.endswith("\n"))
+    return answer
+
+
+def _print(answer: Mapping[str, Any]) -> None:
+    if "status" not in answer:
+        print_json(answer)
+        return
+    click.echo(f"HTTP {answer['status']}")
+    for name, value in answer["headers"].items():
+        click.echo(f"{name}: {value}")
+    for cookie in answer["cookies"]:
+        click.echo(f"set-cookie: {cookie}")
+    if answer.get("body"):
+        click.echo()
+        click.echo(answer["body"])
+    elif answer.get("body_base64"):
+        click.echo()
+        click.echo(f"(base64) {answer['body_base64']}")
+    if "error" in answer:
+        click.echo(f"error: {answer['error']}", err=True)

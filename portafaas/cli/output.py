@@ -1,0 +1,98 @@
+"""What commands print: results to stdout, progress and problems to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+import click
+
+from portafaas.errors import Diagnostic, DiagnosticsError, PortafaasError
+
+_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+def wants_json() -> bool:
+    """Tell whether the running command was asked for ``--format json``."""
+    ctx = click.get_current_context(silent=True)
+    while ctx is not None:
+        if ctx.params.get("format_") == "json":
+            return True
+        ctx = ctx.parent
+    # The error may come before the options are known to click.
+    return any(
+        word == "--format=json" or (word == "json" and before == "--format")
+        for before, word in zip([*sys.argv[:1], *sys.argv], sys.argv, strict=False)
+    )
+
+
+def print_json(value: Any) -> None:
+    """Print *value* as JSON to stdout, indented for people when it is a terminal."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show(diagnostics: Iterable[Diagnostic]) -> None:
+    """Print diagnostics to stderr, one a line."""
+    for diagnostic in diagnostics:
+        label = click.style(f"{diagnostic.severity}:", fg=_COLOURS[diagnostic.severity], bold=True)
+        click.echo(f"{label} {diagnostic}", err=True)
+
+
+def fail(error: PortafaasError) -> NoReturn:
+    """Print *error* as the command's format wants it, and exit with its status."""
+    diagnostics = error.diagnostics if isinstance(error, DiagnosticsError) else ()
+    if wants_json():
+        document: dict[str, Any] = {
+            "error": type(error).__name__,
+            "message": error.message,
+            "diagnostics": [diagnostic.as_dict() for diagnostic in diagnostics],
+        }
+        if error.hint:
+            document["hint"] = error.hint
+        code = getattr(error, "code", None)
+        if code:
+            document["code"] = code
+        print_json(document)
+    else:
+        label = click.style("error:", fg="red", bold=True)
+        text = error.message if diagnostics else str(error)
+        click.echo(f"{label} {text}", err=True)
+        for diagnostic in diagnostics:
+            click.echo(f"  {diagnostic}", err=True)
+        if error.hint:
+            click.echo(f"  {error.hint}", err=True)
+    raise SystemExit(error.exit_code)
+
+
+def progress() -> Callable[[str], None]:
+    """Return what reports progress: one line that is overwritten, and nothing when piped."""
+    if not sys.stderr.isatty():
+        return lambda text: None
+
+    import shutil
+
+    def report(text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        sys.stderr.write(f"\r\x1b[K{text[:width]}")
+        sys.stderr.flush()
+
+    return report
+
+
+def clear() -> None:
+    """Remove the progress line."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people: ``1.2 MB``."""
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"

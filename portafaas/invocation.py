@@ -1,0 +1,219 @@
+"""Calls functions: from their sources, or as a built package inside the vendor's own runtime."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from portafaas.adapter import Adapter, Outcome, Stimulus
+from portafaas.errors import InvocationError
+from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas.vendor import NativeResult, VendorSession
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What came of one stimulus; ``logs`` is what the function's process wrote meanwhile."""
+
+    outcome: Outcome
+    logs: str
+    results: tuple[NativeResult, ...]
+
+
+class LocalRunner:
+    """Runs functions from their sources in a child process; a context manager.
+
+    The child has the project as working folder and first on its import path, as a package has.
+    """
+
+    def __init__(self, plan: BuildPlan, root: Path, environment: Mapping[str, str]) -> None:
+        self._plan = plan
+        self._root = root
+        self._environment = dict(environment)
+        self._children: dict[str, _Child] = {}
+
+    def deliver(self, function: FunctionPlan, stimulus: Stimulus) -> dict[str, Any]:
+        """Return the outcome as JSON values; raises InvocationError when the process ends."""
+        from portafaas.adapter.neutral import stimulus_to_json
+        from portafaas.plan.entry import function_spec
+
+        # One child a function: each has its own environment, as on every platform.
+        child = self._children.get(function.name)
+        if child is None:
+            child = self._children[function.name] = _Child(
+                self._root, {**function.environment, **self._environment}
+            )
+        order = {"spec": function_spec(self._plan, function), "event": stimulus_to_json(stimulus)}
+        answer = child.ask(order)
+        if answer is None:
+            del self._children[function.name]
+            status = child.close()
+            raise InvocationError(f"function {function.name!r} ended its process: status {status}")
+        return answer
+
+    def close(self) -> None:
+        """End the child processes."""
+        for child in self._children.values():
+            child.close()
+        self._children.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Child:
+    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
+        orders, self._orders = os.pipe()
+        self._answers, answers = os.pipe()
+
+        def place() -> None:
+            # Past 3 and 4 first, so that neither overwrites the other.
+            first, second = os.dup(orders), os.dup(answers)
+            os.dup2(first, 3)
+            os.dup2(second, 4)
+
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "portafaas.local.child"],
+            cwd=root,
+            env={**os.environ, **environment},
+            pass_fds=(3, 4),
+            preexec_fn=place,  # noqa: PLW1509 (no threads here)
+        )
+        os.close(orders)
+        os.close(answers)
+        self._reader = os.fdopen(self._answers, "r", encoding="utf-8")
+        self._writer = os.fdopen(self._orders, "w", encoding="utf-8")
+
+    def ask(self, order: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the answer, or None when the process has ended."""
+        try:
+            self._writer.write(json.dumps(order) + "\n")
+            self._writer.flush()
+            line = self._reader.readline()
+        except BrokenPipeError:
+            return None
+        if not line:
+            return None
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> int:
+        """Close the pipes, so that the child ends, and return its exit status."""
+        import contextlib
+
+        for stream in (self._writer, self._reader):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+        try:
+            return self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+class PackageRunner:
+    """Runs the functions of a built package in the vendor's runtime; a context manager.
+
+    *package* is the zip, *folder* an empty folder to unpack it in. *environment* is added to what
+    the deployment description says. Each function has a session of its own, started on first use
+    and kept, as each is deployed on its own.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        plan: BuildPlan,
+        package: Path,
+        deployment: Path,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        from portafaas.artifact import unpack
+
+        self._adapter = adapter
+        self._plan = plan
+        self._folder = folder
+        self._environment = dict(environment or {})
+        self._descriptor = json.loads(deployment.read_text(encoding="utf-8"))
+        self._runtime = adapter.vendor_runtime()
+        self._sessions: dict[str, VendorSession] = {}
+        self._python: Path | None = None
+        #: What the caller should know about how the package runs.
+        self.notes: list[str] = []
+        unpack(package, folder)
+
+    def deliver(self, function: FunctionPlan, stimulus: Stimulus) -> Delivery:
+        """Deliver *stimulus* as the platform would and return what its sender concludes."""
+        session = self.session(function)
+        requests = self._adapter.encode(self._plan, function, stimulus)
+        results = [session.invoke(request.payload) for request in requests]
+        outcome = self._adapter.decode(
+            self._plan,
+            function,
+            stimulus,
+            [
+                (request, {"ok": result.ok, "value": result.value})
+                for request, result in zip(requests, results, strict=True)
+            ],
+        )
+        return Delivery(outcome, "".join(result.logs for result in results), tuple(results))
+
+    def native(self, function: FunctionPlan, payload: Mapping[str, Any]) -> NativeResult:
+        """Deliver one native request as it is."""
+        return self.session(function).invoke(payload)
+
+    def session(self, function: FunctionPlan) -> VendorSession:
+        """Return the running session of *function*."""
+        session = self._sessions.get(function.name)
+        if session is None:
+            facts = self._descriptor["functions"][function.name]
+            session = self._sessions[function.name] = self._runtime.start(
+                self._folder,
+                entry=facts["entry"],
+                function=function.entry,
+                python=self._interpreter(),
+                env={**facts["environment"], **function.environment, **self._environment},
+                timeout=facts["timeout"],
+                memory=facts["memory"],
+                settings={"init_timeout": 60.0},
+            )
+        return session
+
+    def _interpreter(self) -> Path:
+        if self._python is None:
+            from portafaas.vendor.environment import find_interpreter, prepare
+
+            version = self._plan.python
+            if find_interpreter(version) is None:
+                if any(self._folder.rglob("*.so")):
+                    raise InvocationError(
+                        f"the package holds modules compiled for Python {version}, and no "
+                        f"Python {version} is installed",
+                        hint=f"install Python {version}, or put python{version} on PATH",
+                    )
+                own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+                self.notes.append(f"no Python {version} found; ran on Python {own}")
+                version = own
+            self._python = prepare(self._adapter.target, self._runtime, version)
+        return self._python
+
+    def close(self) -> None:
+        """End all sessions."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
