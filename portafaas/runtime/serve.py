@@ -213,6 +213,8 @@ def failed(
     else:
         context.logger.error("handler failed: %r", error, exc_info=error)
         response = problem(500)
+    if request.method == "HEAD":
+        response.body = None
     cors = function.trigger.get("cors")
     if cors is not None:
         from portafaas.runtime.cors import decorate

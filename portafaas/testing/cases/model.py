@@ -1,0 +1,94 @@
+"""One case, what was observed of it, and where the two differ."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from portafaas.adapter import Stimulus
+
+_UNSET: Any = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A stimulus for a function of the service, and what must come of it.
+
+    ``json``, and each entry of ``seen`` (what the handler saw, in order), are compared by the keys
+    they name: further keys may be there. ``headers`` are all headers, ``absent`` names ones that
+    may not be there. ``failed`` are the ids to be delivered again. What is left out is still
+    compared between the targets and with the neutral delivery.
+    """
+
+    name: str
+    function: str
+    stimulus: Stimulus
+    status: int | None = None
+    json: Any = _UNSET
+    body: bytes | None = None
+    headers: Mapping[str, str] | None = None
+    cookies: tuple[str, ...] | None = None
+    failed: tuple[str, ...] | None = None
+    seen: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """``outcome`` as ``portafaas.adapter.neutral.outcome_to_json`` gives it; ``seen`` by handlers."""
+
+    outcome: Mapping[str, Any]
+    seen: tuple[Any, ...]
+
+
+def problems(case: Case, observed: Observation) -> list[str]:
+    """Return where *observed* is not what *case* expects; [] when it is."""
+    found: list[str] = []
+    outcome = observed.outcome
+
+    def compare(what: str, expected: Any, actual: Any) -> None:
+        if not _fits(expected, actual):
+            found.append(f"{what}: expected {expected!r}, got {actual!r}")
+
+    if case.status is not None:
+        compare("status", case.status, outcome.get("status"))
+    if case.headers is not None:
+        if dict(case.headers) != outcome.get("headers"):
+            found.append(f"headers: expected {case.headers!r}, got {outcome.get('headers')!r}")
+    if case.cookies is not None:
+        compare("cookies", list(case.cookies), outcome.get("cookies"))
+    if case.body is not None:
+        compare("body", case.body, _body(outcome))
+    if case.json is not _UNSET:
+        try:
+            compare("body as JSON", case.json, json.loads(_body(outcome)))
+        except ValueError:
+            found.append(f"body: expected JSON, got {_body(outcome)!r}")
+    if case.failed is not None:
+        compare("failed", list(case.failed), outcome.get("failed"))
+    if case.seen is not None:
+        compare("seen by the handler", list(case.seen), list(observed.seen))
+    return found
+
+
+def _body(outcome: Mapping[str, Any]) -> bytes:
+    if "body_base64" in outcome:
+        return base64.b64decode(outcome["body_base64"])
+    return str(outcome.get("body", "")).encode()
+
+
+def _fits(expected: Any, actual: Any) -> bool:
+    if isinstance(expected, Mapping):
+        return isinstance(actual, Mapping) and all(
+            name in actual and _fits(value, actual[name]) for name, value in expected.items()
+        )
+    if isinstance(expected, (list, tuple)):
+        return (
+            isinstance(actual, (list, tuple))
+            and len(expected) == len(actual)
+            and all(_fits(a, b) for a, b in zip(expected, actual, strict=True))
+        )
+    # 1 == True and 1 == 1.0, but a handler sees the difference.
+    return type(expected) is type(actual) and bool(expected == actual)
