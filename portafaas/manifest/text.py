@@ -19,6 +19,9 @@ Path = tuple[str | int, ...]
 
 #: More nodes than any sane manifest, fewer than an alias bomb makes.
 MAX_NODES = 200_000
+MAX_DEPTH = 100
+
+_INLINE = re.compile(r"(?:[-?:] ){50}")
 
 _INT = re.compile(r"[-+]?[0-9]+\Z")
 _BASED = re.compile(r"0(o[0-7]+|x[0-9a-fA-F]+)\Z")
@@ -162,10 +165,45 @@ class _Builder:
                 yield from value.items()
 
 
+def _line(text: str, position: int | None) -> int | None:
+    # The reader counts bytes of UTF-8; close enough to name the line of a forbidden character.
+    if position is None:
+        return None
+    return text.encode("utf-8", "surrogatepass")[:position].count(b"\n") + 1
+
+
 def parse(
     text: str, file: str
 ) -> tuple[Any, dict[Path, tuple[int, int]], list[Diagnostic]]:
     """Return the value, the (line, column) by path, and the problems of one YAML document."""
+    deep = [Diagnostic("PF1006", "values are nested too deeply", file=file, line=1)]
+    # libyaml's binding composes nodes by recursion in C, which would end the process.
+    if text.count("[") + text.count("{") > 1000 or _INLINE.search(text):
+        if _depth(text) > MAX_DEPTH:
+            return None, {}, deep
+    try:
+        return _parse(text, file)
+    except RecursionError:
+        return None, {}, deep
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                deepest = max(deepest, depth)
+                if depth > MAX_DEPTH:
+                    break
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except yaml.YAMLError:
+        pass  # told by the parse that follows
+    return deepest
+
+
+def _parse(text: str, file: str) -> tuple[Any, dict[Path, tuple[int, int]], list[Diagnostic]]:
     loader = None
     try:
         loader = _LOADER(text)
@@ -178,7 +216,7 @@ def parse(
             "PF1005",
             f"not valid YAML: {what}{f' ({context})' if context else ''}",
             file=file,
-            line=mark.line + 1 if mark else None,
+            line=mark.line + 1 if mark else _line(text, getattr(exc, "position", None)),
             column=mark.column + 1 if mark else None,
         )
         return None, {}, [diagnostic]

@@ -1,0 +1,42 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer and make:
+#   make demo    builds the shop for all three targets and runs each function in the vendor's runtime
+#   make test    passes the tests
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+TARGETS := aws azure gcp
+FUNCTIONS := $(basename $(notdir $(wildcard examples/shop/events/*.json)))
+# SHA-256 of the demo's key; a manifest and a package never hold a key or a digest.
+DEMO_KEY := PORTAFAAS_HTTP_KEYS=demo=c48a01f49fd0f2cc404bc3cbbc80e91457a3d41bb429a695243de4c61794155c
+
+.PHONY: demo test lint setup clean
+
+demo: .venv/.installed
+	cd examples/shop && ../../$(BIN)/portafaas build --target all
+	@set -e; cd examples/shop; for target in $(TARGETS); do for name in $(FUNCTIONS); do \
+	  echo; echo "== $$name on $$target"; \
+	  ../../$(BIN)/portafaas invoke $$name --event events/$$name.json --target $$target --env $(DEMO_KEY); \
+	done; done
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+setup: .venv/.dev
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.7"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e .
+	touch $@
+
+.venv/.dev: .venv/.installed requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/dev.txt -e .
+	touch $@
+
+clean:
+	rm -rf .venv out examples/*/out examples/*/.portafaas dist
