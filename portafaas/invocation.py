@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from portafaas.adapter import Adapter, Outcome, Stimulus
+from portafaas.adapter import Adapter, DeliveryOutcome, NativeRequest, Outcome, Stimulus
 from portafaas.errors import InvocationError
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.vendor import NativeResult, VendorSession
@@ -154,17 +154,21 @@ class PackageRunner:
     def deliver(self, function: FunctionPlan, stimulus: Stimulus) -> Delivery:
         """Deliver *stimulus* as the platform would and return what its sender concludes."""
         session = self.session(function)
-        requests = self._adapter.encode(self._plan, function, stimulus)
-        results = [session.invoke(request.payload) for request in requests]
-        outcome = self._adapter.decode(
-            self._plan,
-            function,
-            stimulus,
-            [
-                (request, {"ok": result.ok, "value": result.value})
-                for request, result in zip(requests, results, strict=True)
-            ],
-        )
+        results: list[NativeResult] = []
+        answers: list[tuple[NativeRequest, dict[str, Any]]] = []
+        held: set[str] = set()
+        for request in self._adapter.encode(self._plan, function, stimulus):
+            if request.key in held:
+                answers.append((request, {"ok": False, "value": None}))
+                continue
+            result = session.invoke(request.payload)
+            results.append(result)
+            answers.append((request, {"ok": result.ok, "value": result.value}))
+            if request.key is not None:
+                said = self._adapter.decode(self._plan, function, stimulus, answers[-1:])
+                if isinstance(said, DeliveryOutcome) and said.failed:
+                    held.add(request.key)
+        outcome = self._adapter.decode(self._plan, function, stimulus, answers)
         return Delivery(outcome, "".join(result.logs for result in results), tuple(results))
 
     def native(self, function: FunctionPlan, payload: Mapping[str, Any]) -> NativeResult:

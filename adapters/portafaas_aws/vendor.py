@@ -17,9 +17,16 @@ from portafaas.vendor.contract import (
     Requirements,
     VendorRuntimeError,
 )
-from portafaas.vendor.environment import installed_version
+from portafaas.vendor.environment import installed_version, python_version
 from portafaas.vendor.process import Child, Clock
-from portafaas_aws.vendor_api import RESPONSE_LIMIT, RuntimeApi
+from portafaas_aws.vendor_api import RuntimeApi
+from portafaas_aws.vendor_reply import (
+    TOO_LARGE,
+    error_document,
+    read_error,
+    read_reply,
+    status_text,
+)
 
 # awslambdaric is what AWS's managed Python runtimes and base images run; wheels for cp310-cp314.
 # Its sdist compiles libcurl for minutes: the environment installs wheels only.
@@ -31,7 +38,7 @@ _REGION = "us-east-1"
 _INIT_SECONDS = 10.0
 
 
-class LambdaRuntime:
+class AwsVendorRuntime:
     """The ``portafaas.vendor.VendorRuntime`` of AWS Lambda."""
 
     def requirements(self, python: str) -> Requirements:
@@ -49,18 +56,21 @@ class LambdaRuntime:
         timeout: float,
         memory: int,
         settings: Mapping[str, Any],
-    ) -> LambdaSession:
+    ) -> AwsVendorSession:
         """Start ``python -m awslambdaric <entry>`` in *package*; see the contract.
 
         Settings: ``init_timeout`` in seconds, ``region``, ``account``.
         """
         region = str(settings.get("region", _REGION))
         account = str(settings.get("account", "000000000000"))
-        return LambdaSession(
+        variables = _environment(package.absolute(), entry, function, memory, region)
+        # The runtime client polls from a second thread in 3.12 and later, as this tells it.
+        variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_python{python_version(python.absolute())}"
+        return AwsVendorSession(
             package.absolute(),
             entry=entry,
             python=python.absolute(),
-            env=_environment(package.absolute(), entry, function, memory, region) | dict(env),
+            env=variables | dict(env),
             timeout=timeout,
             init_timeout=float(settings.get("init_timeout", _INIT_SECONDS)),
             arn=f"arn:aws:lambda:{region}:{account}:function:{function}",
@@ -99,7 +109,7 @@ def _environment(
     }
 
 
-class LambdaSession:
+class AwsVendorSession:
     """One execution environment of one function; invocations run one after another."""
 
     def __init__(
@@ -142,7 +152,7 @@ class LambdaSession:
         """Deliver one Lambda event; see the contract."""
         if function not in (None, self._function):
             raise VendorRuntimeError(
-                "PF6104", f"this session runs function {self._function!r}, not {function!r}"
+                "PF6004", f"this session runs function {self._function!r}, not {function!r}"
             )
         seconds = self._timeout if timeout is None else timeout
         body = json.dumps(request, ensure_ascii=False).encode()
@@ -159,20 +169,19 @@ class LambdaSession:
         if failure is None and self._deliver(child, request_id, body, seconds):
             reply = self._api.reply
             assert reply is not None
-            failure, document = _read_reply(reply.kind, reply.body)
+            failure, document = read_reply(reply.kind, reply.body)
         elif failure is None:
             failure = self._lost(child, request_id, seconds)
+        refused = failure is not None and failure.type == TOO_LARGE
+        if refused:
+            # The runtime gives up when its response is refused.
+            self._api.serve(lambda: False, child, Clock(1.0))
         if failure is not None and document is None:
-            document = {
-                "errorMessage": failure.message,
-                "errorType": failure.type,
-                "requestId": request_id,
-                "stackTrace": failure.stack.splitlines(),
-            }
+            document = error_document(failure, request_id)
         result = NativeResult(
             failure is None, document, failure, clock.elapsed_ms(), child.log(start)
         )
-        if failure is not None and failure.kind != "handler":
+        if failure is not None and (refused or failure.kind != "handler"):
             self._stop()
         return result
 
@@ -234,7 +243,7 @@ class LambdaSession:
         self._init_ms = clock.elapsed_ms()
         self._failure = None
         if api.init_error is not None:
-            self._failure = _document_error("init", api.init_error)
+            self._failure = read_error("init", api.init_error)
             child.wait(1.0)
         elif not ready:
             status = child.exit_status()
@@ -242,7 +251,7 @@ class LambdaSession:
                 text = f"init timed out after {self._init_timeout:.2f} seconds"
                 self._failure = NativeError("init", "Sandbox.Timedout", text)
             else:
-                text = f"Runtime exited with error: {_status_text(status)}"
+                text = f"Runtime exited with error: {status_text(status)}"
                 self._failure = NativeError("init", "Runtime.ExitError", text, child.log())
         return child
 
@@ -270,29 +279,5 @@ class LambdaSession:
         if status is None:
             text = f"{request_id} Task timed out after {seconds:.2f} seconds"
             return NativeError("timeout", "Sandbox.Timedout", text)
-        text = f"RequestId: {request_id} Error: Runtime exited with error: {_status_text(status)}"
+        text = f"RequestId: {request_id} Error: Runtime exited with error: {status_text(status)}"
         return NativeError("exit", "Runtime.ExitError", text)
-
-
-def _status_text(status: int) -> str:
-    return f"signal {-status}" if status < 0 else f"exit status {status}"
-
-
-def _document_error(kind: Any, document: Mapping[str, Any]) -> NativeError:
-    stack = "".join(document.get("stackTrace") or ())
-    return NativeError(
-        kind, str(document.get("errorType", "")), str(document.get("errorMessage", "")), stack
-    )
-
-
-def _read_reply(kind: str, body: bytes) -> tuple[NativeError | None, Any]:
-    if kind == "response" and len(body) > RESPONSE_LIMIT:
-        text = (
-            "Response payload size exceeded maximum allowed payload size "
-            f"({RESPONSE_LIMIT} bytes)."
-        )
-        return NativeError("handler", "Function.ResponseSizeTooLarge", text), None
-    document = json.loads(body) if body else None
-    if kind == "response":
-        return None, document
-    return _document_error("handler", document or {}), document

@@ -53,7 +53,7 @@ class _Connection:
         if not line:
             return None
         method, path, _ = line.decode("latin-1").split(" ", 2)
-        headers = parse_headers(self.reader)  # type: ignore[arg-type]  # reads lines only
+        headers = parse_headers(self.reader)
         if headers.get("Expect", "").lower() == "100-continue":
             self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         if headers.get("Transfer-Encoding", "").lower() == "chunked":

@@ -1,4 +1,4 @@
-"""Run an Azure Functions package in Microsoft's own ``azure-functions-runtime``. Build time only."""
+"""Run an Azure Functions package in Microsoft's ``azure-functions-runtime``. Build time only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CHUNK = 1 << 16
 _INIT_SECONDS = 60.0
 
 
-class FunctionsRuntime:
+class AzureVendorRuntime:
     """The ``portafaas.vendor.VendorRuntime`` of Azure Functions."""
 
     def requirements(self, python: str) -> Requirements:
@@ -54,13 +54,13 @@ class FunctionsRuntime:
         timeout: float,
         memory: int,
         settings: Mapping[str, Any],
-    ) -> FunctionsSession:
+    ) -> AzureVendorSession:
         """Start a worker with the app in *package*; *entry* is the default function of requests.
 
         *function* is the name of the app. Settings: ``init_timeout`` in seconds.
         """
         root = package.absolute()
-        return FunctionsSession(
+        return AzureVendorSession(
             root,
             entry=entry,
             python=python.absolute(),
@@ -89,7 +89,7 @@ def _environment(package: Path, app: str) -> dict[str, str]:
     }
 
 
-class FunctionsSession:
+class AzureVendorSession:
     """One worker process that serves all functions of an app."""
 
     def __init__(
@@ -154,7 +154,7 @@ class FunctionsSession:
         name = self._entry if function is None else function
         if name not in self._functions:
             known = ", ".join(sorted(self._functions)) or "none"
-            raise VendorRuntimeError("PF6104", f"no function {name!r} in this app; it has: {known}")
+            raise VendorRuntimeError("PF6004", f"no function {name!r} in this app; it has: {known}")
         ids = [str(uuid.uuid4()) for _ in requests]
         lines = [
             json.dumps({"id": one, "function": name, "request": request}).encode() + b"\n"
@@ -162,9 +162,11 @@ class FunctionsSession:
         ]
         results: dict[str, NativeResult] = {}
         pending = memoryview(b"".join(lines))
+        closed = False
         while len(results) < len(ids) and clock.left():
             pending, answers = self._exchange(pending, clock.left())
             if answers is None:
+                closed = True
                 break
             for answer in answers:
                 results[answer["id"]] = NativeResult(
@@ -176,7 +178,7 @@ class FunctionsSession:
                     answer["outputs"],
                 )
         if len(results) < len(ids):
-            lost = _lost(child, seconds)
+            lost = _lost(child, closed, seconds)
             result = NativeResult(False, None, lost, clock.elapsed_ms(), child.log(start))
             results = {one: results.get(one, result) for one in ids}
             self._stop()
@@ -285,12 +287,10 @@ def _error(kind: Any, error: Mapping[str, str]) -> NativeError:
     return NativeError(kind, name, text, error["stack"])
 
 
-def _lost(child: Child, seconds: float) -> NativeError:
-    # Once the channel is closed the process is about to end, unless time is up.
-    status = child.exit_status()
-    if status is None:
-        status = child.wait(0.5 if seconds else 0.0)
-    if status is None:
+def _lost(child: Child, closed: bool, seconds: float) -> NativeError:
+    # A worker that closed its channel is about to end.
+    status = child.wait(1.0) if closed else child.exit_status()
+    if status is None and not closed:
         text = f"timeout value of {seconds:.2f} seconds was exceeded"
         return NativeError("timeout", "FunctionTimeoutException", text)
     return NativeError("exit", "WorkerProcessExit", f"the worker exited with status {status}")

@@ -4,7 +4,7 @@
 and reads them by attribute; so plain objects will do. It runs next to user code and imports
 nothing but the standard library.
 
-What the host puts into the messages: ``RpcMessageConversionExtensions`` and ``GrpcMessageExtensions``
+What the host puts in: ``RpcMessageConversionExtensions`` and ``GrpcMessageExtensions``
 in https://github.com/Azure/azure-functions-host/tree/dev/src/WebJobs.Script.Grpc/MessageExtensions
 """
 
@@ -33,7 +33,7 @@ class Message:
             raise AttributeError(name)
         return None
 
-    def WhichOneof(self, group: str) -> str | None:  # noqa: N802 (protobuf's name)
+    def WhichOneof(self, group: str) -> str | None:  # the name is protobuf's
         """Return the name of the field that is set, as protobuf does."""
         return next((name for name in self.oneof if self.__dict__.get(name) is not None), None)
 
@@ -63,7 +63,7 @@ class ParameterBinding(Message):
 
     oneof = ("data",)
 
-    def WhichOneof(self, group: str) -> str | None:  # noqa: N802 (protobuf's name)
+    def WhichOneof(self, group: str) -> str | None:  # the name is protobuf's
         """Return ``data``, which is set even when it holds nothing."""
         return "data"
 

@@ -38,6 +38,8 @@ class Layout:
     pythons: tuple[str, ...]
     #: Oldest glibc per Python version: ``{"3.11": "2.17", "3.12": "2.28"}``.
     glibc: Mapping[str, str]
+    #: Import packages that the platform adds and the package lacks: ``azure.functions``.
+    provided: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,15 @@ class Lowered:
 
 @dataclass(frozen=True, slots=True)
 class NativeRequest:
-    """One native delivery: a JSON-ready payload, and the ids of the messages it carries."""
+    """One native delivery: a JSON-ready payload, and the ids of the messages it carries.
+
+    With a ``key`` (of an ordered queue) the broker holds it back while an earlier delivery with
+    that key has failed.
+    """
 
     payload: Mapping[str, Any]
     ids: tuple[str, ...] = ()
+    key: str | None = None
 
 
 class Adapter(ABC):

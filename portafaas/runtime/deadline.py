@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _armed = False
+#: ``signal.setitimer`` and which timer, once it is known that this process can use them.
 _setitimer: Any = None
+_timer = 0
 _main_ident = 0
 _ident: Any = None
 
@@ -29,7 +31,7 @@ def _on_alarm(signum: int, frame: object) -> None:
 
 def _prepare() -> None:
     """Find out once whether this process can use the timer: POSIX, and SIGALRM not taken."""
-    global _setitimer, _main_ident, _ident
+    global _setitimer, _timer, _main_ident, _ident
     import _thread
     import signal
     import threading
@@ -40,8 +42,7 @@ def _prepare() -> None:
         return
     if signal.getsignal(signal.SIGALRM) in (signal.SIG_DFL, _on_alarm):
         signal.signal(signal.SIGALRM, _on_alarm)
-        timer, which = signal.setitimer, signal.ITIMER_REAL
-        _setitimer = lambda seconds: timer(which, seconds)  # noqa: E731 (called per invocation)
+        _setitimer, _timer = signal.setitimer, signal.ITIMER_REAL
 
 
 def call(handle: Callable[..., Any], payload: Any, context: Any, seconds: float) -> Any:
@@ -55,16 +56,16 @@ def call(handle: Callable[..., Any], payload: Any, context: Any, seconds: float)
     if _setitimer is None or _ident() != _main_ident:
         return _call_in_thread(handle, payload, context, seconds)
     _armed = True
-    _setitimer(seconds)
+    _setitimer(_timer, seconds)
     try:
         result = handle(payload, context)
-        if hasattr(result, "__await__"):
+        if type(result) is not dict and hasattr(result, "__await__"):
             from portafaas.runtime.aio import run
 
             result = run(result)
     finally:
         _armed = False
-        _setitimer(0)
+        _setitimer(_timer, 0)
     return result
 
 
@@ -109,6 +110,9 @@ def _call_in_thread(
     try:
         return future.result(max(0.0, ends - time.monotonic()))
     except Expired:
+        # Since 3.11 this is the builtin TimeoutError, which the handler may have raised itself.
+        if future.done() and not future.cancelled():
+            raise
         future.cancel()
         raise HandlerTimeout from None
 

@@ -85,11 +85,15 @@ class Event:
 
         Raises ValueError when the data is not JSON.
         """
-        if isinstance(self.data, (str, bytes)) and not _is_json(self.datacontenttype):
+        data = self.data
+        # Bytes of a JSON type are those that decode_data could not read.
+        if isinstance(data, bytes) or (
+            isinstance(data, str) and not _is_json(self.datacontenttype)
+        ):
             import json
 
-            return json.loads(self.data)
-        return self.data
+            return json.loads(data)
+        return data
 
     def to_dict(self) -> dict[str, Any]:
         """Return the event in the CloudEvents JSON format (binary data as ``data_base64``).
@@ -338,7 +342,7 @@ def decode_data(body: bytes, content_type: str | None) -> Any:
             return json.loads(body)
         if content_type is not None and content_type.lower().startswith("text/"):
             return body.decode("utf-8")
-    except ValueError:
+    except (ValueError, RecursionError):
         return body
     return body
 

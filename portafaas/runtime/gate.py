@@ -29,10 +29,13 @@ def authenticate(auth: Mapping[str, Any], request: Request, context: Context) ->
             request.identity = authenticate_key(request.headers.get, auth["keys"], os.environ)
         elif scheme == "jwt":
             request.identity = authenticate_jwt(request.headers.get, auth, os.environ)
-        elif request.identity is None:
+        else:
             # iam: the platform has verified the caller and the bridge filled in who it is; a
             # request without that mark came around the platform's gate.
-            return problem(401, headers={"www-authenticate": "Bearer"})
+            if request.identity is None:
+                return problem(401, headers={"www-authenticate": "Bearer"})
+            # A signature on one cloud, a token on another: the platform's, not the handler's.
+            request.headers.drop("authorization")
     except AuthFailure as failure:
         context.logger.warning("request refused: %s", failure.reason)
         headers = {"www-authenticate": failure.challenge} if failure.challenge else None

@@ -62,6 +62,10 @@ class Headers:
         members.append(current.strip())
         return [member for member in members if member]
 
+    def drop(self, name: str) -> None:
+        """Hide a header from the handler; for the bridge."""
+        self._values.pop(name.lower(), None)
+
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]
 
@@ -215,7 +219,8 @@ class Request:
                 charset = value.strip().strip('"')
         try:
             return self.body.decode(charset, "replace")
-        except LookupError:
+        except (LookupError, ValueError):
+            # No such charset, or a codec that knows no "replace" (idna, undefined).
             return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
@@ -228,7 +233,7 @@ class Request:
 
         try:
             return json.loads(self.body)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise HttpError(400, f"the body is not valid JSON: {exc}") from exc
 
     def cookie(self, name: str, default: Any = None) -> Any:

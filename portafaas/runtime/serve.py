@@ -8,6 +8,7 @@ large, not authenticated); ``after`` turns what the handler returned into a send
 from __future__ import annotations
 
 from portafaas.runtime.context import HandlerTimeout
+from portafaas.runtime.deadline import call
 from portafaas.runtime.http import HttpError, Response
 
 TYPE_CHECKING = False
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 #: Largest body, in bytes, that all targets carry: Lambda's payload is 6 MiB with the body in base64
 #: (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
 MAX_BODY = 4_500_000
+
+# Shorter text than this is within any limit, whatever UTF-8 makes of it.
+_SMALL = MAX_BODY // 4
+
+#: ``json.JSONEncoder().encode``, which is json.dumps without its options, once JSON is answered.
+_encode: Any = None
 
 _TITLES = {
     400: "Bad Request",
@@ -71,15 +78,21 @@ def before(function: Function, request: Request, context: Context) -> Response |
     Fills ``request.path_params`` and ``request.identity``.
     """
     trigger = function.trigger
-    route = function.route
-    if route is None:
-        from portafaas.runtime.route import Route
+    template = trigger["path"]
+    if "{" not in template:
+        # The empty path_params need not be stored: that is what an empty slot gives.
+        if request.path != template:
+            return problem(404)
+    else:
+        route = function.route
+        if route is None:
+            from portafaas.runtime.route import Route
 
-        route = function.route = Route(trigger["path"])
-    values = route.match(request.path)
-    if values is None:
-        return problem(404)
-    request.path_params = values
+            route = function.route = Route(template)
+        values = route.match(request.path)
+        if values is None:
+            return problem(404)
+        request.path_params = values
     method = request.method
     cors = trigger.get("cors")
     if (
@@ -93,6 +106,8 @@ def before(function: Function, request: Request, context: Context) -> Response |
     methods = trigger["methods"]
     if methods and method not in methods:
         return problem(405, headers={"allow": ", ".join(methods)})
+    if "auth" not in trigger and len(request.body) <= trigger.get("max_body", MAX_BODY):
+        return None
     return gate(function, request, context)
 
 
@@ -116,11 +131,14 @@ def after(function: Function, request: Request, result: Any) -> Response:
     None is 204; dict and list are JSON; str is text; bytes are ``application/octet-stream``.
     Raises TypeError or ValueError for anything that cannot be sent.
     """
+    global _encode
     if type(result) is dict or type(result) is list:
-        import json
+        if _encode is None:
+            from json import JSONEncoder
 
+            _encode = JSONEncoder().encode
         response = Response.__new__(Response)
-        response.body = json.dumps(result)
+        response.body = _encode(result)
         response.status = 200
         response.cookies = []
         response.headers = {"content-type": "application/json"}
@@ -139,7 +157,7 @@ def after(function: Function, request: Request, result: Any) -> Response:
             f"an http handler must return Response, dict, list, str, bytes or None, "
             f"not {type(result).__name__!r}"
         )
-    if response.body is not None and len(response.body) > MAX_BODY // 4:
+    if response.body is not None and len(response.body) > _SMALL:
         _check_size(response, function.trigger.get("max_body", MAX_BODY))
     if response.status == 204 or response.status == 304 or request.method == "HEAD":
         response.body = None
@@ -213,20 +231,16 @@ def failed(
     else:
         context.logger.error("handler failed: %r", error, exc_info=error)
         response = problem(500)
-    if request.method == "HEAD":
-        response.body = None
-    cors = function.trigger.get("cors")
-    if cors is not None:
-        from portafaas.runtime.cors import decorate
-
-        decorate(cors, request, response)
-    return response
+    try:
+        return after(function, request, response)
+    except (TypeError, ValueError) as exc:
+        # An HttpError's status and headers are as little to be trusted as a Response's.
+        context.logger.error("handler failed: %r", exc, exc_info=exc)
+        return after(function, request, problem(500))
 
 
 def run(function: Function, request: Request, context: Context) -> Response:
     """Serve one request from a synchronous entry point; never raises for the handler's sake."""
-    from portafaas.runtime.deadline import call
-
     try:
         early = before(function, request, context)
         if early is not None:

@@ -81,16 +81,24 @@ def utc_time(text: str | None) -> str | None:
         digits = text[20:-1]
         if not digits or digits.isdigit():
             return f"{text[:19]}.{digits[:3]:0<3}Z"
-    from datetime import UTC, datetime
+    from datetime import datetime, timezone
 
+    # Python 3.10 reads neither "Z" nor a fraction that has not 3 or 6 digits.
+    whole, dot, rest = text.partition(".")
+    offset = rest.lstrip("0123456789")
+    digits = rest[: len(rest) - len(offset)]
+    if not dot:
+        whole, offset = (text[:-1], "Z") if text[-1] in "Zz" else (text, "")
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        if dot and not digits:
+            return text
+        moment = datetime.fromisoformat(whole + ("+00:00" if offset in ("Z", "z") else offset))
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)  # noqa: UP017 (datetime.UTC is 3.11)
+        moment = moment.astimezone(timezone.utc)  # noqa: UP017
+    except (ValueError, OverflowError):
         return text
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    moment = moment.astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{digits[:3]:0<3}Z"
 
 
 def epoch_time(seconds: float) -> str:

@@ -17,7 +17,8 @@ Values that come out:
 * AWS: the JSON returned, or the error document of a failed invocation.
 * Azure: ``{"status", "headers": [[name, value]], "cookies": [Set-Cookie], "body": base64}`` for
   HTTP, else ``{"type": kind, "value": value}`` as above, or None.
-* GCP: ``{"status", "headers": [[name, value]], "body": base64}``.
+* GCP: ``{"status", "headers": [[name, value]], "body": base64}``, also of a failed invocation if
+  there was a response. A status that the function chose is no failure.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ ErrorKind = Literal["handler", "init", "timeout", "exit"]
 
 
 class VendorRuntimeError(PortafaasError):
-    """A vendor runtime could not be installed, started or addressed (PF61xx).
+    """A vendor runtime could not be installed, started or addressed (PF60xx).
 
-    PF6101: its packages cannot be installed. PF6102: no such Python. PF6103: a process cannot be
-    started. PF6104: the request does not fit the session.
+    PF6001: its packages cannot be installed. PF6002: no such Python. PF6003: a process cannot be
+    started. PF6004: the request does not fit the session.
     """
 
     exit_code = 2
@@ -52,7 +53,7 @@ class VendorRuntimeError(PortafaasError):
         self.code = code
 
     def __str__(self) -> str:
-        """Render as ``PF6101: message``."""
+        """Render as ``PF6001: message``."""
         return f"{self.code}: {self.message}"
 
 
@@ -113,7 +114,7 @@ class VendorSession(Protocol):
         """Deliver *request* and wait, at most *timeout* seconds (default: the session's).
 
         *function* picks one where a session serves several (Azure). Raises
-        :class:`VendorRuntimeError` (PF6104) when the session does not serve it.
+        :class:`VendorRuntimeError` (PF6004) when the session does not serve it.
         """
         ...
 
@@ -126,7 +127,8 @@ class VendorSession(Protocol):
     ) -> tuple[NativeResult, ...]:
         """Deliver all *requests* without waiting in between; results in their order.
 
-        AWS runs them one after another, as one execution environment does.
+        AWS runs them one after another, as one execution environment does; GCP sends no more at a
+        time than the setting ``concurrency``. *timeout* is for each of these, and for all of Azure.
         """
         ...
 

@@ -37,12 +37,12 @@ def cache_folder() -> Path:
 def prepare(name: str, runtime: VendorRuntime, version: str) -> Path:
     """Return an interpreter of Python *version* (``3.11``) that has *runtime*'s requirements.
 
-    Raises PF6102 when no such Python is installed and PF6101 when packages cannot be.
+    Raises PF6002 when no such Python is installed and PF6001 when packages cannot be.
     """
     python = find_interpreter(version)
     if python is None:
         raise VendorRuntimeError(
-            "PF6102",
+            "PF6002",
             f"no Python {version} found to run the {name} runtime",
             hint=f"install Python {version}, or put python{version} on PATH",
         )
@@ -112,14 +112,14 @@ def ensure_environment(name: str, requirements: Requirements, python: Path) -> P
     """Return the interpreter of a virtual environment of *python* that has *requirements*.
 
     Built once and shared by all processes; rebuilt when parts are missing. *name* only makes the
-    folder's name readable. Raises PF6101 when packages cannot be installed, PF6102 when *python*
+    folder's name readable. Raises PF6001 when packages cannot be installed, PF6002 when *python*
     does not run.
     """
     facts = _probe(python)
     if facts is None:
-        raise VendorRuntimeError("PF6102", f"{python} is not a working Python interpreter")
+        raise VendorRuntimeError("PF6002", f"{python} is not a working Python interpreter")
     version, tag = facts
-    wanted = [
+    wanted: list[object] = [
         requirements.pinned,
         requirements.forced,
         requirements.forced_python,
@@ -136,6 +136,14 @@ def ensure_environment(name: str, requirements: Requirements, python: Path) -> P
             if not _is_complete(folder):
                 _build(folder, requirements, python)
     return _interpreter(folder)
+
+
+def python_version(python: Path) -> str:
+    """Return the version of the interpreter *python* as ``3.11``, or raise PF6002."""
+    facts = _probe(python)
+    if facts is None:
+        raise VendorRuntimeError("PF6002", f"{python} is not a working Python interpreter")
+    return ".".join(facts[0].split(".")[:2])
 
 
 def installed_version(python: Path, distribution: str) -> str:
@@ -171,7 +179,7 @@ def _make_folder(cache: Path) -> None:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise VendorRuntimeError(
-            "PF6101",
+            "PF6001",
             f"cannot create the cache folder {cache}: {exc.strerror}",
             hint="set PORTAFAAS_HOME to a folder that can be written",
         ) from exc
@@ -192,8 +200,8 @@ def _build(folder: Path, requirements: Requirements, python: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".building-", dir=folder.parent) as scratch:
         new = Path(scratch) / folder.name
         _run_uv("venv", "--quiet", "--no-project", "--python", python, new)
-        install = ("pip", "install", "--quiet", "--compile-bytecode", "--only-binary", ":all:")
-        install = (*install, "--python", str(_interpreter(new)))
+        install = ["pip", "install", "--quiet", "--compile-bytecode", "--only-binary", ":all:"]
+        install += ["--python", str(_interpreter(new))]
         if requirements.pinned:
             _run_uv(*install, *requirements.pinned)
         if requirements.forced:
@@ -218,7 +226,7 @@ def _run_uv(*arguments: str | Path) -> None:
     if done.returncode:
         reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
         raise VendorRuntimeError(
-            "PF6101",
+            "PF6001",
             f"cannot install the vendor runtime: {reason}",
             hint=f"connect to a package index once, or set PORTAFAAS_HOME to a folder that "
             f"already has it; the cache is {cache_folder()}",

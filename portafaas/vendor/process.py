@@ -21,7 +21,7 @@ class Child:
     """A process that leads its own group; stdout and stderr go to one unnamed file.
 
     A file instead of a pipe: nobody has to read it for the child to go on, and what was written
-    before a reply is there when the reply arrives. Raises PF6103 when it cannot be started.
+    before a reply is there when the reply arrives. Raises PF6003 when it cannot be started.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Child:
         env: Mapping[str, str],
         pass_fds: Sequence[int] = (),
     ) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
+        self._log = tempfile.TemporaryFile()  # closed by close
         try:
             self._process = subprocess.Popen(
                 [str(part) for part in command],
@@ -46,7 +46,7 @@ class Child:
             )
         except OSError as exc:
             self._log.close()
-            raise VendorRuntimeError("PF6103", f"cannot start {command[0]}: {exc}") from exc
+            raise VendorRuntimeError("PF6003", f"cannot start {command[0]}: {exc}") from exc
         self._closed = False
         _alive.add(self)
 
@@ -76,17 +76,11 @@ class Child:
             return ""
         return os.pread(self._log.fileno(), size, start).decode("utf-8", "replace")
 
-    def close(self, *, ask: signal.Signals | None = None, grace: float = 1.0) -> None:
-        """Kill the whole group and reap the process; may be called twice.
-
-        With *ask* the leader gets that signal first, and *grace* seconds to reap its children.
-        """
+    def close(self) -> None:
+        """Kill the whole group and reap the process; may be called twice."""
         if self._closed:
             return
         self._closed = True
-        if ask is not None and self._process.poll() is None:
-            self._process.send_signal(ask)
-            self.wait(grace)
         self._signal_group(signal.SIGKILL)
         self._process.wait()
         self._log.close()

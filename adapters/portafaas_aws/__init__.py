@@ -1,0 +1,1 @@
+"""The AWS Lambda adapter. ``adapter`` builds packages; ``runtime`` ships inside them."""

@@ -1,0 +1,311 @@
+"""What invokes a function, as plain facts in the names of the AWS APIs, for infrastructure code.
+
+Why a topic reaches its function through a queue, without raw delivery:
+
+* SQS gives topics the retries and the dead-letter queue that queues have; SNS alone would hand
+  them to Lambda's asynchronous invocation, which repeats twice at most.
+* The envelope keeps the id SNS gave the message, which stays the same when SNS delivers twice.
+* Raw delivery discards messages with more than ten attributes, which CloudEvents reach easily.
+  https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from portafaas.plan import (
+    BuildPlan,
+    FunctionPlan,
+    HttpTrigger,
+    ObjectTrigger,
+    QueuePlan,
+    QueueTrigger,
+    ScheduleTrigger,
+    TableTrigger,
+    TopicTrigger,
+)
+
+#: Longest a Lambda function may run, in seconds.
+MAX_TIMEOUT = 900
+#: Longest an HTTP API waits, in seconds.
+#: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+HTTP_API_TIMEOUT = 30
+
+_REPORT = ["ReportBatchItemFailures"]
+_CORE = ("id", "source", "type", "subject", "time", "datacontenttype", "dataschema")
+_VIEWS = {("new",): "NEW_IMAGE", ("old",): "OLD_IMAGE", (): "KEYS_ONLY"}
+
+
+def physical_name(plan: BuildPlan, name: str) -> str:
+    """Return the name a resource gets in the account: ``service-stage-name``."""
+    return f"{plan.service}-{plan.stage}-{name}"
+
+
+def front(function: FunctionPlan) -> str:
+    """Return what an http function stands behind: ``http-api`` or ``function-url``."""
+    return str(function.options.get("front", "http-api"))
+
+
+def handler_timeout(function: FunctionPlan) -> int:
+    """Return the seconds after which the handler is stopped.
+
+    A second less than what would stop the whole function, so that the caller gets an answer and
+    the log says why.
+    """
+    limit = MAX_TIMEOUT
+    if function.kind == "http" and front(function) == "http-api":
+        limit = HTTP_API_TIMEOUT
+    return min(function.timeout, limit - 1)
+
+
+def lambda_timeout(function: FunctionPlan) -> int:
+    """Return the seconds after which Lambda stops the whole function."""
+    return handler_timeout(function) + 1
+
+
+def binding(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
+    """Return what invokes *function*, in the words of the AWS APIs."""
+    trigger = function.trigger
+    match trigger:
+        case HttpTrigger():
+            return _http(plan, function, trigger)
+        case QueueTrigger():
+            queue = plan.queue(trigger.queue)
+            mapping: dict[str, Any] = {
+                "BatchSize": trigger.batch,
+                "MaximumBatchingWindowInSeconds": window(trigger, queue),
+                "FunctionResponseTypes": _REPORT,
+            }
+            if queue.max_concurrency:
+                mapping["ScalingConfig"] = {"MaximumConcurrency": queue.max_concurrency}
+            return {
+                "type": "sqs",
+                "queue": _queue(plan, function, queue, trigger),
+                "eventSourceMapping": mapping,
+            }
+        case TopicTrigger():
+            return _topic(plan, function, trigger)
+        case ObjectTrigger():
+            return _object(plan, function, trigger)
+        case TableTrigger():
+            return _table(plan, function, trigger)
+        case ScheduleTrigger():
+            return _schedule(function, trigger)
+        case _:
+            assert_never(trigger)
+
+
+def route_path(path: str) -> str:
+    """Return the path of an HTTP API route: ``/files/{path*}`` is ``/files/{path+}``."""
+    return path.replace("*}", "+}")
+
+
+def _http(plan: BuildPlan, function: FunctionPlan, trigger: HttpTrigger) -> dict[str, Any]:
+    signed = trigger.auth is not None and trigger.auth.scheme == "iam"
+    authorization = "AWS_IAM" if signed else "NONE"
+    if front(function) == "function-url":
+        return {"type": "function-url", "authType": authorization, "invokeMode": "BUFFERED"}
+    methods = list(trigger.methods) or ["ANY"]
+    others = [f.trigger for f in plan.functions if isinstance(f.trigger, HttpTrigger)]
+    same = [other for other in others if other.path == trigger.path]
+    # Any other method must reach a function too, which answers 405 as on all targets.
+    if same[0] is trigger and all(other.methods for other in same):
+        methods.append("ANY")
+    # Greedy parameters take one segment at least; our wildcard may be empty.
+    paths = [route_path(trigger.path)]
+    if paths[0].endswith("+}"):
+        paths.append(paths[0].rpartition("/")[0] or "/")
+    routes = [
+        {"routeKey": f"{method} {path}", "authorizationType": authorization}
+        for method in methods
+        for path in paths
+    ]
+    if trigger.cors is not None and trigger.cors.answers_preflight and "OPTIONS" not in methods:
+        # A browser signs no preflight request.
+        routes += [{"routeKey": f"OPTIONS {p}", "authorizationType": "NONE"} for p in paths]
+    return {
+        "type": "http-api",
+        "payloadFormatVersion": "2.0",
+        "timeoutInMillis": HTTP_API_TIMEOUT * 1000,
+        "routes": routes,
+    }
+
+
+def window(trigger: QueueTrigger, queue: QueuePlan) -> int:
+    """Return how long Lambda may wait for a batch: a second at least for more than ten messages.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    """
+    return max(trigger.window, 1) if trigger.batch > 10 and not queue.ordered else trigger.window
+
+
+def _queue(
+    plan: BuildPlan, function: FunctionPlan, queue: QueuePlan, trigger: QueueTrigger
+) -> dict[str, Any]:
+    suffix = ".fifo" if queue.ordered else ""
+    facts: dict[str, Any] = {
+        "QueueName": physical_name(plan, queue.name) + suffix,
+        "VisibilityTimeout": _invisible(function, window(trigger, queue)),
+        "MessageRetentionPeriod": queue.retention,
+        "DelaySeconds": queue.delay,
+    }
+    if queue.ordered:
+        facts["FifoQueue"] = True
+    if queue.dead_letter:
+        name = f"{queue.name}-dead" if queue.dead_letter is True else queue.dead_letter
+        facts["RedrivePolicy"] = {
+            "maxReceiveCount": function.retry.attempts,
+            "deadLetterQueueName": physical_name(plan, name) + suffix,
+        }
+    return facts
+
+
+def _invisible(function: FunctionPlan, wait: int = 0) -> int:
+    # Six times the function's timeout, and the window, is what AWS asks for; 12 h is the most.
+    return min(43_200, 6 * lambda_timeout(function) + wait)
+
+
+def _topic(plan: BuildPlan, function: FunctionPlan, trigger: TopicTrigger) -> dict[str, Any]:
+    topic = next(topic for topic in plan.topics if topic.name == trigger.topic)
+    suffix = ".fifo" if topic.ordered else ""
+    name = physical_name(plan, f"{trigger.topic}-{function.name}")
+    subscription: dict[str, Any] = {
+        "TopicName": physical_name(plan, trigger.topic) + suffix,
+        "Protocol": "sqs",
+        "RawMessageDelivery": False,
+    }
+    if trigger.filter:
+        subscription |= {
+            "FilterPolicyScope": "MessageAttributes",
+            "FilterPolicy": filter_policy(trigger),
+        }
+    queue: dict[str, Any] = {
+        "QueueName": name + suffix,
+        "VisibilityTimeout": _invisible(function),
+        "RedrivePolicy": {
+            "maxReceiveCount": function.retry.attempts,
+            "deadLetterQueueName": f"{name}-dead{suffix}",
+        },
+    }
+    if topic.ordered:
+        queue["FifoQueue"] = True
+    return {
+        "type": "sns-sqs",
+        "subscription": subscription,
+        "queue": queue,
+        # One event an invocation: a handler's timeout is for one event.
+        "eventSourceMapping": {"BatchSize": 1, "FunctionResponseTypes": _REPORT},
+    }
+
+
+def filter_policy(trigger: TopicTrigger) -> dict[str, Any]:
+    """Return an SNS policy that lets through all that the filter wants, and little else.
+
+    The bridge checks again. SNS sees attributes, not the bodies of structured CloudEvents, and
+    allows one ``$or``: further names are left to the bridge.
+    https://docs.aws.amazon.com/sns/latest/dg/and-or-logic.html
+    """
+    policy: dict[str, Any] = {}
+    for name, values in trigger.filter:
+        wanted = list(values)
+        if name in _CORE:
+            policy[f"ce-{name}"] = [*wanted, {"exists": False}]
+        elif "$or" not in policy:
+            structured = [{"prefix": "application/cloudevents+json"}]
+            policy["$or"] = [
+                {name: wanted},
+                {f"ce-{name}": wanted},
+                {"content-type": structured},
+                {"Content-Type": structured},
+            ]
+    return policy
+
+
+def _object(plan: BuildPlan, function: FunctionPlan, trigger: ObjectTrigger) -> dict[str, Any]:
+    from portafaas.runtime.text import percent_encode
+
+    events = []
+    if "created" in trigger.on:
+        events.append("s3:ObjectCreated:*")
+    if "deleted" in trigger.on:
+        events += ["s3:ObjectRemoved:*", "s3:LifecycleExpiration:*"]
+    rules = [
+        # A space is written "+", other special characters percent-encoded:
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
+        {"Name": name, "Value": percent_encode(text, "/").replace("%20", "+")}
+        for name, text in (("prefix", trigger.prefix), ("suffix", trigger.suffix))
+        if text
+    ]
+    return {
+        "type": "s3",
+        "bucket": physical_name(plan, trigger.bucket),
+        "events": events,
+        "filter": {"Key": {"FilterRules": rules}},
+        "eventInvokeConfig": _asynchronous(function),
+    }
+
+
+def _asynchronous(function: FunctionPlan) -> Mapping[str, int]:
+    """Return how Lambda repeats an asynchronous invocation: at most twice, within 6 h.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
+    """
+    retry = function.retry
+    return {
+        "MaximumRetryAttempts": min(2, retry.attempts - 1),
+        "MaximumEventAgeInSeconds": int(min(21_600, max(60, retry.max_age))),
+    }
+
+
+def _table(plan: BuildPlan, function: FunctionPlan, trigger: TableTrigger) -> dict[str, Any]:
+    # The stream belongs to the table: it must carry what any of the table's functions asks for.
+    images = {
+        image
+        for other in plan.functions
+        if isinstance(other.trigger, TableTrigger) and other.trigger.table == trigger.table
+        for image in other.trigger.images
+    }
+    mapping: dict[str, Any] = {
+        "StartingPosition": "TRIM_HORIZON",
+        # One change an invocation: a handler's timeout is for one change.
+        "BatchSize": 1,
+        "FunctionResponseTypes": _REPORT,
+    }
+    names = {
+        "insert": ["INSERT"],
+        "update": ["MODIFY"],
+        "upsert": ["INSERT", "MODIFY"],
+        "delete": ["REMOVE"],
+    }
+    wanted = [name for kind in trigger.on for name in names[kind]]
+    if len(wanted) < 3:
+        mapping["FilterCriteria"] = {"eventName": wanted}
+    if function.retry.declared:
+        mapping["MaximumRetryAttempts"] = function.retry.attempts - 1
+        mapping["MaximumRecordAgeInSeconds"] = int(min(604_800, max(60, function.retry.max_age)))
+    return {
+        "type": "dynamodb-stream",
+        "table": physical_name(plan, trigger.table),
+        "streamViewType": _VIEWS.get(tuple(sorted(images)), "NEW_AND_OLD_IMAGES"),
+        "eventSourceMapping": mapping,
+    }
+
+
+def _schedule(function: FunctionPlan, trigger: ScheduleTrigger) -> dict[str, Any]:
+    from portafaas.schedule import parse_cron, to_eventbridge
+
+    expression, timezone = to_eventbridge(parse_cron(trigger.cron, trigger.timezone))
+    return {
+        "type": "scheduler",
+        "ScheduleExpression": expression,
+        "ScheduleExpressionTimezone": timezone,
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Input": {
+            "time": "<aws.scheduler.scheduled-time>",
+            "id": "<aws.scheduler.execution-id>",
+            "attempt": "<aws.scheduler.attempt-number>",
+            "schedule": "<aws.scheduler.schedule-arn>",
+        },
+        "eventInvokeConfig": _asynchronous(function),
+    }

@@ -1,0 +1,169 @@
+"""What AWS does not take, as PF3002 diagnostics; every number with the page that states it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portafaas.errors import Diagnostic
+from portafaas.plan import (
+    BuildPlan,
+    FunctionPlan,
+    HttpTrigger,
+    QueuePlan,
+    QueueTrigger,
+    TopicTrigger,
+)
+from portafaas_aws.bindings import HTTP_API_TIMEOUT, MAX_TIMEOUT, front, physical_name
+
+_LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
+_FUNCTION = "https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html"
+_VARIABLES = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"
+_HTTP_API = "https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html"
+_MAPPING = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html"
+_QUEUES = (
+    "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html"
+)
+_ATTRIBUTES = (
+    "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/"
+    "API_SetQueueAttributes.html"
+)
+
+_RESERVED = frozenset(
+    (
+        "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API",
+        "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+    )
+)  # fmt: skip
+
+
+def check(plan: BuildPlan) -> list[Diagnostic]:
+    """Return everything in *plan* that exceeds a limit of AWS."""
+    found = [d for function in plan.functions for d in _function(plan, function)]
+    for queue in plan.queues:
+        found += _queue(plan, queue)
+    return found
+
+
+def _over(path: str, message: str, source: str, hint: str = "") -> Diagnostic:
+    return Diagnostic(
+        "PF3002", f"{message} ({source})", path=path, hint=hint or "change the manifest"
+    )
+
+
+def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
+    path = f"$.functions.{function.name}"
+    trigger = function.trigger
+    name = physical_name(plan, function.name)
+    if len(name) > 64:
+        yield _over(
+            path,
+            f"the Lambda function's name {name!r} has {len(name)} characters; at most 64",
+            _FUNCTION,
+            "shorten the name of the service, stage or function",
+        )
+    if not 128 <= function.memory <= 10_240:
+        yield _over(
+            f"{path}.memory",
+            f"memory {function.memory} MiB is not between 128 and 10240",
+            _LAMBDA,
+        )
+    behind_api = isinstance(trigger, HttpTrigger) and front(function) == "http-api"
+    if function.timeout > MAX_TIMEOUT:
+        yield _over(
+            f"{path}.timeout",
+            f"timeout {function.timeout} s is more than Lambda's {MAX_TIMEOUT} s",
+            _LAMBDA,
+        )
+    elif behind_api and function.timeout > HTTP_API_TIMEOUT:
+        yield _over(
+            f"{path}.timeout",
+            f"timeout {function.timeout} s is more than the {HTTP_API_TIMEOUT} s that an HTTP API "
+            "waits",
+            _HTTP_API,
+            "use 30s or less, or targets: {aws: {front: function-url}}",
+        )
+    if function.options.get("front") and not isinstance(trigger, HttpTrigger):
+        yield _over(
+            f"{path}.targets.aws.front",
+            f"front is for http triggers; {function.name!r} has a {function.kind} trigger",
+            _LAMBDA,
+            "remove it",
+        )
+    if isinstance(trigger, QueueTrigger):
+        yield from _batch(plan.queue(trigger.queue), trigger, f"{path}.trigger.queue")
+    if isinstance(trigger, TopicTrigger):
+        name = physical_name(plan, f"{trigger.topic}-{function.name}-dead.fifo")
+        if len(name) > 80:
+            yield _over(
+                f"{path}.trigger.topic",
+                f"the name of the subscription's queue, {name!r}, has more than 80 characters",
+                _QUEUES,
+                "shorten the name of the service, stage, topic or function",
+            )
+    yield from _environment(function, path)
+
+
+def _environment(function: FunctionPlan, path: str) -> Iterator[Diagnostic]:
+    for name in function.environment:
+        if name in _RESERVED:
+            yield _over(
+                f"{path}.environment.{name}",
+                f"Lambda sets {name} itself",
+                _VARIABLES,
+                "use another name",
+            )
+    size = sum(len(k.encode()) + len(v.encode()) for k, v in function.environment.items())
+    if size > 4096:
+        yield _over(
+            f"{path}.environment", f"the environment has {size} bytes; at most 4096", _LAMBDA
+        )
+
+
+def _batch(queue: QueuePlan, trigger: QueueTrigger, path: str) -> Iterator[Diagnostic]:
+    most = 10 if queue.ordered else 10_000
+    if trigger.batch > most:
+        kind = "an ordered" if queue.ordered else "a"
+        yield _over(
+            f"{path}.batch",
+            f"batch {trigger.batch} is more than the {most} messages of {kind} queue",
+            _MAPPING,
+        )
+    if trigger.window > 300:
+        yield _over(
+            f"{path}.window", f"window {trigger.window} s is more than 300 s", _MAPPING
+        )
+    if queue.ordered and trigger.window:
+        yield _over(
+            f"{path}.window", "Lambda waits for no batch of an ordered queue", _MAPPING,
+            "remove window",
+        )  # fmt: skip
+
+
+def _queue(plan: BuildPlan, queue: QueuePlan) -> Iterator[Diagnostic]:
+    path = f"$.queues.{queue.name}"
+    name = physical_name(plan, queue.name) + ("-dead" if queue.dead_letter is True else "")
+    if len(name) + (5 if queue.ordered else 0) > 80:
+        yield _over(
+            path,
+            f"the queue's name {name!r} has more than 80 characters",
+            _QUEUES,
+            "shorten the name of the service, stage or queue",
+        )
+    if not 60 <= queue.retention <= 1_209_600:
+        yield _over(
+            f"{path}.retention",
+            f"retention {queue.retention} s is not between 60 s and 14 days",
+            _ATTRIBUTES,
+        )
+    if queue.delay > 900:
+        yield _over(f"{path}.delay", f"delay {queue.delay} s is more than 900 s", _ATTRIBUTES)
+    if queue.max_concurrency and not 2 <= queue.max_concurrency <= 1000:
+        yield _over(
+            f"{path}.max-concurrency",
+            f"max-concurrency {queue.max_concurrency} is not between 2 and 1000",
+            _MAPPING,
+        )

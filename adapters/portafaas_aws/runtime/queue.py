@@ -1,0 +1,58 @@
+"""SQS to queue handlers. Ships.
+
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+"""
+
+from __future__ import annotations
+
+from portafaas_aws.runtime import sqs
+from portafaas_aws.runtime.start import context_of, load, records_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from portafaas.runtime.event import Message
+    from portafaas.runtime.function import Function
+
+
+def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
+    """Return the Lambda handler of a queue function.
+
+    It answers with the ids that failed. It raises, and SQS delivers the whole batch again, for a
+    payload that is none of SQS (ValueError) and for a handler that cannot be loaded.
+    """
+    from portafaas.runtime.deliver import run_messages
+
+    load(function)
+
+    def invoke(event: Any, context: Any) -> dict[str, Any]:
+        records = records_of(event, "aws:sqs")
+        messages = [message_of(function, record) for record in records]
+        trace = messages[0].attributes.get("traceparent") if len(messages) == 1 else None
+        neutral = context_of(function, context, messages[0].attempt, trace)
+        return sqs.failures(run_messages(function, messages, neutral))
+
+    return invoke
+
+
+def message_of(function: Function, record: dict[str, Any]) -> Message:
+    """Return the message of an SQS record; raises ValueError when it lacks its id or body."""
+    from portafaas.runtime.event import Message
+
+    id = record.get("messageId")
+    if not isinstance(id, str):
+        raise ValueError("an SQS record has no messageId")
+    attributes = sqs.attributes_of(record.get("messageAttributes"), "stringValue", "binaryValue")
+    ordered = function.trigger.get("ordered")
+    return Message(
+        id,
+        sqs.body_of(record.get("body"), attributes),
+        attributes=sqs.visible(attributes),
+        key=(record.get("attributes") or {}).get("MessageGroupId") if ordered else None,
+        queue=function.trigger["queue"],
+        attempt=sqs.attempt_of(record),
+        time=sqs.sent_at(record),
+        raw=record,
+    )

@@ -1,0 +1,71 @@
+"""Reads SQS records and SNS envelopes. Ships; imports nothing.
+
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def body_of(text: Any, attributes: dict[str, str]) -> bytes:
+    """Return the body as it was sent.
+
+    SQS and SNS carry text only; the attribute ``pf-encoding: base64`` marks any other body.
+    Raises ValueError for a body that is no text, or not the base64 it claims to be.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"the message's body is {type(text).__name__!r}, not text")
+    if attributes.get("pf-encoding") == "base64":
+        from binascii import a2b_base64
+
+        try:
+            return a2b_base64(text)
+        except ValueError as exc:
+            raise ValueError(f"the message's body is not base64: {exc}") from None
+    return text.encode()
+
+
+def attributes_of(values: Any, text: str, binary: str) -> dict[str, str]:
+    """Return message attributes as text; a binary one stays the base64 it travels as.
+
+    *text* and *binary* name the members: ``stringValue`` and ``binaryValue`` in SQS records,
+    ``Value`` for both in SNS.
+    """
+    found: dict[str, str] = {}
+    for name, value in (values or {}).items():
+        if isinstance(value, dict):
+            content = value.get(text)
+            found[name] = str(value.get(binary, "") if content is None else content)
+    return found
+
+
+def visible(attributes: dict[str, str]) -> dict[str, str]:
+    """Return *attributes* without those that portafaas sends for itself."""
+    return {name: value for name, value in attributes.items() if not name.startswith("pf-")}
+
+
+def attempt_of(record: dict[str, Any]) -> int:
+    """Return how often SQS has delivered the message, this time included."""
+    return int((record.get("attributes") or {}).get("ApproximateReceiveCount", 1))
+
+
+def sent_at(record: dict[str, Any]) -> str | None:
+    """Return when the message was sent, RFC 3339 UTC; SQS has milliseconds since 1970."""
+    stamp = (record.get("attributes") or {}).get("SentTimestamp")
+    if stamp is None:
+        return None
+    from portafaas.runtime.text import epoch_time
+
+    return epoch_time(int(stamp) / 1000)
+
+
+def failures(ids: list[str]) -> dict[str, list[dict[str, str]]]:
+    """Return the answer that has *ids* delivered again and all others deleted.
+
+    The event source must have ``ReportBatchItemFailures``.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    """
+    return {"batchItemFailures": [{"itemIdentifier": id} for id in ids]}

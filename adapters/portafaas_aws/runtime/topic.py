@@ -1,0 +1,97 @@
+"""SNS, with or without a queue in between, to topic handlers. Ships.
+
+https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
+https://docs.aws.amazon.com/sns/latest/dg/sns-sqs-as-subscriber.html
+
+Three shapes arrive: SNS records, SQS records whose body is an SNS envelope, and SQS records of a
+subscription with raw delivery. ``portafaas_aws.bindings`` binds the second one and says why.
+"""
+
+from __future__ import annotations
+
+from portafaas_aws.runtime import sqs
+from portafaas_aws.runtime.start import context_of, load, records_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from portafaas.runtime.event import Event
+    from portafaas.runtime.function import Function
+
+
+def bind(function: Function) -> Callable[[Any, Any], dict[str, Any] | None]:
+    """Return the Lambda handler of a topic function.
+
+    Records of SQS are answered with the ids that failed; SNS itself learns of a failure by the
+    handler's exception. A payload of neither raises ValueError.
+    """
+    from portafaas.runtime.deliver import run_event
+
+    load(function)
+
+    def invoke(event: Any, context: Any) -> dict[str, Any] | None:
+        failed: list[str] = []
+        queued = False
+        for record in records_of(event, "aws:sns", "aws:sqs"):
+            queued = "Sns" not in record
+            found = event_of(function, record)
+            neutral = context_of(
+                function, context, found.attempt, found.attributes.get("traceparent")
+            )
+            try:
+                run_event(function, found, neutral)
+            except Exception:
+                if not queued:
+                    raise
+                failed.append(record["messageId"])
+        return sqs.failures(failed) if queued else None
+
+    return invoke
+
+
+def event_of(function: Function, record: dict[str, Any]) -> Event:
+    """Return the event of an SNS or SQS record; raises ValueError when it is malformed."""
+    from portafaas.runtime.event import event_from_message
+    from portafaas.runtime.text import utc_time
+
+    notification = record.get("Sns") or _envelope(record)
+    if notification is not None:
+        id, body = notification.get("MessageId"), notification.get("Message")
+        attributes = sqs.attributes_of(notification.get("MessageAttributes"), "Value", "Value")
+        time = utc_time(notification.get("Timestamp"))
+    else:
+        id, body = record.get("messageId"), record.get("body")
+        attributes = sqs.attributes_of(
+            record.get("messageAttributes"), "stringValue", "binaryValue"
+        )
+        time = sqs.sent_at(record)
+    if not isinstance(id, str):
+        raise ValueError("a record of the topic has no message id")
+    return event_from_message(
+        sqs.body_of(body, attributes),
+        sqs.visible(attributes),
+        id=id,
+        source=function.source,
+        time=time,
+        key=(record.get("attributes") or {}).get("MessageGroupId"),
+        attempt=sqs.attempt_of(record),
+        raw=record,
+    )
+
+
+def _envelope(record: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the SNS notification in the body of an SQS record, or None for raw delivery."""
+    text = record.get("body")
+    # Sparing most bodies of raw deliveries the parser.
+    if not isinstance(text, str) or '"TopicArn"' not in text or text[:1] != "{":
+        return None
+    import json
+
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    is_notification = found.get("Type") == "Notification" and "TopicArn" in found
+    return found if is_notification else None

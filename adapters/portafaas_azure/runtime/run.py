@@ -1,0 +1,295 @@
+"""Runs handlers from the Functions worker's event loop: the async counterpart of the core. Ships.
+
+The worker calls every function on one loop on its main thread. Async handlers run there as tasks;
+synchronous ones in a thread each, which the deadline can interrupt (the worker's own pool could
+not be, and would be used up by handlers that hang). Results equal ``portafaas.runtime.serve.run``,
+``deliver.run_event`` and ``deliver.run_messages``; ``docs/spec/invocation.md`` has the rules.
+
+An async handler that blocks the loop instead of awaiting cannot be stopped: it holds up the whole
+worker until the host's ``functionTimeout`` ends the process.
+"""
+
+from __future__ import annotations
+
+from portafaas.runtime.context import HandlerTimeout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    import threading
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from portafaas.runtime.context import Context
+    from portafaas.runtime.event import Event, Message
+    from portafaas.runtime.function import Function
+    from portafaas.runtime.http import Request, Response
+
+# The loop keeps only weak references to tasks; these outlived their deadline.
+_abandoned: set[Any] = set()
+
+
+class Runner:
+    """Runs one function, at most ``concurrency`` invocations of it at a time."""
+
+    __slots__ = ("_lock", "_loop", "_slots", "function")
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self._loop: Any = None
+
+    def slot(self) -> asyncio.Semaphore:
+        """Return the async context manager to hold during an invocation.
+
+        The host knows limits per app and trigger kind only, so the function's own limit is kept
+        here: what comes in beyond it waits, and its timeout starts when it runs.
+        """
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            from portafaas.runtime import aio
+
+            self._loop = loop
+            self._slots = asyncio.Semaphore(max(1, self.function.concurrency))
+            self._lock = asyncio.Lock()
+            # What an async init opens must belong to the loop that runs the handler.
+            aio._loop = loop
+        return self._slots
+
+    async def run(self, request: Request, context: Context) -> Response:
+        """Serve one request; never raises for the handler's sake."""
+        from portafaas.runtime import serve
+
+        function = self.function
+        try:
+            auth = function.trigger.get("auth")
+            if auth is not None and auth["scheme"] == "jwt":
+                # May fetch keys over the network, which would stop the loop.
+                early = await _in_thread(serve.before, (function, request, context), context, None)
+            else:
+                early = serve.before(function, request, context)
+            if early is None:
+                early = await self._call(request, context, function.timeout)
+            return serve.after(function, request, early)
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            if _cancelled(exc):
+                raise
+            return serve.failed(function, request, context, exc)
+
+    async def run_event(self, event: Event, context: Context) -> None:
+        """Hand one event to its handler; raise when it fails."""
+        from portafaas.runtime import deliver
+
+        function = self.function
+        if not deliver.wanted(function, event):
+            return
+        try:
+            await self._call(event, context, function.timeout)
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            if _cancelled(exc):
+                raise
+            raised = deliver.report(function, context, exc)
+            if raised is exc:
+                raise
+            raise raised from exc
+
+    async def run_messages(self, messages: Sequence[Message], context: Context) -> list[str]:
+        """Hand messages to their handler; return the failed ids, and those held back by them."""
+        from time import time
+
+        from portafaas.runtime import deliver
+
+        function = self.function
+        ordered = bool(function.trigger.get("ordered"))
+        try:
+            await self._load(context)
+        except Exception as exc:
+            deliver.report(function, context, exc)
+            return [message.id for message in messages]
+        if function.takes_batch:
+            from portafaas.runtime.event import Batch
+
+            context.attempt = max(message.attempt for message in messages)
+            try:
+                batch = Batch(messages[0].queue, messages)
+                result = await self._call(batch, context, function.timeout)
+                failed = deliver.failures(result, messages)
+            except GeneratorExit:
+                raise
+            except BaseException as exc:
+                if _cancelled(exc):
+                    raise
+                deliver.report(function, context, exc)
+                return [message.id for message in messages]
+            if failed:
+                context.logger.warning("%d of %d messages failed", len(failed), len(messages))
+            return deliver.held_back(messages, failed) if ordered else failed
+        failed = []
+        blocked: set[str | None] = set()
+        for message in messages:
+            if ordered and message.key in blocked:
+                failed.append(message.id)
+                continue
+            context.attempt = message.attempt
+            try:
+                left = context.deadline - time()
+                if left <= 0:
+                    raise HandlerTimeout
+                await self._call(message, context, left)
+            except GeneratorExit:
+                raise
+            except BaseException as exc:
+                if _cancelled(exc):
+                    raise
+                deliver.report(function, context, exc)
+                failed.append(message.id)
+                blocked.add(message.key)
+        return failed
+
+    async def _load(self, context: Context) -> None:
+        function = self.function
+        if _loaded(function):
+            return
+        async with self._lock:
+            if not _loaded(function):
+                import atexit
+
+                # In a thread: user modules may take their time, and an async init is run on the
+                # loop that would otherwise wait for it.
+                await _in_thread(function.load, (), context, None)
+                # Before the handlers' own shutdowns, which then get a loop that still runs.
+                atexit.unregister(_release_loop)
+                atexit.register(_release_loop)
+
+    async def _call(self, payload: Any, context: Context, seconds: float) -> Any:
+        from time import monotonic
+
+        await self._load(context)
+        function = self.function
+        if function.is_async:
+            return await _in_task(function.handle(payload, context), seconds)
+        ends = monotonic() + seconds
+        result = await _in_thread(function.handle, (payload, context), context, seconds)
+        if hasattr(result, "__await__"):
+            return await _in_task(result, max(0.0, ends - monotonic()))
+        return result
+
+
+def _loaded(function: Function) -> bool:
+    try:
+        # Not getattr: that would load the handler here and now.
+        object.__getattribute__(function, "handle")
+    except AttributeError:
+        return False
+    return True
+
+
+def _release_loop() -> None:
+    from portafaas.runtime import aio
+
+    aio._loop = None
+
+
+def _cancelled(error: BaseException) -> bool:
+    # Only the worker cancels: a CancelledError of the handler's own arrives as RuntimeError.
+    from asyncio import CancelledError
+
+    return isinstance(error, CancelledError)
+
+
+async def _in_task(awaitable: Any, seconds: float) -> Any:
+    """Await *awaitable* on this loop; raise HandlerTimeout after *seconds*, however it behaves."""
+    import asyncio
+
+    async def guarded() -> tuple[Any, BaseException | None]:
+        try:
+            return await awaitable, None
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:
+            # SystemExit or KeyboardInterrupt leaving a task would end the worker's loop.
+            return None, exc
+
+    task = asyncio.get_running_loop().create_task(guarded())
+    try:
+        done, _ = await asyncio.wait((task,), timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not done:
+        # Not wait_for: that waits for the handler to accept its cancellation.
+        _abandoned.add(task)
+        task.add_done_callback(_abandoned.discard)
+        task.cancel()
+        raise HandlerTimeout
+    if task.cancelled():
+        raise RuntimeError("the handler was cancelled")
+    result, error = task.result()
+    if error is not None:
+        raise error
+    return result
+
+
+async def _in_thread(
+    call: Callable[..., Any], arguments: tuple[Any, ...], context: Context, seconds: float | None
+) -> Any:
+    """Call in a thread of its own; after *seconds* interrupt it and raise HandlerTimeout."""
+    import asyncio
+    import contextvars
+    import threading
+
+    loop = asyncio.get_running_loop()
+    finished: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+
+    def settle(outcome: tuple[Any, BaseException | None]) -> None:
+        if not finished.done():
+            finished.set_result(outcome)
+
+    def work() -> None:
+        # The worker files log records under the invocation that it finds here.
+        local = getattr(context.raw, "thread_local_storage", None)
+        if local is not None:
+            local.invocation_id = context.invocation_id
+        try:
+            outcome = (call(*arguments), None)
+        except BaseException as exc:
+            outcome = (None, exc)  # type: ignore[assignment]
+        try:
+            loop.call_soon_threadsafe(settle, outcome)
+        except (RuntimeError, HandlerTimeout):
+            pass  # The loop has closed, or the interrupt came when all was done.
+
+    # Daemon: an abandoned handler must not keep the worker from ending.
+    worker = threading.Thread(
+        target=contextvars.copy_context().run,
+        args=(work,),
+        name=f"portafaas-{context.function}",
+        daemon=True,
+    )
+    worker.start()
+    try:
+        done, _ = await asyncio.wait((finished,), timeout=seconds)
+    except asyncio.CancelledError:
+        _stop(worker, finished)
+        raise
+    if not done:
+        _stop(worker, finished)
+        raise HandlerTimeout
+    result, error = finished.result()
+    if error is not None:
+        if _cancelled(error):
+            raise RuntimeError("the handler was cancelled") from error
+        raise error
+    return result
+
+
+def _stop(worker: threading.Thread, finished: asyncio.Future[Any]) -> None:
+    from portafaas.runtime.deadline import interrupt
+
+    finished.cancel()
+    interrupt(worker)

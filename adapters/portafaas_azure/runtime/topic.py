@@ -1,0 +1,50 @@
+"""The topic bridge: one message of a Service Bus subscription an invocation. Ships."""
+
+from __future__ import annotations
+
+from portafaas.runtime.context import Context
+from portafaas.runtime.event import event_from_message
+from portafaas_azure.runtime.bus import Received, trace_parent
+from portafaas_azure.runtime.run import Runner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+    from portafaas.runtime.function import Function
+
+#: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/amqp-protocol-binding.md
+PREFIXES = ("cloudEvents:", "cloudEvents_")
+
+
+def bind(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
+    """Return the coroutine function that the worker calls; it raises to have the message again."""
+    runner = Runner(function)
+
+    async def entry(native: Any, raw: Any) -> None:
+        async with runner.slot():
+            received = Received(native)
+            event = event_from_message(
+                received.body,
+                received.attributes,
+                id=received.id,
+                source=function.source,
+                prefixes=PREFIXES,
+                content_type=received.content_type,
+                time=received.time,
+                key=received.session or received.partition,
+                attempt=received.attempt,
+                raw=native,
+            )
+            context = Context(
+                function,
+                raw.invocation_id,
+                target="azure",
+                attempt=received.attempt,
+                trace_parent=trace_parent(received),
+                raw=raw,
+            )
+            await runner.run_event(event, context)
+
+    return entry

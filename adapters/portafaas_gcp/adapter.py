@@ -1,0 +1,100 @@
+"""The adapter object: what the target offers, and where its parts are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from portafaas.adapter import (
+    Adapter,
+    Capability,
+    Layout,
+    Limits,
+    Lowered,
+    NativeRequest,
+    Outcome,
+    Stimulus,
+    Support,
+)
+from portafaas.errors import Diagnostic
+from portafaas.plan import BuildPlan, FunctionPlan
+
+#: Folder of the dependencies in a package; ``docs/adr/0004-gcp-dependencies.md`` says why it is
+#: neither the root nor ``requirements.txt``.
+DEPENDENCIES = "site-packages"
+
+_MISSING = {
+    # Cloud Run runs x86-64 containers only: https://cloud.google.com/run/docs/container-contract
+    Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
+    Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
+}
+
+
+class GcpAdapter(Adapter):
+    """Lowers to one source package of Cloud Run functions, one service a function."""
+
+    target = "gcp"
+    title = "Google Cloud Run functions"
+    capabilities: ClassVar[Mapping[Capability, Support]] = {
+        capability: _MISSING.get(capability, Support.FULL) for capability in Capability
+    }
+    layout = Layout(
+        dependencies=DEPENDENCIES,
+        runtime_package="portafaas_gcp.runtime",
+        # 2nd gen states no size of a deployment.
+        limits=Limits(0, 0, "https://cloud.google.com/functions/quotas"),
+        # https://cloud.google.com/functions/docs/runtime-support#python
+        pythons=("3.10", "3.11", "3.12", "3.13"),
+        # All on Ubuntu 22.04: https://cloud.google.com/docs/buildpacks/base-images
+        glibc={"3.10": "2.35", "3.11": "2.35", "3.12": "2.35", "3.13": "2.35"},
+    )
+
+    def options_schema(self) -> Mapping[str, Any]:
+        """Return the schemas of ``options.schema.json``."""
+        import json
+        from importlib.resources import files
+
+        text = files("portafaas_gcp").joinpath("options.schema.json").read_text("utf-8")
+        schemas: dict[str, Any] = json.loads(text)
+        return schemas
+
+    def check(self, plan: BuildPlan) -> Sequence[Diagnostic]:
+        """Return what exceeds Google's limits, and notes."""
+        from portafaas_gcp.limits import check
+
+        return check(plan)
+
+    def lower(self, plan: BuildPlan) -> Lowered:
+        """Return ``main.py``, ``requirements.txt`` and the deployments."""
+        from portafaas_gcp.lowering import lower
+
+        return lower(plan)
+
+    def encode(
+        self, plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus
+    ) -> Sequence[NativeRequest]:
+        """Return the HTTP requests that the platform sends to *function*."""
+        from portafaas_gcp.events import encode
+
+        return encode(plan, function, stimulus)
+
+    def decode(
+        self,
+        plan: BuildPlan,
+        function: FunctionPlan,
+        stimulus: Stimulus,
+        results: Sequence[tuple[NativeRequest, Mapping[str, Any]]],
+    ) -> Outcome:
+        """Return what the client or broker concludes from the HTTP responses."""
+        from portafaas_gcp.outcomes import decode
+
+        return decode(plan, function, stimulus, results)
+
+    def vendor_runtime(self) -> Any:
+        """Return the functions-framework runner."""
+        from portafaas_gcp.vendor import GcpVendorRuntime
+
+        return GcpVendorRuntime()
+
+
+ADAPTER = GcpAdapter()

@@ -1,0 +1,171 @@
+"""What a plan may not exceed on Google Cloud; each number with the page that states it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portafaas.errors import Diagnostic
+from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, ObjectTrigger, QueueTrigger
+from portafaas_gcp.lowering import service_name
+
+QUOTAS = "https://cloud.google.com/functions/quotas"
+CONCURRENCY = "https://cloud.google.com/run/docs/about-concurrency"
+SUBSCRIPTIONS = "https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions"
+SCHEDULER = "https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs"
+VARIABLES = "https://cloud.google.com/run/docs/configuring/services/overview-environment-variables"
+SERVICES = "https://cloud.google.com/run/docs/deploying"
+CORS = "https://cloud.google.com/functions/docs/writing/write-http-functions#limitations"
+
+#: MiB: https://cloud.google.com/run/docs/configuring/services/memory-limits
+MEMORY = (128, 32_768)
+#: Instances serve at most so many requests at once (CONCURRENCY).
+MOST_CONCURRENT = 1000
+#: Seconds by kind of trigger. http: QUOTAS. queue and topic: the longest acknowledgement deadline
+#: (SUBSCRIPTIONS). object and table: QUOTAS for event-driven functions, the shorter of the two
+#: numbers its versions state. schedule: the longest attempt deadline (SCHEDULER).
+TIMEOUTS = {
+    "http": (3600, QUOTAS),
+    "queue": (600, SUBSCRIPTIONS),
+    "topic": (600, SUBSCRIPTIONS),
+    "object": (540, QUOTAS),
+    "table": (540, QUOTAS),
+    "schedule": (1800, SCHEDULER),
+}
+#: Characters of a Cloud Run service's name (SERVICES).
+LONGEST_NAME = 49
+#: Bytes of all names and values together (VARIABLES).
+ENVIRONMENT = 32_768
+_RESERVED = (
+    "PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION", "FUNCTION_TARGET",
+    "FUNCTION_SIGNATURE_TYPE", "THREADS", "WORKERS",
+)  # fmt: skip
+
+
+def check(plan: BuildPlan) -> list[Diagnostic]:
+    """Return PF3002 for everything over a limit, and a warning where browsers will be refused."""
+    found: list[Diagnostic] = []
+    for function in plan.functions:
+        found += _function(plan, function)
+        found += _environment(function)
+        trigger = function.trigger
+        if isinstance(trigger, QueueTrigger):
+            found += _queue(plan, function, trigger)
+        if (
+            isinstance(trigger, HttpTrigger)
+            and trigger.cors is not None
+            and trigger.auth is not None
+            and trigger.auth.scheme == "iam"
+        ):
+            found.append(
+                Diagnostic(
+                    "PF3002",
+                    "Cloud Run refuses preflight requests to a function with auth iam, because "
+                    f"browsers send them without a token ({CORS})",
+                    path=f"$.functions.{function.name}.trigger.http.cors",
+                    hint="use auth jwt for functions that browsers call",
+                    severity="warning",
+                )
+            )
+        if isinstance(trigger, ObjectTrigger) and "deleted" in trigger.on:
+            found.append(
+                Diagnostic(
+                    "PF3002",
+                    "Cloud Storage reports an overwritten object as deleted, too "
+                    "(https://cloud.google.com/storage/docs/pubsub-notifications#events)",
+                    path=f"$.functions.{function.name}.trigger.object.on",
+                    severity="note",
+                )
+            )
+    return found
+
+
+def _over(path: str, message: str, source: str, hint: str | None = None) -> Diagnostic:
+    return Diagnostic("PF3002", f"{message} ({source})", path=path, hint=hint)
+
+
+def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
+    path = f"$.functions.{function.name}"
+    low, high = MEMORY
+    if not low <= function.memory <= high:
+        yield _over(
+            f"{path}.memory",
+            f"memory {function.memory} MiB is not between {low} and {high} MiB",
+            QUOTAS,
+        )
+    most, source = TIMEOUTS[function.kind]
+    if function.timeout > most:
+        yield _over(
+            f"{path}.timeout",
+            f"timeout {function.timeout} s is over the {most} s of {function.kind} triggers",
+            source,
+        )
+    if function.concurrency > MOST_CONCURRENT:
+        yield _over(
+            f"{path}.concurrency",
+            f"concurrency {function.concurrency} is over {MOST_CONCURRENT}",
+            CONCURRENCY,
+        )
+    name = service_name(plan, function)
+    if len(name) > LONGEST_NAME:
+        yield _over(
+            path,
+            f"the Cloud Run service {name!r} would have {len(name)} characters; "
+            f"the limit is {LONGEST_NAME}",
+            SERVICES,
+            "shorten the name of the function or of the service",
+        )
+    if function.module.partition(".")[0] == "main":
+        # https://cloud.google.com/run/docs/runtimes/python#source_structure
+        yield Diagnostic(
+            "PF3002",
+            "the handler's module main is where Google Cloud expects the entry points",
+            path=f"{path}.handler",
+            hint="rename main.py",
+        )
+    low_instances = function.options.get("minInstances", 0)
+    if low_instances > function.options.get("maxInstances", low_instances):
+        yield Diagnostic(
+            "PF3002",
+            "minInstances is greater than maxInstances",
+            path=f"{path}.targets.gcp.minInstances",
+        )
+
+
+def _environment(function: FunctionPlan) -> Iterator[Diagnostic]:
+    path = f"$.functions.{function.name}.environment"
+    for name in function.environment:
+        if name in _RESERVED or name.startswith("X_GOOGLE_"):
+            yield _over(
+                f"{path}.{name}", f"the environment variable {name} is reserved", VARIABLES
+            )
+    size = sum(len(k.encode()) + len(v.encode()) for k, v in function.environment.items())
+    if size > ENVIRONMENT:
+        message = f"the environment has {size} bytes; the limit is {ENVIRONMENT}"
+        yield _over(path, message, VARIABLES)
+
+
+def _queue(
+    plan: BuildPlan, function: FunctionPlan, trigger: QueueTrigger
+) -> Iterator[Diagnostic]:
+    queue, retry = plan.queue(trigger.queue), function.retry
+    path = f"$.queues.{queue.name}"
+    if queue.delay:
+        yield _over(f"{path}.delay", "Pub/Sub cannot delay messages", SUBSCRIPTIONS)
+    if not 600 <= queue.retention <= 2_678_400:
+        yield _over(
+            f"{path}.retention",
+            f"retention {queue.retention} s is not between 10 minutes and 31 days",
+            SUBSCRIPTIONS,
+        )
+    if queue.dead_letter and not 5 <= retry.attempts <= 100:
+        yield _over(
+            f"$.functions.{function.name}.retry.attempts",
+            f"{retry.attempts} attempts is not between 5 and 100, which a dead-letter policy needs",
+            SUBSCRIPTIONS,
+        )
+    if retry.declared and retry.maximum > 600:
+        yield _over(
+            f"$.functions.{function.name}.retry.max",
+            f"a back-off of {retry.maximum:g} s is over 600 s",
+            SUBSCRIPTIONS,
+        )

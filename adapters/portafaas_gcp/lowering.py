@@ -1,0 +1,291 @@
+"""Plan to package files and native trigger descriptions; pure.
+
+Every function is an HTTP service (``http`` signature). Queues and topics are Pub/Sub push
+subscriptions rather than event triggers, whose subscriptions take no dead-letter policy, filter
+or ordering; buckets and tables are Eventarc triggers; schedules are Cloud Scheduler jobs. All of
+them call the service with an ID token.
+"""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from portafaas.adapter import Deployment, Lowered
+from portafaas.plan import (
+    BuildPlan,
+    FunctionPlan,
+    HttpTrigger,
+    ObjectTrigger,
+    QueuePlan,
+    QueueTrigger,
+    ScheduleTrigger,
+    TableTrigger,
+    TopicTrigger,
+)
+from portafaas.plan.entry import function_spec
+
+#: Pinned so that the build installs what the package was tested with; the vendor runtime's pin.
+FRAMEWORK = "functions-framework==3.10.2"
+#: Seconds the platform waits longer than the handler may take, so that the bridge can answer.
+MARGIN = 5
+#: Seconds at which the platform's own maximum stops the margin, by kind.
+_MOST = {"http": 3600, "queue": 600, "topic": 600, "object": 600, "table": 600, "schedule": 1800}
+#: Bytes: https://cloud.google.com/pubsub/docs/subscription-message-filter
+LONGEST_FILTER = 256
+_CORE = ("id", "source", "type", "subject", "time", "datacontenttype", "dataschema")
+
+_MAIN = '''"""Entry points of {service}, made by portafaas for Google Cloud; edits are lost."""
+
+import sys as _sys
+
+_root = __file__.rpartition("/")[0] or "."
+# Handlers and their locked dependencies before what the framework brings.
+_sys.path[:0] = [_root, _root + "/{dependencies}"]
+
+_SPECS = {{
+{specs}}}
+
+
+def __getattr__(name):
+    """Build the entry function on first use: the framework asks for one of them only."""
+    spec = _SPECS.get(name)
+    if spec is None:
+        raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
+    from importlib import import_module
+
+    from portafaas.runtime.function import Function
+
+    bind = import_module("portafaas_gcp.runtime." + spec["kind"]).bind
+    globals()[name] = entry = bind(Function(spec))
+    return entry
+'''
+
+
+def lower(plan: BuildPlan) -> Lowered:
+    """Return the generated files and one Deployment a function."""
+    from portafaas_gcp.adapter import DEPENDENCIES
+
+    specs = "".join(
+        f"    {function.entry!r}: {function_spec(plan, function)!r},\n"
+        for function in plan.functions
+    )
+    main = _MAIN.format(service=plan.service, dependencies=DEPENDENCIES, specs=specs)
+    files = {
+        "main.py": main.encode("utf-8"),
+        "requirements.txt": f"{FRAMEWORK}\n".encode(),
+    }
+    return Lowered(files, tuple(_deployment(plan, function) for function in plan.functions))
+
+
+def service_name(plan: BuildPlan, function: FunctionPlan) -> str:
+    """Return the name of the function's Cloud Run service: unique in the project."""
+    return "-".join(part for part in (plan.service, plan.stage, function.name) if part)
+
+
+def _deployment(plan: BuildPlan, function: FunctionPlan) -> Deployment:
+    timeout = min(function.timeout + MARGIN, _MOST[function.kind])
+    # With one thread gunicorn takes its sync worker, which runs the handler on the main thread,
+    # where a signal can end it; with more it takes gthread (functions_framework/_http/gunicorn.py).
+    environment = {
+        **function.environment,
+        "THREADS": str(function.concurrency),
+        "WORKERS": "1",
+    }
+    return Deployment(
+        function=function.name,
+        entry=function.entry,
+        memory=function.memory,
+        timeout=timeout,
+        environment=environment,
+        binding={
+            "name": service_name(plan, function),
+            **({"region": plan.options["region"]} if "region" in plan.options else {}),
+            "build": {
+                "runtime": f"python{plan.python.replace('.', '')}",
+                "entryPoint": function.entry,
+                # The buildpack compiles all sources anew; this makes the bytecode depend on their
+                # content, not on times that the image build resets (docs/adr/0004).
+                "environmentVariables": {
+                    "GOOGLE_FUNCTION_SIGNATURE_TYPE": "http",
+                    "SOURCE_DATE_EPOCH": "315532800",
+                },
+            },
+            "service": _service(plan, function, timeout),
+            "invoker": "allUsers" if _is_public(function) else "iam",
+            "trigger": _trigger(plan, function, timeout),
+        },
+    )
+
+
+def _is_public(function: FunctionPlan) -> bool:
+    trigger = function.trigger
+    return isinstance(trigger, HttpTrigger) and (
+        trigger.auth is None or trigger.auth.scheme != "iam"
+    )
+
+
+def _service(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str, Any]:
+    options = function.options
+    out: dict[str, Any] = {
+        "availableMemory": f"{function.memory}Mi",
+        "timeoutSeconds": timeout,
+        "maxInstanceRequestConcurrency": function.concurrency,
+    }
+    cpu = options.get("cpu")
+    if cpu is None and function.concurrency > 1:
+        # More than one request needs a whole processor, more memory more of them:
+        # https://cloud.google.com/run/docs/configuring/services/memory-limits#cpu-minimum
+        steps = ((4096, 1), (8192, 2), (16_384, 4), (24_576, 6), (32_768, 8))
+        cpu = next((count for most, count in steps if function.memory <= most), 8)
+    if cpu is not None:
+        out["availableCpu"] = str(cpu)
+    if "minInstances" in options:
+        out["minInstanceCount"] = options["minInstances"]
+    most = options.get("maxInstances")
+    trigger = function.trigger
+    if most is None and isinstance(trigger, QueueTrigger):
+        wanted = plan.queue(trigger.queue).max_concurrency
+        if wanted:
+            most = max(1, wanted // function.concurrency)
+    if most is not None:
+        out["maxInstanceCount"] = most
+    return out
+
+
+def _trigger(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str, Any]:
+    trigger = function.trigger
+    match trigger:
+        case HttpTrigger():
+            return {"type": "http", "path": trigger.path, "methods": list(trigger.methods)}
+        case QueueTrigger():
+            queue = plan.queue(trigger.queue)
+            return {
+                "type": "pubsub",
+                "topic": queue.name,
+                "subscription": _subscription(function, timeout, queue),
+            }
+        case TopicTrigger():
+            subscription = _subscription(function, timeout, None)
+            if wanted := broker_filter(trigger):
+                subscription["filter"] = wanted
+            return {"type": "pubsub", "topic": trigger.topic, "subscription": subscription}
+        case ObjectTrigger():
+            # In a bucket with versions a deletion archives the live version.
+            versioned = any(b.name == trigger.bucket and b.versioned for b in plan.buckets)
+            words = {"created": "finalized", "deleted": "archived" if versioned else "deleted"}
+            return {
+                "type": "eventarc",
+                "eventDataContentType": "application/json",
+                "eventFilters": [
+                    [
+                        _equals("type", f"google.cloud.storage.object.v1.{words[kind]}"),
+                        _equals("bucket", trigger.bucket),
+                    ]
+                    for kind in trigger.on
+                ],
+            }
+        case TableTrigger():
+            kinds = ("insert", "update") if "upsert" in trigger.on else ()
+            wanted_kinds = dict.fromkeys((*kinds, *(k for k in trigger.on if k != "upsert")))
+            words = {"insert": "created", "update": "updated", "delete": "deleted"}
+            return {
+                "type": "eventarc",
+                "eventDataContentType": "application/protobuf",
+                "eventFilters": [
+                    [
+                        _equals("type", f"google.cloud.firestore.document.v1.{words[kind]}"),
+                        _equals("database", plan.options.get("database", "(default)")),
+                        {
+                            **_equals("document", f"{trigger.table}/{{id}}"),
+                            "operator": "match-path-pattern",
+                        },
+                    ]
+                    for kind in wanted_kinds
+                ],
+            }
+        case ScheduleTrigger():
+            from portafaas.schedule import parse_cron, to_cloud_scheduler
+
+            fields, zone = to_cloud_scheduler(parse_cron(trigger.cron, trigger.timezone))
+            return {
+                "type": "scheduler",
+                "schedule": fields,
+                "timeZone": zone,
+                "httpMethod": "POST",
+                "attemptDeadline": f"{max(15, timeout)}s",
+                **_scheduler_retry(function),
+            }
+        case _:
+            assert_never(trigger)
+
+
+def _equals(attribute: str, value: str) -> dict[str, str]:
+    return {"attribute": attribute, "value": value}
+
+
+def _subscription(
+    function: FunctionPlan, timeout: int, queue: QueuePlan | None
+) -> dict[str, Any]:
+    """Return a Pub/Sub subscription as its REST resource has it, less names of projects."""
+    retry = function.retry
+    out: dict[str, Any] = {
+        "ackDeadlineSeconds": max(10, timeout),
+        "expirationPolicy": {},
+        "pushConfig": {"oidcToken": {}, "pubsubWrapper": {}},
+    }
+    if retry.declared:
+        out["retryPolicy"] = {
+            "minimumBackoff": f"{min(retry.initial, 600):g}s",
+            "maximumBackoff": f"{min(max(retry.maximum, retry.initial), 600):g}s",
+        }
+    if queue is not None:
+        out["messageRetentionDuration"] = f"{queue.retention}s"
+        if queue.ordered:
+            out["enableMessageOrdering"] = True
+        if queue.dead_letter:
+            name = queue.dead_letter
+            out["deadLetterPolicy"] = {
+                "deadLetterTopic": name if isinstance(name, str) else f"{queue.name}-dead-letter",
+                "maxDeliveryAttempts": retry.attempts,
+            }
+    return out
+
+
+def _scheduler_retry(function: FunctionPlan) -> dict[str, Any]:
+    retry = function.retry
+    if not retry.declared:
+        return {}
+    # retryCount is 0 to 5: https://cloud.google.com/scheduler/docs/reference/rest/v1/RetryConfig
+    return {
+        "retryConfig": {
+            "retryCount": min(retry.attempts - 1, 5),
+            "minBackoffDuration": f"{retry.initial:g}s",
+            "maxBackoffDuration": f"{max(retry.maximum, retry.initial):g}s",
+        }
+    }
+
+
+def broker_filter(trigger: TopicTrigger) -> str:
+    """Return a Pub/Sub filter that lets pass at least what the trigger's filter does, or ``""``.
+
+    It sees attributes only: an event in structured form, or one without the attribute, is left to
+    the bridge, which always checks. Empty, too, when it would be longer than Pub/Sub takes.
+    https://cloud.google.com/pubsub/docs/subscription-message-filter
+    """
+    terms = []
+    for name, values in trigger.filter:
+        ce = _quoted(f"ce-{name}")
+        choices = [f"attributes.{ce} = {_quoted(value)}" for value in values]
+        if name in _CORE:
+            choices.append(f"NOT attributes:{ce}")
+        else:
+            choices += [f"attributes.{_quoted(name)} = {_quoted(value)}" for value in values]
+            choices.append('hasPrefix(attributes."content-type", "application/cloudevents")')
+        terms.append(f"({' OR '.join(choices)})")
+    text = " AND ".join(terms)
+    return text if len(text.encode("utf-8")) <= LONGEST_FILTER else ""
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

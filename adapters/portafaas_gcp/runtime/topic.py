@@ -1,0 +1,37 @@
+"""Bridge of topic functions: one Pub/Sub push, one event. Ships."""
+
+from __future__ import annotations
+
+from portafaas.runtime.event import event_from_message
+from portafaas_gcp.runtime.delivery import bind_event, open_delivery, traced
+from portafaas_gcp.runtime.pubsub import Received
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from portafaas.runtime.context import Context
+    from portafaas.runtime.event import Event
+    from portafaas.runtime.function import Function
+
+
+def bind(function: Function) -> Callable[[Any], Any]:
+    """Return the framework's entry function for a topic function."""
+
+    def read(environ: dict[str, Any], body: bytes, context: Context) -> Event:
+        outer, data = open_delivery(environ, body)
+        received = Received(outer, data)
+        traced(context, received.attributes)
+        return event_from_message(
+            received.body,
+            received.visible(),
+            id=received.id,
+            source=function.source,
+            time=received.time,
+            key=received.key,
+            attempt=received.attempt,
+            raw=data,
+        )
+
+    return bind_event(function, read)

@@ -1,0 +1,42 @@
+"""Deterministic packages: the same project gives the same content, byte for byte, everywhere.
+
+``assemble`` is the way in. Names are loaded on first use, so that a build which finds nothing
+changed (``portafaas.artifact.inputs``) pays for none of them. ``docs/spec/packages.md`` has the
+rules.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portafaas.artifact.assembly import assemble
+    from portafaas.artifact.inputs import fingerprint, fingerprint_settings
+    from portafaas.artifact.model import Package, PackageRequest
+    from portafaas.artifact.zipper import unpack
+
+__all__ = [
+    "Package",
+    "PackageRequest",
+    "assemble",
+    "fingerprint",
+    "fingerprint_settings",
+    "unpack",
+]
+
+_HOMES = {
+    "Package": "model",
+    "PackageRequest": "model",
+    "assemble": "assembly",
+    "fingerprint": "inputs",
+    "fingerprint_settings": "inputs",
+    "unpack": "zipper",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -1,0 +1,304 @@
+"""Installed, pruned, compiled and compressed dependency trees, one in the cache per content.
+
+A tree is keyed by its lock, Python, platform, what to keep and the compiling interpreter, never by
+project or target: three targets with one platform share one. In ``trees/<key>``: ``files`` (for the
+import check), ``blob`` (the compressed members, back to back), ``index`` and ``components.json``.
+"""
+
+# Plain strings instead of pathlib: it would cost more than the work itself.
+# ruff: noqa: PTH100, PTH103, PTH104, PTH108, PTH116, PTH118, PTH120, PTH123
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+
+from portafaas.artifact import uvtool
+from portafaas.artifact.bytecode import Compilation, pyc_name
+from portafaas.artifact.cache import FORMAT, read, write_atomically
+from portafaas.artifact.interpreter import Interpreter
+from portafaas.artifact.lockfile import Lock
+from portafaas.artifact.member import Member, Packed
+from portafaas.artifact.zipper import compressor, pack
+from portafaas.errors import DependencyError, Diagnostic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from portafaas.plan import BuildPlan
+
+
+class Tree:
+    """An installed tree in the cache; ``native`` when it holds extension modules."""
+
+    __slots__ = ("folder", "native", "reused", "rows")
+
+    def __init__(self, folder: str, rows: list[list[str]], reused: bool) -> None:
+        self.folder = folder
+        self.rows = rows
+        self.reused = reused
+        self.native = any(row[0].endswith(".so") or ".so." in row[0] for row in rows)
+
+    @property
+    def files(self) -> str:
+        """Folder with the files as they are shipped."""
+        return os.path.join(self.folder, "files")
+
+    def members(self, prefix: str) -> list[Member]:
+        """Return the files as members below *prefix*, ``""`` for the root of the package."""
+        blob = memoryview(read(os.path.join(self.folder, "blob")) or b"")
+        start = f"{prefix.strip('/')}/" if prefix else ""
+        found = []
+        for name, mode, sha256, crc, size, method, offset, length in self.rows:
+            at = int(offset)
+            data = blob[at : at + int(length)]
+            packed = Packed(int(crc), int(size), int(method), data)
+            found.append(
+                Member(
+                    start + name, int(mode, 8), b"", "dependency", packed=packed, sha256=sha256
+                )
+            )
+        return found
+
+    def components(self) -> list[dict[str, Any]]:
+        """Return the distributions as CycloneDX components."""
+        import json
+
+        text = read(os.path.join(self.folder, "components.json")) or b"[]"
+        components: list[dict[str, Any]] = json.loads(text)
+        return components
+
+
+def ensure(
+    plan: BuildPlan,
+    lock: Lock,
+    platform: str,
+    interpreter: Interpreter | None,
+    mentioned: Collection[str],
+    cache: str,
+    scratch: str,
+) -> Tree:
+    """Return the tree of *lock*, from the cache or made now.
+
+    *mentioned* are test packages that the project's sources name (``prune.mentions``). Raises
+    DependencyError (PF5102 to PF5108).
+    """
+    folder = os.path.join(cache, "trees", _key(plan, lock, platform, interpreter, mentioned))
+    tree = _open(folder, reused=True)
+    if tree is not None:
+        return tree
+    fresh = f"{folder}.{os.getpid()}.new"
+    remove(fresh)
+    os.makedirs(os.path.join(fresh, "files"))
+    try:
+        _install(plan, lock, platform, os.path.join(fresh, "files"), scratch)
+        _finish(plan, fresh, interpreter, mentioned, scratch)
+        remove(folder)
+        os.rename(fresh, folder)
+    except OSError:
+        # Another build was faster: its tree has the same content.
+        remove(fresh)
+        tree = _open(folder, reused=True)
+        if tree is None:
+            raise
+        return tree
+    except BaseException:
+        remove(fresh)
+        raise
+    tree = _open(folder, reused=False)
+    assert tree is not None
+    return tree
+
+
+def _key(
+    plan: BuildPlan,
+    lock: Lock,
+    platform: str,
+    interpreter: Interpreter | None,
+    mentioned: Collection[str],
+) -> str:
+    from hashlib import sha256
+
+    pins = [line for line in lock.text.split("\n") if line and not line.lstrip().startswith("#")]
+    facts = (
+        FORMAT,
+        plan.python,
+        platform,
+        interpreter.identity if interpreter else "",
+        compressor()[0],
+        sorted(plan.dependencies.keep),
+        sorted(plan.dependencies.allow_sdist),
+        sorted(mentioned),
+        pins,
+    )
+    return sha256(repr(facts).encode()).hexdigest()[:32]
+
+
+def _open(folder: str, *, reused: bool) -> Tree | None:
+    index = read(os.path.join(folder, "index"))
+    if index is None:
+        return None
+    head, *lines = index.decode().split("\n")
+    try:
+        complete = os.stat(os.path.join(folder, "blob")).st_size == int(head)
+    except (OSError, ValueError):
+        return None
+    if not complete:
+        return None
+    return Tree(folder, [line.split("\0") for line in lines if line], reused)
+
+
+def _install(plan: BuildPlan, lock: Lock, platform: str, files: str, scratch: str) -> None:
+    pins = os.path.join(os.path.abspath(scratch), "locked.txt")
+    write_atomically(pins, lock.text.encode())
+    wanted = plan.dependencies
+    code, said = uvtool.run(
+        [
+            *("pip", "install", "--quiet", "--requirements", pins, "--target", files),
+            *("--no-deps", "--require-hashes"),
+            *uvtool.platform_options(plan.python, platform, wanted.allow_sdist),
+        ],
+        os.path.dirname(os.path.abspath(lock.path)),
+        scratch,
+        "install",
+    )
+    if code:
+        problems = uvtool.explain(said, wanted.file, f"Python {plan.python} on {platform}")
+        raise DependencyError("dependencies cannot be installed", problems)
+
+
+def _finish(
+    plan: BuildPlan,
+    folder: str,
+    interpreter: Interpreter | None,
+    mentioned: Collection[str],
+    scratch: str,
+) -> None:
+    """Prune, compile and compress the tree in *folder*."""
+    from portafaas.artifact.distributions import installed
+    from portafaas.artifact.globs import matcher
+    from portafaas.artifact.prune import kept
+
+    files = os.path.join(folder, "files")
+    distributions = installed(files)
+    _refuse_impure(plan, distributions)
+    everything = sorted(_listing(files, ""))
+    names = kept(
+        everything,
+        lambda name: read(os.path.join(files, name)) or b"",
+        matcher(plan.dependencies.keep),
+        mentioned,
+    )
+    for name in set(everything) - set(names):
+        os.unlink(os.path.join(files, name))
+    compilations = _compile(files, names, interpreter, scratch)
+    try:
+        writer = _Blob(os.path.join(folder, "blob"), files)
+        writer.add(names)
+        failed = {name for job in compilations for name, _, _ in job.failures()}
+        if interpreter is not None:
+            # Some distributions carry templates, or code for other versions, that is no Python
+            # for this one: those stay without bytecode.
+            modules = [name for name in names if name.endswith(".py") and name not in failed]
+            writer.add([pyc_name(name, interpreter.tag) for name in modules])
+    finally:
+        for job in compilations:
+            job.stop()
+    import json
+
+    from portafaas.artifact.sbom import library
+
+    components = [library(one, writer.hashes) for one in distributions]
+    write_atomically(
+        os.path.join(folder, "components.json"), json.dumps(components).encode()
+    )
+    write_atomically(os.path.join(folder, "index"), writer.close())
+
+
+def _refuse_impure(plan: BuildPlan, distributions: Sequence[Any]) -> None:
+    from portafaas.artifact.distributions import normalise
+
+    allowed = {normalise(name) for name in plan.dependencies.allow_sdist}
+    problems = [
+        Diagnostic(
+            "PF5107",
+            f"{one.name} was built from source for this machine, not for the target",
+            path="$.dependencies.allow-sdist",
+            hint="only pure Python can be built from source; choose a version with a wheel",
+        )
+        for one in distributions
+        if normalise(one.name) in allowed and not one.pure
+    ]
+    if problems:
+        raise DependencyError("dependencies cannot be installed", problems)
+
+
+def _listing(folder: str, prefix: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _listing(entry.path, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name
+
+
+def _compile(
+    files: str, names: Sequence[str], interpreter: Interpreter | None, scratch: str
+) -> list[Compilation]:
+    if interpreter is None:
+        return []
+    jobs = [
+        (os.path.join(files, name), name, os.path.join(files, pyc_name(name, interpreter.tag)))
+        for name in names
+        if name.endswith(".py")
+    ]
+    # Largest first, dealt out in turn: all children end at about the same time.
+    jobs.sort(key=lambda job: (-os.stat(job[0]).st_size, job[1]))
+    count = min(os.cpu_count() or 1, 4, max(1, len(jobs) // 20))
+    return [
+        Compilation(interpreter, jobs[at::count], scratch, f"tree-{at}") for at in range(count)
+    ]
+
+
+class _Blob:
+    """Compresses files into one file, and keeps the index of it."""
+
+    def __init__(self, path: str, files: str) -> None:
+        self.hashes: dict[str, str] = {}
+        self._files = files
+        self._rows: list[str] = []
+        self._offset = 0
+        self._squeeze = compressor()[1]
+        self._out = open(path, "wb")
+
+    def add(self, names: Sequence[str]) -> None:
+        from hashlib import sha256
+
+        for name in names:
+            path = os.path.join(self._files, name)
+            with open(path, "rb") as file:
+                data = file.read()
+                mode = 0o755 if os.fstat(file.fileno()).st_mode & 0o100 else 0o644
+            if name.endswith(".pyc"):
+                mode = 0o644
+            packed = pack(data, self._squeeze)
+            digest = self.hashes[name] = sha256(data).hexdigest()
+            self._out.write(packed.data)
+            length = len(packed.data)
+            row = (name, f"{mode:o}", digest, packed.crc, packed.size, packed.method)
+            self._rows.append("\0".join(map(str, (*row, self._offset, length))))
+            self._offset += length
+
+    def close(self) -> bytes:
+        """Finish the blob and return the index: its length, then a line for each file."""
+        self._out.close()
+        return "\n".join([str(self._offset), *self._rows]).encode()
+
+
+def remove(folder: str) -> None:
+    """Delete *folder* with everything in it, if it is there."""
+    if not os.path.lexists(folder):
+        return
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

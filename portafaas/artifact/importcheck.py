@@ -1,0 +1,186 @@
+"""The import check: does every handler exist, and import, in the package as it will be?
+
+It runs in a new process of the target's Python that sees the package's folders and the standard
+library only, so that what is missing from the package is missed here and not at the first request.
+It does run the user's module-level code, in an empty working folder with a clean environment.
+"""
+
+# Plain strings instead of pathlib: it would cost more than the work itself.
+# ruff: noqa: PTH100, PTH103, PTH118, PTH120, PTH123
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from portafaas.artifact.child import Child, environment
+from portafaas.artifact.interpreter import Interpreter
+from portafaas.errors import Diagnostic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from portafaas.plan import BuildPlan
+
+#: Seconds that all imports together may take.
+TIMEOUT = 60.0
+_SCRIPT = os.path.join(os.path.dirname(__file__), "import_child.py")
+
+
+class ImportCheck:
+    """One running check; :meth:`problems` waits for it."""
+
+    def __init__(
+        self,
+        plan: BuildPlan,
+        interpreter: Interpreter,
+        stage: str,
+        dependencies: str | None,
+        *,
+        entries: Sequence[str],
+        provided: Sequence[str],
+        variables: Mapping[str, str],
+        scratch: str,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        """Start it.
+
+        *stage* is a folder with the package less its dependencies, *dependencies* their installed
+        tree; *entries* the generated modules; *provided* the modules that the platform adds, and
+        *variables* the environment variables that it sets.
+        """
+        from portafaas.plan.entry import function_spec
+
+        self.plan = plan
+        self.provided = provided
+        self.timeout = timeout
+        home = os.path.join(scratch, "home")
+        os.makedirs(home, exist_ok=True)
+        self._result = os.path.join(scratch, "imports.result")
+        request = os.path.join(scratch, "imports.request")
+        task = {
+            "stage": os.path.abspath(stage),
+            "path": [os.path.abspath(stage)]
+            + ([os.path.abspath(dependencies)] if dependencies else []),
+            "home": os.path.abspath(home),
+            "result": os.path.abspath(self._result),
+            "functions": [
+                (function_spec(plan, function), dict(function.environment))
+                for function in plan.functions
+            ],
+            "entries": list(entries),
+            "environment": dict(variables),
+        }
+        with open(request, "w", encoding="utf-8") as file:
+            file.write(repr(task))
+        self._child = Child(
+            [interpreter.path, "-I", "-S", "-B", _SCRIPT, request],
+            environment(HOME=os.path.abspath(home), TMPDIR=os.path.abspath(home)),
+            os.path.join(scratch, "imports.log"),
+        )
+
+    def problems(self) -> list[Diagnostic]:
+        """Wait and return PF5301 to PF5305; notes where a platform's own module was missing."""
+        code = self._child.wait(self.timeout)
+        self._child.stop()
+        answers, done = self._answers()
+        found = list(self._unique(answers))
+        if code is None:
+            found.append(self._late())
+        elif not done:
+            how = f"by signal {-code}" if code < 0 else f"with status {code}"
+            found.append(
+                Diagnostic(
+                    "PF5305",
+                    f"importing the handlers ended the process {how}" + self._last_line(),
+                    hint="module-level code must not exit",
+                )
+            )
+        return found
+
+    def stop(self) -> None:
+        """Kill the check if it still runs."""
+        self._child.stop()
+
+    def _answers(self) -> tuple[list[tuple[Any, ...]], bool]:
+        import ast
+
+        try:
+            with open(self._result, encoding="utf-8") as file:
+                lines = file.read().split("\n")[:-1]
+        except OSError:
+            return [], False
+        values = [ast.literal_eval(line) for line in lines]
+        done = bool(values) and values[-1] == "done"
+        return (values[:-1] if done else values), done
+
+    def _unique(self, answers: Sequence[tuple[Any, ...]]) -> Iterator[Diagnostic]:
+        # One broken module fails every function and entry that imports it: tell it once.
+        groups: dict[tuple[Any, ...], list[str]] = {}
+        for subject, *facts in answers:
+            kind = "import" if facts[0] == "entry" else facts[0]
+            groups.setdefault((kind, *facts[1:]), []).append(subject)
+        for (kind, *facts), subjects in groups.items():
+            yield self._diagnostic(kind, facts, subjects)
+
+    def _diagnostic(self, kind: str, facts: Sequence[Any], subjects: Sequence[str]) -> Diagnostic:
+        type_name, text, missing, file, line = facts
+        functions = {function.name: function for function in self.plan.functions}
+        first = functions.get(subjects[0])
+        path = f"$.functions.{first.name}.handler" if first else None
+        what = f"{first.module}:{first.attribute}" if first else f"generated module {subjects[0]}"
+        if len(subjects) > 1:
+            what += f" (and {len(subjects) - 1} more)"
+        place: dict[str, Any] = {"path": path, "file": file or None, "line": line or None}
+        if kind == "exit":
+            return Diagnostic(
+                "PF5305",
+                f"importing {what} calls for the process to exit ({text or 'no status'})",
+                hint="module-level code must not exit",
+                **place,
+            )
+        if kind == "object":
+            return Diagnostic("PF5302", text or type_name, **place)
+        if missing and self._is_provided(missing):
+            return Diagnostic(
+                "PF5303",
+                f"{what} needs {missing}, which the platform adds: not checked",
+                severity="note",
+                **place,
+            )
+        hint = None
+        if missing:
+            file_name = self.plan.dependencies.file
+            hint = (
+                f"add {missing.partition('.')[0]} to {file_name}, or ship it from the project"
+                if file_name
+                else "name its requirements file under dependencies.file, or ship it from the "
+                "project (sources.exclude, tests and hidden folders are not shipped)"
+            )
+        return Diagnostic(
+            "PF5301", f"{what} cannot be imported: {type_name}: {text}", hint=hint, **place
+        )
+
+    def _is_provided(self, missing: str) -> bool:
+        return any(
+            missing == name or name.startswith(f"{missing}.") or missing.startswith(f"{name}.")
+            for name in self.provided
+        )
+
+    def _late(self) -> Diagnostic:
+        return Diagnostic(
+            "PF5304",
+            f"importing the handlers takes longer than {self.timeout:g} s" + self._last_line(),
+            hint="move network calls and long work from module level into init() or the handler",
+        )
+
+    def _last_line(self) -> str:
+        lines = self._child.output().strip().splitlines()
+        return f"; its last output: {lines[-1][:200]}" if lines else ""
+
+
+def not_run(reason: str) -> Diagnostic:
+    """Return the note PF5303: the handlers were not imported."""
+    return Diagnostic(
+        "PF5303", f"the handlers were not imported for a check: {reason}", severity="note"
+    )

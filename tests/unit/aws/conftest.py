@@ -1,0 +1,158 @@
+"""A service of every kind, and ways to run its functions on this adapter and on the reference."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from portafaas.adapter import Outcome, Stimulus
+from portafaas.local.runner import deliver
+from portafaas.plan import (
+    Auth,
+    BucketPlan,
+    BuildPlan,
+    FunctionPlan,
+    HttpTrigger,
+    ObjectTrigger,
+    QueuePlan,
+    QueueTrigger,
+    ScheduleTrigger,
+    TablePlan,
+    TableTrigger,
+    TopicPlan,
+    TopicTrigger,
+    Trigger,
+)
+from portafaas.plan.entry import function_spec
+from portafaas.runtime.function import Function
+from portafaas_aws.adapter import ADAPTER
+
+_MODULE = "handlers_aws_under_test"
+
+
+@pytest.fixture(scope="session")
+def handlers() -> Iterator[ModuleType]:
+    path = Path(__file__).with_name("handlers_aws.py")
+    spec = importlib.util.spec_from_file_location(_MODULE, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[_MODULE] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[_MODULE]
+
+
+def _function(name: str, attribute: str, trigger: Trigger, **more: Any) -> FunctionPlan:
+    return FunctionPlan(name, _MODULE, attribute, trigger, **more)
+
+
+@pytest.fixture(scope="session")
+def plan() -> BuildPlan:
+    every = ("insert", "update", "delete")
+    return BuildPlan(
+        service="shop",
+        stage="dev",
+        python="3.11",
+        architecture="x86_64",
+        functions=(
+            _function("echo", "Echo", HttpTrigger((), "/echo/{name}/{rest*}")),
+            _function("create-order", "Echo", HttpTrigger(("POST", "PUT"), "/orders")),
+            _function("signed", "Echo", HttpTrigger(("GET",), "/signed", Auth("iam"))),
+            _function("url", "Echo", HttpTrigger((), "/u/{name}"), options={"front": "function-url"}),
+            _function("work", "Messages", QueueTrigger("jobs", 10)),
+            _function("work-batch", "Batches", QueueTrigger("jobs", 3, 5)),
+            _function("work-ordered", "Messages", QueueTrigger("steps", 2)),
+            _function("listen", "Events", TopicTrigger("news")),
+            _function(
+                "pick",
+                "Events",
+                TopicTrigger("news", (("kind", ("a", "b")), ("type", ("made",)))),
+            ),
+            _function("store", "Objects", ObjectTrigger("files", ("created", "deleted"), "in/")),
+            _function("rows", "Changes", TableTrigger("people", every, ("new", "old"))),
+            _function("upserts", "Changes", TableTrigger("people")),
+            _function("tick", "Ticks", ScheduleTrigger("30 2 * * *", "Europe/Berlin")),
+        ),
+        queues=(QueuePlan("jobs", dead_letter=True), QueuePlan("steps", ordered=True)),
+        topics=(TopicPlan("news"),),
+        buckets=(BucketPlan("files"),),
+        tables=(TablePlan("people"),),
+    )
+
+
+@pytest.fixture(scope="session")
+def context() -> Any:
+    return SimpleNamespace(aws_request_id="5f2a4f5e-0000-4000-8000-000000000000")
+
+
+@pytest.fixture(scope="session")
+def entry(plan: BuildPlan, handlers: ModuleType) -> ModuleType:
+    """The generated entry module."""
+    module = ModuleType("_portafaas")
+    exec(compile(ADAPTER.lower(plan).files["_portafaas.py"], "_portafaas.py", "exec"), vars(module))
+    return module
+
+
+@pytest.fixture
+def invoke(entry: ModuleType, context: Any) -> Callable[[str, Any], Any]:
+    """Call a function as Lambda does: JSON in, JSON out."""
+
+    def run(name: str, payload: Any) -> Any:
+        handler = getattr(entry, name.replace("-", "_"))
+        return json.loads(json.dumps(handler(json.loads(json.dumps(payload)), context)))
+
+    return run
+
+
+@pytest.fixture
+def on_lambda(
+    plan: BuildPlan, invoke: Callable[[str, Any], Any], handlers: ModuleType
+) -> Callable[[str, Stimulus], tuple[Outcome, list[Any]]]:
+    """Encode, invoke and decode; return the outcome and what the handler saw."""
+
+    def run(name: str, stimulus: Stimulus) -> tuple[Outcome, list[Any]]:
+        function = plan.function(name)
+        handlers.SEEN.clear()
+        results = []
+        for request in ADAPTER.encode(plan, function, stimulus):
+            try:
+                result = {"ok": True, "value": invoke(name, request.payload)}
+            except Exception as exc:
+                result = {"ok": False, "value": {"errorType": type(exc).__name__}}
+            results.append((request, result))
+        return ADAPTER.decode(plan, function, stimulus, results), list(handlers.SEEN)
+
+    return run
+
+
+@pytest.fixture
+def on_reference(
+    plan: BuildPlan, handlers: ModuleType
+) -> Callable[[str, Stimulus], tuple[Outcome, list[Any]]]:
+    """Deliver the same stimulus without any platform."""
+
+    def run(name: str, stimulus: Stimulus) -> tuple[Outcome, list[Any]]:
+        handlers.SEEN.clear()
+        function = Function(function_spec(plan, plan.function(name)))
+        return deliver(function, stimulus), list(handlers.SEEN)
+
+    return run
+
+
+@pytest.fixture
+def bound(plan: BuildPlan, handlers: ModuleType) -> Callable[..., Callable[[Any, Any], Any]]:
+    """Bind one function, with changes to its plan."""
+
+    def make(name: str, **changes: Any) -> Callable[[Any, Any], Any]:
+        function = replace(plan.function(name), **changes)
+        bridge = importlib.import_module(f"portafaas_aws.runtime.{function.kind}")
+        return bridge.bind(Function(function_spec(plan, function)))  # type: ignore[no-any-return]
+
+    return make

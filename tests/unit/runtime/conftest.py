@@ -1,0 +1,56 @@
+"""Functions and contexts to serve with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from portafaas.runtime.context import Context
+from portafaas.runtime.function import Function
+from portafaas.runtime.http import Request, Response
+from portafaas.runtime.serve import run
+
+Make = Callable[..., Function]
+
+
+@pytest.fixture
+def make() -> Make:
+    """Return a factory of functions of any kind with a given handle."""
+
+    def make_function(
+        handle: Any = None, kind: str = "http", *, handler: str = "x:y", timeout: float = 5,
+        interface: str = "handler", **trigger: Any,
+    ) -> Function:  # fmt: skip
+        if kind == "http":
+            trigger = {"methods": [], "path": "/"} | trigger
+        function = Function(
+            {
+                "name": "f", "service": "shop", "kind": kind, "handler": handler,
+                "interface": interface, "timeout": timeout, "memory": 256,
+                "source": f"/shop/{kind}s/f", "trigger": trigger,
+            }
+        )  # fmt: skip
+        if handle is not None:
+            function.handle = handle
+            function.takes_batch = bool(getattr(handle, "__portafaas_batch__", False))
+        return function
+
+    return make_function
+
+
+@pytest.fixture
+def context(make: Make) -> Context:
+    return Context(make(), "id-1")
+
+
+@pytest.fixture
+def serve(make: Make) -> Callable[..., Response]:
+    """Return a function that serves one request with a handle and a trigger's settings."""
+
+    def serve_one(handle: Any, request: Request | None = None, **settings: Any) -> Response:
+        function = make(handle, **settings)
+        return run(function, request or Request(), Context(function, "id-1"))
+
+    return serve_one

@@ -1,0 +1,158 @@
+"""Timeouts, on the main thread (signal) and on others (worker thread)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from portafaas.runtime import deadline
+from portafaas.runtime.context import Context, HandlerTimeout
+
+
+def in_thread(work: Callable[[], Any]) -> Any:
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append((True, work()))
+        except BaseException as exc:
+            outcome.append((False, exc))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(20)
+    good, value = outcome[0]
+    if not good:
+        raise value
+    return value
+
+
+@pytest.fixture(params=["main", "thread"])
+def call(request: Any, context: Context) -> Callable[..., Any]:
+    """Return ``call(handle, payload, seconds)`` on the main thread or another one."""
+
+    def on_main(handle: Any, payload: Any = None, seconds: float = 5) -> Any:
+        return deadline.call(handle, payload, context, seconds)
+
+    if request.param == "main":
+        return on_main
+    return lambda *args, **kwargs: in_thread(lambda: on_main(*args, **kwargs))
+
+
+def test_the_result_comes_back(call: Any, context: Context) -> None:
+    assert call(lambda payload, ctx: (payload, ctx is context), 7) == (7, True)
+
+    async def handle(payload: Any, ctx: Any) -> Any:
+        await asyncio.sleep(0)
+        return payload, ctx is context
+
+    assert call(handle, 7) == (7, True)
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1), TimeoutError("own")])
+def test_the_handlers_error_comes_back(call: Any, error: BaseException) -> None:
+    def handle(payload: Any, ctx: Any) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        call(handle)
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), TimeoutError("own")])
+def test_an_async_handlers_error_comes_back(call: Any, error: BaseException) -> None:
+    """A TimeoutError of a client is the handler's, not the deadline."""
+
+    async def handle(payload: Any, ctx: Any) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        call(handle)
+    # asyncio may hand out a copy of a TimeoutError.
+    assert (type(caught.value), caught.value.args) == (type(error), error.args)
+
+
+def test_a_blocking_handler_is_ended(call: Any) -> None:
+    started = time.monotonic()
+    with pytest.raises(HandlerTimeout):
+        call(lambda payload, ctx: time.sleep(3), seconds=0.1)
+    assert time.monotonic() - started < 2
+
+
+def test_a_busy_handler_sees_the_exception(call: Any) -> None:
+    seen = threading.Event()
+
+    def handle(payload: Any, ctx: Any) -> None:
+        try:
+            while True:
+                try:
+                    sum(range(100))
+                except Exception:  # not what ends it
+                    pass
+        except HandlerTimeout:
+            seen.set()
+            raise
+
+    with pytest.raises(HandlerTimeout):
+        call(handle, seconds=0.1)
+    assert seen.wait(5)
+
+
+def test_a_waiting_coroutine_is_cancelled(call: Any) -> None:
+    seen = threading.Event()
+
+    async def handle(payload: Any, ctx: Any) -> None:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            seen.set()
+            raise
+
+    started = time.monotonic()
+    with pytest.raises(HandlerTimeout):
+        call(handle, seconds=0.1)
+    assert time.monotonic() - started < 2
+    assert seen.wait(5)
+
+
+def test_a_deadline_does_not_hit_the_next_call(call: Any) -> None:
+    for _ in range(5):
+        with pytest.raises(HandlerTimeout):
+            call(lambda payload, ctx: time.sleep(1), seconds=0.01)
+        assert call(lambda payload, ctx: sum(range(1000)), seconds=5) == 499_500
+
+
+def test_no_timer_is_left_behind(context: Context) -> None:
+    deadline.call(lambda payload, ctx: None, None, context, 5)
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_all_async_calls_share_one_loop(call: Any) -> None:
+    async def handle(payload: Any, ctx: Any) -> Any:
+        return asyncio.get_running_loop()
+
+    assert call(handle) is call(handle)
+
+
+def test_calls_of_several_threads_run_at_once(context: Context) -> None:
+    together = threading.Barrier(4)
+
+    def handle(payload: Any, ctx: Any) -> int:
+        return together.wait(5)
+
+    outcome: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: outcome.append(deadline.call(handle, 0, context, 10)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcome) == [0, 1, 2, 3]
