@@ -135,19 +135,22 @@ def portafaas() -> Invoke:
 
 
 def powertools() -> Invoke:
-    from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+    from aws_lambda_powertools.event_handler import (  # type: ignore[import-not-found]
+        APIGatewayHttpResolver,
+    )
 
     app = APIGatewayHttpResolver()
 
-    @app.post("/orders")
+    @app.post("/orders")  # type: ignore[untyped-decorator]
     def create_order() -> dict[str, Any]:
         return work(app.current_event.json_body)
 
-    return app.resolve
+    resolve: Invoke = app.resolve
+    return resolve
 
 
 def mangum() -> Invoke:
-    from mangum import Mangum
+    from mangum import Mangum  # type: ignore[import-not-found]
     from starlette.applications import Starlette
     from starlette.responses import JSONResponse
     from starlette.routing import Route
@@ -157,9 +160,9 @@ def mangum() -> Invoke:
 
     # Mangum takes the thread's event loop, which newer Pythons no longer make by themselves.
     asyncio.set_event_loop(asyncio.new_event_loop())
-    return Mangum(
-        Starlette(routes=[Route("/orders", create_order, methods=["POST"])]), lifespan="off"
-    )
+    app = Starlette(routes=[Route("/orders", create_order, methods=["POST"])])
+    invoke: Invoke = Mangum(app, lifespan="off")
+    return invoke
 
 
 VARIANTS: dict[str, tuple[Callable[[], Invoke], str | None]] = {

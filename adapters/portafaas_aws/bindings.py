@@ -25,43 +25,17 @@ from portafaas.plan import (
     TableTrigger,
     TopicTrigger,
 )
-
-#: Longest a Lambda function may run, in seconds.
-MAX_TIMEOUT = 900
-#: Longest an HTTP API waits, in seconds.
-#: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
-HTTP_API_TIMEOUT = 30
+from portafaas_aws.names import (
+    HTTP_API_TIMEOUT,
+    front,
+    lambda_timeout,
+    physical_name,
+    route_path,
+)
 
 _REPORT = ["ReportBatchItemFailures"]
 _CORE = ("id", "source", "type", "subject", "time", "datacontenttype", "dataschema")
 _VIEWS = {("new",): "NEW_IMAGE", ("old",): "OLD_IMAGE", (): "KEYS_ONLY"}
-
-
-def physical_name(plan: BuildPlan, name: str) -> str:
-    """Return the name a resource gets in the account: ``service-stage-name``."""
-    return f"{plan.service}-{plan.stage}-{name}"
-
-
-def front(function: FunctionPlan) -> str:
-    """Return what an http function stands behind: ``http-api`` or ``function-url``."""
-    return str(function.options.get("front", "http-api"))
-
-
-def handler_timeout(function: FunctionPlan) -> int:
-    """Return the seconds after which the handler is stopped.
-
-    A second less than what would stop the whole function, so that the caller gets an answer and
-    the log says why.
-    """
-    limit = MAX_TIMEOUT
-    if function.kind == "http" and front(function) == "http-api":
-        limit = HTTP_API_TIMEOUT
-    return min(function.timeout, limit - 1)
-
-
-def lambda_timeout(function: FunctionPlan) -> int:
-    """Return the seconds after which Lambda stops the whole function."""
-    return handler_timeout(function) + 1
 
 
 def binding(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
@@ -94,11 +68,6 @@ def binding(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
             return _schedule(function, trigger)
         case _:
             assert_never(trigger)
-
-
-def route_path(path: str) -> str:
-    """Return the path of an HTTP API route: ``/files/{path*}`` is ``/files/{path+}``."""
-    return path.replace("*}", "+}")
 
 
 def _http(plan: BuildPlan, function: FunctionPlan, trigger: HttpTrigger) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from portafaas.adapter import HttpStimulus
 from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger
 from portafaas.runtime.text import parse_query, percent_decode
-from portafaas_aws.bindings import front, route_path
+from portafaas_aws.names import front, route_path
 
 _API = "a1b2c3d4e5"
 _ACCOUNT = "123456789012"
@@ -30,8 +30,9 @@ def http_event(
         if url
         else f"{_API}.execute-api.us-east-1.amazonaws.com"
     )
-    # HTTP APIs decode the path, function URLs do not.
-    # https://github.com/middleapi/standard-server/pull/93
+    # HTTP APIs decode the path, function URLs do not. An HTTP API is also said to cut the path at a
+    # decoded question mark (%3F in the request), which is not imitated here and cannot be undone by
+    # a function. https://github.com/middleapi/standard-server/pull/93
     path = stimulus.path if url else percent_decode(stimulus.path)
     headers, cookies = _headers(stimulus, domain)
     route = "$default" if url else f"{stimulus.method} {route_path(trigger.path)}"
@@ -103,7 +104,10 @@ def _headers(stimulus: HttpStimulus, domain: str) -> tuple[dict[str, str], list[
 
 
 def _body(body: bytes, content_type: str) -> dict[str, Any]:
-    """Return the body as text for text types, else in base64; forms count as binary."""
+    """Return the body as text for text types, else in base64; forms count as binary.
+
+    Observed on AWS: https://github.com/ministackorg/ministack/pull/766
+    """
     kind = content_type.partition(";")[0].strip().lower()
     if kind.startswith("text/") or kind in (
         "application/json",

@@ -23,7 +23,7 @@ from portafaas.plan import (
     TableTrigger,
     TopicTrigger,
 )
-from portafaas_aws.bindings import physical_name
+from portafaas_aws.names import physical_name
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"

@@ -13,7 +13,7 @@ from portafaas.plan import (
     QueueTrigger,
     TopicTrigger,
 )
-from portafaas_aws.bindings import HTTP_API_TIMEOUT, MAX_TIMEOUT, front, physical_name
+from portafaas_aws.names import HTTP_API_TIMEOUT, MAX_TIMEOUT, front, physical_name
 
 _LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
 _FUNCTION = "https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html"

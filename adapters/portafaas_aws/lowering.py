@@ -5,7 +5,8 @@ from __future__ import annotations
 from portafaas.adapter import Deployment, Lowered
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import function_spec
-from portafaas_aws.bindings import binding, handler_timeout, lambda_timeout, physical_name
+from portafaas_aws.bindings import binding
+from portafaas_aws.names import handler_timeout, lambda_timeout, physical_name
 
 ENTRY = "_portafaas"
 

@@ -21,6 +21,13 @@ from portafaas.plan import (
 )
 from portafaas.plan.entry import function_spec
 from portafaas_azure.broker import event_subscription, queue_settings, subscription_settings
+from portafaas_azure.host import (
+    host_json,
+    host_settings,
+    host_timeout,
+    instance_memory,
+    timespan,
+)
 
 #: Methods that the SDK can register, in the order they are written.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -146,80 +153,13 @@ def route(path: str) -> str:
     return "/".join(parts) or "/"
 
 
-def host_json(functions: tuple[FunctionPlan, ...]) -> dict[str, Any]:
-    """Return host.json for an app of *functions*.
-
-    https://learn.microsoft.com/azure/azure-functions/functions-host-json
-    """
-    bus = [f for f in functions if f.kind in ("queue", "topic", "object")]
-    calls = max((f.concurrency for f in bus), default=1)
-    longest = max((f.timeout for f in functions), default=30)
-    extensions: dict[str, Any] = {
-        "http": {
-            "routePrefix": "",
-            # The bridge keeps each function's own limit; what waits there could run elsewhere.
-            "maxConcurrentRequests": sum(f.concurrency for f in functions if f.kind == "http") or 1,
-        },
-        "serviceBus": {
-            "autoCompleteMessages": True,
-            "prefetchCount": 0,
-            "maxConcurrentCalls": calls,
-            "maxConcurrentSessions": calls,
-            "maxAutoLockRenewalDuration": timespan(longest + 60),
-        },
-    }
-    return {
-        "version": "2.0",
-        # Behind the bridge's own timeout; ends a worker that a handler has blocked.
-        "functionTimeout": timespan(longest + 30),
-        "extensionBundle": {
-            "id": "Microsoft.Azure.Functions.ExtensionBundle",
-            "version": "[4.*, 5.0.0)",
-        },
-        "logging": {
-            "applicationInsights": {
-                "samplingSettings": {"isEnabled": True, "excludedTypes": "Request;Exception"}
-            }
-        },
-        "extensions": extensions,
-    }
-
-
-def timespan(seconds: float) -> str:
-    """Return ``hh:mm:ss``, for less than a day; partial seconds count as whole ones."""
-    whole = min(int(-(-seconds // 1)), 86_399)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
-def _host_settings(function: FunctionPlan) -> dict[str, str]:
-    """Return the app settings that override host.json in an app of this function alone.
-
-    https://learn.microsoft.com/azure/azure-functions/functions-host-json#override-hostjson-values
-    """
-    host = host_json((function,))
-    settings = {"functionTimeout": host["functionTimeout"]}
-    if function.kind == "http":
-        limit = host["extensions"]["http"]["maxConcurrentRequests"]
-        settings["extensions__http__maxConcurrentRequests"] = str(limit)
-    elif function.kind in ("queue", "topic", "object"):
-        bus = host["extensions"]["serviceBus"]
-        for name in ("maxConcurrentCalls", "maxConcurrentSessions", "maxAutoLockRenewalDuration"):
-            settings[f"extensions__serviceBus__{name}"] = str(bus[name])
-    return {f"AzureFunctionsJobHost__{name}": value for name, value in settings.items()}
-
-
-def instance_memory(memory: int) -> int:
-    """Return the smallest instance of the Flex Consumption plan with *memory* MiB."""
-    return next((size for size in (512, 2048, 4096) if memory <= size), 4096)
-
-
 def _deployment(
     plan: BuildPlan, function: FunctionPlan, methods: Mapping[str, tuple[str, ...]]
 ) -> Deployment:
     environment = {
         "PORTAFAAS_FUNCTIONS": function.entry,
         "AzureWebJobsDisableHomepage": "true",
-        **_host_settings(function),
+        **host_settings(function),
     }
     trigger = function.trigger
     binding: dict[str, Any] = {
@@ -245,7 +185,12 @@ def _deployment(
         case _:
             assert_never(trigger)
     return Deployment(
-        function.name, function.entry, function.memory, function.timeout, environment, binding
+        function.name,
+        function.entry,
+        instance_memory(function.memory),
+        host_timeout((function,)),
+        environment,
+        binding,
     )
 
 

@@ -92,11 +92,16 @@ def encode(
 
 
 def _request(
-    method: str, path: str, headers: list[list[str]], body: bytes, ids: tuple[str, ...]
+    method: str,
+    path: str,
+    headers: list[list[str]],
+    body: bytes,
+    ids: tuple[str, ...],
+    key: str | None = None,
 ) -> NativeRequest:
     content = base64.b64encode(body).decode("ascii") if body else None
     payload = {"method": method, "path": path, "headers": headers, "body": content}
-    return NativeRequest(payload, ids)
+    return NativeRequest(payload, ids, key)
 
 
 def _wire(text: str) -> str:
@@ -174,7 +179,7 @@ def _push(
         ["accept", "application/json"],
         ["from", "noreply@google.com"],
     ]
-    return _request("POST", "/", headers, json.dumps(document).encode(), ids)
+    return _request("POST", "/", headers, json.dumps(document).encode(), ids, key or None)
 
 
 def _cloud_event(values: Mapping[str, str], content_type: str) -> list[list[str]]:

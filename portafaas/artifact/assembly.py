@@ -5,7 +5,7 @@ compresses. Everything is written to the caller's scratch folder.
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
-# ruff: noqa: PTH100, PTH103, PTH108, PTH118, PTH123
+# ruff: noqa: PTH100, PTH103, PTH108, PTH114, PTH118, PTH123
 from __future__ import annotations
 
 import os
@@ -88,8 +88,8 @@ class _Assembly:
             self.found.append(missing_interpreter(self.plan.python))
             self.found.append(not_run(f"that takes Python {self.plan.python}"))
         else:
+            self.bytecode = UserBytecode(own, interpreter, self.cache, self.work)
             _write_stage(own, stage)
-            self.bytecode = UserBytecode(own, stage, interpreter, self.cache, self.work)
         tree = self._dependencies(own, interpreter)
         if interpreter is not None and not self.unmet:
             self.check = self._start_check(interpreter, stage, tree)
@@ -117,7 +117,9 @@ class _Assembly:
         for source in chosen:
             try:
                 with open(source.path, "rb") as file:
-                    members.append(Member(source.name, source.mode, file.read(), "user"))
+                    members.append(
+                        Member(source.name, source.mode, file.read(), "user", path=source.path)
+                    )
             except OSError as error:
                 problems.append(
                     Diagnostic(
@@ -129,7 +131,7 @@ class _Assembly:
         for package in ("portafaas.runtime", self.layout.runtime_package):
             for name, path in runtime_files(package):
                 with open(path, "rb") as file:
-                    members.append(Member(name, 0o644, file.read(), "runtime"))
+                    members.append(Member(name, 0o644, file.read(), "runtime", path=path))
         problems += verify.names(members, self._reserved())
         if problems:
             self._scan(members)
@@ -262,6 +264,10 @@ def _runs_here(architecture: str) -> bool:
 
 
 def _write_stage(members: list[Member], folder: str) -> None:
+    """Lay out *members* in *folder* for the import check.
+
+    Links where it can: on some file systems a new file costs more than importing it.
+    """
     made: set[str] = set()
     for member in members:
         path = f"{folder}/{member.name}"
@@ -269,8 +275,11 @@ def _write_stage(members: list[Member], folder: str) -> None:
         if parent not in made:
             os.makedirs(parent, exist_ok=True)
             made.add(parent)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, member.mode)
-        try:
-            os.write(handle, member.data)
-        finally:
-            os.close(handle)
+        if member.path and not os.path.islink(member.path):
+            try:
+                os.link(member.path, path)
+                continue
+            except OSError:
+                pass  # another file system, or one without links
+        with open(path, "wb") as file:
+            file.write(member.data)

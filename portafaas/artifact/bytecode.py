@@ -7,13 +7,13 @@ very version that runs them.
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
-# ruff: noqa: PTH110, PTH118, PTH120, PTH123
+# ruff: noqa: PTH118, PTH120, PTH123
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from portafaas.artifact.cache import FORMAT, read
+from portafaas.artifact.cache import FORMAT, read, write_atomically
 from portafaas.artifact.child import Child, environment
 from portafaas.artifact.interpreter import Interpreter
 from portafaas.artifact.member import Member
@@ -29,28 +29,22 @@ def pyc_name(name: str, tag: str) -> str:
 
 
 class Compilation:
-    """One child that compiles files: started at once, waited for by :meth:`failures`."""
+    """One child that compiles modules: started at once, waited for by :meth:`failures`."""
 
-    __slots__ = ("_answers", "_child", "jobs")
+    __slots__ = ("_child", "answers")
 
     def __init__(
-        self,
-        interpreter: Interpreter,
-        jobs: Sequence[tuple[str, str, str]],
-        scratch: str,
-        label: str,
+        self, interpreter: Interpreter, form: str, work: bytes, scratch: str, label: str
     ) -> None:
-        """Each job is ``(source path, name inside the package, path of the .pyc)``."""
-        self.jobs = jobs
-        self._child: Child | None = None
-        self._answers = os.path.join(scratch, f"{label}.answers")
-        if not jobs:
-            return
-        work = os.path.join(scratch, f"{label}.work")
-        with open(work, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write("\n".join("\0".join(job) for job in jobs))
+        """Start it on *work*, in the *form* ``files`` or ``pack`` of ``compile_child``."""
+        #: Where a pack of bytecode goes.
+        self.answers = os.path.join(scratch, f"{label}.answers")
+        path = os.path.join(scratch, f"{label}.work")
+        with open(path, "wb") as file:
+            file.write(work)
+        options = ("-S", "-s", "-B", "-W", "ignore")
         self._child = Child(
-            [interpreter.path, "-S", "-s", "-B", "-W", "ignore", _SCRIPT, work, self._answers],
+            [interpreter.path, *options, _SCRIPT, form, path, self.answers],
             environment(PYTHONHASHSEED="0"),
             os.path.join(scratch, f"{label}.log"),
         )
@@ -60,85 +54,112 @@ class Compilation:
 
         Raises RuntimeError when the interpreter itself failed.
         """
-        if self._child is None:
-            return []
         code = self._child.wait()
         if code != 0:
             output = self._child.output().strip()
             raise RuntimeError(f"the bytecode compiler ended with {code}: {output[-2000:]}")
-        with open(self._answers, encoding="utf-8", errors="surrogateescape") as file:
+        path = f"{self.answers}.failed"
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             answers = [line.split("\0") for line in file.read().split("\n") if line]
         return [(name, int(line), message) for name, line, message in answers]
 
     def stop(self) -> None:
         """Kill the child if it still runs."""
-        if self._child is not None:
-            self._child.stop()
+        self._child.stop()
 
 
 class UserBytecode:
     """The bytecode of the project's, the generated and the runtime's modules, cached by content.
 
-    The name is part of the key, for it is inside the bytecode.
+    The name is part of the key, for it is inside the bytecode. All is in one file per interpreter:
+    on some file systems creating a file takes longer than compiling a module.
     """
 
-    __slots__ = ("_compilation", "_interpreter", "_paths", "compiled")
+    __slots__ = ("_cached", "_compilation", "_interpreter", "_keys", "_path", "compiled")
 
     def __init__(
-        self,
-        members: Sequence[Member],
-        stage: str,
-        interpreter: Interpreter,
-        cache: str,
-        scratch: str,
+        self, members: Sequence[Member], interpreter: Interpreter, cache: str, scratch: str
     ) -> None:
-        """Start compiling whatever the cache lacks; *stage* is a folder with the members' files."""
+        """Start compiling whatever the cache lacks."""
         from hashlib import sha256
 
         self._interpreter = interpreter
-        folder = os.path.join(cache, "bytecode", f"{FORMAT}-{interpreter.identity}")
-        self._paths: list[tuple[Member, str]] = []
-        jobs = []
-        for member in members:
-            if not member.name.endswith(".py"):
-                continue
-            key = sha256(f"{member.sha256}\0{member.name}".encode()).hexdigest()
-            path = os.path.join(folder, key[:2], key)
-            self._paths.append((member, path))
-            if not os.path.exists(path):
-                jobs.append((os.path.join(stage, member.name), member.name, path))
+        self._path = os.path.join(cache, "bytecode", f"{FORMAT}-{interpreter.identity}.pack")
+        self._cached = _unpacked(read(self._path) or b"")
+        self._keys = {
+            member.name: (member, sha256(f"{member.sha256}\0{member.name}".encode()).hexdigest())
+            for member in members
+            if member.name.endswith(".py")
+        }
+        lacking = {
+            name: member.data
+            for name, (member, key) in self._keys.items()
+            if key not in self._cached
+        }
         #: Number of modules that were not in the cache.
-        self.compiled = len(jobs)
-        self._compilation = Compilation(interpreter, jobs, scratch, "bytecode")
+        self.compiled = len(lacking)
+        self._compilation = (
+            Compilation(interpreter, "pack", _packed(lacking), scratch, "bytecode")
+            if lacking
+            else None
+        )
 
     def collect(self) -> tuple[list[Member], list[Diagnostic]]:
         """Wait, and return the ``.pyc`` members and a PF5202 for each file that fails."""
-        failed = {name: (line, why) for name, line, why in self._compilation.failures()}
-        members: list[Member] = []
         problems: list[Diagnostic] = []
-        for source, path in self._paths:
-            if source.name in failed:
-                line, why = failed[source.name]
+        if self._compilation is not None:
+            for name, line, why in self._compilation.failures():
                 problems.append(
                     Diagnostic(
                         "PF5202",
                         f"does not compile with {self._interpreter.tag}: {why}",
-                        file=source.name,
+                        file=name,
                         line=line or None,
                         hint="correct it, or name it in sources.exclude",
                     )
                 )
-                continue
-            data = read(path)
-            if data is None:
-                raise RuntimeError(f"the bytecode of {source.name} vanished from the cache")
-            name = pyc_name(source.name, self._interpreter.tag)
-            members.append(Member(name, 0o644, data, source.origin))
+            fresh = _unpacked(read(self._compilation.answers) or b"")
+            self._cached |= {self._keys[name][1]: data for name, data in fresh.items()}
+            self._keep()
+        tag = self._interpreter.tag
+        members = [
+            Member(pyc_name(name, tag), 0o644, self._cached[key], member.origin)
+            for name, (member, key) in self._keys.items()
+            if key in self._cached
+        ]
         return members, problems
+
+    def _keep(self) -> None:
+        used = {key for _, key in self._keys.values() if key in self._cached}
+        # Other targets and branches share the file; what nobody used for long goes with the rest.
+        if len(self._cached) > 4 * len(used) + 200:
+            self._cached = {key: self._cached[key] for key in used}
+        write_atomically(self._path, _packed(self._cached))
 
     def stop(self) -> None:
         """Kill the compiler if it still runs."""
-        self._compilation.stop()
+        if self._compilation is not None:
+            self._compilation.stop()
+
+
+def _packed(contents: Mapping[str, bytes]) -> bytes:
+    head = "\n".join(f"{name}\0{len(data)}" for name, data in contents.items())
+    return head.encode() + b"\n\n" + b"".join(contents.values())
+
+
+def _unpacked(pack: bytes) -> dict[str, bytes]:
+    """Return what is in *pack*; nothing when it is damaged."""
+    head, _, rest = pack.partition(b"\n\n")
+    contents: dict[str, bytes] = {}
+    at = 0
+    try:
+        for line in filter(None, head.decode().split("\n")):
+            name, length = line.split("\0")
+            contents[name] = rest[at : at + int(length)]
+            at += int(length)
+    except ValueError:
+        return {}
+    return contents if at == len(rest) else {}
 
 
 def missing_interpreter(version: str) -> Diagnostic:

@@ -1,15 +1,19 @@
 """Compiles sources to unchecked-hash ``.pyc``; run by the target's interpreter, as a script.
 
-Arguments: a file of lines ``source NUL name NUL target`` and a file for the answers, of lines
-``name NUL line NUL message``. Only the standard library of Python 3.10 and later.
+``files WORK ANSWERS``: WORK has lines ``source NUL name NUL target``; each ``.pyc`` is written to
+its target. ``pack WORK ANSWERS``: WORK is a pack of sources by name, ANSWERS becomes a pack of
+bytecode by name: creating one file is as quick as creating hundreds is slow. A pack is lines
+``name NUL length``, an empty line, and the contents back to back. In both forms what does not
+compile is told in a file ``ANSWERS.failed``, of lines ``name NUL line NUL message``.
 
-The result depends on the interpreter and the source alone: ``name`` is what tracebacks get before
-the import system puts in the real path, and the hash seed is fixed by the caller, since before
-Python 3.11 the order of a frozen set was not (https://github.com/python/cpython/issues/81777).
+Only the standard library of Python 3.10 and later. The result depends on the interpreter and the
+source alone: ``name`` is what tracebacks get before the import system puts in the real path, and
+the caller fixes the hash seed, since before Python 3.11 the order of a frozen set was not fixed
+(https://github.com/python/cpython/issues/81777).
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
-# ruff: noqa: PTH103, PTH105, PTH120, PTH123
+# ruff: noqa: PTH103, PTH120, PTH123
 from __future__ import annotations
 
 import sys
@@ -20,6 +24,8 @@ sys.path.pop(0)
 import importlib.util
 import marshal
 import os
+
+FAILURES = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 def compile_one(source: bytes, name: str) -> bytes:
@@ -35,37 +41,58 @@ def compile_one(source: bytes, name: str) -> bytes:
     )
 
 
-def store(path: str, data: bytes) -> None:
-    """Write *data* to *path*, whole or not at all."""
-    temporary = f"{path}.{os.getpid()}.new"
-    try:
-        handle = open(temporary, "wb")
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        handle = open(temporary, "wb")
-    with handle:
-        handle.write(data)
-    os.replace(temporary, path)
+def failure(name: str, error: BaseException) -> str:
+    """Return the line that tells of *error*."""
+    number = getattr(error, "lineno", None) or 0
+    reason = str(getattr(error, "msg", None) or error).replace("\n", " ")
+    return f"{name}\0{number}\0{reason}"
 
 
-def main(work: str, answers: str) -> None:
-    """Compile everything listed in *work*; write what failed to *answers*."""
-    with open(work, encoding="utf-8", errors="surrogateescape") as file:
-        lines = file.read().split("\n")
+def compile_files(work: bytes) -> list[str]:
+    """Compile file by file, into a folder that nobody else sees yet; return the failures."""
     failed = []
-    for line in filter(None, lines):
+    for line in filter(None, work.decode("utf-8", "surrogateescape").split("\n")):
         source, name, target = line.split("\0")
-        with open(source, "rb") as handle:
-            text = handle.read()
+        with open(source, "rb") as file:
+            text = file.read()
         try:
             data = compile_one(text, name)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            number = getattr(error, "lineno", None) or 0
-            reason = str(getattr(error, "msg", None) or error).replace("\n", " ")
-            failed.append(f"{name}\0{number}\0{reason}")
-        else:
-            store(target, data)
-    with open(answers, "w", encoding="utf-8", errors="surrogateescape") as file:
+        except FAILURES as error:
+            failed.append(failure(name, error))
+            continue
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as compiled:
+            compiled.write(data)
+    return failed
+
+
+def compile_pack(work: bytes, answers: str) -> list[str]:
+    """Compile the sources in a pack; return the failures."""
+    head, _, rest = work.partition(b"\n\n")
+    names, chunks, failed = [], [], []
+    at = 0
+    for line in head.decode().split("\n"):
+        name, length = line.split("\0")
+        source = rest[at : at + int(length)]
+        at += int(length)
+        try:
+            data = compile_one(source, name)
+        except FAILURES as error:
+            failed.append(failure(name, error))
+            continue
+        names.append(f"{name}\0{len(data)}")
+        chunks.append(data)
+    with open(answers, "wb") as file:
+        file.write("\n".join(names).encode() + b"\n\n" + b"".join(chunks))
+    return failed
+
+
+def main(form: str, work: str, answers: str) -> None:
+    """Compile everything in *work*."""
+    with open(work, "rb") as file:
+        data = file.read()
+    failed = compile_files(data) if form == "files" else compile_pack(data, answers)
+    with open(f"{answers}.failed", "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("\n".join(failed))
 
 

@@ -255,8 +255,10 @@ def _compile(
     # Largest first, dealt out in turn: all children end at about the same time.
     jobs.sort(key=lambda job: (-os.stat(job[0]).st_size, job[1]))
     count = min(os.cpu_count() or 1, 4, max(1, len(jobs) // 20))
+    shares = ["\n".join("\0".join(job) for job in jobs[at::count]) for at in range(count)]
     return [
-        Compilation(interpreter, jobs[at::count], scratch, f"tree-{at}") for at in range(count)
+        Compilation(interpreter, "files", share.encode(), scratch, f"tree-{at}")
+        for at, share in enumerate(shares)
     ]
 
 

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from portafaas.artifact.cache import read, write_atomically
 from portafaas.errors import DependencyError, Diagnostic
 
-#: Minor versions of glibc that uv has a platform for; PEP 600 makes the older ones subsets.
-_GLIBC = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
+#: Minor versions of glibc to lock for. Nearly all wheels are for these two, and with two instead of
+#: uv's twelve, targets share locks and trees. PEP 600 makes the older platform part of the newer.
+_GLIBC = (17, 28)
 _MARK = "# inputs: sha256:"
 
 
@@ -34,7 +35,7 @@ class Lock:
 
 
 def platform_tag(glibc: str, architecture: str) -> str:
-    """Return uv's platform for the newest wheels that *glibc* (``2.34``) runs."""
+    """Return uv's platform for wheels that *glibc* (``2.34``) runs: manylinux 2.17 or 2.28."""
     minor = int(glibc.split(".")[1])
     fits = [known for known in _GLIBC if known <= minor] or [_GLIBC[0]]
     return f"{architecture}-manylinux_2_{fits[-1]}"

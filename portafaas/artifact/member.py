@@ -20,10 +20,10 @@ class Member:
     """A file: ``name`` inside the package, ``mode`` 0o644 or 0o755, and its SHA-256 in hex.
 
     ``origin`` is ``user``, ``generated``, ``runtime`` or ``dependency``. ``data`` is empty when
-    ``packed`` is set.
+    ``packed`` is set; ``path`` is the file it was read from, or empty.
     """
 
-    __slots__ = ("data", "mode", "name", "origin", "packed", "sha256", "size")
+    __slots__ = ("data", "mode", "name", "origin", "packed", "path", "sha256", "size")
 
     def __init__(
         self,
@@ -34,12 +34,14 @@ class Member:
         *,
         packed: Packed | None = None,
         sha256: str = "",
+        path: str = "",
     ) -> None:
         self.name = name
         self.mode = mode
         self.data = data
         self.origin = origin
         self.packed = packed
+        self.path = path
         self.size = len(data) if packed is None else packed.size
         if not sha256:
             from hashlib import sha256 as digest

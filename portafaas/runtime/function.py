@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from _thread import RLock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
 _COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing inspect
+_loading = RLock()
 
 
 class HandlerError(Exception):
@@ -33,6 +36,7 @@ class Function:
         "interface",
         "is_async",
         "kind",
+        "loaded",
         "memory",
         "name",
         "owner",
@@ -61,6 +65,7 @@ class Function:
         self.source: str = spec["source"]
         self.trigger: Mapping[str, Any] = spec["trigger"]
         self.route: Any = None
+        self.loaded = False
 
     def __getattr__(self, name: str) -> Any:
         # Reached only while a slot is empty, that is before the handler is loaded.
@@ -99,7 +104,14 @@ class Function:
             )
 
     def load(self) -> None:
-        """Import, construct and initialise the handler."""
+        """Import, construct and initialise the handler, unless that is done."""
+        # With concurrency, several first invocations may come at once.
+        with _loading:
+            if not self.loaded:
+                self._load()
+                self.loaded = True
+
+    def _load(self) -> None:
         found = self.resolve()
         self.check(found)
         if self.interface != "handler":

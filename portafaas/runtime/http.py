@@ -29,7 +29,10 @@ class Headers:
         values: dict[str, str] = {}
         for name, value in pairs:
             name = name.lower()
-            values[name] = f"{values[name]},{value}" if name in values else value
+            if name in values:
+                # HTTP/2 may split Cookie: https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3
+                value = f"{values[name]}{'; ' if name == 'cookie' else ','}{value}"
+            values[name] = value
         self._values = values
 
     @classmethod

@@ -40,21 +40,17 @@ class WsgiApplication:
         """
         reply = _Reply(request.method == "HEAD", body_limit(self._function))
         result = self._app(self._environ(request, context), reply.start)
-        failed = True
         try:
             for chunk in result:
                 reply.write(chunk)
             reply.finish()
-            failed = False
         finally:
             close = getattr(result, "close", None)
             if close is not None:
                 try:
                     close()
                 except Exception as exc:
-                    # The client of a streaming server has its response by now; so has ours.
-                    if failed:
-                        raise
+                    # Behind a server the client has its response by now, complete or not.
                     late_failure(context, exc)
         return reply.response()
 

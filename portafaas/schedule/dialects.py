@@ -18,8 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from portafaas.schedule.times import zone_of
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _YEAR = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
 _MONTHS = {name: number for number, name in enumerate(_YEAR, 1)}
@@ -86,7 +90,7 @@ def eventbridge(
             and (week is None or day.isoweekday() % 7 + 1 in week)
         )
 
-    return _wall_clock(on, hours, minutes, timezone, start, repeated, "never")
+    return _wall_clock(on, months, hours, minutes, timezone, start, repeated, "never")
 
 
 def ncrontab(expression: str, start: datetime) -> Iterator[datetime]:
@@ -103,7 +107,7 @@ def ncrontab(expression: str, start: datetime) -> Iterator[datetime]:
     def on(day: date) -> bool:
         return day.month in months and day.day in days and day.isoweekday() % 7 in week
 
-    return _wall_clock(on, hours, minutes, "UTC", start, "first", "never")
+    return _wall_clock(on, months, hours, minutes, "UTC", start, "first", "never")
 
 
 def cloud_scheduler(
@@ -122,7 +126,7 @@ def cloud_scheduler(
         in_month, in_week = day.day in days, day.isoweekday() % 7 in week
         return day.month in months and (in_month or in_week if either else in_month and in_week)
 
-    return _wall_clock(on, hours, minutes, timezone, start, repeated, skipped)
+    return _wall_clock(on, months, hours, minutes, timezone, start, repeated, skipped)
 
 
 def _set(text: str, low: int, high: int, names: dict[str, int] | None = None) -> set[int]:
@@ -148,6 +152,7 @@ def _set(text: str, low: int, high: int, names: dict[str, int] | None = None) ->
 
 def _wall_clock(
     on: Callable[[date], bool],
+    months: set[int],
     hours: set[int],
     minutes: set[int],
     timezone: str,
@@ -162,22 +167,39 @@ def _wall_clock(
     day = start.astimezone(zone).date() - timedelta(days=1)
     pending: list[float] = []
     while day.year < _LAST_YEAR:
+        if day.month not in months and not pending:
+            day = (day.replace(day=28) + timedelta(days=4)).replace(day=1)
+            continue
         if on(day):
-            for hour, minute in times:
-                naive = datetime(day.year, day.month, day.day, hour, minute)
-                early = naive.replace(tzinfo=zone, fold=0).timestamp()
-                late = naive.replace(tzinfo=zone, fold=1).timestamp()
-                if early == late:
-                    pending.append(early)
-                elif early < late:
-                    pending += {"first": [early], "second": [late], "both": [early, late]}[repeated]
-                elif skipped == "later":
-                    pending.append(early)  # fold=0 in a gap counts on from before it
-        # Local dates overlap in real time where a clock is turned back over midnight.
-        limit = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() - 86400
-        pending.sort()
-        while pending and pending[0] < limit:
-            moment = pending.pop(0)
-            if moment >= since:
-                yield datetime.fromtimestamp(moment, UTC)
+            noon = datetime(day.year, day.month, day.day, 12)
+            before, after = (
+                (noon + timedelta(days=shift)).replace(tzinfo=zone).utcoffset() for shift in (-1, 1)
+            )
+            if before == after and before is not None:
+                midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) - before
+                begin = midnight.timestamp()
+                pending += [begin + 3600 * hour + 60 * minute for hour, minute in times]
+            else:
+                for hour, minute in times:
+                    naive = noon.replace(hour=hour, minute=minute)
+                    pending += _readings(naive, zone, repeated, skipped)
+        if pending:
+            # Local dates overlap in real time where a clock is turned back over midnight.
+            limit = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() - 86400
+            pending.sort()
+            for moment in pending:
+                if since <= moment < limit:
+                    yield datetime.fromtimestamp(moment, UTC)
+            pending = [moment for moment in pending if moment >= limit]
         day += timedelta(days=1)
+
+
+def _readings(naive: datetime, zone: ZoneInfo, repeated: str, skipped: str) -> list[float]:
+    """Instants a platform takes a local time for, on a day when clocks may change."""
+    early = naive.replace(tzinfo=zone, fold=0).timestamp()
+    late = naive.replace(tzinfo=zone, fold=1).timestamp()
+    if early == late:
+        return [early]
+    if early < late:
+        return {"first": [early], "second": [late], "both": [early, late]}[repeated]
+    return [early] if skipped == "later" else []  # fold=0 in a gap counts on from before it

@@ -89,8 +89,8 @@ def in_utc(schedule: Schedule) -> Schedule:
 def clock_changes(timezone: str) -> tuple[Change, ...]:
     """Changes of the clock of the zone from 2024 to 2064."""
     begin, end = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in SPAN)
-    # The shortest stay is a week (Gaza, between Ramadan and a change of season).
-    return tuple(changes(zone_of(timezone), begin, end, 86400))
+    # The shortest stay is 6.96 days (Gaza, between Ramadan and a change of season).
+    return tuple(changes(zone_of(timezone), begin, end, 6 * 86400))
 
 
 def offsets(timezone: str) -> tuple[int, ...]:

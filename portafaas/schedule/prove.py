@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from itertools import takewhile
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
@@ -47,12 +47,15 @@ def prove(schedule: Schedule, start: datetime, count: int = 400) -> dict[str, Pr
         to_eventbridge,
         to_ncrontab,
     )
+    from portafaas.schedule.times import instants
 
     horizon = datetime(SPAN[1], 1, 1, tzinfo=UTC)
     if start.utcoffset() is None or not SPAN[0] <= start.astimezone(UTC).year < SPAN[1]:
         raise ValueError(f"{start} is not an aware time from {SPAN[0]} to {SPAN[1] - 1}")
-    wanted = [moment for moment in schedule.fire_times(start, count) if moment < horizon]
-    until = wanted[-1] if len(wanted) == count and wanted else horizon
+    wanted = list(
+        islice(takewhile(lambda moment: moment < horizon, instants(schedule, start)), count)
+    )
+    until = wanted[-1] if len(wanted) == count and wanted else horizon - timedelta(minutes=1)
     expression, zone = to_eventbridge(schedule)
     cron, cron_zone = to_cloud_scheduler(schedule)
     timer = to_ncrontab(schedule)

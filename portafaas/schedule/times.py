@@ -52,28 +52,26 @@ def instants(schedule: Schedule, start: datetime) -> Iterator[datetime]:
         first = first.replace(second=0, microsecond=0) + timedelta(minutes=1)
     since = int(first.timestamp())
     clock = [3600 * hour + 60 * minute for hour in schedule.hours for minute in schedule.minutes]
-    repeated_until = 0
-    day = first.date() - timedelta(days=1)  # a day early, to know of a clock just turned back
+    day = first.date()
     while day.year < _LAST_YEAR:
         around = [day + timedelta(days=shift) for shift in (-1, 0, 1)]
         if not any(near.month in schedule.months for near in around):
-            day = max(_month_after(around[2]) - timedelta(days=2), day + timedelta(days=1))
+            # The first local date that can match is tomorrow of the day to go on with.
+            day = _month_after(around[2]) - timedelta(days=1)
             continue
-        begin = (day.toordinal() - _EPOCH) * _DAY
-        dates = [near for near in around if _date_matches(schedule, near)]
-        for low, high, offset, turned_back in _stretches(zone, begin):
-            if turned_back:
-                repeated_until = low + turned_back
-            for near in dates:
-                midnight = (near.toordinal() - _EPOCH) * _DAY - offset
-                if midnight + _DAY <= low or midnight >= high:
-                    continue
-                for seconds in clock:
-                    moment = midnight + seconds
-                    if not low <= moment < high or moment < since:
+        if dates := [near for near in around if _date_matches(schedule, near)]:
+            begin = (day.toordinal() - _EPOCH) * _DAY
+            for low, high, offset, repeated_until in _stretches(zone, begin):
+                for near in dates:
+                    midnight = (near.toordinal() - _EPOCH) * _DAY - offset
+                    if midnight + _DAY <= low or midnight >= high:
                         continue
-                    if moment >= repeated_until or schedule.real_time:
-                        yield datetime.fromtimestamp(moment, UTC)
+                    for seconds in clock:
+                        moment = midnight + seconds
+                        if not low <= moment < high or moment < since:
+                            continue
+                        if moment >= repeated_until or schedule.real_time:
+                            yield datetime.fromtimestamp(moment, UTC)
         day += timedelta(days=1)
 
 
@@ -127,16 +125,18 @@ def _date_matches(schedule: Schedule, day: date) -> bool:
 
 
 def _stretches(zone: ZoneInfo, begin: int) -> Iterator[tuple[int, int, int, int]]:
-    """The UTC day from *begin* as (from, to, offset, seconds the clock was turned back at from)."""
-    low, back, offset = begin, 0, _offset(zone, begin)
-    if (found := changes(zone, begin - 60, begin, 60)) and found[0].after < found[0].before:
-        back = found[0].before - found[0].after
-    for change in changes(zone, begin, begin + _DAY, _DAY):
-        if change.at == begin + _DAY:
-            break  # the next day has it
-        yield low, change.at, offset, back
-        low, back, offset = change.at, max(0, change.before - change.after), change.after
-    yield low, begin + _DAY, offset, back
+    """The UTC day from *begin* as (from, to, offset, end of the repeated local times)."""
+    low, offset, repeated_until = begin, _offset(zone, begin - _DAY), 0
+    # From the day before: its last local times may be repeated in this one.
+    for change in changes(zone, begin - _DAY, begin + _DAY, _DAY):
+        if change.at >= begin + _DAY:
+            break
+        if change.at > begin:
+            yield low, change.at, offset, repeated_until
+            low = change.at
+        offset = change.after
+        repeated_until = change.at + max(0, change.before - change.after)
+    yield low, begin + _DAY, offset, repeated_until
 
 
 def _offset(zone: ZoneInfo, moment: int) -> int:

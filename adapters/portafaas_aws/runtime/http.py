@@ -119,12 +119,13 @@ def bind(function: Function) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
             method = scope["http"]["method"]
             path = event["rawPath"]
         except (KeyError, TypeError):
+            # No event of payload format 2.0.
             from portafaas_aws.runtime.rest import serve
 
             return serve(function, event, context)
         request = make_request(LambdaRequest)
         request.raw = event
-        request.method = method
+        request.method = method.upper()
         if "%" in path and "lambda-url" in scope.get("domainName", ""):
             path = _decoded(path)
         if scope.get("stage", "$default") != "$default":

@@ -108,7 +108,12 @@ class Runner:
         ordered = bool(function.trigger.get("ordered"))
         try:
             await self._load(context)
-        except Exception as exc:
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            # A module may call sys.exit() when imported.
+            if _cancelled(exc):
+                raise
             deliver.report(function, context, exc)
             return [message.id for message in messages]
         if function.takes_batch:
@@ -159,8 +164,7 @@ class Runner:
             if not _loaded(function):
                 import atexit
 
-                # In a thread: user modules may take their time, and an async init is run on the
-                # loop that would otherwise wait for it.
+                # In a thread: user modules take their time, and an async init needs this loop.
                 await _in_thread(function.load, (), context, None)
                 # Before the handlers' own shutdowns, which then get a loop that still runs.
                 atexit.unregister(_release_loop)

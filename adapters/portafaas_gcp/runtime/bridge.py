@@ -123,7 +123,7 @@ def _reply_class() -> Any:
 
         def get_wsgi_headers(self, environ: Environ) -> Any:
             headers = self.headers.copy()
-            if True:
+            if self.status_code not in (204, 304):
                 size = sum(len(part) for part in self.response)
                 headers["Content-Length"] = str(size)
             return headers

@@ -150,9 +150,10 @@ def test_wrong_message_is_refused(around, send):
                 refused.append(str(exc))
         await send({"type": "lifespan.startup.complete"})
         await send({"type": "lifespan.startup.complete"})
+        refused.append("said twice")
 
     assert send(around(app_with(lifespan, []), "asgi")).status == 200
-    assert len(refused) == 3
+    assert len(refused) == 4
 
 
 def test_frameworks_keep_what_startup_opened(site, send):

@@ -125,6 +125,13 @@ def test_addresses(seen, headers, scheme, server, client):
     assert (scope["scheme"], scope["server"], scope["client"]) == (scheme, server, client)
 
 
+def test_text_that_no_encoding_has_does_not_stop_the_request(seen):
+    """A payload in JSON may hold half a surrogate pair."""
+    scope = seen(query="q=\ud800", headers=[("x-odd", "\ud800"), ("x-wide", "\u20ac")])
+    assert scope["query_string"] == b"q=\xed\xa0\x80"
+    assert scope["headers"] == [(b"x-odd", b"\xed\xa0\x80"), (b"x-wide", b"\xe2\x82\xac")]
+
+
 def test_content_length_is_that_of_the_body(seen):
     """A-5."""
     assert dict(seen(headers=[("content-length", "99")], body=b"ab")["headers"]) == {

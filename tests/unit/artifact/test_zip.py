@@ -118,9 +118,9 @@ def test_without_isal_the_content_is_the_same(tmp_path: Path) -> None:
         assert archive.read("a") == b"portafaas" * 99
 
 
-def codes(*names: str, origin: str = "user", reserved: tuple[str, ...] = ("portafaas",)) -> list[str]:
+def codes(*names: str, origin: str = "user") -> list[str]:
     found = [Member(name, 0o644, b"", origin) for name in names]
-    return [problem.code for problem in verify.names(found, reserved)]
+    return [problem.code for problem in verify.names(found, ("portafaas",))]
 
 
 @pytest.mark.parametrize(

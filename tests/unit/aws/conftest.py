@@ -65,7 +65,9 @@ def plan() -> BuildPlan:
             _function("echo", "Echo", HttpTrigger((), "/echo/{name}/{rest*}")),
             _function("create-order", "Echo", HttpTrigger(("POST", "PUT"), "/orders")),
             _function("signed", "Echo", HttpTrigger(("GET",), "/signed", Auth("iam"))),
-            _function("url", "Echo", HttpTrigger((), "/u/{name}"), options={"front": "function-url"}),
+            _function(
+                "url", "Echo", HttpTrigger((), "/u/{name}"), options={"front": "function-url"}
+            ),
             _function("work", "Messages", QueueTrigger("jobs", 10)),
             _function("work-batch", "Batches", QueueTrigger("jobs", 3, 5)),
             _function("work-ordered", "Messages", QueueTrigger("steps", 2)),

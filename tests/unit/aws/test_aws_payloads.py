@@ -19,7 +19,13 @@ FUNCTIONS = {
     "db": "rows",
     "timer": "tick",
 }
-FILES = sorted(p for k in FUNCTIONS for p in CASES.glob(f"{k}/*.json") if "response" not in p.name)
+FILES = sorted(
+    path
+    for kind in FUNCTIONS
+    for path in CASES.glob(f"{kind}/*.json")
+    # Answers, and a file that is cut off: Lambda hands over JSON or nothing.
+    if "response" not in path.name and "malformed" not in path.name
+)
 
 
 @pytest.mark.skipif(not FILES, reason="shared/cases is not here")
@@ -96,7 +102,7 @@ def test_topic_shapes_give_one_event(invoke: Any, handlers: Any) -> None:
     handlers.SEEN.clear()
     direct = {"EventSource": "aws:sns", "Sns": notification}
     assert invoke("listen", {"Records": [direct]}) is None
-    none = {"batchItemFailures": []}
+    none: dict[str, Any] = {"batchItemFailures": []}
     envelope = {"messageId": "q1", "body": json.dumps(notification), "messageAttributes": {}}
     assert invoke("listen", _sqs(**once, **envelope)) == none
     assert invoke("listen", _sqs(**once, messageAttributes=raw)) == none
@@ -227,7 +233,7 @@ def test_schedule_without_time_uses_the_clock(bound: Any, context: Any, handlers
      {"Records": [{"eventSource": "aws:kinesis"}]}],
 )  # fmt: skip
 def test_other_payloads_are_refused(bound: Any, context: Any, name: str, event: Any) -> None:
-    with pytest.raises(ValueError, match="not an event of|comes from"):
+    with pytest.raises(ValueError, match=r"not an event of|comes from"):
         bound(name)(event, context)
 
 
@@ -242,9 +248,17 @@ def test_other_payloads_are_refused(bound: Any, context: Any, name: str, event: 
             "not base64",
         ),
         ("listen", _sqs(messageId=1), "message id"),
-        ("store", {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}]}, "no object"),
+        (
+            "store",
+            {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}]},
+            "no object",
+        ),
         ("rows", {"Records": [_change("1", "GONE")]}, "eventName"),
-        ("rows", {"Records": [{"eventSource": "aws:dynamodb", "eventName": "INSERT"}]}, "eventName"),
+        (
+            "rows",
+            {"Records": [{"eventSource": "aws:dynamodb", "eventName": "INSERT"}]},
+            "eventName",
+        ),
         ("tick", [], "must be an object"),
         ("tick", {"time": "soon"}, "soon"),
         ("tick", {"time": 5}, "5"),
@@ -259,9 +273,10 @@ def test_malformed_record(bound: Any, context: Any, name: str, event: Any, messa
 def test_handler_that_cannot_be_loaded_fails_the_delivery(
     bound: Any, context: Any, name: str
 ) -> None:
+    sns = {"EventSource": "aws:sns", "Sns": {"MessageId": "m", "Message": "x"}}
     events = {
         "work": _sqs(),
-        "listen": {"Records": [{"EventSource": "aws:sns", "Sns": {"MessageId": "m", "Message": "x"}}]},
+        "listen": {"Records": [sns]},
         "store": {"source": "aws.s3", "detail-type": "Object Created",
                   "detail": {"object": {"key": "in/x"}}},
         "tick": {"time": "2026-11-23T01:30:00Z"},

@@ -195,7 +195,11 @@ def test_table(on_lambda: Any, on_reference: Any, name: str, stimulus: ChangeSti
 
 @pytest.mark.parametrize(
     ("time", "fires"),
-    [("2026-11-23T01:30:00.000Z", 1), ("2026-11-23T02:30:00.000Z", 0), ("2026-07-01T00:30:00.000Z", 1)],
+    [
+        ("2026-11-23T01:30:00.000Z", 1),
+        ("2026-11-23T02:30:00.000Z", 0),
+        ("2026-07-01T00:30:00.000Z", 1),
+    ],
 )
 def test_schedule(on_lambda: Any, on_reference: Any, time: str, fires: int) -> None:
     _same(on_lambda, on_reference, "tick", ScheduleStimulus(time))

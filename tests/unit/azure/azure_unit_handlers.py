@@ -8,7 +8,15 @@ import sys
 import time
 from typing import Any
 
-from portafaas.runtime import Batch, BatchHandler, BatchResult, Context, HttpError, Request, Response
+from portafaas.runtime import (
+    Batch,
+    BatchHandler,
+    BatchResult,
+    Context,
+    HttpError,
+    Request,
+    Response,
+)
 
 #: What the handlers were given, as plain values.
 seen: list[Any] = []

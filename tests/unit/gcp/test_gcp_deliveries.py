@@ -248,6 +248,12 @@ def test_keys_from_the_header_s_document(send: Any) -> None:
     assert status == 204 and seen[0][3] == {"owner": "an n", "number": "7"}
 
 
+def test_planned_times_are_whole_minutes(send: Any) -> None:
+    planned = ["x-cloudscheduler-scheduletime", "2026-11-23T02:30:07.123456+01:00"]
+    status, seen = send("nightly", _post(b"", JSON, planned))
+    assert status == 204 and [i[0]["time"] for i in seen] == ["2026-11-23T01:30:00.000Z"]
+
+
 def test_schedule_without_a_planned_time(
     send: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

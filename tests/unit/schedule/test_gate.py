@@ -53,7 +53,8 @@ def test_nominal_names_the_instant_of_late_and_early_deliveries(
 ) -> None:
     """Every firing of the superset, at every delay the tolerance covers."""
     begin = datetime.fromtimestamp(seconds(start), UTC)
-    fires = [moment.timestamp() for moment in ncrontab_times(to_ncrontab(parse_cron(text, zone)), begin, 120)]
+    programmed = to_ncrontab(parse_cron(text, zone))
+    fires = [moment.timestamp() for moment in ncrontab_times(programmed, begin, 120)]
     gap = min(after - before for before, after in pairwise(fires))
     promised = {"*/5": 300, "0": 900, "30": 900, "10": 900, "*/15": 900, "59": 900}
     covered = min(gap, promised.get(text.split()[0], gap), 3600)

@@ -1,0 +1,41 @@
+"""The differential corpus: one case, all targets and the neutral delivery, one result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from portafaas.testing.cases import CASES, Case, Observation, problems
+from portafaas.testing.kit import Kit, LocalKit
+
+TARGETS = ("aws", "azure", "gcp")
+
+
+def test_the_corpus_is_large_and_its_names_are_unique() -> None:
+    assert len(CASES) >= 150
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+@pytest.mark.vendor
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_all_targets_agree(
+    case: Case, neutral: LocalKit, kit_of: Callable[[str], Kit]
+) -> None:
+    reference = neutral.observe(case)
+    assert problems(case, reference) == []
+    observed: dict[str, Observation] = {}
+    for target in TARGETS:
+        kit = kit_of(target)
+        if kit.supports(case):
+            observed[target] = kit.observe(case)
+    # What only one cloud can do is no portable feature.
+    assert len(observed) >= 2
+    for target, observation in observed.items():
+        assert observation == reference, target
+
+
+@pytest.mark.vendor
+def test_at_least_150_cases_run_on_all_three(kit_of: Callable[[str], Kit]) -> None:
+    shared = [c for c in CASES if all(kit_of(target).supports(c) for target in TARGETS)]
+    assert len(shared) >= 150

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from portafaas import registry
+from portafaas.adapter import Capability, Support
+from portafaas.errors import AdapterLoadError, AdapterNotFoundError
+
+
+def install(monkeypatch: pytest.MonkeyPatch, adapter: Any, *names: str) -> None:
+    module = type(sys)("fake_adapter")
+    module.ADAPTER = adapter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fake_adapter", module)
+    points = [EntryPoint(name, "fake_adapter:ADAPTER", registry.GROUP) for name in names]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+
+
+@pytest.fixture
+def gcp() -> Any:
+    return registry.get_adapter("gcp")
+
+
+def test_the_three_targets_are_installed_and_speak_for_everything() -> None:
+    assert list(registry.installed_targets()) == ["aws", "azure", "gcp"]
+    for name in registry.installed_targets():
+        assert set(registry.get_adapter(name).capabilities) == set(Capability)
+
+
+def test_listing_targets_imports_no_adapter() -> None:
+    code = (
+        "import sys; from portafaas.registry import installed_targets; installed_targets();"
+        "sys.exit(any(m.startswith('portafaas_') for m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_unknown_target_names_the_installed_ones() -> None:
+    with pytest.raises(AdapterNotFoundError, match="installed: aws, azure, gcp"):
+        registry.get_adapter("oracle")
+
+
+def test_silence_about_a_capability_is_refused(monkeypatch: pytest.MonkeyPatch, gcp: Any) -> None:
+    quiet = type(
+        "Quiet",
+        (type(gcp),),
+        {
+            "target": "quiet",
+            "capabilities": {c: s for c, s in gcp.capabilities.items() if c != "http.cors"},
+        },
+    )()
+    install(monkeypatch, quiet, "quiet")
+    with pytest.raises(AdapterLoadError, match="no position on: http.cors"):
+        registry.get_adapter("quiet")
+
+
+def test_another_contract_version_is_refused(monkeypatch: pytest.MonkeyPatch, gcp: Any) -> None:
+    install(monkeypatch, type("Old", (type(gcp),), {"target": "old", "api_version": 0})(), "old")
+    with pytest.raises(AdapterLoadError, match="speaks adapter API 0"):
+        registry.get_adapter("old")
+
+
+def test_a_wrong_name_is_refused(monkeypatch: pytest.MonkeyPatch, gcp: Any) -> None:
+    install(monkeypatch, gcp, "other")
+    with pytest.raises(AdapterLoadError, match="calls itself 'gcp'"):
+        registry.get_adapter("other")
+
+
+def test_something_that_is_no_adapter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, object(), "thing")
+    with pytest.raises(AdapterLoadError, match="not an Adapter"):
+        registry.get_adapter("thing")
+
+
+def test_a_broken_import_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [EntryPoint("gone", "no_such_module:ADAPTER", registry.GROUP)]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    with pytest.raises(AdapterLoadError, match="cannot be imported"):
+        registry.get_adapter("gone")
+
+
+def test_two_claims_to_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [EntryPoint("x", f"{m}:ADAPTER", registry.GROUP) for m in ("one", "two")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    with pytest.raises(AdapterLoadError, match="claimed by"):
+        registry.installed_targets()
+
+
+def test_support_has_no_silent_level() -> None:
+    assert set(Support) == {"full", "not-implemented", "unsupported"}
