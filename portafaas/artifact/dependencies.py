@@ -6,19 +6,20 @@ import check), ``blob`` (the compressed members, back to back), ``index`` and ``
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
-# ruff: noqa: PTH100, PTH103, PTH104, PTH108, PTH116, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH103, PTH104, PTH108, PTH116, PTH118, PTH120
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
 
 from portafaas.artifact import uvtool
+from portafaas.artifact.blob import Blob
 from portafaas.artifact.bytecode import Compilation, pyc_name
 from portafaas.artifact.cache import FORMAT, read, write_atomically
 from portafaas.artifact.interpreter import Interpreter
 from portafaas.artifact.lockfile import Lock
 from portafaas.artifact.member import Member, Packed
-from portafaas.artifact.zipper import compressor, pack
+from portafaas.artifact.zipper import compressor
 from portafaas.errors import DependencyError, Diagnostic
 
 TYPE_CHECKING = False
@@ -135,15 +136,11 @@ def _key(
 
 
 def _open(folder: str, *, reused: bool) -> Tree | None:
-    index = read(os.path.join(folder, "index"))
-    if index is None:
-        return None
-    head, *lines = index.decode().split("\n")
+    head, *lines = (read(os.path.join(folder, "index")) or b"").decode().split("\n")
     try:
-        complete = os.stat(os.path.join(folder, "blob")).st_size == int(head)
+        if os.stat(os.path.join(folder, "blob")).st_size != int(head):
+            return None
     except (OSError, ValueError):
-        return None
-    if not complete:
         return None
     return Tree(folder, [line.split("\0") for line in lines if line], reused)
 
@@ -177,23 +174,25 @@ def _finish(
     """Prune, compile and compress the tree in *folder*."""
     from portafaas.artifact.distributions import installed
     from portafaas.artifact.globs import matcher
-    from portafaas.artifact.prune import kept
+    from portafaas.artifact.prune import certain, kept
 
     files = os.path.join(folder, "files")
     distributions = installed(files)
     _refuse_impure(plan, distributions)
     everything = sorted(_listing(files, ""))
-    names = kept(
-        everything,
-        lambda name: read(os.path.join(files, name)) or b"",
-        matcher(plan.dependencies.keep),
-        mentioned,
-    )
-    for name in set(everything) - set(names):
-        os.unlink(os.path.join(files, name))
-    compilations = _compile(files, names, interpreter, scratch)
+    keep = matcher(plan.dependencies.keep)
+    # Compiling takes longest: it starts while what tests to keep is still being found out.
+    sure = [name for name in everything if certain(name, keep)]
+    compilations = _compile(files, sure, interpreter, scratch, "tree")
     try:
-        writer = _Blob(os.path.join(folder, "blob"), files)
+        names = kept(
+            everything, lambda name: read(os.path.join(files, name)) or b"", keep, mentioned
+        )
+        late = sorted(set(names) - set(sure))
+        compilations += _compile(files, late, interpreter, scratch, "late")
+        for name in set(everything) - set(names):
+            os.unlink(os.path.join(files, name))
+        writer = Blob(os.path.join(folder, "blob"), files)
         writer.add(names)
         failed = {name for job in compilations for name, _, _ in job.failures()}
         if interpreter is not None:
@@ -243,7 +242,7 @@ def _listing(folder: str, prefix: str) -> Iterator[str]:
 
 
 def _compile(
-    files: str, names: Sequence[str], interpreter: Interpreter | None, scratch: str
+    files: str, names: Sequence[str], interpreter: Interpreter | None, scratch: str, label: str
 ) -> list[Compilation]:
     if interpreter is None:
         return []
@@ -252,55 +251,21 @@ def _compile(
         for name in names
         if name.endswith(".py")
     ]
+    if not jobs:
+        return []
     # Largest first, dealt out in turn: all children end at about the same time.
     jobs.sort(key=lambda job: (-os.stat(job[0]).st_size, job[1]))
     count = min(os.cpu_count() or 1, 4, max(1, len(jobs) // 20))
     shares = ["\n".join("\0".join(job) for job in jobs[at::count]) for at in range(count)]
     return [
-        Compilation(interpreter, "files", share.encode(), scratch, f"tree-{at}")
+        Compilation(interpreter, "files", share.encode(), scratch, f"{label}-{at}")
         for at, share in enumerate(shares)
     ]
 
 
-class _Blob:
-    """Compresses files into one file, and keeps the index of it."""
-
-    def __init__(self, path: str, files: str) -> None:
-        self.hashes: dict[str, str] = {}
-        self._files = files
-        self._rows: list[str] = []
-        self._offset = 0
-        self._squeeze = compressor()[1]
-        self._out = open(path, "wb")
-
-    def add(self, names: Sequence[str]) -> None:
-        from hashlib import sha256
-
-        for name in names:
-            path = os.path.join(self._files, name)
-            with open(path, "rb") as file:
-                data = file.read()
-                mode = 0o755 if os.fstat(file.fileno()).st_mode & 0o100 else 0o644
-            if name.endswith(".pyc"):
-                mode = 0o644
-            packed = pack(data, self._squeeze)
-            digest = self.hashes[name] = sha256(data).hexdigest()
-            self._out.write(packed.data)
-            length = len(packed.data)
-            row = (name, f"{mode:o}", digest, packed.crc, packed.size, packed.method)
-            self._rows.append("\0".join(map(str, (*row, self._offset, length))))
-            self._offset += length
-
-    def close(self) -> bytes:
-        """Finish the blob and return the index: its length, then a line for each file."""
-        self._out.close()
-        return "\n".join([str(self._offset), *self._rows]).encode()
-
-
 def remove(folder: str) -> None:
     """Delete *folder* with everything in it, if it is there."""
-    if not os.path.lexists(folder):
-        return
-    import shutil
+    if os.path.lexists(folder):
+        import shutil
 
-    shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -76,6 +76,11 @@ def test_folder(name: str) -> str | None:
     return None
 
 
+def certain(name: str, keep: Callable[[str], bool]) -> bool:
+    """Tell whether *name* is shipped whatever other files say."""
+    return keep(name) or (not is_noise(name) and test_folder(name) is None)
+
+
 def kept(
     names: Sequence[str],
     read: Callable[[str], bytes],
@@ -90,14 +95,11 @@ def kept(
     shipped: list[str] = []
     aside: dict[str, list[str]] = {}
     for name in names:
-        if keep(name):
+        folder = test_folder(name)
+        if certain(name, keep):
             shipped.append(name)
-        elif not is_noise(name):
-            folder = test_folder(name)
-            if folder is None:
-                shipped.append(name)
-            else:
-                aside.setdefault(folder, []).append(name)
+        elif folder is not None and not is_noise(name):
+            aside.setdefault(folder, []).append(name)
     wanted = set(mentioned)
     fresh = list(shipped)
     more = bool(aside)

@@ -71,12 +71,13 @@ def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _read(file: IO[bytes]) -> dict[str, Any]:
+    name = getattr(file, "name", "the event")
     try:
         document = json.loads(file.read())
     except ValueError as exc:
-        raise InvocationError(f"{file.name} is not JSON: {exc}") from exc
+        raise InvocationError(f"{name} is not JSON: {exc}") from exc
     if not isinstance(document, dict):
-        raise InvocationError(f"{file.name} must hold a JSON object")
+        raise InvocationError(f"{name} must hold a JSON object")
     return document
 
 

@@ -20,10 +20,21 @@ manifest = click.option(
     help="The manifest.",
 )
 stage = click.option("--stage", metavar="NAME", help="Apply the overrides of this stage.")
+#: Key of ``ctx.meta``: True once the command was asked for JSON.
+JSON = "portafaas.json"
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    ctx.meta[JSON] = value == "json"
+    return value
+
+
 format_ = click.option(
     "--format",
     "format_",
     type=click.Choice(["text", "json"]),
+    is_eager=True,
+    callback=_remember,
     default="text",
     show_default=True,
     help="How to print results and problems.",

@@ -16,16 +16,10 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 def wants_json() -> bool:
     """Tell whether the running command was asked for ``--format json``."""
+    from portafaas.cli.options import JSON
+
     ctx = click.get_current_context(silent=True)
-    while ctx is not None:
-        if ctx.params.get("format_") == "json":
-            return True
-        ctx = ctx.parent
-    # The error may come before the options are known to click.
-    return any(
-        word == "--format=json" or (word == "json" and before == "--format")
-        for before, word in zip([*sys.argv[:1], *sys.argv], sys.argv, strict=False)
-    )
+    return ctx is not None and bool(ctx.meta.get(JSON))
 
 
 def print_json(value: Any) -> None:

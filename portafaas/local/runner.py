@@ -119,6 +119,10 @@ def _queue(function: Function, stimulus: QueueStimulus) -> DeliveryOutcome:
             for item in stimulus.messages[start : start + size]
         ]
         failed += _messages(function, messages)
+    if ordered:
+        # The broker keeps what follows a failed message of the same key.
+        everything = [Message(item.id, b"", key=item.key) for item in stimulus.messages]
+        failed = delivery.held_back(everything, failed)
     return DeliveryOutcome(tuple(failed))
 
 

@@ -35,19 +35,48 @@ def loop() -> asyncio.AbstractEventLoop:
     return _loop
 
 
-def run(awaitable: Awaitable[Any]) -> Any:
+def adopt(running: asyncio.AbstractEventLoop | None) -> None:
+    """Make the platform's own event loop the instance's; None lets go of it."""
+    global _loop
+    _loop = running
+
+
+async def guarded(awaitable: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """Return ``(result, None)`` or ``(None, what was raised)``.
+
+    SystemExit or KeyboardInterrupt leaving a task would end the loop, and with it every other
+    handler of the instance.
+    """
+    from asyncio import CancelledError
+
+    try:
+        return await awaitable, None
+    except CancelledError:
+        raise
+    except BaseException as exc:
+        return None, exc
+
+
+def run(awaitable: Awaitable[Any], seconds: float | None = None) -> Any:
     """Run *awaitable* on the instance's loop and return its result.
 
-    When the waiting thread is interrupted (deadline, exit) the coroutine is cancelled.
+    When the waiting thread is interrupted (deadline, exit), or *seconds* are over, the coroutine is
+    cancelled. Raises :class:`~portafaas.runtime.context.HandlerTimeout` in the latter case.
     """
     import asyncio
+    from concurrent.futures import TimeoutError as Expired
 
-    async def complete() -> Any:
-        return await awaitable
-
-    future = asyncio.run_coroutine_threadsafe(complete(), loop())
+    future = asyncio.run_coroutine_threadsafe(guarded(awaitable), loop())
     try:
-        return future.result()
+        result, error = future.result(seconds)
+    except Expired:
+        from portafaas.runtime.context import HandlerTimeout
+
+        future.cancel()
+        raise HandlerTimeout from None
     except BaseException:
         future.cancel()
         raise
+    if error is not None:
+        raise error
+    return result

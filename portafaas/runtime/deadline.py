@@ -72,11 +72,8 @@ def call(handle: Callable[..., Any], payload: Any, context: Any, seconds: float)
 def _call_in_thread(
     handle: Callable[..., Any], payload: Any, context: Any, seconds: float
 ) -> Any:
-    import asyncio
     import threading
-    from concurrent.futures import TimeoutError as Expired
 
-    from portafaas.runtime.aio import loop
 
     done = threading.Event()
     outcome: list[Any] = [None, None]
@@ -103,18 +100,9 @@ def _call_in_thread(
     if not hasattr(outcome[0], "__await__"):
         return outcome[0]
 
-    async def complete() -> Any:
-        return await outcome[0]
+    from portafaas.runtime.aio import run
 
-    future = asyncio.run_coroutine_threadsafe(complete(), loop())
-    try:
-        return future.result(max(0.0, ends - time.monotonic()))
-    except Expired:
-        # Since 3.11 this is the builtin TimeoutError, which the handler may have raised itself.
-        if future.done() and not future.cancelled():
-            raise
-        future.cancel()
-        raise HandlerTimeout from None
+    return run(outcome[0], max(0.0, ends - time.monotonic()))
 
 
 def interrupt(worker: threading.Thread) -> None:

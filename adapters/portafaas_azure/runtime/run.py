@@ -54,7 +54,7 @@ class Runner:
             self._slots = asyncio.Semaphore(max(1, self.function.concurrency))
             self._lock = asyncio.Lock()
             # What an async init opens must belong to the loop that runs the handler.
-            aio._loop = loop
+            aio.adopt(loop)
         return self._slots
 
     async def run(self, request: Request, context: Context) -> Response:
@@ -196,7 +196,7 @@ def _loaded(function: Function) -> bool:
 def _release_loop() -> None:
     from portafaas.runtime import aio
 
-    aio._loop = None
+    aio.adopt(None)
 
 
 def _cancelled(error: BaseException) -> bool:
@@ -210,16 +210,9 @@ async def _in_task(awaitable: Any, seconds: float) -> Any:
     """Await *awaitable* on this loop; raise HandlerTimeout after *seconds*, however it behaves."""
     import asyncio
 
-    async def guarded() -> tuple[Any, BaseException | None]:
-        try:
-            return await awaitable, None
-        except asyncio.CancelledError:
-            raise
-        except BaseException as exc:
-            # SystemExit or KeyboardInterrupt leaving a task would end the worker's loop.
-            return None, exc
+    from portafaas.runtime.aio import guarded
 
-    task = asyncio.get_running_loop().create_task(guarded())
+    task = asyncio.get_running_loop().create_task(guarded(awaitable))
     try:
         done, _ = await asyncio.wait((task,), timeout=seconds)
     except asyncio.CancelledError:

@@ -62,6 +62,19 @@ def test_installed_with_bytecode_and_locked(
     assert not package.reused and project.build().reused
 
 
+def test_tests_that_are_needed_come_with_bytecode(
+    project: Project, wheelhouse: Wheelhouse
+) -> None:
+    files = {"one/__init__.py": "from . import tests\n", "one/tests/__init__.py": ""}
+    wheelhouse.wheel("one", "1.0", files | {"one/sub/tests/x.py": ""})
+    project.depend("one\n")
+    project.write({"app/orders.py": "import one\ndef handle(request): ...\n"})
+    with zipfile.ZipFile(project.build().file) as archive:
+        found = [name for name in archive.namelist() if name.startswith("one/")]
+    assert sorted(name for name in found if not name.endswith(".pyc")) == sorted(files)
+    assert sum(name.endswith(".pyc") for name in found) == 2
+
+
 def test_another_place_for_them(
     project: Project, wheelhouse: Wheelhouse, names: Callable[[Package], list[str]]
 ) -> None:

@@ -213,6 +213,16 @@ def test_a_signature_has_exactly_the_size_of_the_modulus(issuer: Any) -> None:
         assert not verify_rsa(n, 65537, "RS256", b"message", signature)
 
 
+def test_a_signature_is_below_the_modulus() -> None:
+    """The same number plus n, which has room in 257 bytes beside a modulus of 2050 bits."""
+    key = rsa.generate_private_key(65537, 2050)
+    n = key.public_key().public_numbers().n
+    good = key.sign(b"message", padding.PKCS1v15(), hashes.SHA256())
+    above = (int.from_bytes(good, "big") + n).to_bytes(257, "big")
+    assert verify_rsa(n, 65537, "RS256", b"message", good)
+    assert not verify_rsa(n, 65537, "RS256", b"message", above)
+
+
 @pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512"])
 @pytest.mark.parametrize("bits", [2048, 2056, 3072])
 def test_rsa_agrees_with_cryptography(algorithm: str, bits: int) -> None:
@@ -282,7 +292,8 @@ def test_sums_that_meet_the_same_or_the_opposite_point(secret: int) -> None:
     """u1*G and u2*Q are equal or opposite, where the addition formula alone would fail."""
     key = ec.derive_private_key(secret, ec.SECP256R1()).public_key()
     table = multiples(key)
-    for u1, u2 in ((secret, 1), (2 * secret, 2), (p256.N - secret, 1), (secret * 9, 9), (0, 5)):
+    for u1, u2 in ((secret, 1), (2 * secret, 2), (p256.N - secret, 1), (secret * 9, 9), (0, 5),
+                   (129, 128), (128, 128), (256, 257)):  # fmt: skip
         point = (u1 + u2 * secret) % p256.N
         # With r chosen freely, s and the digest follow from u1 and u2.
         r = (

@@ -182,6 +182,34 @@ def test_no_key_set_is_503(issuer: Any, site: Any, page: Any) -> None:
     assert site.seen == ["/bad"]
 
 
+@pytest.mark.parametrize("status", [201, 203, 206, 302, 304, 404, 500])
+def test_only_a_200_carries_a_key_set(issuer: Any, site: Any, status: int) -> None:
+    site.serve("/keys", {"keys": issuer.keys})
+    site.pages["/bad"] = (status, {"location": "/keys"}, site.pages["/keys"][2])
+    unavailable(issuer.token(), f"status {status}", jwks=site.url + "/bad")
+    assert site.seen == ["/bad"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_document_has_a_greatest_length(issuer: Any, site: Any, more: int) -> None:
+    body = json.dumps({"keys": issuer.keys}).encode().ljust(jwks.MAX_DOCUMENT + more)
+    site.pages["/keys"] = (200, {}, body)
+    if more:
+        unavailable(issuer.token(), "more than 262144 bytes", jwks=site.url + "/keys")
+    else:
+        assert login(issuer.token(), jwks=site.url + "/keys")
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_set_has_a_greatest_number_of_keys(issuer: Any, site: Any, more: int) -> None:
+    others: list[Any] = [{}] * (jwks.MAX_KEYS - len(issuer.keys) + more)
+    url = site.serve("/keys", {"keys": [*issuer.keys, *others]})
+    if more:
+        unavailable(issuer.token(), "not a JWK set", jwks=url)
+    else:
+        assert login(issuer.token(), jwks=url)
+
+
 def test_nobody_listens(issuer: Any, site: Any) -> None:
     site.close()
     site.close = lambda: None

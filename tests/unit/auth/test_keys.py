@@ -84,6 +84,12 @@ def test_an_unusable_variable_lets_nobody_in(value: str | None) -> None:
         assert "s3cret" not in str(caught.value)
 
 
+def test_a_key_has_a_greatest_length() -> None:
+    assert login("x" * MAX_KEY, f"long={digest('x' * MAX_KEY)}") == "long"
+    with pytest.raises(AuthFailure, match="too long"):
+        login("x" * (MAX_KEY + 1), f"long={digest('x' * (MAX_KEY + 1))}")
+
+
 def test_a_changed_variable_counts_at_once() -> None:
     assert login("s3cret", TWO) == "shop"
     with pytest.raises(AuthFailure):

@@ -104,6 +104,11 @@ def test_malformed_tokens_are_invalid(issuer: Any, login: Any, mangle: Any) -> N
     assert failure.challenge == INVALID
 
 
+def test_a_token_has_a_greatest_length(issuer: Any, login: Any) -> None:
+    assert login(issuer.token(pad="x" * (MAX_TOKEN // 2)))
+    refused(login, issuer.token(pad="x" * MAX_TOKEN), "too long")
+
+
 # --- algorithms and keys
 
 

@@ -41,7 +41,7 @@ def test_the_logger_is_made_once(context: Context) -> None:
 
 def test_unknown_names(context: Context) -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        context.nothing  # type: ignore[attr-defined]  # noqa: B018
+        context.nothing  # noqa: B018
     with pytest.raises(AttributeError):
         context.extra = 1  # type: ignore[attr-defined]
 

@@ -78,7 +78,7 @@ def test_a_request_fills_itself_on_first_use() -> None:
     assert request.identity is None
     assert request.query is request.query
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        request.nothing  # type: ignore[attr-defined]  # noqa: B018
+        request.nothing  # noqa: B018
     assert repr(request) == "<Request POST /a>"
 
 

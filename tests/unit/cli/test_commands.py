@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+Tree = Callable[[Path], dict[str, bytes]]
+
+
+def test_help_lists_every_command(run: Run) -> None:
+    from portafaas.cli import COMMANDS
+
+    text = run("--help").out
+    assert all(name in text for name in COMMANDS)
+    for name in COMMANDS:
+        assert run(name, "--help").code == 0
+
+
+def test_help_imports_neither_yaml_nor_an_adapter() -> None:
+    code = (
+        "import sys\nfrom portafaas.cli import main\nsys.argv = ['portafaas', '--help']\n"
+        "try:\n main()\nexcept SystemExit:\n pass\n"
+        "bad = [m for m in sys.modules if m.split('.')[0] in ('yaml','jsonschema','isal','boto3')"
+        " or m.startswith('portafaas_') or m in ('portafaas.plan','portafaas.manifest','dataclasses')]\n"
+        "sys.exit(', '.join(bad) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_mistyped_command_is_guessed(run: Run) -> None:
+    result = run("biuld")
+    assert result.code == 2
+    assert "Did you mean 'build'" in result.err
+
+
+def test_version(run: Run) -> None:
+    from portafaas import __version__
+
+    assert run("--version").out.split() == ["portafaas", __version__]
+
+
+def test_check_is_silent_on_disk(project: Path, run: Run, tree: Tree) -> None:
+    before = tree(project)
+    result = run("check")
+    assert result.code == 0
+    assert "3 functions" in result.out
+    assert tree(project) == before
+
+
+def test_check_tells_all_targets_in_json(project: Path, run: Run) -> None:
+    assert set(run("check", "--format", "json").json["targets"]) == {"aws", "azure", "gcp"}
+
+
+def test_check_without_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("check")
+    assert result.code == 2
+    assert "PF1000" in result.err
+    assert "portafaas init" in result.err
+
+
+def test_plan_prints_the_ir(project: Path, run: Run) -> None:
+    document = run("plan", "--format", "json").json
+    assert document["service"] == "demo"
+    assert [f["name"] for f in document["functions"]] == ["hello", "work", "tick"]
+    assert document["functions"][1]["trigger"] == {
+        "queue": "jobs", "batch": 5, "window": 0, "kind": "queue",
+    }  # fmt: skip
+    import yaml
+
+    assert yaml.safe_load(run("plan").out) == document
+
+
+def test_plan_of_a_target_adds_its_deployments(project: Path, run: Run) -> None:
+    document = run("plan", "-t", "aws", "--format", "json").json
+    assert [d["function"] for d in document["deployments"]] == ["hello", "work", "tick"]
+
+
+def test_schema_is_the_published_one(run: Run) -> None:
+    from portafaas.manifest.load import manifest_schema
+
+    assert run("schema").json == manifest_schema()
+    assert set(run("schema", "-t", "azure").json) == {"service", "function"}
+
+
+def test_targets_lists_capabilities(run: Run) -> None:
+    from portafaas.adapter import Capability
+
+    document = run("targets", "--format", "json").json
+    assert set(document) == {"aws", "azure", "gcp"}
+    for entry in document.values():
+        assert set(entry["capabilities"]) == {str(c) for c in Capability}
+    text = run("targets").out
+    assert all(str(capability) in text for capability in Capability)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_program(run: Run, shell: str) -> None:
+    script = run("completion", shell).out
+    assert "_PORTAFAAS_COMPLETE" in script
+
+
+def test_completion_completes_functions_and_targets(project: Path) -> None:
+    def complete(*words: str) -> list[str]:
+        code = "from portafaas.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={
+                "PATH": "/usr/bin:/bin",
+                "_PORTAFAAS_COMPLETE": "bash_complete",
+                "COMP_WORDS": " ".join(("portafaas", *words)),
+                "COMP_CWORD": str(len(words)),
+            },
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    assert complete("in") == ["init", "invoke"]
+    assert complete("invoke", "h") == ["hello"]
+    assert complete("build", "--target", "a") == ["all", "aws", "azure"]
+
+
+def test_events_generate_is_what_invoke_takes(project: Path, run: Run) -> None:
+    for function in ("hello", "work", "tick"):
+        event = run("events", "generate", function)
+        assert event.code == 0
+        again = run("events", "generate", function)
+        assert event.out == again.out
+        assert run("invoke", function, "--event", "-", stdin=event.out).code == 0
+
+
+@pytest.mark.parametrize("kind", ["http", "queue", "topic", "object", "table", "schedule"])
+@pytest.mark.parametrize("target", [None, "aws", "azure", "gcp"])
+def test_a_sample_exists_for_every_kind_and_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, kind: str, target: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["events", "generate", kind] + (["-t", target] if target else [])
+    document = run(*arguments).json
+    assert isinstance(document, dict)
+    assert (list(document) == [kind]) == (target is None)
+
+
+def test_events_generate_guesses(project: Path, run: Run) -> None:
+    result = run("events", "generate", "helo")
+    assert result.code == 2
+    assert "did you mean 'hello'?" in result.err
+
+
+def test_invoke_from_sources(project: Path, run: Run) -> None:
+    event = {"http": {"path": "/hello/Ada"}}
+    (project / "event.json").write_text(json.dumps(event))
+    result = run("invoke", "hello", "-e", "event.json", "--format", "json")
+    assert result.code == 0
+    assert result.json["status"] == 200
+    assert json.loads(result.json["body"]) == {"greeting": "Hello, Ada!"}
+    staged = run("invoke", "hello", "-e", "event.json", "--stage", "prod", "--format", "json")
+    assert "Good day" in staged.json["body"]
+    env = run("invoke", "hello", "-e", "event.json", "--env", "GREETING=Hej", "--format", "json")
+    assert "Hej" in env.json["body"]
+    assert run("invoke", "hello", "-e", "event.json").out.startswith("HTTP 200\n")
+
+
+def test_invoke_exits_with_1_when_the_delivery_failed(project: Path, run: Run) -> None:
+    event = json.dumps({"queue": {"messages": [{"id": "m", "body": "fail"}, {"body": "ok"}]}})
+    result = run("invoke", "work", "-e", "-", "--format", "json", stdin=event)
+    assert result.code == 1
+    assert result.json == {"delivered": False, "failed": ["m"]}
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ("not json", "is not JSON"),
+        ("[1]", "JSON object"),
+        ('{"queue": {"messages": []}}', "has a http trigger"),
+        ('{"http": {"pth": "/"}}', "unknown key 'pth'"),
+        ('{"httpMethod": "GET"}', "not a neutral one"),
+        ('{"http": {"path": "/", "body_base64": "!"}}', "not base64"),
+    ],
+)
+def test_invoke_tells_what_is_wrong_with_an_event(
+    project: Path, run: Run, event: str, said: str
+) -> None:
+    result = run("invoke", "hello", "-e", "-", stdin=event)
+    assert result.code == 2
+    assert said in result.err
+
+
+def test_invoke_guesses_the_function(project: Path, run: Run) -> None:
+    result = run("invoke", "helo")
+    assert result.code == 2
+    assert "did you mean 'hello'?" in result.err
+
+
+def test_invoke_tells_that_the_process_ended(project: Path, run: Run) -> None:
+    (project / "app.py").write_text("import os\ndef hello(r, c):\n    os._exit(7)\nwork = tick = hello\n")
+    result = run("invoke", "hello")
+    assert result.code == 2
+    assert "status 7" in result.err
+
+
+def test_init_writes_a_project_that_checks_builds_and_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for template in ("api", "worker"):
+        assert run("init", template, "--template", template).code == 0
+        monkeypatch.chdir(tmp_path / template)
+        assert run("check").code == 0
+        assert run("build", "-t", "gcp").code == 0
+        functions = run("plan", "--format", "json").json["functions"]
+        assert all(run("invoke", f["name"]).code == 0 for f in functions)
+        monkeypatch.chdir(tmp_path)
+
+
+def test_init_overwrites_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, tree: Tree) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "handlers.py").write_text("mine")
+    result = run("init")
+    assert result.code == 2
+    assert "handlers.py" in result.err
+    assert tree(tmp_path) == {"handlers.py": b"mine"}
+
+
+def test_init_names_the_service_after_the_folder(tmp_path: Path, run: Run) -> None:
+    assert run("init", str(tmp_path / "My Shop_2")).code == 0
+    assert "name: my-shop-2\n" in (tmp_path / "My Shop_2/portafaas.yaml").read_text()
+    assert run("init", str(tmp_path / "x"), "--name", "Bad Name").code == 2
+    assert run("init", str(tmp_path / "x"), "--template", "none").code == 2
+    assert "api" in run("init", "--list").out
