@@ -1,0 +1,98 @@
+"""The adapter object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from portafaas.adapter import (
+    Adapter,
+    Capability,
+    Layout,
+    Limits,
+    Lowered,
+    NativeRequest,
+    Outcome,
+    Stimulus,
+    Support,
+)
+from portafaas.errors import Diagnostic
+from portafaas.plan import BuildPlan, FunctionPlan
+
+_MOST_MEMORY = 2048
+_MISSING = {
+    # The platform has no callers' identities, keeps no old rows and runs on one kind of processor.
+    Capability.HTTP_AUTH_IAM: Support.UNSUPPORTED,
+    Capability.TABLE_OLD_IMAGE: Support.UNSUPPORTED,
+    Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
+    Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
+}
+
+
+class ExampleAdapter(Adapter):
+    """Lowers to a package of Example Functions."""
+
+    target = "example"
+    title = "Example Functions"
+    capabilities: ClassVar[Mapping[Capability, Support]] = {
+        capability: _MISSING.get(capability, Support.FULL) for capability in Capability
+    }
+    layout = Layout(
+        dependencies="",
+        runtime_package="portafaas_example.runtime",
+        limits=Limits(0, 0, "https://functions.example/limits"),
+        pythons=("3.11", "3.12", "3.13"),
+        glibc={"3.11": "2.28", "3.12": "2.28", "3.13": "2.28"},
+    )
+
+    def options_schema(self) -> Mapping[str, Any]:
+        """Return the schemas: a function may name the pool of machines it runs on."""
+        nothing = {"type": "object", "additionalProperties": False, "properties": {}}
+        return {"service": nothing, "function": {**nothing, "properties": {"pool": {"type": "string"}}}}
+
+    def check(self, plan: BuildPlan) -> Sequence[Diagnostic]:
+        """Return PF3002 for functions with more memory than the platform's machines have."""
+        return [
+            Diagnostic(
+                "PF3002",
+                f"memory {function.memory} MiB is over {_MOST_MEMORY} MiB",
+                path=f"$.functions.{function.name}.memory",
+            )
+            for function in plan.functions
+            if function.memory > _MOST_MEMORY
+        ]
+
+    def lower(self, plan: BuildPlan) -> Lowered:
+        """Return the entry module and a deployment for each function."""
+        from portafaas_example.lowering import lower
+
+        return lower(plan)
+
+    def encode(
+        self, plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus
+    ) -> Sequence[NativeRequest]:
+        """Return the platform's events for *stimulus*."""
+        from portafaas_example.events import encode
+
+        return encode(plan, function, stimulus)
+
+    def decode(
+        self,
+        plan: BuildPlan,
+        function: FunctionPlan,
+        stimulus: Stimulus,
+        results: Sequence[tuple[NativeRequest, Mapping[str, Any]]],
+    ) -> Outcome:
+        """Return what the client or the broker concludes."""
+        from portafaas_example.events import decode
+
+        return decode(stimulus, results)
+
+    def vendor_runtime(self) -> Any:
+        """Return what runs packages in the platform's host process."""
+        from portafaas_example.vendor import ExampleRuntime
+
+        return ExampleRuntime()
+
+
+ADAPTER = ExampleAdapter()

@@ -1,0 +1,1 @@
+"""Bridges from the platform's events to neutral handlers. Ships; stdlib only."""

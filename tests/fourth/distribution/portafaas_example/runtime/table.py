@@ -1,0 +1,42 @@
+"""Bridge of table functions. Ships."""
+
+from __future__ import annotations
+
+from portafaas.runtime.event import ChangeEvent
+from portafaas_example.runtime.common import bind_event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from portafaas.runtime.function import Function
+    from portafaas_example.runtime.common import Entry
+
+_KINDS = {"added": "insert", "edited": "update", "dropped": "delete"}
+
+
+def bind(function: Function) -> Entry:
+    """Return the entry of a table function."""
+    wanted, images = function.trigger["on"], function.trigger["images"]
+
+    def read(event: Mapping[str, Any]) -> ChangeEvent | None:
+        row = event["row"]
+        kind = _KINDS[row["change"]]
+        if "upsert" in wanted and kind != "delete":
+            kind = "upsert"
+        if kind not in wanted:
+            return None
+        return ChangeEvent(
+            event["event"],
+            function.source,
+            table=function.trigger["table"],
+            kind=kind,
+            keys=row["key"],
+            new=row["row"] if "new" in images else None,
+            time=row["at"],
+            attempt=event["attempt"],
+            raw=event,
+        )
+
+    return bind_event(function, read)

@@ -1,0 +1,91 @@
+"""A fourth adapter needs no change in portafaas, and passes the kit that portafaas ships."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portafaas.testing.cases import CASES
+
+Run = Callable[..., Any]
+
+
+def _portafaas(site: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "portafaas", *arguments],
+        cwd=cwd, env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_command_line_finds_it(installed: Path, tmp_path: Path) -> None:
+    with_it = _portafaas(installed, "targets", cwd=tmp_path)
+    assert with_it.returncode == 0, with_it.stderr
+    assert "example" in with_it.stdout and "Example Functions" in with_it.stdout
+    without = _portafaas(tmp_path, "targets", cwd=tmp_path)
+    assert "example" not in without.stdout.split()
+
+
+def test_core_does_not_name_it() -> None:
+    """Nothing of portafaas knows the platform's name."""
+    import portafaas
+
+    root = Path(portafaas.__file__).parent
+    assert not [file for file in root.rglob("*.py") if "portafaas_example" in file.read_text()]
+
+
+@pytest.mark.vendor
+def test_it_passes_the_whole_kit(installed: Path, run_suite: Run) -> None:
+    report = run_suite(installed)
+    assert report.failed == report.errors == report.skipped == (), report.output
+    # All but what needs callers' identities or old rows.
+    names = {case.name for case in CASES}
+    left_out = names - set(report.passed)
+    assert left_out and all(
+        name.startswith(("http-iam", "table-only-delete", "table-insert", "table-update", "table-delete"))
+        for name in left_out
+    ), left_out
+    refused = {name for name in report.passed if name.startswith("test_refuses[")}
+    assert refused == {
+        "test_refuses[http.auth.iam",
+        "test_refuses[table.old-image",
+        "test_refuses[package.aarch64",
+        "test_refuses[workflow",
+    }
+
+
+@pytest.mark.vendor
+def test_its_package_can_be_built_and_invoked(installed: Path, tmp_path: Path) -> None:
+    """Every command takes the target as it takes those that come with portafaas."""
+    (tmp_path / "app.py").write_text(
+        "def hello(request, context):\n    return {'on': context.target}\n", encoding="utf-8"
+    )
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: fourth\n"
+        f'python: "{sys.version_info[0]}.{sys.version_info[1]}"\n'
+        "functions:\n  hello:\n    handler: app:hello\n"
+        "    trigger: {http: {method: GET, path: /hello}}\n"
+        "    targets: {example: {pool: small}}\n",
+        encoding="utf-8",
+    )
+    for command in (["check"], ["build"], ["invoke", "hello"]):
+        done = _portafaas(installed, *command, "--target", "example", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert '"on": "example"' in done.stdout.replace("\\", "")
+    assert (tmp_path / "out" / "example" / "fourth.zip").is_file()
+    refused = tmp_path / "portafaas.yaml"
+    refused.write_text(refused.read_text().replace("pool: small", "pools: small"))
+    done = _portafaas(installed, "check", "--target", "example", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "PF4001" in done.stdout + done.stderr
+    with tempfile.TemporaryDirectory() as empty:
+        done = _portafaas(Path(empty), "check", "--target", "example", cwd=tmp_path)
+    assert done.returncode != 0
