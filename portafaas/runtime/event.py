@@ -387,12 +387,15 @@ def event_from_message(
         context = json.loads(body)
         if not isinstance(context, dict):
             raise ValueError("a structured CloudEvent must be a JSON object")
-        if "data_base64" in context:
+        encoded = context.pop("data_base64", None)
+        data = context.pop("data", None)
+        if encoded is not None:
             from binascii import a2b_base64
 
-            data = a2b_base64(context.pop("data_base64"))
-        else:
-            data = context.pop("data", None)
+            if not isinstance(encoded, str):
+                raise ValueError("data_base64 of a structured CloudEvent must be text")
+            data = a2b_base64(encoded)
+        context = _as_text(context)
         content_type = context.get("datacontenttype") or "application/json"
     else:
         content_type = context.get("datacontenttype") or content_type
@@ -413,6 +416,26 @@ def event_from_message(
         attempt=attempt,
         raw=raw,
     )
+
+
+def _as_text(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return context attributes in their string form, as a binary event has them.
+
+    JSON may hold Boolean and Integer attributes, and null for an absent one:
+    https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md#22-type-system-mapping
+    """
+    out = {}
+    for name, value in context.items():
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        elif isinstance(value, int):
+            value = str(value)
+        elif not isinstance(value, str):
+            raise ValueError(f"attribute {name!r} of a structured CloudEvent must be text")
+        out[name] = value
+    return out
 
 
 def matches_filter(event: Event, wanted: Mapping[str, Iterable[str]]) -> bool:

@@ -331,7 +331,12 @@ class Response:
 
     @classmethod
     def redirect(cls, location: str, status: int = 303) -> Response:
-        """Return a redirect to *location*."""
+        """Return a redirect to *location*; characters beyond ASCII are percent-encoded."""
+        if not location.isascii():
+            location = "".join(
+                char if char.isascii() else "".join(f"%{byte:02X}" for byte in char.encode())
+                for char in location
+            )
         return cls(None, status, {"location": location})
 
     def set_cookie(

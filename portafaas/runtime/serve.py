@@ -46,6 +46,8 @@ _TITLES = {
     504: "Gateway Timeout",
 }
 
+_NOT_TOKEN = frozenset(' :;,"()<>@/[]?={}\\')
+
 # Connection-level headers belong to the platform's server (RFC 9110 section 7.6.1); the length
 # follows from the body.
 _PLATFORM_OWNED = frozenset(
@@ -158,7 +160,7 @@ def after(function: Function, request: Request, result: Any) -> Response:
             f"not {type(result).__name__!r}"
         )
     if response.body is not None and len(response.body) > _SMALL:
-        _check_size(response, function.trigger.get("max_body", MAX_BODY))
+        _check_size(response, max(function.trigger.get("max_body", 0), MAX_BODY))
     if response.status == 204 or response.status == 304 or request.method == "HEAD":
         response.body = None
         if response.status == 204:
@@ -189,12 +191,13 @@ def _checked(response: Response) -> Response:
     for name, value in response.headers.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"header {name!r} must be str, not {type(value).__name__!r}")
-        if "\n" in value or "\r" in value or "\0" in value:
-            raise ValueError(f"header {name!r} may not hold CR, LF or NUL")
+        # Beyond ASCII the servers differ: one sends Latin-1, one UTF-8, one answers 500.
+        if not value.isascii() or not value.replace("\t", " ").isprintable():
+            raise ValueError(f"header {name!r} may hold printable ASCII only")
         name = name.lower()
         if name in _PLATFORM_OWNED:
             continue
-        if not name or not name.isascii() or any(c in ' \r\n\t:;,"()<>@/[]?={}\\' for c in name):
+        if not (name and name.isascii() and name.isprintable() and _NOT_TOKEN.isdisjoint(name)):
             raise ValueError(f"header name {name!r} is not a token")
         if name == "set-cookie":
             response.cookies.append(value)
@@ -207,7 +210,7 @@ def _checked(response: Response) -> Response:
         )
     response.headers = headers
     for cookie in response.cookies:
-        if "\n" in cookie or "\r" in cookie or "\0" in cookie or "=" not in cookie:
+        if not cookie.isascii() or not cookie.isprintable() or "=" not in cookie:
             raise ValueError(f"cookie {cookie.partition('=')[0]!r} is not a Set-Cookie value")
     return response
 

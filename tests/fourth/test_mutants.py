@@ -55,10 +55,10 @@ MUTANTS: dict[str, tuple[str, str, str, tuple[str, ...], str]] = {
         ("http-body-binary", "http-body-text-latin1", "http-body-image"),
         "http-body-json",
     ),
-    "trusts-underscores": (
+    "takes-underscores-for-dashes": (
         "runtime/http.py",
-        'if "_" not in name]',
-        "]",
+        '(name, text) for name, text in sent["fields"] if "_" not in name',
+        '(name.replace("_", "-"), text) for name, text in sent["fields"]',
         ("http-header-underscore",),
         "http-header-one",
     ),

@@ -207,7 +207,7 @@ def test_response_headers(around, send):
     async def handle(scope, receive, send):
         headers = [
             (b"Set-Cookie", b"b=2"), (b"set-cookie", b" a=1"), (b"vary", b"x"), (b"Vary", b"y\t"),
-            (b"x-latin", b"\xe9"), (b"content-length", b"3"),
+            (b"x-latin", b"e"), (b"content-length", b"3"),
         ]  # fmt: skip
         await reply(send, 201, headers, b"abc")
         await send({"type": "http.response.body", "body": b"ignored"})
@@ -219,7 +219,7 @@ def test_response_headers(around, send):
     assert outcome.headers == (
         ("content-type", "application/octet-stream"),
         ("vary", "x, y"),
-        ("x-latin", "\xe9"),
+        ("x-latin", "e"),
     )
 
 

@@ -273,3 +273,19 @@ def test_errors_carry_cors_headers(serve: Any) -> None:
     ):
         assert response.headers["access-control-allow-origin"] == "https://a.example"
         assert response.headers["vary"] == "origin"
+
+
+@pytest.mark.parametrize("value", ["caf\xe9", "\u20ac", "a\x7f", "a\x1bb", "a\u2028b"])
+def test_a_header_value_beyond_printable_ascii_is_refused(value: str) -> None:
+    from portafaas.runtime.http import Response
+    from portafaas.runtime.serve import _checked
+
+    with pytest.raises(ValueError, match="printable ASCII"):
+        _checked(Response("x", 200, {"x-case": value}))
+    assert _checked(Response("x", 200, {"x-case": "a\tb"})).headers["x-case"] == "a\tb"
+
+
+def test_a_redirect_percent_encodes_what_no_header_can_hold() -> None:
+    from portafaas.runtime.http import Response
+
+    assert Response.redirect("/gr\xfc\xdfe?a=%20").headers["location"] == "/gr%C3%BC%C3%9Fe?a=%20"

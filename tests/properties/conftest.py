@@ -1,0 +1,67 @@
+"""One stimulus, delivered locally and in every vendor runtime: all must say the same."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from portafaas.adapter import Stimulus
+from portafaas.testing.cases import Case, Observation
+from portafaas.testing.kit import Kit, LocalKit
+
+TARGETS = ("aws", "azure", "gcp")
+
+# The same examples on every run: what is new is found by changing the strategies, not by luck. A
+# finished run costs no explanation phase, which is slow where each example is three deliveries.
+settings.register_profile(
+    "properties",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+Agree = Callable[[str, Stimulus], Observation]
+
+
+@pytest.fixture(autouse=True)
+def _profile() -> Iterator[None]:
+    settings.load_profile("properties")
+    yield
+    settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def agree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agree]:
+    """Return a function that delivers to all and gives what they agree on."""
+    numbers = itertools.count()
+    with ExitStack() as stack:
+        neutral = stack.enter_context(LocalKit(tmp_path_factory.mktemp("properties-local")))
+        kits: dict[str, Kit] = {}
+
+        def kit_of(target: str) -> Kit:
+            if target not in kits:
+                folder = tmp_path_factory.mktemp(f"properties-{target}")
+                kits[target] = stack.enter_context(Kit(target, folder))
+            return kits[target]
+
+        def deliver(function: str, stimulus: Stimulus) -> Observation:
+            # A name of its own: the kits remember what came of a case.
+            case = Case(name=f"property-{next(numbers)}", function=function, stimulus=stimulus)
+            reference = neutral.observe(case)
+            observed = {
+                target: kit_of(target).observe(case)
+                for target in TARGETS
+                if kit_of(target).supports(case)
+            }
+            assert observed, "no target offers the function"
+            for target, observation in observed.items():
+                assert observation == reference, (target, kit_of(target).logs[case.name])
+            return reference
+
+        yield deliver
