@@ -19,10 +19,6 @@ from portafaas.adapter import (
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan, FunctionPlan
 
-# An environment of Lambda serves one invocation at a time, which keeps to any `concurrency`: like
-# `batch`, that setting is a bound and no demand.
-_GAPS = {Capability.WORKFLOW: Support.NOT_IMPLEMENTED}
-
 
 class AwsAdapter(Adapter):
     """AWS Lambda: one zip per service, one Lambda function per function of the manifest."""
@@ -30,7 +26,32 @@ class AwsAdapter(Adapter):
     target = "aws"
     title = "AWS Lambda"
     capabilities: ClassVar[Mapping[Capability, Support]] = {
-        capability: _GAPS.get(capability, Support.FULL) for capability in Capability
+        Capability.TRIGGER_HTTP: Support.FULL,
+        Capability.TRIGGER_SCHEDULE: Support.FULL,
+        Capability.TRIGGER_QUEUE: Support.FULL,
+        Capability.TRIGGER_TOPIC: Support.FULL,
+        Capability.TRIGGER_OBJECT: Support.FULL,
+        Capability.TRIGGER_TABLE: Support.FULL,
+        Capability.HTTP_WILDCARD_PATH: Support.FULL,
+        Capability.HTTP_CORS: Support.FULL,
+        Capability.HTTP_AUTH_KEY: Support.FULL,
+        Capability.HTTP_AUTH_JWT: Support.FULL,
+        Capability.HTTP_AUTH_IAM: Support.FULL,
+        Capability.HTTP_ASGI: Support.FULL,
+        Capability.HTTP_WSGI: Support.FULL,
+        Capability.SCHEDULE_TIMEZONE: Support.FULL,
+        Capability.QUEUE_BATCH: Support.FULL,
+        Capability.QUEUE_ORDERED: Support.FULL,
+        Capability.TOPIC_FILTER: Support.FULL,
+        Capability.OBJECT_DELETED: Support.FULL,
+        Capability.OBJECT_SUFFIX: Support.FULL,
+        Capability.TABLE_INSERT: Support.FULL,
+        Capability.TABLE_DELETE: Support.FULL,
+        Capability.TABLE_OLD_IMAGE: Support.FULL,
+        # An environment of Lambda serves one invocation at a time, which keeps to any bound.
+        Capability.CONCURRENCY: Support.FULL,
+        Capability.ARCHITECTURE_ARM: Support.FULL,
+        Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
     layout = Layout(
         dependencies="",

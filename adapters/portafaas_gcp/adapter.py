@@ -23,12 +23,6 @@ from portafaas.plan import BuildPlan, FunctionPlan
 #: neither the root nor ``requirements.txt``.
 DEPENDENCIES = "site-packages"
 
-_MISSING = {
-    # Cloud Run runs x86-64 containers only: https://cloud.google.com/run/docs/container-contract
-    Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
-    Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
-}
-
 
 class GcpAdapter(Adapter):
     """Lowers to one source package of Cloud Run functions, one service a function."""
@@ -36,7 +30,33 @@ class GcpAdapter(Adapter):
     target = "gcp"
     title = "Google Cloud Run functions"
     capabilities: ClassVar[Mapping[Capability, Support]] = {
-        capability: _MISSING.get(capability, Support.FULL) for capability in Capability
+        Capability.TRIGGER_HTTP: Support.FULL,
+        Capability.TRIGGER_SCHEDULE: Support.FULL,
+        Capability.TRIGGER_QUEUE: Support.FULL,
+        Capability.TRIGGER_TOPIC: Support.FULL,
+        Capability.TRIGGER_OBJECT: Support.FULL,
+        Capability.TRIGGER_TABLE: Support.FULL,
+        Capability.HTTP_WILDCARD_PATH: Support.FULL,
+        Capability.HTTP_CORS: Support.FULL,
+        Capability.HTTP_AUTH_KEY: Support.FULL,
+        Capability.HTTP_AUTH_JWT: Support.FULL,
+        Capability.HTTP_AUTH_IAM: Support.FULL,
+        Capability.HTTP_ASGI: Support.FULL,
+        Capability.HTTP_WSGI: Support.FULL,
+        Capability.SCHEDULE_TIMEZONE: Support.FULL,
+        # A batch is a maximum: push delivers one message.
+        Capability.QUEUE_BATCH: Support.FULL,
+        Capability.QUEUE_ORDERED: Support.FULL,
+        Capability.TOPIC_FILTER: Support.FULL,
+        Capability.OBJECT_DELETED: Support.FULL,
+        Capability.OBJECT_SUFFIX: Support.FULL,
+        Capability.TABLE_INSERT: Support.FULL,
+        Capability.TABLE_DELETE: Support.FULL,
+        Capability.TABLE_OLD_IMAGE: Support.FULL,
+        Capability.CONCURRENCY: Support.FULL,
+        # x86-64 containers only: https://cloud.google.com/run/docs/container-contract
+        Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
+        Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
     layout = Layout(
         dependencies=DEPENDENCIES,

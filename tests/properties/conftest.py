@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 
 from portafaas.adapter import Stimulus
 from portafaas.testing.cases import Case, Observation
@@ -15,25 +14,7 @@ from portafaas.testing.kit import Kit, LocalKit
 
 TARGETS = ("aws", "azure", "gcp")
 
-# The same examples on every run: what is new is found by changing the strategies, not by luck. A
-# finished run costs no explanation phase, which is slow where each example is three deliveries.
-settings.register_profile(
-    "properties",
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=(Phase.explicit, Phase.generate, Phase.shrink),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-
 Agree = Callable[[str, Stimulus], Observation]
-
-
-@pytest.fixture(autouse=True)
-def _profile() -> Iterator[None]:
-    settings.load_profile("properties")
-    yield
-    settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ async def later(request, context):
 
 
 def site(environ, start_response):
-    start_response("202 Accepted", [("X-Path", environ["PATH_INFO"]), ("Set-Cookie", "a=1")])
+    start_response("202 Accepted", [("X-Path", environ["PATH_INFO"].encode("latin-1").hex()), ("Set-Cookie", "a=1")])
     return [environ["REQUEST_METHOD"].encode(), b" ", environ["wsgi.input"].read()]
 
 
