@@ -4,8 +4,8 @@ Library code raises these with facts only; ``portafaas.cli`` turns them into tex
 advice. Anything that is not a :class:`PortafaasError` is a bug and keeps its traceback.
 
 Code ranges: PF10 manifest syntax and shape, PF20 plan (references, handlers, sources), PF30
-capabilities and limits of a target, PF40 adapters, PF50 packages, PF51 dependencies, PF52 bytecode,
-PF53 import check, PF60 vendor runtimes, PF70 events and invocation. ``docs/diagnostics.md`` has all.
+capabilities and limits of a target, PF40 adapters, PF50 packages, PF51 dependencies, PF52
+bytecode, PF53 import check, PF60 vendor runtimes. ``docs/diagnostics.md`` has all.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Diagnostic:
         return f"{text}; {self.hint}" if self.hint else text
 
     def __repr__(self) -> str:
-        return f"Diagnostic({self.code!r}, {self.message!r}, path={self.path!r}, line={self.line!r})"
+        return (
+            f"Diagnostic({self.code!r}, {self.message!r}, path={self.path!r}, line={self.line!r})"
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Diagnostic) and self.as_dict() == other.as_dict()

@@ -86,7 +86,7 @@ class _Child:
             cwd=root,
             env={**os.environ, **environment},
             pass_fds=(3, 4),
-            preexec_fn=place,  # noqa: PLW1509 (no threads here)
+            preexec_fn=place,
         )
         os.close(orders)
         os.close(answers)

@@ -18,9 +18,7 @@ _API = "a1b2c3d4e5"
 _ACCOUNT = "123456789012"
 
 
-def http_event(
-    plan: BuildPlan, function: FunctionPlan, stimulus: HttpStimulus
-) -> dict[str, Any]:
+def http_event(plan: BuildPlan, function: FunctionPlan, stimulus: HttpStimulus) -> dict[str, Any]:
     """Return the event of one request, to whatever the function stands behind."""
     trigger = function.trigger
     assert isinstance(trigger, HttpTrigger)

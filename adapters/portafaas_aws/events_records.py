@@ -47,9 +47,7 @@ def queue_events(
             if ordered:
                 system["SequenceNumber"] = str(18_849_496_460_467_696_128 + number)
                 system["MessageDeduplicationId"] = message.id
-            records.append(
-                _sqs_record(message, name, body, _sqs_attributes(attributes), system)
-            )
+            records.append(_sqs_record(message, name, body, _sqs_attributes(attributes), system))
         requests.append(NativeRequest({"Records": records}, tuple(m.id for m in chunk)))
     return tuple(requests)
 

@@ -133,9 +133,7 @@ def _batch(queue: QueuePlan, trigger: QueueTrigger, path: str) -> Iterator[Diagn
             _MAPPING,
         )
     if trigger.window > 300:
-        yield _over(
-            f"{path}.window", f"window {trigger.window} s is more than 300 s", _MAPPING
-        )
+        yield _over(f"{path}.window", f"window {trigger.window} s is more than 300 s", _MAPPING)
     if queue.ordered and trigger.window:
         yield _over(
             f"{path}.window", "Lambda waits for no batch of an ordered queue", _MAPPING,

@@ -40,8 +40,7 @@ def read_reply(kind: str, body: bytes) -> tuple[NativeError | None, Any]:
     """Return the error, if any, and the JSON value of what the runtime posted."""
     if kind == "response" and len(body) > RESPONSE_LIMIT:
         text = (
-            "Response payload size exceeded maximum allowed payload size "
-            f"({RESPONSE_LIMIT} bytes)."
+            f"Response payload size exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes)."
         )
         return NativeError("handler", TOO_LARGE, text), None
     try:

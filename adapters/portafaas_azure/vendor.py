@@ -229,9 +229,7 @@ class AzureVendorSession:
             # The platform mounts a package read-only, so Python writes no bytecode there: -B.
             fd = theirs.fileno()
             command = (self._python, "-B", _DRIVER, self._package, str(fd))
-            child = self._child = Child(
-                command, cwd=self._package, env=self._env, pass_fds=(fd,)
-            )
+            child = self._child = Child(command, cwd=self._package, env=self._env, pass_fds=(fd,))
         self._channel.setblocking(False)
         self._cold_starts += 1
         self._functions, self._failure = {}, None
@@ -252,15 +250,11 @@ class AzureVendorSession:
             self._failure = NativeError("init", "WorkerInitTimeout", text, child.log())
         return child
 
-    def _exchange(
-        self, pending: memoryview, seconds: float
-    ) -> tuple[memoryview, list[Any] | None]:
+    def _exchange(self, pending: memoryview, seconds: float) -> tuple[memoryview, list[Any] | None]:
         """Write some of *pending* and read some answers; None for them once the worker is gone."""
         channel = self._channel
         assert channel is not None
-        readable, writable, _ = select.select(
-            [channel], [channel] if pending else [], [], seconds
-        )
+        readable, writable, _ = select.select([channel], [channel] if pending else [], [], seconds)
         try:
             if writable:
                 pending = pending[channel.send(pending[:_CHUNK]) :]

@@ -37,9 +37,7 @@ PROJECT = "portafaas-project"
 _TARGET = "/?#[]@!$&'()*+,;=:%"
 
 
-def encode(
-    plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus
-) -> Sequence[NativeRequest]:
+def encode(plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus) -> Sequence[NativeRequest]:
     """Return the requests that the platform would send to *function*: one a message or event."""
     match stimulus:
         case HttpStimulus():

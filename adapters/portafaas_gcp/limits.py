@@ -135,18 +135,14 @@ def _environment(function: FunctionPlan) -> Iterator[Diagnostic]:
     path = f"$.functions.{function.name}.environment"
     for name in function.environment:
         if name in _RESERVED or name.startswith("X_GOOGLE_"):
-            yield _over(
-                f"{path}.{name}", f"the environment variable {name} is reserved", VARIABLES
-            )
+            yield _over(f"{path}.{name}", f"the environment variable {name} is reserved", VARIABLES)
     size = sum(len(k.encode()) + len(v.encode()) for k, v in function.environment.items())
     if size > ENVIRONMENT:
         message = f"the environment has {size} bytes; the limit is {ENVIRONMENT}"
         yield _over(path, message, VARIABLES)
 
 
-def _queue(
-    plan: BuildPlan, function: FunctionPlan, trigger: QueueTrigger
-) -> Iterator[Diagnostic]:
+def _queue(plan: BuildPlan, function: FunctionPlan, trigger: QueueTrigger) -> Iterator[Diagnostic]:
     queue, retry = plan.queue(trigger.queue), function.retry
     path = f"$.queues.{queue.name}"
     if queue.delay:

@@ -223,9 +223,7 @@ def _equals(attribute: str, value: str) -> dict[str, str]:
     return {"attribute": attribute, "value": value}
 
 
-def _subscription(
-    function: FunctionPlan, timeout: int, queue: QueuePlan | None
-) -> dict[str, Any]:
+def _subscription(function: FunctionPlan, timeout: int, queue: QueuePlan | None) -> dict[str, Any]:
     """Return a Pub/Sub subscription as its REST resource has it, less names of projects."""
     retry = function.retry
     out: dict[str, Any] = {

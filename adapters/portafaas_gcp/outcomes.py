@@ -70,9 +70,7 @@ def _outcome(value: Any) -> HttpOutcome:
         return HttpOutcome(500, (), (), b"")
     pairs = [(str(name).lower(), _text(str(text))) for name, text in value["headers"]]
     server = next((text for name, text in pairs if name == "server"), "")
-    added = [
-        name for start, names in _ADDED.items() if server.startswith(start) for name in names
-    ]
+    added = [name for start, names in _ADDED.items() if server.startswith(start) for name in names]
     headers: dict[str, str] = {}
     cookies = []
     for name, text in pairs:

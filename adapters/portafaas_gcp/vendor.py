@@ -45,9 +45,7 @@ _PINNED_310 = ("starlette==1.7.0", "watchdog==6.0.0", "exceptiongroup==1.3.1")
 # Cloud Run waits 4 minutes for a container to listen; nothing local needs as much.
 _INIT_SECONDS = 60.0
 # The messages that Cloud Run logs. https://docs.cloud.google.com/run/docs/troubleshooting
-_TIMED_OUT = (
-    "The request has been terminated because it has reached the maximum request timeout."
-)
+_TIMED_OUT = "The request has been terminated because it has reached the maximum request timeout."
 _LOST = (
     "The request failed because either the HTTP response was malformed or connection to the "
     "instance had an error."

@@ -124,7 +124,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def vendor_runtime(self) -> Any:
-        """Return the target's ``portafaas.vendor.VendorRuntime``; imported only to run a package."""
+        """Return the target's ``portafaas.vendor.VendorRuntime``; import it here, lazily."""
 
 
 #: Shape of a plan's trigger as adapters dispatch on it.

@@ -76,7 +76,9 @@ def command(directory: Path, name: str | None, template: str, format_: str) -> N
         raise DiagnosticsError(
             "nothing was written:",
             [
-                Diagnostic("PF1010", f"{directory / file} exists already", hint="choose a new folder")
+                Diagnostic(
+                    "PF1010", f"{directory / file} exists already", hint="choose a new folder"
+                )
                 for file in taken
             ],
         )

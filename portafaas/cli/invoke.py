@@ -174,7 +174,9 @@ def _in_runtime(
             ) as runner,
         ):
             if document is None or is_neutral(document):
-                stimulus = sample(plan, function) if document is None else stimulus_from_json(document)
+                stimulus = (
+                    sample(plan, function) if document is None else stimulus_from_json(document)
+                )
                 delivery = runner.deliver(function, stimulus)
                 answer, logs = outcome_to_json(delivery.outcome), delivery.logs
                 broken = next((r.error for r in delivery.results if r.error is not None), None)

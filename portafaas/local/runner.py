@@ -68,9 +68,7 @@ def deliver(function: Function, stimulus: Stimulus) -> Outcome:
 def _context(function: Function, attempt: int = 1, trace: str | None = None) -> Context:
     import uuid
 
-    return Context(
-        function, str(uuid.uuid4()), target="local", attempt=attempt, trace_parent=trace
-    )
+    return Context(function, str(uuid.uuid4()), target="local", attempt=attempt, trace_parent=trace)
 
 
 def _http(function: Function, stimulus: HttpStimulus) -> HttpOutcome:
@@ -92,12 +90,12 @@ def _http(function: Function, stimulus: HttpStimulus) -> HttpOutcome:
     body = response.body or b""
     if isinstance(body, str):
         body = body.encode("utf-8")
-    kept = response.headers if body else {
-        name: value for name, value in response.headers.items() if name != "content-type"
-    }
-    return HttpOutcome(
-        response.status, tuple(sorted(kept.items())), tuple(response.cookies), body
+    kept = (
+        response.headers
+        if body
+        else {name: value for name, value in response.headers.items() if name != "content-type"}
     )
+    return HttpOutcome(response.status, tuple(sorted(kept.items())), tuple(response.cookies), body)
 
 
 def _queue(function: Function, stimulus: QueueStimulus) -> DeliveryOutcome:

@@ -104,7 +104,7 @@ class _Builder:
     @staticmethod
     def scalar(node: Any) -> Any:
         text: str = node.value
-        if node.style not in (None, "") or node.tag == "tag:yaml.org,2002:str" and not text:
+        if node.style not in (None, "") or (node.tag == "tag:yaml.org,2002:str" and not text):
             return text
         if text in _CONSTANTS:
             return _CONSTANTS[text]

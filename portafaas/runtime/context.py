@@ -28,7 +28,7 @@ class Context:
         service: name of the service in the manifest.
         target: name of the target the package was built for (``aws``, ``azure``, ``gcp``, ...).
         deadline: seconds since 1970 at which the handler is stopped.
-        attempt: 1 on the first delivery, 2 on the first redelivery, ... as far as the trigger tells.
+        attempt: 1 on the first delivery, 2 on the first redelivery, ... as far as known.
         trace_parent: W3C ``traceparent`` of the caller, or None.
         logger: a :class:`logging.Logger` that writes one JSON object a line.
         raw: the platform's own context object.

@@ -69,11 +69,8 @@ def call(handle: Callable[..., Any], payload: Any, context: Any, seconds: float)
     return result
 
 
-def _call_in_thread(
-    handle: Callable[..., Any], payload: Any, context: Any, seconds: float
-) -> Any:
+def _call_in_thread(handle: Callable[..., Any], payload: Any, context: Any, seconds: float) -> Any:
     import threading
-
 
     done = threading.Event()
     outcome: list[Any] = [None, None]

@@ -93,9 +93,7 @@ def failures(result: Any, messages: Sequence[Message]) -> list[str]:
     return list(result.failed)
 
 
-def run_messages(
-    function: Function, messages: Sequence[Message], context: Context
-) -> list[str]:
+def run_messages(function: Function, messages: Sequence[Message], context: Context) -> list[str]:
     """Hand messages to their handler from a synchronous entry point; return the failed ids.
 
     One by one, or all at once for a batch handler. In an ordered queue a failed message holds

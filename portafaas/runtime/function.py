@@ -139,7 +139,9 @@ class Function:
         if shutdown is not None:
             self._register(shutdown)
         code = getattr(handle, "__code__", None) or getattr(
-            getattr(handle, "__call__", None), "__code__", None  # noqa: B004
+            getattr(handle, "__call__", None),  # noqa: B004
+            "__code__",
+            None,
         )
         self.is_async = code is not None and bool(code.co_flags & _COROUTINE)
         self.takes_batch = bool(

@@ -143,9 +143,7 @@ def _fields(text: str, problems: list[str]) -> list[tuple[int, ...]] | None:
             problems[-1] += "; there are no seconds and no years"
     if len(problems) > known:
         return None
-    sets = [
-        _field(part, *field, problems) for part, field in zip(parts, _FIELDS, strict=True)
-    ]
+    sets = [_field(part, *field, problems) for part, field in zip(parts, _FIELDS, strict=True)]
     sets[4] = tuple(sorted({day % 7 for day in sets[4]}))
     if not any(part in ("*", "*/1", "?") for part in (parts[2], parts[4])):
         problems.append(

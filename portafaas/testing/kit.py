@@ -86,9 +86,7 @@ class Kit:
             for name, spec in service.FUNCTIONS.items()
             if requirements_of(name, folder / "scratch") <= offered
         }
-        self.manifest = service.write(
-            folder / "project", service.document(PYTHON, self.functions)
-        )
+        self.manifest = service.write(folder / "project", service.document(PYTHON, self.functions))
         self.built: Built = build(self.manifest, [target])[0]
         self.plan: BuildPlan = build_plan(load_manifest(self.manifest), target)
         self._recorder = _Recorder(folder / "record")

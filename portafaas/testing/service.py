@@ -66,7 +66,12 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "on-event-async": _function("work:OnEventAsync", {"topic": {"name": "news"}}, timeout="1s"),
     "on-placed": _function(
         "work:OnEvent",
-        {"topic": {"name": "news", "filter": {"type": ["order.placed", "order.paid"], "tier": "gold"}}},
+        {
+            "topic": {
+                "name": "news",
+                "filter": {"type": ["order.placed", "order.paid"], "tier": "gold"},
+            }
+        },
     ),
     "on-upload": _function(
         "work:OnObject",

@@ -97,7 +97,7 @@ class ConformanceSuite:
         assert not found, "\n".join([*found, kit.logs.get(case.name, "")])
 
     def test_refuses(self, undeclared: Capability, tmp_path: Path) -> None:
-        """A manifest that needs what the target does not declare is refused, with nothing written."""
+        """What needs something undeclared is refused, and nothing is written."""
         content = refused_manifest(undeclared, tmp_path / "scratch")
         manifest = service.write(tmp_path / "project", content)
         before = sorted(tmp_path.rglob("*"))

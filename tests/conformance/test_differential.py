@@ -19,9 +19,7 @@ def test_the_corpus_is_large_and_its_names_are_unique() -> None:
 
 @pytest.mark.vendor
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_all_targets_agree(
-    case: Case, neutral: LocalKit, kit_of: Callable[[str], Kit]
-) -> None:
+def test_all_targets_agree(case: Case, neutral: LocalKit, kit_of: Callable[[str], Kit]) -> None:
     reference = neutral.observe(case)
     assert problems(case, reference) == []
     observed: dict[str, Observation] = {}

@@ -254,5 +254,3 @@ def unusual(response: Response) -> dict[str, Any]:
         "body": body,
         "isBase64Encoded": encoded,
     }
-
-

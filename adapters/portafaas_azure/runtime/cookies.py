@@ -15,9 +15,7 @@ from __future__ import annotations
 
 from portafaas.runtime.text import percent_decode, percent_encode
 
-_TOKEN = frozenset(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#%&'*+-.^_`|~"
-)
+_TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#%&'*+-.^_`|~")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH = _PLAIN | frozenset("/%!$&'()*+:=@")
 # Names http.cookies takes for attributes.

@@ -53,9 +53,7 @@ def read(native: Any) -> Request:
     """
     try:
         url, method, body = native.url, native.method, native.get_body()
-        headers = {
-            name.lower(): value for name, value in native.headers.items() if "_" not in name
-        }
+        headers = {name.lower(): value for name, value in native.headers.items() if "_" not in name}
     except AttributeError as exc:
         raise ValueError(f"not an HTTP request of the Functions host: {exc}") from exc
     rest, _, query = url.partition("?")

@@ -38,9 +38,7 @@ def bind(function: Function) -> Callable[[Any], Any]:
                 return None
             moment = found
         text = epoch_time(moment // 60 * 60)
-        return ScheduleEvent(
-            f"{function.name}@{text}", function.source, time=text, raw=context.raw
-        )
+        return ScheduleEvent(f"{function.name}@{text}", function.source, time=text, raw=context.raw)
 
     return bind_event(function, read)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from portafaas.runtime import ChangeEvent, ChangeHandler, Context
-
 from shop.domain import parse_order
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 
-from portafaas.runtime import Context, Event, EventHandler, HttpError, HttpHandler, Request, Response
-
+from portafaas.runtime import (
+    Context,
+    Event,
+    EventHandler,
+    HttpError,
+    HttpHandler,
+    Request,
+    Response,
+)
 from shop.domain import InvalidOrder, parse_order
 
 

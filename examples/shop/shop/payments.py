@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from portafaas.runtime import Batch, BatchHandler, BatchResult, Context, Message, QueueHandler
-
 from shop.domain import InvalidOrder, parse_order
 
 

@@ -112,12 +112,34 @@ def _topics() -> Iterator[Case]:
             f"topic-data-{name}", "on-event", _topic(body, dict(_CORE), content_type),
             failed=(), seen=({"data": seen, "datacontenttype": content_type},),
         )  # fmt: skip
-    yield _case("topic-raise", "on-event", _topic(b'{"do": "raise"}', dict(_CORE)), failed=_FAILED, seen=({},))
-    yield _case("topic-exit", "on-event", _topic(b'{"do": "exit"}', dict(_CORE)), failed=_FAILED, seen=({},))
-    yield _case("topic-hang", "on-event", _topic(b'{"do": "hang"}', dict(_CORE)), failed=_FAILED, seen=({},))
+    yield _case(
+        "topic-raise",
+        "on-event",
+        _topic(b'{"do": "raise"}', dict(_CORE)),
+        failed=_FAILED,
+        seen=({},),
+    )
+    yield _case(
+        "topic-exit", "on-event", _topic(b'{"do": "exit"}', dict(_CORE)), failed=_FAILED, seen=({},)
+    )
+    yield _case(
+        "topic-hang", "on-event", _topic(b'{"do": "hang"}', dict(_CORE)), failed=_FAILED, seen=({},)
+    )
     yield _case("topic-after-hang", "on-event", _topic(b"{}", dict(_CORE)), failed=(), seen=({},))
-    yield _case("topic-async", "on-event-async", _topic(b'{"a": 1}', dict(_CORE)), failed=(), seen=({"data": {"a": 1}},))
-    yield _case("topic-async-raise", "on-event-async", _topic(b'{"do": "raise"}', dict(_CORE)), failed=_FAILED, seen=({},))
+    yield _case(
+        "topic-async",
+        "on-event-async",
+        _topic(b'{"a": 1}', dict(_CORE)),
+        failed=(),
+        seen=({"data": {"a": 1}},),
+    )
+    yield _case(
+        "topic-async-raise",
+        "on-event-async",
+        _topic(b'{"do": "raise"}', dict(_CORE)),
+        failed=_FAILED,
+        seen=({},),
+    )
     yield _case(
         "topic-attempt", "on-event", _topic(b"{}", dict(_CORE), attempt=2),
         failed=(), seen=({"attempt": 2, "context": {"attempt": 2}},),
@@ -165,24 +187,54 @@ def _objects() -> Iterator[Case]:
             f"object-key-{name}", "on-created", ObjectStimulus("created", key, 1),
             failed=(), seen=({"key": key, "subject": key},),
         )  # fmt: skip
-    yield _case("object-empty", "on-created", ObjectStimulus("created", "empty", 0), failed=(), seen=({"size": 0},))
+    yield _case(
+        "object-empty",
+        "on-created",
+        ObjectStimulus("created", "empty", 0),
+        failed=(),
+        seen=({"size": 0},),
+    )
     yield _case(
         "object-huge", "on-created", ObjectStimulus("created", "huge", 5_000_000_000_000),
         failed=(), seen=({"size": 5_000_000_000_000},),
     )  # fmt: skip
-    yield _case("object-deletion-not-asked", "on-created", ObjectStimulus("deleted", "a"), failed=(), seen=())
+    yield _case(
+        "object-deletion-not-asked",
+        "on-created",
+        ObjectStimulus("deleted", "a"),
+        failed=(),
+        seen=(),
+    )
     yield _case(
         "object-deleted", "on-removed", ObjectStimulus("deleted", "a.txt"),
         failed=(), seen=({"kind": "deleted", "size": None, "type": "portafaas.object.deleted"},),
     )  # fmt: skip
-    yield _case("object-both", "on-removed", ObjectStimulus("created", "a.txt", 3), failed=(), seen=({"kind": "created"},))
-    names = {"fits": ("in/a.csv", 1), "prefix": ("out/a.csv", 0), "suffix": ("in/a.txt", 0), "case": ("in/a.CSV", 0), "inside": ("x/in/a.csv", 0)}
+    yield _case(
+        "object-both",
+        "on-removed",
+        ObjectStimulus("created", "a.txt", 3),
+        failed=(),
+        seen=({"kind": "created"},),
+    )
+    names = {
+        "fits": ("in/a.csv", 1),
+        "prefix": ("out/a.csv", 0),
+        "suffix": ("in/a.txt", 0),
+        "case": ("in/a.CSV", 0),
+        "inside": ("x/in/a.csv", 0),
+    }
     for name, (key, calls) in names.items():
         yield _case(
             f"object-name-{name}", "on-upload", ObjectStimulus("created", key, 1),
             failed=(), seen=({"key": key},) * calls,
         )  # fmt: skip
-    yield _case("object-raise", "on-upload", ObjectStimulus("created", "in/raise.csv", 1), failed=_FAILED, seen=({},))
+    yield _case(
+        "object-raise",
+        "on-upload",
+        ObjectStimulus("created", "in/raise.csv", 1),
+        failed=_FAILED,
+        seen=({},),
+    )
 
 
 _ROW = {

@@ -27,9 +27,7 @@ def _case(
     **expected: Any,
 ) -> Case:
     stimulus = HttpStimulus(method, path, query, headers, body, caller)
-    return Case(
-        name=name, function=function, stimulus=stimulus, headers=headers_out, **expected
-    )
+    return Case(name=name, function=function, stimulus=stimulus, headers=headers_out, **expected)
 
 
 def _problem(status: int, title: str, detail: str | None = None) -> dict[str, Any]:
@@ -46,7 +44,15 @@ def _methods() -> Iterator[Case]:
             f"http-method-{method.lower()}", "echo", method, "/echo/a",
             status=200, json={"method": method, "path": "/echo/a"},
         )  # fmt: skip
-    yield _case("http-method-head", "echo", "HEAD", "/echo/a", status=200, body=b"", seen=({"method": "HEAD"},))
+    yield _case(
+        "http-method-head",
+        "echo",
+        "HEAD",
+        "/echo/a",
+        status=200,
+        body=b"",
+        seen=({"method": "HEAD"},),
+    )
 
 
 #: name -> (path as sent, path as the handler sees it, the wildcard's value)
@@ -143,7 +149,9 @@ def _queries() -> Iterator[Case]:
             f"http-query-{name}", "echo", "GET", "/echo/q", sent,
             status=200, json={"query": pairs, "raw_query": sent},
         )  # fmt: skip
-    yield _case("http-query-none", "echo", "GET", "/echo/q", status=200, json={"query": [], "raw_query": ""})
+    yield _case(
+        "http-query-none", "echo", "GET", "/echo/q", status=200, json={"query": [], "raw_query": ""}
+    )
 
 
 #: name -> (headers as sent, headers as the handler sees them)
@@ -373,17 +381,68 @@ def _auth() -> Iterator[Case]:
 
 
 def _handlers() -> Iterator[Case]:
-    yield _case("http-async", "async-echo", "GET", "/async/x", "a=1", status=200, json={"query": [["a", "1"]]})
-    yield _case("http-async-raises", "async-echo", "GET", "/async/raise", status=500, json=_problem(500, "Internal Server Error"))
+    yield _case(
+        "http-async",
+        "async-echo",
+        "GET",
+        "/async/x",
+        "a=1",
+        status=200,
+        json={"query": [["a", "1"]]},
+    )
+    yield _case(
+        "http-async-raises",
+        "async-echo",
+        "GET",
+        "/async/raise",
+        status=500,
+        json=_problem(500, "Internal Server Error"),
+    )
     yield _case("http-async-hangs", "async-echo", "GET", "/async/hang", status=504, seen=("hang",))
     yield _case("http-async-after-hang", "async-echo", "GET", "/async/again", status=200)
     yield _case("http-plain-function", "plain", "GET", "/plain", status=200, body=b"plain GET")
-    yield _case("http-plain-async-function", "plain-async", "GET", "/plain-async", status=200, body=b"plain async GET")
+    yield _case(
+        "http-plain-async-function",
+        "plain-async",
+        "GET",
+        "/plain-async",
+        status=200,
+        body=b"plain async GET",
+    )
     yield _case("http-callable-class", "callable", "GET", "/callable", status=200, json=[True])
-    yield _case("http-lifecycle", "lifecycle", "GET", "/lifecycle", status=200, json={"initialised": 1, "handled": True})
-    yield _case("http-lifecycle-again", "lifecycle", "GET", "/lifecycle", status=200, json={"initialised": 1, "handled": True})
-    yield _case("http-async-lifecycle", "async-lifecycle", "GET", "/async-lifecycle", status=200, json={"same_loop": True})
-    yield _case("http-concurrency", "parallel", "POST", "/parallel/a", body=b"x", status=200, json={"path_params": {"path": "a"}})
+    yield _case(
+        "http-lifecycle",
+        "lifecycle",
+        "GET",
+        "/lifecycle",
+        status=200,
+        json={"initialised": 1, "handled": True},
+    )
+    yield _case(
+        "http-lifecycle-again",
+        "lifecycle",
+        "GET",
+        "/lifecycle",
+        status=200,
+        json={"initialised": 1, "handled": True},
+    )
+    yield _case(
+        "http-async-lifecycle",
+        "async-lifecycle",
+        "GET",
+        "/async-lifecycle",
+        status=200,
+        json={"same_loop": True},
+    )
+    yield _case(
+        "http-concurrency",
+        "parallel",
+        "POST",
+        "/parallel/a",
+        body=b"x",
+        status=200,
+        json={"path_params": {"path": "a"}},
+    )
     yield _case(
         "http-context", "echo", "GET", "/echo/x", status=200,
         json={

@@ -77,7 +77,9 @@ def _messages() -> Iterator[Case]:
 
 
 def _failures() -> Iterator[Case]:
-    yield _case("queue-raise", "work", _do("raise"), failed=("message-1",), seen=({"id": "message-1"},))
+    yield _case(
+        "queue-raise", "work", _do("raise"), failed=("message-1",), seen=({"id": "message-1"},)
+    )
     yield _case("queue-exit", "work", _do("exit"), failed=("message-1",), seen=({},))
     yield _case("queue-hang", "work", _do("hang"), failed=("message-1",), seen=({},))
     yield _case("queue-after-hang", "work", _do(None), failed=(), seen=({},))
@@ -85,7 +87,9 @@ def _failures() -> Iterator[Case]:
     yield _case("queue-async-raise", "work-async", _do("raise"), failed=("message-1",), seen=({},))
     yield _case("queue-async-exit", "work-async", _do("exit"), failed=("message-1",), seen=({},))
     yield _case("queue-function", "work-function", _do(None), failed=(), seen=({},))
-    yield _case("queue-function-raise", "work-function", _do("raise"), failed=("message-1",), seen=({},))
+    yield _case(
+        "queue-function-raise", "work-function", _do("raise"), failed=("message-1",), seen=({},)
+    )
     yield _case(
         "queue-many", "work-many", *(_do(None, n) for n in range(1, 6)),
         failed=(), seen=tuple({"id": f"message-{n}"} for n in range(1, 6)),

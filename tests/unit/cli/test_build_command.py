@@ -157,7 +157,9 @@ def test_problems_are_json_when_asked(project: Path, run: Run) -> None:
     document = result.json
     assert document["error"] == "ManifestError"
     assert {d["code"] for d in document["diagnostics"]} == {"PF1001", "PF1004"}
-    assert all({"code", "file", "line", "message", "path"} <= set(d) for d in document["diagnostics"])
+    assert all(
+        {"code", "file", "line", "message", "path"} <= set(d) for d in document["diagnostics"]
+    )
 
 
 def test_an_unknown_target_is_told(project: Path, run: Run) -> None:

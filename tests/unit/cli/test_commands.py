@@ -58,7 +58,9 @@ def test_check_tells_all_targets_in_json(project: Path, run: Run) -> None:
     assert set(run("check", "--format", "json").json["targets"]) == {"aws", "azure", "gcp"}
 
 
-def test_check_without_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+def test_check_without_a_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
     monkeypatch.chdir(tmp_path)
     result = run("check")
     assert result.code == 2
@@ -201,7 +203,9 @@ def test_invoke_guesses_the_function(project: Path, run: Run) -> None:
 
 
 def test_invoke_tells_that_the_process_ended(project: Path, run: Run) -> None:
-    (project / "app.py").write_text("import os\ndef hello(r, c):\n    os._exit(7)\nwork = tick = hello\n")
+    (project / "app.py").write_text(
+        "import os\ndef hello(r, c):\n    os._exit(7)\nwork = tick = hello\n"
+    )
     result = run("invoke", "hello")
     assert result.code == 2
     assert "status 7" in result.err
@@ -221,7 +225,9 @@ def test_init_writes_a_project_that_checks_builds_and_answers(
         monkeypatch.chdir(tmp_path)
 
 
-def test_init_overwrites_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, tree: Tree) -> None:
+def test_init_overwrites_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, tree: Tree
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "handlers.py").write_text("mine")
     result = run("init")

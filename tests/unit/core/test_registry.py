@@ -54,7 +54,7 @@ def test_silence_about_a_capability_is_refused(monkeypatch: pytest.MonkeyPatch, 
         },
     )()
     install(monkeypatch, quiet, "quiet")
-    with pytest.raises(AdapterLoadError, match="no position on: http.cors"):
+    with pytest.raises(AdapterLoadError, match=r"no position on: http\.cors"):
         registry.get_adapter("quiet")
 
 

@@ -175,7 +175,9 @@ def test_scalars_follow_yaml_1_2(tmp_path: Path, text: str, value: Any) -> None:
     assert type(document["x"]) is type(value)
 
 
-STAGED = GOOD + """\
+STAGED = (
+    GOOD
+    + """\
 stages:
   prod:
     defaults: {memory: 1GB}
@@ -185,6 +187,7 @@ stages:
     functions:
       a: {timeout: never}
 """
+)
 
 
 def test_a_stage_overrides_by_key(tmp_path: Path) -> None:

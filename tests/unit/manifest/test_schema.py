@@ -52,7 +52,9 @@ scalars = (
     | st.booleans()
     | st.integers(-5, 2000)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["", "a", "A-B", "30s", "256MB", "GET", "ANY", "key", "jwt", "on", "/x", "a:b"])
+    | st.sampled_from(
+        ["", "a", "A-B", "30s", "256MB", "GET", "ANY", "key", "jwt", "on", "/x", "a:b"]
+    )
 )
 values = st.recursive(
     scalars,

@@ -81,7 +81,9 @@ def test_resources_and_uses_are_resolved(tmp_path: Path) -> None:
     built = plan(
         tmp_path,
         functions={
-            "a": http(uses=[{"send": "jobs"}, {"publish": "news"}, {"read": "files"}, {"write": "rows"}])
+            "a": http(
+                uses=[{"send": "jobs"}, {"publish": "news"}, {"read": "files"}, {"write": "rows"}]
+            )
         },
         queues={"jobs": {"dead-letter": True, "retention": "7d"}},
         topics={"news": None},

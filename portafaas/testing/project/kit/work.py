@@ -1,7 +1,7 @@
 """Handlers of events and messages.
 
-A body of ``{"do": ...}`` tells what to do: ``raise``, ``exit``, ``hang``, ``return`` (a value that is
-no BatchResult).
+A body of ``{"do": ...}`` tells what to do: ``raise``, ``exit``, ``hang``, ``return`` (a value
+that is no BatchResult).
 """
 
 from __future__ import annotations
