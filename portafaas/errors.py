@@ -76,9 +76,13 @@ class Diagnostic:
 
 
 class PortafaasError(Exception):
-    """Root of every deliberate error; ``exit_code`` is what the command line exits with."""
+    """Root of every deliberate error.
+
+    ``exit_code`` is what the command line exits with; ``code`` is set where no diagnostics are.
+    """
 
     exit_code = 1
+    code = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -128,6 +132,7 @@ class AdapterNotFoundError(PortafaasError):
     """No installed distribution offers the target."""
 
     exit_code = 2
+    code = "PF4002"
 
     def __init__(self, target: str, installed: Iterable[str]) -> None:
         names = ", ".join(sorted(installed)) or "none"
@@ -141,11 +146,18 @@ class AdapterNotFoundError(PortafaasError):
 class AdapterLoadError(PortafaasError):
     """An adapter is installed but cannot be used."""
 
+    code = "PF4003"
+
 
 class InvocationError(PortafaasError):
-    """An event could not be read or an invocation could not be started (PF70xx)."""
+    """PF7001: an unreadable event. PF7002: no such function. PF7003: its process ended."""
 
     exit_code = 2
+    code = "PF7001"
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str = "PF7001") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str | None:

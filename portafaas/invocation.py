@@ -54,7 +54,9 @@ class LocalRunner:
         if answer is None:
             del self._children[function.name]
             status = child.close()
-            raise InvocationError(f"function {function.name!r} ended its process: status {status}")
+            raise InvocationError(
+                f"function {function.name!r} ended its process: status {status}", code="PF7003"
+            )
         return answer
 
     def close(self) -> None:

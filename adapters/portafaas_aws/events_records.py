@@ -58,8 +58,6 @@ def _text(message: MessageStimulus) -> tuple[str, dict[str, str]]:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
     """
     attributes = dict(message.attributes)
-    if message.content_type is not None:
-        attributes.setdefault("content-type", message.content_type)
     try:
         text = message.body.decode("utf-8")
     except UnicodeDecodeError:
@@ -129,6 +127,8 @@ def topic_event(
     trigger = function.trigger
     assert isinstance(trigger, TopicTrigger)
     body, attributes = _text(message)
+    if message.content_type is not None:
+        attributes.setdefault("content-type", message.content_type)
     topic = f"arn:aws:sns:{REGION}:{ACCOUNT}:{physical_name(plan, trigger.topic)}"
     envelope = {
         "Type": "Notification",

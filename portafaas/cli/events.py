@@ -60,6 +60,7 @@ def _find(what: str, target: str | None, manifest: Path, stage: str | None) -> t
         f"{what!r} is neither a function of the manifest nor a kind of trigger; "
         f"there are: {', '.join(known)}",
         hint=guess(what, known),
+        code="PF7002",
     )
 
 

@@ -89,6 +89,7 @@ def _find(plan: Any, name: str) -> Any:
         raise InvocationError(
             f"there is no function {name!r}; the manifest has: {', '.join(names)}",
             hint=guess(name, names),
+            code="PF7002",
         )
     return plan.function(name)
 

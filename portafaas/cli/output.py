@@ -45,13 +45,12 @@ def fail(error: PortafaasError) -> NoReturn:
         }
         if error.hint:
             document["hint"] = error.hint
-        code = getattr(error, "code", None)
-        if code:
-            document["code"] = code
+        if error.code:
+            document["code"] = error.code
         print_json(document)
     else:
         label = click.style("error:", fg="red", bold=True)
-        text = error.message if diagnostics else str(error)
+        text = f"{error.code}: {error.message}" if error.code else error.message
         click.echo(f"{label} {text}", err=True)
         for diagnostic in diagnostics:
             click.echo(f"  {diagnostic}", err=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Mapping
+from typing import Any, assert_never
 
 from portafaas.adapter.stimulus import (
     ChangeStimulus,
@@ -159,12 +160,21 @@ def _change(function: Function, stimulus: ChangeStimulus) -> ChangeEvent | None:
         function.source,
         table=function.trigger["table"],
         kind=kind,
-        keys=stimulus.keys,
-        new=stimulus.new if "new" in images and stimulus.kind != "delete" else None,
-        old=stimulus.old if "old" in images and stimulus.kind != "insert" else None,
+        keys=_whole(stimulus.keys),
+        new=_whole(stimulus.new) if "new" in images and stimulus.kind != "delete" else None,
+        old=_whole(stimulus.old) if "old" in images and stimulus.kind != "insert" else None,
         time=stimulus.time,
         raw=stimulus,
     )
+
+
+def _whole(value: Any) -> Any:
+    """Return *value* with its whole numbers as int, as every store's are (E-12)."""
+    if isinstance(value, Mapping):
+        return {name: _whole(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _schedule(function: Function, stimulus: ScheduleStimulus) -> DeliveryOutcome:
