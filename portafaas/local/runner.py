@@ -104,6 +104,8 @@ def _queue(function: Function, stimulus: QueueStimulus) -> DeliveryOutcome:
     size = function.trigger["batch"]
     ordered = function.trigger.get("ordered")
     for start in range(0, len(stimulus.messages), size):
+        # What follows a failed message of its key stays in the queue (E-8).
+        held = {item.key for item in stimulus.messages if ordered and item.id in failed}
         messages = [
             Message(
                 item.id,
@@ -116,8 +118,10 @@ def _queue(function: Function, stimulus: QueueStimulus) -> DeliveryOutcome:
                 raw=item,
             )
             for item in stimulus.messages[start : start + size]
+            if item.key not in held
         ]
-        failed += _messages(function, messages)
+        if messages:
+            failed += _messages(function, messages)
     if ordered:
         # The broker keeps what follows a failed message of the same key.
         everything = [Message(item.id, b"", key=item.key) for item in stimulus.messages]

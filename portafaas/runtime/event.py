@@ -396,7 +396,10 @@ def event_from_message(
                 raise ValueError("data_base64 of a structured CloudEvent must be text")
             data = a2b_base64(encoded)
         context = _as_text(context)
-        content_type = context.get("datacontenttype") or "application/json"
+        # Data beside the attributes is JSON unless they say otherwise.
+        content_type = context.get("datacontenttype") or (
+            "application/json" if data is not None and encoded is None else None
+        )
     else:
         content_type = context.get("datacontenttype") or content_type
         data = decode_data(body, content_type)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,8 +19,6 @@ Run = Callable[..., Any]
 
 
 def _portafaas(site: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "portafaas", *arguments],
         cwd=cwd, env={**os.environ, "PYTHONPATH": str(site)},
@@ -40,6 +40,23 @@ def test_core_does_not_name_it() -> None:
 
     root = Path(portafaas.__file__).parent
     assert not [file for file in root.rglob("*.py") if "portafaas_example" in file.read_text()]
+
+
+def test_it_needs_the_public_contract_only(installed: Path) -> None:
+    """What an adapter may import of core is enough for one."""
+    used = set()
+    for file in (installed / "portafaas_example").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                used.add(".".join(node.module.split(".")[:2]))
+            elif isinstance(node, ast.Import):
+                used |= {".".join(name.name.split(".")[:2]) for name in node.names}
+    of_core = {name for name in used if name.split(".")[0] == "portafaas"}
+    assert of_core <= {
+        f"portafaas.{name}"
+        for name in ("adapter", "errors", "plan", "runtime", "schedule", "vendor")
+    }
+    assert "portafaas.adapter" in of_core
 
 
 @pytest.mark.vendor

@@ -113,7 +113,10 @@ def changes(draw: st.DrawFn, keys: tuple[str, ...], kinds: tuple[str, ...]) -> C
     new = {**draw(ROWS), **named} if kind != "delete" else None
     old = {**draw(ROWS), **named} if kind != "insert" else None
     name = draw(st.text("0123456789abcdef", min_size=1, max_size=12))
-    return ChangeStimulus(kind, named, new, old, draw(TIMES), name)
+    # Cosmos DB's _ts, and as a rule DynamoDB's, is in whole seconds.
+    # https://learn.microsoft.com/rest/api/cosmos-db/documents
+    time = f"{draw(TIMES)[:19]}.000Z"
+    return ChangeStimulus(kind, named, new, old, time, name)
 
 
 @settings(PROPERTY, max_examples=80)

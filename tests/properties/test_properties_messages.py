@@ -63,8 +63,9 @@ BODIES = st.one_of(
 
 
 @st.composite
-def batches(draw: st.DrawFn, *, ordered: bool = False) -> QueueStimulus:
-    ids = draw(st.lists(IDS, min_size=1, max_size=7, unique=True))
+def batches(draw: st.DrawFn, *, ordered: bool = False, even: bool = False) -> QueueStimulus:
+    # Ordered ones fit into one batch: see test_ordered_messages_wait_in_the_queue for more.
+    ids = draw(st.lists(IDS, min_size=1, max_size=5 if ordered else 7, unique=True))
     failing = st.sampled_from([b'{"do": "raise"}', b'{"do": "exit"}', b'{"do": "return", "value": 7}'])
     few = draw(st.lists(KEYS, min_size=1, max_size=2))
     return QueueStimulus(
@@ -74,7 +75,7 @@ def batches(draw: st.DrawFn, *, ordered: bool = False) -> QueueStimulus:
                 draw(st.one_of(BODIES, BODIES, failing)),
                 draw(ATTRIBUTES),
                 draw(st.sampled_from(few)) if ordered else draw(st.none() | KEYS),
-                draw(st.integers(1, 3)),
+                draw(st.just(1) if even else st.integers(1, 3)),
                 draw(TIMES),
                 draw(st.none() | st.sampled_from(["application/json", "text/plain"])),
             )
@@ -107,10 +108,42 @@ def test_ordered_messages_are_held_back_the_same(agree, sent):
         assert states == sorted(states)
 
 
+# AWS and the local runner have five in a batch, Azure and Google one: a message that follows a failed
+# one of its key is not delivered on any, whether it waits in the same batch or in the queue (E-8).
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(
+            pytest.param(
+                number,
+                marks=pytest.mark.xfail(
+                    reason="PackageRunner delivers AWS batches that SQS would hold back"
+                ),
+            )
+            for number in range(5)
+        ),
+        5,
+        6,
+    ],
+)
+def test_ordered_messages_wait_in_the_queue(agree, number):
+    messages = tuple(
+        MessageStimulus(
+            f"m-{index}", b'{"do": "raise"}' if index == number else b"{}", {}, "ab"[index % 2]
+        )
+        for index in range(8)
+    )
+    observed = agree("work-ordered", QueueStimulus(messages))
+    after = [f"m-{index}" for index in range(number, 8, 2)]
+    assert observed.outcome["failed"] == after
+    assert [s["id"] for s in observed.seen if s["id"] in after] == after[:1]
+
+
 @settings(PROPERTY, max_examples=40)
-@given(batches().filter(lambda sent: all(b"return" not in m.body for m in sent.messages)))
+@given(batches(even=True).filter(lambda sent: all(b"return" not in m.body for m in sent.messages)))
 def test_batch_handlers_report_the_same(agree, sent):
-    # Batches are cut differently (E-6); what is seen and what fails is not.
+    # Batches are cut differently (E-6): what fails a whole batch, and the attempt that the context
+    # of a batch tells, is left out.
     if any(b"exit" in message.body for message in sent.messages):
         sent = QueueStimulus(sent.messages[:1])
     agree("work-batch", sent)

@@ -20,14 +20,6 @@ from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan, FunctionPlan
 
 _MOST_MEMORY = 2048
-_MISSING = {
-    # The platform has no callers' identities, keeps no old rows and runs on one kind of processor.
-    Capability.HTTP_AUTH_IAM: Support.UNSUPPORTED,
-    Capability.TABLE_OLD_IMAGE: Support.UNSUPPORTED,
-    Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
-    Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
-}
-
 
 class ExampleAdapter(Adapter):
     """Lowers to a package of Example Functions."""
@@ -35,7 +27,34 @@ class ExampleAdapter(Adapter):
     target = "example"
     title = "Example Functions"
     capabilities: ClassVar[Mapping[Capability, Support]] = {
-        capability: _MISSING.get(capability, Support.FULL) for capability in Capability
+        Capability.TRIGGER_HTTP: Support.FULL,
+        Capability.TRIGGER_SCHEDULE: Support.FULL,
+        Capability.TRIGGER_QUEUE: Support.FULL,
+        Capability.TRIGGER_TOPIC: Support.FULL,
+        Capability.TRIGGER_OBJECT: Support.FULL,
+        Capability.TRIGGER_TABLE: Support.FULL,
+        Capability.HTTP_WILDCARD_PATH: Support.FULL,
+        Capability.HTTP_CORS: Support.FULL,
+        Capability.HTTP_AUTH_KEY: Support.FULL,
+        Capability.HTTP_AUTH_JWT: Support.FULL,
+        # The platform knows no callers.
+        Capability.HTTP_AUTH_IAM: Support.UNSUPPORTED,
+        Capability.HTTP_ASGI: Support.FULL,
+        Capability.HTTP_WSGI: Support.FULL,
+        Capability.SCHEDULE_TIMEZONE: Support.FULL,
+        Capability.QUEUE_BATCH: Support.FULL,
+        Capability.QUEUE_ORDERED: Support.FULL,
+        Capability.TOPIC_FILTER: Support.FULL,
+        Capability.OBJECT_DELETED: Support.FULL,
+        Capability.OBJECT_SUFFIX: Support.FULL,
+        Capability.TABLE_INSERT: Support.FULL,
+        Capability.TABLE_DELETE: Support.FULL,
+        # It keeps no old rows.
+        Capability.TABLE_OLD_IMAGE: Support.UNSUPPORTED,
+        Capability.CONCURRENCY: Support.FULL,
+        # It has one kind of processor.
+        Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
+        Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
     layout = Layout(
         dependencies="",
