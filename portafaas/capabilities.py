@@ -78,6 +78,12 @@ def _function_needs(plan: BuildPlan, function: FunctionPlan) -> Iterator[Need]:
         case TopicTrigger():
             if trigger.filter:
                 yield Capability.TOPIC_FILTER, (*path, "filter"), "topic filters"
+            if any(topic.ordered for topic in plan.topics if topic.name == trigger.topic):
+                yield (
+                    Capability.TOPIC_ORDERED,
+                    ("topics", trigger.topic, "ordered"),
+                    "ordered topics",
+                )
         case ObjectTrigger():
             if "deleted" in trigger.on:
                 yield Capability.OBJECT_DELETED, (*path, "on"), "deleted objects"

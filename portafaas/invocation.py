@@ -6,14 +6,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from portafaas.adapter import Adapter, DeliveryOutcome, NativeRequest, Outcome, Stimulus
+from portafaas.adapter import (
+    Adapter,
+    DeliveryOutcome,
+    NativeRequest,
+    Outcome,
+    QueueStimulus,
+    Stimulus,
+)
 from portafaas.errors import InvocationError
-from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
 from portafaas.vendor import NativeResult, VendorSession
 
 
@@ -155,23 +162,53 @@ class PackageRunner:
 
     def deliver(self, function: FunctionPlan, stimulus: Stimulus) -> Delivery:
         """Deliver *stimulus* as the platform would and return what its sender concludes."""
+        trigger = function.trigger
+        if (
+            isinstance(stimulus, QueueStimulus)
+            and isinstance(trigger, QueueTrigger)
+            and self._plan.queue(trigger.queue).ordered
+        ):
+            return self._deliver_in_order(function, stimulus, trigger.batch)
+        requests = self._adapter.encode(self._plan, function, stimulus)
+        return self._send(function, stimulus, requests)
+
+    def _send(
+        self, function: FunctionPlan, stimulus: Stimulus, requests: Sequence[NativeRequest]
+    ) -> Delivery:
         session = self.session(function)
-        results: list[NativeResult] = []
-        answers: list[tuple[NativeRequest, dict[str, Any]]] = []
-        held: set[str] = set()
-        for request in self._adapter.encode(self._plan, function, stimulus):
-            if request.key in held:
-                answers.append((request, {"ok": False, "value": None}))
-                continue
-            result = session.invoke(request.payload)
-            results.append(result)
-            answers.append((request, {"ok": result.ok, "value": result.value}))
-            if request.key is not None:
-                said = self._adapter.decode(self._plan, function, stimulus, answers[-1:])
-                if isinstance(said, DeliveryOutcome) and said.failed:
-                    held.add(request.key)
-        outcome = self._adapter.decode(self._plan, function, stimulus, answers)
+        results = [session.invoke(request.payload) for request in requests]
+        answers = [{"ok": result.ok, "value": result.value} for result in results]
+        outcome = self._adapter.decode(
+            self._plan, function, stimulus, list(zip(requests, answers, strict=True))
+        )
         return Delivery(outcome, "".join(result.logs for result in results), tuple(results))
+
+    def _deliver_in_order(
+        self, function: FunctionPlan, stimulus: QueueStimulus, batch: int
+    ) -> Delivery:
+        """Deliver as an ordered queue does: nothing behind a failed message of the same key."""
+        waiting = list(stimulus.messages)
+        failed: set[str] = set()
+        done: list[Delivery] = []
+        while waiting:
+            part = QueueStimulus(tuple(waiting[:batch]))
+            requests = self._adapter.encode(self._plan, function, part)
+            if len(requests) > 1:
+                # This platform delivers one at a time.
+                batch = 1
+                continue
+            delivery = self._send(function, part, requests)
+            done.append(delivery)
+            assert isinstance(delivery.outcome, DeliveryOutcome)
+            failed.update(delivery.outcome.failed)
+            blocked = {m.key for m in stimulus.messages if m.id in failed}
+            failed.update(m.id for m in waiting[batch:] if m.key in blocked)
+            waiting = [m for m in waiting[batch:] if m.key not in blocked]
+        return Delivery(
+            DeliveryOutcome(tuple(m.id for m in stimulus.messages if m.id in failed)),
+            "".join(delivery.logs for delivery in done),
+            tuple(result for delivery in done for result in delivery.results),
+        )
 
     def native(self, function: FunctionPlan, payload: Mapping[str, Any]) -> NativeResult:
         """Deliver one native request as it is."""
@@ -187,7 +224,7 @@ class PackageRunner:
                 entry=facts["entry"],
                 function=function.entry,
                 python=self._interpreter(),
-                env={**facts["environment"], **function.environment, **self._environment},
+                env={**facts["environment"], **self._environment},
                 timeout=facts["timeout"],
                 memory=facts["memory"],
                 settings={"init_timeout": 60.0},

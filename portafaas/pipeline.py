@@ -1,6 +1,7 @@
 """The stages of a build, in the order they run; the only module that knows that order.
 
 load -> validate -> model    ``portafaas.manifest``     YAML to a checked document    PF10xx
+begin                        ``portafaas.artifact``     a child starts to compile the sources
 plan                         ``portafaas.plan``         document to frozen IR         PF20xx
 capability check             ``portafaas.capabilities`` IR against one target         PF30xx PF40xx
 lower                        adapter                    IR to platform files          (pure)
@@ -14,17 +15,21 @@ or not at all, and an earlier build stays whole until then.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
+import os
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from portafaas.adapter import Adapter, Lowered
 from portafaas.errors import ArtifactError, Diagnostic, DiagnosticsError
-from portafaas.plan import BuildPlan
+from portafaas.record import dataclass
+
+if TYPE_CHECKING:
+    from portafaas.adapter import Adapter, Lowered
+    from portafaas.artifact.project import Project
+    from portafaas.manifest import Manifest
+    from portafaas.plan import BuildPlan
 
 #: Folder of the project that holds caches; safe to delete at any time.
 STATE = ".portafaas"
@@ -63,12 +68,16 @@ class Built:
 
 def check(manifest_file: Path, targets: Sequence[str], stage: str | None = None) -> list[Checked]:
     """Run every stage that writes nothing; raises the problems of all targets at once."""
-    from portafaas.capabilities import check_target
     from portafaas.manifest.load import load_manifest
+
+    return _check(load_manifest(manifest_file, stage), targets)
+
+
+def _check(manifest: Manifest, targets: Sequence[str]) -> list[Checked]:
+    from portafaas.capabilities import check_target
     from portafaas.plan.build import build_plan
     from portafaas.registry import get_adapter
 
-    manifest = load_manifest(manifest_file, stage)
     checked: list[Checked] = []
     failures: list[DiagnosticsError] = []
     for target in targets:
@@ -107,29 +116,22 @@ def build(
 
     Raises a DiagnosticsError of the stage that failed; then the output folder is as it was.
     """
+    from portafaas.manifest.load import load_manifest
+
     progress("checking the manifest")
-    checked = check(manifest_file, targets, stage)
+    manifest = load_manifest(manifest_file, stage)
     root = manifest_file.absolute().parent
     out = root / DEFAULT_OUT if out is None else out.absolute()
-    if out == root or out in root.parents:
-        raise ArtifactError(
-            "nothing was built:",
-            [
-                Diagnostic(
-                    "PF5000",
-                    f"the output folder {out} holds the project itself",
-                    hint="name a folder of its own, such as 'out'",
-                )
-            ],
-        )
-    with _scratch(out) as scratch:
+    _refuse_place(manifest, root, out, stage)
+    with _scratch(out) as scratch, _begun(manifest, root, out, scratch) as project:
+        checked = _check(manifest, targets)
         failures: list[DiagnosticsError] = []
         made: list[tuple[Path, Path, dict[str, Any]]] = []
         for item in checked:
             folder = scratch / item.adapter.target
             folder.mkdir()
             try:
-                facts = _package(item, root, out, folder, progress)
+                facts = _package(item, project, root, out, folder, progress)
             except DiagnosticsError as error:
                 failures.append(error)
             else:
@@ -144,35 +146,95 @@ def output_folder(out: Path, stage: str | None, target: str) -> Path:
     return out / stage / target if stage else out / target
 
 
+def _refuse_place(manifest: Manifest, root: Path, out: Path, stage: str | None) -> None:
+    from portafaas.registry import installed_targets
+
+    if out == root or out in root.parents:
+        problem = Diagnostic(
+            "PF5000",
+            f"the output folder {out} holds the project itself",
+            hint="name a folder of its own, such as 'out'",
+        )
+    elif stage in installed_targets():
+        problem = manifest.diagnostic(
+            "PF5000",
+            ("stages", stage),
+            f"stage {stage!r} would share a folder with target {stage!r} built without a stage",
+            "choose another name",
+        )
+    else:
+        return
+    raise ArtifactError("nothing was built:", [problem])
+
+
+def _inside(root: Path, out: Path) -> str | None:
+    return out.relative_to(root).as_posix() if out.is_relative_to(root) else None
+
+
 @contextmanager
 def _scratch(out: Path) -> Iterator[Path]:
     """Make a folder beside the final one, on the same file system, so that renaming is atomic."""
+    from portafaas.artifact.tree import remove
+
+    made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".building-", dir=out))
+        # What tempfile does, without its imports.
+        folder = out / f".building-{os.getpid()}-{time.time_ns():x}"
+        folder.mkdir(mode=0o700)
     except OSError as exc:
         raise ArtifactError(
             "nothing was built:",
-            [Diagnostic("PF5001", f"cannot write to {out}: {exc.strerror}")],
+            [Diagnostic("PF5030", f"cannot write to {out}: {exc.strerror}")],
         ) from exc
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(str(folder))
+        if made:
+            with suppress(OSError):
+                out.rmdir()  # fails unless nothing was built
+
+
+@contextmanager
+def _begun(manifest: Manifest, root: Path, out: Path, scratch: Path) -> Iterator[Project]:
+    """Let the project's modules compile while the plan is made."""
+    from portafaas.artifact.project import Project
+    from portafaas.plan.build import python_of, sources_of
+
+    document = manifest.document
+    include, exclude = sources_of(document)
+    work = scratch / ".work"
+    work.mkdir()
+    project = Project(
+        *(str(root), python_of(document), include, exclude, _inside(root, out)),
+        *(str(root / STATE / "cache"), str(work)),
+    )
+    try:
+        yield project
+    finally:
+        project.stop()
 
 
 def _package(
-    item: Checked, root: Path, out: Path, folder: Path, progress: Progress
+    item: Checked, project: Project, root: Path, out: Path, folder: Path, progress: Progress
 ) -> dict[str, Any]:
     from portafaas.artifact import PackageRequest, assemble
+    from portafaas.artifact.cache import home
 
     adapter, plan = item.adapter, item.plan
     target = adapter.target
     lowered = adapter.lower(plan)
-    inside = out.relative_to(root).as_posix() if out.is_relative_to(root) else None
-    request = PackageRequest(root, plan, target, adapter.layout, lowered.files, inside)
+    request = PackageRequest(
+        root, plan, target, adapter.layout, lowered.files, _inside(root, out)
+    )
     package = assemble(
-        request, folder, root / STATE / "cache", lambda text: progress(f"{target}: {text}")
+        request,
+        folder,
+        root / STATE / "cache",
+        lambda text: progress(f"{target}: {text}"),
+        project=project,
+        shared=Path(home()),
     )
     descriptor = _descriptor(plan, adapter, lowered, package.digest)
     (folder / f"{plan.service}.deployment.json").write_text(
@@ -217,6 +279,8 @@ def _descriptor(
 
 def _publish(scratch: Path, pairs: Sequence[tuple[Path, Path]]) -> None:
     """Rename every new folder into place; put the old ones back when one rename fails."""
+    from portafaas.artifact.tree import remove
+
     done: list[tuple[Path, Path | None]] = []
     try:
         for number, (new, place) in enumerate(pairs):
@@ -230,12 +294,12 @@ def _publish(scratch: Path, pairs: Sequence[tuple[Path, Path]]) -> None:
     except OSError as exc:
         for place, old in reversed(done):
             if place.exists():
-                shutil.rmtree(place, ignore_errors=True)
+                remove(str(place))
             if old is not None:
                 old.rename(place)
         raise ArtifactError(
             "nothing was published:",
-            [Diagnostic("PF5001", f"cannot write to {exc.filename}: {exc.strerror}")],
+            [Diagnostic("PF5030", f"cannot write to {exc.filename}: {exc.strerror}")],
         ) from exc
 
 

@@ -123,7 +123,8 @@ def remember(
     A stamp that cannot be written costs the next build its shortcut and nothing else.
     """
     import json
-    import tempfile
+
+    from portafaas.artifact.cache import write_atomically
 
     root = manifest.parent
     place = _place(root, targets, stage, out, manifest.name)
@@ -138,10 +139,7 @@ def remember(
         "built": [facts(item) for item in built],
     }
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False) as file:
-            json.dump(stamp, file)
-        os.replace(file.name, place)  # noqa: PTH105
+        write_atomically(str(place), json.dumps(stamp).encode())
     except OSError:
         return
 

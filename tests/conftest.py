@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def fresh_logging() -> Iterator[None]:
+    """Undo what the shipped runtime sets up once a process: where its records go."""
+    yield
+    root = logging.getLogger("portafaas")
+    root.setLevel(logging.NOTSET)
+    root.propagate = True
+    root.handlers.clear()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

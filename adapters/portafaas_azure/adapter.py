@@ -46,6 +46,7 @@ class AzureAdapter(Adapter):
         Capability.QUEUE_BATCH: Support.FULL,
         Capability.QUEUE_ORDERED: Support.FULL,
         Capability.TOPIC_FILTER: Support.FULL,
+        Capability.TOPIC_ORDERED: Support.FULL,
         Capability.OBJECT_DELETED: Support.FULL,
         Capability.OBJECT_SUFFIX: Support.FULL,
         # The trigger reads the change feed's latest versions: no old images, no deletions, and

@@ -161,7 +161,6 @@ def _message(
             "metadata": {name: data for name, data in metadata.items() if data is not None},
         },
         (item.id,),
-        more.get("SessionId"),
     )
 
 

@@ -157,6 +157,7 @@ def _deployment(
     plan: BuildPlan, function: FunctionPlan, methods: Mapping[str, tuple[str, ...]]
 ) -> Deployment:
     environment = {
+        **function.environment,
         "PORTAFAAS_FUNCTIONS": function.entry,
         "AzureWebJobsDisableHomepage": "true",
         **host_settings(function),

@@ -95,11 +95,10 @@ def _request(
     headers: list[list[str]],
     body: bytes,
     ids: tuple[str, ...],
-    key: str | None = None,
 ) -> NativeRequest:
     content = base64.b64encode(body).decode("ascii") if body else None
     payload = {"method": method, "path": path, "headers": headers, "body": content}
-    return NativeRequest(payload, ids, key)
+    return NativeRequest(payload, ids)
 
 
 def _wire(text: str) -> str:
@@ -177,7 +176,7 @@ def _push(
         ["accept", "application/json"],
         ["from", "noreply@google.com"],
     ]
-    return _request("POST", "/", headers, json.dumps(document).encode(), ids, key or None)
+    return _request("POST", "/", headers, json.dumps(document).encode(), ids)
 
 
 def _cloud_event(values: Mapping[str, str], content_type: str) -> list[list[str]]:

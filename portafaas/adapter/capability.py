@@ -25,6 +25,7 @@ class Capability(StrEnum):
     QUEUE_BATCH = "queue.batch"
     QUEUE_ORDERED = "queue.ordered"
     TOPIC_FILTER = "topic.filter"
+    TOPIC_ORDERED = "topic.ordered"
     OBJECT_DELETED = "object.deleted"
     OBJECT_SUFFIX = "object.suffix"
     TABLE_INSERT = "table.insert-update"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from portafaas.adapter.capability import Capability, Support
 from portafaas.adapter.stimulus import Outcome, Stimulus
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas.record import dataclass, field
 
 #: Bumped when the contract changes incompatibly.
 API_VERSION = 1
@@ -66,15 +66,10 @@ class Lowered:
 
 @dataclass(frozen=True, slots=True)
 class NativeRequest:
-    """One native delivery: a JSON-ready payload, and the ids of the messages it carries.
-
-    With a ``key`` (of an ordered queue) the broker holds it back while an earlier delivery with
-    that key has failed.
-    """
+    """One native delivery: a JSON-ready payload, and the ids of the messages it carries."""
 
     payload: Mapping[str, Any]
     ids: tuple[str, ...] = ()
-    key: str | None = None
 
 
 class Adapter(ABC):

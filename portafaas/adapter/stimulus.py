@@ -8,8 +8,9 @@ every target.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from portafaas.record import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

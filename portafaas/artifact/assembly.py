@@ -12,18 +12,28 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from portafaas.artifact import secretscan, sources, verify, zipper
-from portafaas.artifact.bytecode import UserBytecode, missing_interpreter
-from portafaas.artifact.interpreter import Interpreter, find
+from portafaas.artifact import runtime, verify, zipper
+from portafaas.artifact.bytecode import Bytecode, missing_interpreter
+from portafaas.artifact.interpreter import Interpreter
 from portafaas.artifact.member import Member, content_digest
 from portafaas.artifact.model import Package, PackageRequest
-from portafaas.artifact.runtime import runtime_files
+from portafaas.artifact.project import Project
+from portafaas.artifact.tree import remove
 from portafaas.errors import ArtifactError, DependencyError, Diagnostic, DiagnosticsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from portafaas.artifact.dependencies import Tree
     from portafaas.artifact.importcheck import ImportCheck
+    from portafaas.artifact.tree import Tree
+
+
+def begin(request: PackageRequest, scratch: Path, cache: Path) -> Project:
+    """Read the project and start compiling it, for :func:`assemble`; to be stopped at the end."""
+    plan = request.plan
+    return Project(
+        str(request.root), plan.python, plan.include, plan.exclude, request.out, str(cache),
+        str(scratch),
+    )  # fmt: skip
 
 
 def assemble(
@@ -31,56 +41,75 @@ def assemble(
     scratch: Path,
     cache: Path,
     progress: Callable[[str], None] = lambda message: None,
+    *,
+    project: Project | None = None,
+    shared: Path | None = None,
 ) -> Package:
     """Write ``<service>.zip`` and ``<service>.cdx.json`` to *scratch* and describe them.
 
-    *cache* may be shared by all projects. The one file written elsewhere is the project's lock.
+    *cache* may be shared by all projects, and *shared*, by default the same, should be. A *project*
+    that :func:`begin` made is shared by the targets of one build. The one file written elsewhere
+    is the project's lock.
     Raises ArtifactError (PF50xx, PF52xx, PF53xx, with PF51xx among them when both occur) or
     DependencyError (PF51xx), each with every problem found.
     """
     work = os.path.join(os.path.abspath(scratch), f".{request.target}.work")
     os.makedirs(work, exist_ok=True)
-    job = _Assembly(request, str(scratch), os.path.abspath(cache), work, progress)
+    own = project or begin(request, Path(work), cache)
+    job = _Assembly(request, own, str(scratch), str(shared or cache), work, progress)
     try:
         return job.run()
     finally:
         job.stop()
-        from shutil import rmtree
-
-        rmtree(work, ignore_errors=True)
+        if project is None:
+            own.stop()
+        remove(work)
 
 
 class _Assembly:
     def __init__(
         self,
         request: PackageRequest,
+        project: Project,
         scratch: str,
-        cache: str,
+        shared: str,
         work: str,
         progress: Callable[[str], None],
     ) -> None:
         self.request = request
+        self.project = project
         self.plan = request.plan
         self.layout = request.layout
         self.scratch = scratch
-        self.cache = cache
+        self.cache = project.cache
+        self.shared = os.path.abspath(shared)
         self.work = work
         self.progress = progress
         self.found: list[Diagnostic] = []
         self.unmet: list[Diagnostic] = []
-        self.bytecode: UserBytecode | None = None
+        self.bytecode: Bytecode | None = None
         self.check: ImportCheck | None = None
 
     def stop(self) -> None:
         """Kill what still runs."""
         if self.bytecode is not None:
-            self.bytecode.stop()
-        if self.check is not None:
-            self.check.stop()
+            self.bytecode.worker.stop()
 
     def run(self) -> Package:
-        own = self._own_members()
-        interpreter = find(self.plan.python, self.cache, self.work)
+        interpreter = self.project.interpreter
+        generated = [
+            Member(name, 0o644, bytes(data), "generated")
+            for name, data in self.request.generated.items()
+        ]
+        own = [*self.project.members, *generated]
+        keys: dict[str, str] = {}
+        taken = self.project.take(self.work)
+        if taken is not None:
+            self.bytecode, keys = taken
+            keys = keys | self.bytecode.start(generated)
+        shipped = self._runtime(interpreter)
+        members = [*own, *shipped.members("", "runtime")]
+        self._names(members)
         stage = os.path.join(self.work, "stage")
         if interpreter is None:
             from portafaas.artifact.importcheck import not_run
@@ -88,71 +117,46 @@ class _Assembly:
             self.found.append(missing_interpreter(self.plan.python))
             self.found.append(not_run(f"that takes Python {self.plan.python}"))
         else:
-            self.bytecode = UserBytecode(own, interpreter, self.cache, self.work)
             _write_stage(own, stage)
-        tree = self._dependencies(own, interpreter)
-        if interpreter is not None and not self.unmet:
-            self.check = self._start_check(interpreter, stage, tree)
-        self._scan(own)
-        members = [*own]
+        tree = self._dependencies(interpreter)
+        if self.bytecode is not None and not self.unmet:
+            self.check = self._start_check(self.bytecode, stage, shipped, tree)
+        self.found += self.project.secrets()
         if tree is not None:
-            members += tree.members(self.layout.dependencies)
+            members += tree.members(self.layout.dependencies, "dependency")
             self.found += verify.names(members, self._reserved())
         compiled = 0
         if self.bytecode is not None:
-            extra, problems = self.bytecode.collect()
+            extra, problems = self.bytecode.collect(own, keys)
             members += extra
             self.found += problems
+            self.bytecode.keep(keys.values())
             compiled = self.bytecode.compiled
         members.sort(key=lambda member: member.name)
-        return self._write(members, tree, reused=not compiled and (tree is None or tree.reused))
+        reused = not compiled and shipped.reused and (tree is None or tree.reused)
+        return self._write(members, tree, reused=reused)
 
-    def _own_members(self) -> list[Member]:
-        """Return the project's, the generated and the runtime's files; raise if names are wrong."""
-        request = self.request
-        chosen, problems = sources.select(
-            str(request.root), self.plan.include, self.plan.exclude, request.out
-        )
-        members = []
-        for source in chosen:
-            try:
-                with open(source.path, "rb") as file:
-                    members.append(
-                        Member(source.name, source.mode, file.read(), "user", path=source.path)
-                    )
-            except OSError as error:
-                problems.append(
-                    Diagnostic(
-                        "PF5006", f"cannot be read: {error.strerror}", file=source.name
-                    )
-                )
-        for name, data in request.generated.items():
-            members.append(Member(name, 0o644, bytes(data), "generated"))
-        for package in ("portafaas.runtime", self.layout.runtime_package):
-            for name, path in runtime_files(package):
-                with open(path, "rb") as file:
-                    members.append(Member(name, 0o644, file.read(), "runtime", path=path))
-        problems += verify.names(members, self._reserved())
+    def _runtime(self, interpreter: Interpreter | None) -> Tree:
+        package = self.layout.runtime_package
+        try:
+            return runtime.ensure(package, interpreter, self.shared, self.work)
+        except OSError:
+            # A home that cannot be written to costs time, not the build.
+            return runtime.ensure(package, interpreter, self.cache, self.work)
+
+    def _names(self, members: list[Member]) -> None:
+        """Raise if there is something wrong with the names, or with reading the files."""
+        problems = [*self.project.problems, *verify.names(members, self._reserved())]
         if problems:
-            self._scan(members)
             raise ArtifactError(
-                f"the package for {request.target} cannot be made", [*problems, *self.found]
+                f"the package for {self.request.target} cannot be made",
+                [*problems, *self.project.secrets()],
             )
-        return members
 
     def _reserved(self) -> set[str]:
         return {"portafaas", self.layout.runtime_package.partition(".")[0]}
 
-    def _scan(self, members: list[Member]) -> None:
-        for member in members:
-            if member.origin != "user":
-                continue
-            refused = secretscan.environment_file(member.name)
-            if refused is not None:
-                self.found.append(refused)
-            self.found += secretscan.scan(member.name, member.data)
-
-    def _dependencies(self, own: list[Member], interpreter: Interpreter | None) -> Tree | None:
+    def _dependencies(self, interpreter: Interpreter | None) -> Tree | None:
         wanted = self.plan.dependencies
         if not wanted.file:
             return None
@@ -174,7 +178,7 @@ class _Assembly:
             if lock.note is not None:
                 self.found.append(lock.note)
             mentioned = prune.mentions(
-                (member.name, member.data) for member in own if member.origin == "user"
+                (member.name, member.data) for member in self.project.members
             )
             return dependencies.ensure(
                 self.plan, lock, platform, interpreter, mentioned, self.cache, self.work
@@ -184,7 +188,7 @@ class _Assembly:
             return None
 
     def _start_check(
-        self, interpreter: Interpreter, stage: str, tree: Tree | None
+        self, bytecode: Bytecode, stage: str, shipped: Tree, tree: Tree | None
     ) -> ImportCheck | None:
         from portafaas.artifact import importcheck
 
@@ -198,9 +202,9 @@ class _Assembly:
         self.progress("import check")
         return importcheck.ImportCheck(
             self.plan,
-            interpreter,
+            bytecode.worker,
             stage,
-            tree.files if tree is not None else None,
+            [part.files for part in (shipped, tree) if part is not None],
             entries=sorted(
                 name.removesuffix(".py")
                 for name in self.request.generated
@@ -209,7 +213,6 @@ class _Assembly:
             provided=self.layout.provided,
             # Read so for adapters that were written before the field.
             variables=getattr(self.layout, "environment", {}),
-            scratch=self.work,
         )
 
     def _write(self, members: list[Member], tree: Tree | None, *, reused: bool) -> Package:
@@ -227,7 +230,11 @@ class _Assembly:
         digest = content_digest(members)
         from portafaas.artifact import sbom
 
-        libraries = tree.components() if tree is not None else []
+        libraries = []
+        if tree is not None:
+            from portafaas.artifact.dependencies import components
+
+            libraries = components(tree)
         data = sbom.document(self.plan, target, members, libraries, digest)
         with open(bill, "wb") as handle:
             handle.write(data)

@@ -7,19 +7,17 @@ very version that runs them.
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
-# ruff: noqa: PTH118, PTH120, PTH123
+# ruff: noqa: PTH118
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 
 from portafaas.artifact.cache import FORMAT, read, write_atomically
-from portafaas.artifact.child import Child, environment
 from portafaas.artifact.interpreter import Interpreter
 from portafaas.artifact.member import Member
+from portafaas.artifact.worker import Worker, packed, unpacked
 from portafaas.errors import Diagnostic
-
-_SCRIPT = os.path.join(os.path.dirname(__file__), "compile_child.py")
 
 
 def pyc_name(name: str, tag: str) -> str:
@@ -28,138 +26,91 @@ def pyc_name(name: str, tag: str) -> str:
     return f"{folder}{slash}__pycache__/{base.removesuffix('.py')}.{tag}.pyc"
 
 
-class Compilation:
-    """One child that compiles modules: started at once, waited for by :meth:`failures`."""
-
-    __slots__ = ("_child", "answers")
-
-    def __init__(
-        self, interpreter: Interpreter, form: str, work: bytes, scratch: str, label: str
-    ) -> None:
-        """Start it on *work*, in the *form* ``files`` or ``pack`` of ``compile_child``."""
-        #: Where a pack of bytecode goes.
-        self.answers = os.path.join(scratch, f"{label}.answers")
-        path = os.path.join(scratch, f"{label}.work")
-        with open(path, "wb") as file:
-            file.write(work)
-        options = ("-S", "-s", "-B", "-W", "ignore")
-        self._child = Child(
-            [interpreter.path, *options, _SCRIPT, form, path, self.answers],
-            environment(PYTHONHASHSEED="0"),
-            os.path.join(scratch, f"{label}.log"),
-        )
-
-    def failures(self) -> list[tuple[str, int, str]]:
-        """Wait, and return ``(name, line or 0, message)`` of what does not compile.
-
-        Raises RuntimeError when the interpreter itself failed.
-        """
-        code = self._child.wait()
-        if code != 0:
-            output = self._child.output().strip()
-            raise RuntimeError(f"the bytecode compiler ended with {code}: {output[-2000:]}")
-        path = f"{self.answers}.failed"
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            answers = [line.split("\0") for line in file.read().split("\n") if line]
-        return [(name, int(line), message) for name, line, message in answers]
-
-    def stop(self) -> None:
-        """Kill the child if it still runs."""
-        self._child.stop()
-
-
-class UserBytecode:
-    """The bytecode of the project's, the generated and the runtime's modules, cached by content.
+class Bytecode:
+    """The bytecode of the project's and the generated modules, cached by content.
 
     The name is part of the key, for it is inside the bytecode. All is in one file per interpreter:
     on some file systems creating a file takes longer than compiling a module.
     """
 
-    __slots__ = ("_cached", "_compilation", "_interpreter", "_keys", "_path", "compiled")
+    __slots__ = ("_cached", "_fresh", "_orders", "_path", "compiled", "interpreter", "worker")
 
-    def __init__(
-        self, members: Sequence[Member], interpreter: Interpreter, cache: str, scratch: str
-    ) -> None:
-        """Start compiling whatever the cache lacks."""
+    def __init__(self, interpreter: Interpreter, worker: Worker, cache: str) -> None:
+        """Use *worker* for what is not in *cache*."""
+        self.interpreter = interpreter
+        self.worker = worker
+        self._path = os.path.join(cache, "bytecode", f"{FORMAT}-{interpreter.identity}.pack")
+        self._cached = unpacked(read(self._path) or b"")
+        self._orders: list[tuple[str, dict[str, str]]] = []
+        self._fresh = False
+        #: Number of modules that were not in the cache.
+        self.compiled = 0
+
+    def start(self, members: Iterable[Member]) -> dict[str, str]:
+        """Start compiling whatever the cache lacks; return the keys of *members* by name."""
         from hashlib import sha256
 
-        self._interpreter = interpreter
-        self._path = os.path.join(cache, "bytecode", f"{FORMAT}-{interpreter.identity}.pack")
-        self._cached = _unpacked(read(self._path) or b"")
-        self._keys = {
-            member.name: (member, sha256(f"{member.sha256}\0{member.name}".encode()).hexdigest())
-            for member in members
-            if member.name.endswith(".py")
+        modules = [member for member in members if member.name.endswith(".py")]
+        keys = {
+            member.name: sha256(f"{member.sha256}\0{member.name}".encode()).hexdigest()
+            for member in modules
         }
         lacking = {
-            name: member.data
-            for name, (member, key) in self._keys.items()
-            if key not in self._cached
+            member.name: member.data
+            for member in modules
+            if keys[member.name] not in self._cached
         }
-        #: Number of modules that were not in the cache.
-        self.compiled = len(lacking)
-        self._compilation = (
-            Compilation(interpreter, "pack", _packed(lacking), scratch, "bytecode")
-            if lacking
-            else None
-        )
+        known = {
+            name: self._cached[key] for name, key in keys.items() if key in self._cached
+        }
+        if known:
+            self.worker.load(known)
+        if lacking:
+            self.compiled += len(lacking)
+            path = self.worker.compile(lacking)
+            self._orders.append((path, {name: keys[name] for name in lacking}))
+        return keys
 
-    def collect(self) -> tuple[list[Member], list[Diagnostic]]:
-        """Wait, and return the ``.pyc`` members and a PF5202 for each file that fails."""
+    def collect(
+        self, members: Iterable[Member], keys: dict[str, str]
+    ) -> tuple[list[Member], list[Diagnostic]]:
+        """Wait, and return the ``.pyc`` of *members*, and a PF5202 for each that fails.
+
+        *keys* are what :meth:`start` returned.
+        """
         problems: list[Diagnostic] = []
-        if self._compilation is not None:
-            for name, line, why in self._compilation.failures():
+        while self._orders:
+            path, ordered = self._orders.pop(0)
+            compiled, failures = self.worker.answer(path)
+            for name, line, why in failures:
                 problems.append(
                     Diagnostic(
                         "PF5202",
-                        f"does not compile with {self._interpreter.tag}: {why}",
+                        f"does not compile with {self.interpreter.tag}: {why}",
                         file=name,
                         line=line or None,
                         hint="correct it, or name it in sources.exclude",
                     )
                 )
-            fresh = _unpacked(read(self._compilation.answers) or b"")
-            self._cached |= {self._keys[name][1]: data for name, data in fresh.items()}
-            self._keep()
-        tag = self._interpreter.tag
-        members = [
-            Member(pyc_name(name, tag), 0o644, self._cached[key], member.origin)
-            for name, (member, key) in self._keys.items()
-            if key in self._cached
+            self._cached |= {ordered[name]: data for name, data in compiled.items()}
+            self._fresh = True
+        tag = self.interpreter.tag
+        found = [
+            Member(pyc_name(member.name, tag), 0o644, self._cached[key], member.origin)
+            for member in members
+            if (key := keys.get(member.name)) is not None and key in self._cached
         ]
-        return members, problems
+        return found, problems
 
-    def _keep(self) -> None:
-        used = {key for _, key in self._keys.values() if key in self._cached}
-        # Other targets and branches share the file; what nobody used for long goes with the rest.
+    def keep(self, keys: Iterable[str]) -> None:
+        """Write the cache, if there is anything new; *keys* are in use."""
+        if not self._fresh:
+            return
+        used = {key for key in keys if key in self._cached}
+        # Other branches share the file; what nobody used for long goes with the rest.
         if len(self._cached) > 4 * len(used) + 200:
             self._cached = {key: self._cached[key] for key in used}
-        write_atomically(self._path, _packed(self._cached))
-
-    def stop(self) -> None:
-        """Kill the compiler if it still runs."""
-        if self._compilation is not None:
-            self._compilation.stop()
-
-
-def _packed(contents: Mapping[str, bytes]) -> bytes:
-    head = "\n".join(f"{name}\0{len(data)}" for name, data in contents.items())
-    return head.encode() + b"\n\n" + b"".join(contents.values())
-
-
-def _unpacked(pack: bytes) -> dict[str, bytes]:
-    """Return what is in *pack*; nothing when it is damaged."""
-    head, _, rest = pack.partition(b"\n\n")
-    contents: dict[str, bytes] = {}
-    at = 0
-    try:
-        for line in filter(None, head.decode().split("\n")):
-            name, length = line.split("\0")
-            contents[name] = rest[at : at + int(length)]
-            at += int(length)
-    except ValueError:
-        return {}
-    return contents if at == len(rest) else {}
+        write_atomically(self._path, packed(self._cached))
 
 
 def missing_interpreter(version: str) -> Diagnostic:

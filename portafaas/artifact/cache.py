@@ -5,7 +5,7 @@ without a lock: the second to finish replaces equal bytes with equal bytes.
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
-# ruff: noqa: PTH103, PTH105, PTH108, PTH120, PTH123
+# ruff: noqa: PTH100, PTH103, PTH105, PTH108, PTH111, PTH118, PTH120, PTH123
 from __future__ import annotations
 
 import contextlib
@@ -13,6 +13,15 @@ import os
 
 #: Part of every key: bump it when the meaning of cached bytes changes.
 FORMAT = "1"
+
+
+def home() -> str:
+    """Return the user's cache: ``$PORTAFAAS_HOME``, else ``portafaas`` in the caches' folder."""
+    chosen = os.environ.get("PORTAFAAS_HOME")
+    if chosen:
+        return os.path.abspath(os.path.expanduser(chosen))
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(base, "portafaas")
 
 
 def write_atomically(path: str, data: bytes) -> None:

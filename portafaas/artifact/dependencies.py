@@ -6,19 +6,19 @@ import check), ``blob`` (the compressed members, back to back), ``index`` and ``
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
-# ruff: noqa: PTH100, PTH103, PTH104, PTH108, PTH116, PTH118, PTH120
+# ruff: noqa: PTH100, PTH108, PTH118, PTH120
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from portafaas.artifact import uvtool
 from portafaas.artifact.blob import Blob
-from portafaas.artifact.bytecode import Compilation, pyc_name
+from portafaas.artifact.bytecode import pyc_name
 from portafaas.artifact.cache import FORMAT, read, write_atomically
 from portafaas.artifact.interpreter import Interpreter
 from portafaas.artifact.lockfile import Lock
-from portafaas.artifact.member import Member, Packed
+from portafaas.artifact.tree import Tree, compile_tree, ensure_tree, listing
 from portafaas.artifact.zipper import compressor
 from portafaas.errors import DependencyError, Diagnostic
 
@@ -27,47 +27,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portafaas.plan import BuildPlan
-
-
-class Tree:
-    """An installed tree in the cache; ``native`` when it holds extension modules."""
-
-    __slots__ = ("folder", "native", "reused", "rows")
-
-    def __init__(self, folder: str, rows: list[list[str]], reused: bool) -> None:
-        self.folder = folder
-        self.rows = rows
-        self.reused = reused
-        self.native = any(row[0].endswith(".so") or ".so." in row[0] for row in rows)
-
-    @property
-    def files(self) -> str:
-        """Folder with the files as they are shipped."""
-        return os.path.join(self.folder, "files")
-
-    def members(self, prefix: str) -> list[Member]:
-        """Return the files as members below *prefix*, ``""`` for the root of the package."""
-        blob = memoryview(read(os.path.join(self.folder, "blob")) or b"")
-        start = f"{prefix.strip('/')}/" if prefix else ""
-        found = []
-        for name, mode, sha256, crc, size, method, offset, length in self.rows:
-            at = int(offset)
-            data = blob[at : at + int(length)]
-            packed = Packed(int(crc), int(size), int(method), data)
-            found.append(
-                Member(
-                    start + name, int(mode, 8), b"", "dependency", packed=packed, sha256=sha256
-                )
-            )
-        return found
-
-    def components(self) -> list[dict[str, Any]]:
-        """Return the distributions as CycloneDX components."""
-        import json
-
-        text = read(os.path.join(self.folder, "components.json")) or b"[]"
-        components: list[dict[str, Any]] = json.loads(text)
-        return components
 
 
 def ensure(
@@ -85,30 +44,21 @@ def ensure(
     DependencyError (PF5102 to PF5108).
     """
     folder = os.path.join(cache, "trees", _key(plan, lock, platform, interpreter, mentioned))
-    tree = _open(folder, reused=True)
-    if tree is not None:
-        return tree
-    fresh = f"{folder}.{os.getpid()}.new"
-    remove(fresh)
-    os.makedirs(os.path.join(fresh, "files"))
-    try:
+
+    def make(fresh: str) -> None:
         _install(plan, lock, platform, os.path.join(fresh, "files"), scratch)
         _finish(plan, fresh, interpreter, mentioned, scratch)
-        remove(folder)
-        os.rename(fresh, folder)
-    except OSError:
-        # Another build was faster: its tree has the same content.
-        remove(fresh)
-        tree = _open(folder, reused=True)
-        if tree is None:
-            raise
-        return tree
-    except BaseException:
-        remove(fresh)
-        raise
-    tree = _open(folder, reused=False)
-    assert tree is not None
-    return tree
+
+    return ensure_tree(folder, make)
+
+
+def components(tree: Tree) -> list[dict[str, Any]]:
+    """Return the distributions of *tree* as CycloneDX components."""
+    import json
+
+    text = read(os.path.join(tree.folder, "components.json")) or b"[]"
+    found: list[dict[str, Any]] = json.loads(text)
+    return found
 
 
 def _key(
@@ -133,16 +83,6 @@ def _key(
         pins,
     )
     return sha256(repr(facts).encode()).hexdigest()[:32]
-
-
-def _open(folder: str, *, reused: bool) -> Tree | None:
-    head, *lines = (read(os.path.join(folder, "index")) or b"").decode().split("\n")
-    try:
-        if os.stat(os.path.join(folder, "blob")).st_size != int(head):
-            return None
-    except (OSError, ValueError):
-        return None
-    return Tree(folder, [line.split("\0") for line in lines if line], reused)
 
 
 def _install(plan: BuildPlan, lock: Lock, platform: str, files: str, scratch: str) -> None:
@@ -179,17 +119,17 @@ def _finish(
     files = os.path.join(folder, "files")
     distributions = installed(files)
     _refuse_impure(plan, distributions)
-    everything = sorted(_listing(files, ""))
+    everything = sorted(listing(files))
     keep = matcher(plan.dependencies.keep)
     # Compiling takes longest: it starts while what tests to keep is still being found out.
     sure = [name for name in everything if certain(name, keep)]
-    compilations = _compile(files, sure, interpreter, scratch, "tree")
+    compilations = compile_tree(files, sure, interpreter, scratch, "tree")
     try:
         names = kept(
             everything, lambda name: read(os.path.join(files, name)) or b"", keep, mentioned
         )
         late = sorted(set(names) - set(sure))
-        compilations += _compile(files, late, interpreter, scratch, "late")
+        compilations += compile_tree(files, late, interpreter, scratch, "late")
         for name in set(everything) - set(names):
             os.unlink(os.path.join(files, name))
         writer = Blob(os.path.join(folder, "blob"), files)
@@ -230,42 +170,3 @@ def _refuse_impure(plan: BuildPlan, distributions: Sequence[Any]) -> None:
     ]
     if problems:
         raise DependencyError("dependencies cannot be installed", problems)
-
-
-def _listing(folder: str, prefix: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _listing(entry.path, f"{prefix}{entry.name}/")
-            else:
-                yield prefix + entry.name
-
-
-def _compile(
-    files: str, names: Sequence[str], interpreter: Interpreter | None, scratch: str, label: str
-) -> list[Compilation]:
-    if interpreter is None:
-        return []
-    jobs = [
-        (os.path.join(files, name), name, os.path.join(files, pyc_name(name, interpreter.tag)))
-        for name in names
-        if name.endswith(".py")
-    ]
-    if not jobs:
-        return []
-    # Largest first, dealt out in turn: all children end at about the same time.
-    jobs.sort(key=lambda job: (-os.stat(job[0]).st_size, job[1]))
-    count = min(os.cpu_count() or 1, 4, max(1, len(jobs) // 20))
-    shares = ["\n".join("\0".join(job) for job in jobs[at::count]) for at in range(count)]
-    return [
-        Compilation(interpreter, "files", share.encode(), scratch, f"{label}-{at}")
-        for at, share in enumerate(shares)
-    ]
-
-
-def remove(folder: str) -> None:
-    """Delete *folder* with everything in it, if it is there."""
-    if os.path.lexists(folder):
-        import shutil
-
-        shutil.rmtree(folder, ignore_errors=True)

@@ -6,14 +6,13 @@ It does run the user's module-level code, in an empty working folder with a clea
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
-# ruff: noqa: PTH100, PTH103, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH123
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from portafaas.artifact.child import Child, environment
-from portafaas.artifact.interpreter import Interpreter
+from portafaas.artifact.worker import Worker
 from portafaas.errors import Diagnostic
 
 TYPE_CHECKING = False
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 #: Seconds that all imports together may take.
 TIMEOUT = 60.0
-_SCRIPT = os.path.join(os.path.dirname(__file__), "import_child.py")
 
 
 class ImportCheck:
@@ -33,50 +31,43 @@ class ImportCheck:
     def __init__(
         self,
         plan: BuildPlan,
-        interpreter: Interpreter,
+        worker: Worker,
         stage: str,
-        dependencies: str | None,
+        folders: Sequence[str],
         *,
         entries: Sequence[str],
         provided: Sequence[str],
         variables: Mapping[str, str],
-        scratch: str,
         timeout: float = TIMEOUT,
     ) -> None:
-        """Start it.
+        """Start it, as the last work of *worker*.
 
-        *stage* is a folder with the package less its dependencies, *dependencies* their installed
-        tree; *entries* the generated modules; *provided* the modules that the platform adds, and
-        *variables* the environment variables that it sets.
+        *stage* is a folder with the project's and the generated files, *folders* have the shipped
+        runtime and the dependencies; *entries* are the generated modules; *provided* the modules
+        that the platform adds, and *variables* the environment variables that it sets.
         """
         from portafaas.plan.entry import function_spec
 
         self.plan = plan
+        self.entries = entries
         self.provided = provided
         self.timeout = timeout
-        home = os.path.join(scratch, "home")
-        os.makedirs(home, exist_ok=True)
-        self._result = os.path.join(scratch, "imports.result")
-        request = os.path.join(scratch, "imports.request")
-        task = {
-            "stage": os.path.abspath(stage),
-            "path": [os.path.abspath(stage)]
-            + ([os.path.abspath(dependencies)] if dependencies else []),
-            "home": os.path.abspath(home),
-            "result": os.path.abspath(self._result),
-            "functions": [
-                (function_spec(plan, function), dict(function.environment))
-                for function in plan.functions
-            ],
-            "entries": list(entries),
-            "environment": dict(variables),
-        }
-        with open(request, "w", encoding="utf-8") as file:
-            file.write(repr(task))
-        self._child = Child(
-            [interpreter.path, "-I", "-S", "-B", _SCRIPT, request],
-            environment(HOME=os.path.abspath(home), TMPDIR=os.path.abspath(home)),
-            os.path.join(scratch, "imports.log"),
+        self._child = worker.child
+        stage = os.path.abspath(stage)
+        self._result = f"{stage}.result"
+        worker.check(
+            {
+                "stage": stage,
+                "path": [stage, *map(os.path.abspath, folders)],
+                "home": worker.home,
+                "result": self._result,
+                "functions": [
+                    (function_spec(plan, function), dict(function.environment))
+                    for function in plan.functions
+                ],
+                "entries": list(entries),
+                "environment": dict(variables),
+            }
         )
 
     def problems(self) -> list[Diagnostic]:
@@ -98,10 +89,6 @@ class ImportCheck:
             )
         return found
 
-    def stop(self) -> None:
-        """Kill the check if it still runs."""
-        self._child.stop()
-
     def _answers(self) -> tuple[list[tuple[Any, ...]], bool]:
         import ast
 
@@ -117,7 +104,10 @@ class ImportCheck:
     def _unique(self, answers: Sequence[tuple[Any, ...]]) -> Iterator[Diagnostic]:
         # One broken module fails every function and entry that imports it: tell it once.
         groups: dict[tuple[Any, ...], list[str]] = {}
+        ours = {f"{entry}.py" for entry in self.entries}
         for subject, *facts in answers:
+            if facts[4] in ours and facts[3] and self._is_provided(facts[3]):
+                continue  # our own module needs it on that platform alone: nobody can do anything
             kind = "import" if facts[0] == "entry" else facts[0]
             groups.setdefault((kind, *facts[1:]), []).append(subject)
         for (kind, *facts), subjects in groups.items():

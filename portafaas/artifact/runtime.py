@@ -1,11 +1,22 @@
-"""The part of portafaas, and of an adapter, that ships in every package."""
+"""The part of portafaas, and of an adapter, that ships in every package.
+
+It is the same for all projects: compiled and compressed once per user, adapter and interpreter.
+"""
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
-# ruff: noqa: PTH110, PTH112, PTH118
+# ruff: noqa: PTH103, PTH110, PTH112, PTH116, PTH118, PTH120, PTH123
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+
+from portafaas.artifact.cache import FORMAT
+from portafaas.artifact.interpreter import Interpreter
+from portafaas.artifact.tree import Tree, compile_tree, ensure_tree
+from portafaas.artifact.zipper import compressor
+
+#: What of portafaas itself ships.
+CORE = "portafaas.runtime"
 
 
 def runtime_files(package: str) -> list[tuple[str, str]]:
@@ -28,6 +39,61 @@ def runtime_files(package: str) -> list[tuple[str, str]]:
         raise ModuleNotFoundError(f"no package {package!r} is installed", name=package)
     found += _walk(folder, prefix)
     return sorted(found)
+
+
+def ensure(
+    package: str, interpreter: Interpreter | None, cache: str, scratch: str
+) -> Tree:
+    """Return the tree of ``portafaas.runtime`` and *package*, from the cache or made now.
+
+    Raises ModuleNotFoundError when *package* is not installed.
+    """
+    from hashlib import sha256
+
+    files = [*runtime_files(CORE), *runtime_files(package)]
+    facts = [(name, path, *_stamp(path)) for name, path in files]
+    identity = interpreter.identity if interpreter else ""
+    # By time, not by content: reading everything is what this saves.
+    key = sha256(repr((FORMAT, identity, compressor()[0], facts)).encode()).hexdigest()[:32]
+    folder = os.path.join(cache, "runtime", key)
+
+    def make(fresh: str) -> None:
+        _fill(files, fresh, interpreter, scratch)
+
+    return ensure_tree(folder, make)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    facts = os.stat(path)
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _fill(
+    files: list[tuple[str, str]], folder: str, interpreter: Interpreter | None, scratch: str
+) -> None:
+    from portafaas.artifact.blob import Blob
+    from portafaas.artifact.bytecode import pyc_name
+    from portafaas.artifact.cache import write_atomically
+
+    inside = os.path.join(folder, "files")
+    for name, path in files:
+        place = os.path.join(inside, name)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with open(path, "rb") as source, open(place, "xb") as target:
+            target.write(source.read())
+    names = [name for name, _ in files]
+    jobs = compile_tree(inside, names, interpreter, scratch, "runtime")
+    try:
+        writer = Blob(os.path.join(folder, "blob"), inside)
+        writer.add(names)
+        failed = {name for job in jobs for name, _, _ in job.failures()}
+        if interpreter is not None:
+            modules = [name for name in names if name.endswith(".py") and name not in failed]
+            writer.add([pyc_name(name, interpreter.tag) for name in modules])
+    finally:
+        for job in jobs:
+            job.stop()
+    write_atomically(os.path.join(folder, "index"), writer.close())
 
 
 def _folder_of(top: str) -> str:

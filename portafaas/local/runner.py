@@ -42,7 +42,10 @@ def deliver(function: Function, stimulus: Stimulus) -> Outcome:
         case QueueStimulus():
             return _queue(function, stimulus)
         case TopicStimulus():
-            return _event(function, _topic_event(function, stimulus.message))
+            message = stimulus.message
+            return _event(
+                function, _topic_event(function, message), message.attributes.get("traceparent")
+            )
         case ObjectStimulus():
             return _event(
                 function,
@@ -100,12 +103,12 @@ def _http(function: Function, stimulus: HttpStimulus) -> HttpOutcome:
 
 
 def _queue(function: Function, stimulus: QueueStimulus) -> DeliveryOutcome:
-    failed: list[str] = []
+    failed: set[str] = set()
     size = function.trigger["batch"]
     ordered = function.trigger.get("ordered")
-    for start in range(0, len(stimulus.messages), size):
-        # What follows a failed message of its key stays in the queue (E-8).
-        held = {item.key for item in stimulus.messages if ordered and item.id in failed}
+    waiting = list(stimulus.messages)
+    while waiting:
+        part, waiting = waiting[:size], waiting[size:]
         messages = [
             Message(
                 item.id,
@@ -117,20 +120,20 @@ def _queue(function: Function, stimulus: QueueStimulus) -> DeliveryOutcome:
                 time=item.time,
                 raw=item,
             )
-            for item in stimulus.messages[start : start + size]
-            if item.key not in held
+            for item in part
         ]
-        if messages:
-            failed += _messages(function, messages)
-    if ordered:
-        # The broker keeps what follows a failed message of the same key.
-        everything = [Message(item.id, b"", key=item.key) for item in stimulus.messages]
-        failed = delivery.held_back(everything, failed)
-    return DeliveryOutcome(tuple(failed))
+        failed.update(_messages(function, messages))
+        if ordered:
+            # An ordered queue delivers nothing behind a failed message of the same key.
+            blocked = {item.key for item in stimulus.messages if item.id in failed}
+            failed.update(item.id for item in waiting if item.key in blocked)
+            waiting = [item for item in waiting if item.key not in blocked]
+    return DeliveryOutcome(tuple(item.id for item in stimulus.messages if item.id in failed))
 
 
 def _messages(function: Function, messages: list[Message]) -> list[str]:
-    context = _context(function)
+    trace = messages[0].attributes.get("traceparent") if len(messages) == 1 else None
+    context = _context(function, trace=trace)
     try:
         return delivery.run_messages(function, messages, context)
     except Exception as exc:
@@ -198,8 +201,8 @@ def _schedule(function: Function, stimulus: ScheduleStimulus) -> DeliveryOutcome
     )
 
 
-def _event(function: Function, event: Event) -> DeliveryOutcome:
-    context = _context(function, event.attempt)
+def _event(function: Function, event: Event, trace: str | None = None) -> DeliveryOutcome:
+    context = _context(function, event.attempt, trace)
     try:
         delivery.run_event(function, event, context)
     except Exception:

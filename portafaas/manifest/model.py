@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
 from portafaas.errors import Diagnostic
+from portafaas.record import dataclass, field
 
 Path = tuple[str | int, ...]
 

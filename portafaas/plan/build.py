@@ -61,6 +61,17 @@ def build_plan(manifest: Manifest, target: str = "") -> BuildPlan:
     return _Builder(manifest, target).build()
 
 
+def python_of(document: Mapping[str, Any]) -> str:
+    """Return the Python version of a checked document: ``3.12``."""
+    return str(document.get("python", "3.12"))
+
+
+def sources_of(document: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return ``sources.include`` and ``sources.exclude`` of a checked document."""
+    sources = document.get("sources") or {}
+    return tuple(sources.get("include", ())), tuple(sources.get("exclude", ()))
+
+
 class _Builder:
     def __init__(self, manifest: Manifest, target: str) -> None:
         self.manifest = manifest
@@ -86,11 +97,11 @@ class _Builder:
         if self.found.problems:
             raise PlanError(f"{self.manifest.file.name} cannot be built:", self.found.problems)
         dependencies = self.document.get("dependencies") or {}
-        sources = self.document.get("sources") or {}
+        include, exclude = sources_of(self.document)
         return BuildPlan(
             service=self.document["name"],
             stage=self.manifest.stage,
-            python=str(self.document.get("python", "3.12")),
+            python=python_of(self.document),
             architecture=self.document.get("architecture", "x86_64"),
             functions=functions,
             queues=queues,
@@ -124,8 +135,8 @@ class _Builder:
                 tuple(dependencies.get("allow-sdist", ())),
                 tuple(dependencies.get("keep", ())),
             ),
-            include=tuple(sources.get("include", ())),
-            exclude=tuple(sources.get("exclude", ())),
+            include=include,
+            exclude=exclude,
             options=self.options(self.document),
         )
 

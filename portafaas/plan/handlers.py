@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from pathlib import Path
+
+from portafaas.record import dataclass
 
 #: Handler base class -> the trigger kind it serves.
 BASES = {

@@ -7,8 +7,9 @@ a name says MiB. ``docs/architecture`` has the stage that fills it; adapters onl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from portafaas.record import dataclass, field
 
 Options = Mapping[str, Any]
 

@@ -73,6 +73,13 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
             }
         },
     ),
+    "on-ordered-event": _function("work:OnEvent", {"topic": {"name": "log"}}),
+    "broken-work": _function("work:BrokenWork", {"queue": {"name": "broken-jobs"}}),
+    "broken-event": _function("work:BrokenEvent", {"topic": {"name": "news"}}),
+    "broken-web": _function("web:Broken", _http("GET", "/broken")),
+    "settings": _function(
+        "web:settings", _http("GET", "/settings"), environment={"COLOUR": "grün", "SIZE": 7}
+    ),
     "on-upload": _function(
         "work:OnObject",
         {"object": {"bucket": "uploads", "prefix": "in/", "suffix": ".csv"}},
@@ -114,8 +121,9 @@ _RESOURCES: Mapping[str, Mapping[str, Any]] = {
         "many-jobs": {},
         "batch-jobs": {},
         "ordered-jobs": {"ordered": True},
+        "broken-jobs": {},
     },
-    "topics": {"news": {}},
+    "topics": {"news": {}, "log": {"ordered": True}},
     "buckets": {"uploads": {}, "all-files": {}, "files": {}},
     "tables": {
         "orders": {"key": "order_id"},

@@ -90,7 +90,6 @@ class ConformanceSuite:
         untried = offers(get_adapter(self.target)) - tried
         assert untried <= {Capability.ARCHITECTURE_ARM}
 
-    @pytest.mark.vendor
     def test_case(self, kit: Kit, case: Case) -> None:
         """The case's expectation holds in the vendor's runtime."""
         found = problems(case, kit.observe(case))

@@ -10,10 +10,13 @@ from portafaas.testing.kit import Kit
 from portafaas.testing.suite import ConformanceSuite
 
 
+pytestmark = pytest.mark.vendor
+
+
 class _Shared(ConformanceSuite):
     @pytest.fixture(scope="class")
     @classmethod
-    def kit(cls, kit_of: Callable[[str], Kit]) -> Kit:  # type: ignore[override]
+    def kit(cls, kit_of: Callable[[str], Kit]) -> Kit:
         return kit_of(cls.target)
 
 

@@ -85,9 +85,9 @@ MUTANTS: dict[str, tuple[str, str, str, tuple[str, ...], str]] = {
     ),
     "swallows-failed-event": (
         "runtime/common.py",
-        "            run_event(function, found, context_of(function, event, facts))\n",
+        "            run_event(function, found, context_of(function, event, facts, trace))\n",
         "            try:\n"
-        "                run_event(function, found, context_of(function, event, facts))\n"
+        "                run_event(function, found, context_of(function, event, facts, trace))\n"
         "            except Exception:\n"
         "                pass\n",
         ("topic-raise", "object-raise", "table-upsert-raise", "schedule-raise"),
@@ -107,12 +107,68 @@ MUTANTS: dict[str, tuple[str, str, str, tuple[str, ...], str]] = {
         ("object-key-space", "object-key-utf8"),
         "object-created",
     ),
-    "does-not-hold-back": (
-        "events.py",
-        "(m.id,), key=m.key)",
-        "(m.id,))",
-        ("ordered-held-back", "ordered-other-keys"),
-        "ordered",
+    "loses-ordering-key": (
+        "runtime/queue.py",
+        'key=letter["lane"] if function.trigger["ordered"] else None,',
+        "",
+        ("ordered", "ordered-key-text"),
+        "queue-many",
+    ),
+    "lets-underscores-through": (
+        "runtime/http.py",
+        'for name, text in sent["fields"] if "_" not in name]',
+        'for name, text in sent["fields"]]',
+        ("http-header-underscore",),
+        "http-header-one",
+    ),
+    "shows-labels-of-its-own": (
+        "runtime/common.py",
+        ' if not name.startswith("pf-")',
+        "",
+        ("queue-labels-hidden", "topic-labels-hidden"),
+        "queue-attributes",
+    ),
+    "loses-trace": (
+        "runtime/common.py",
+        "trace_parent=trace_parent,",
+        "",
+        ("http-trace", "queue-trace", "topic-trace"),
+        "http-context",
+    ),
+    "loses-key-of-topic": (
+        "runtime/topic.py",
+        'key=notice["lane"],',
+        "",
+        ("topic-key",),
+        "topic-plain",
+    ),
+    "loses-etag": (
+        "runtime/object.py",
+        'etag=file["tag"],',
+        "",
+        ("object-created",),
+        "object-deleted",
+    ),
+    "loses-id-of-change": (
+        "runtime/table.py",
+        'event["event"],',
+        'str(row["key"]),',
+        ("table-upsert-insert", "table-upsert-update"),
+        "table-upsert-after",
+    ),
+    "loses-time-of-change": (
+        "runtime/table.py",
+        'time=row["at"],',
+        "",
+        ("table-upsert-insert", "table-upsert-update"),
+        "table-upsert-after",
+    ),
+    "acknowledges-what-cannot-start": (
+        "runtime/queue.py",
+        "failed = [message.id for message in messages]",
+        "failed = []",
+        ("queue-broken-handler", "queue-broken-handler-again"),
+        "queue-raise",
     ),
 }
 

@@ -15,7 +15,7 @@ from portafaas.adapter import (
     Stimulus,
     TopicStimulus,
 )
-from portafaas.testing.cases.model import Case
+from portafaas.testing.cases.model import ABSENT, TRACE, Case
 
 _FAILED = ("event",)
 _CORE = {
@@ -159,6 +159,22 @@ def _topics() -> Iterator[Case]:
             failed=(), seen=({},) * calls,
         )  # fmt: skip
 
+    yield _case(
+        "topic-labels-hidden", "on-event", _topic(b"{}", {**_CORE, "pf-own": "1", "a": "b"}),
+        failed=(), seen=({"attributes": {"a": "b", "pf-own": ABSENT}},),
+    )  # fmt: skip
+    yield _case(
+        "topic-trace", "on-event", _topic(b"{}", {**_CORE, "traceparent": TRACE}),
+        failed=(), seen=({"context": {"trace": TRACE}},),
+    )  # fmt: skip
+    yield _case(
+        "topic-key", "on-ordered-event", _topic(b"{}", dict(_CORE), key="customer-7"),
+        failed=(), seen=({"key": "customer-7"},),
+    )  # fmt: skip
+    yield _case(
+        "topic-broken-handler", "broken-event", _topic(b"{}", dict(_CORE)), failed=_FAILED, seen=(),
+    )  # fmt: skip
+
 
 def _objects() -> Iterator[Case]:
     yield _case(
@@ -166,7 +182,7 @@ def _objects() -> Iterator[Case]:
         ObjectStimulus("created", "a.txt", 5, "abc", "2026-01-02T03:04:05.678Z", "0A1B"),
         failed=(),
         seen=(
-            {"class": "ObjectEvent", "bucket": "all-files", "kind": "created", "key": "a.txt", "size": 5,
+            {"class": "ObjectEvent", "bucket": "all-files", "kind": "created", "key": "a.txt", "size": 5, "etag": "abc",
              "id": "a.txt@0A1B", "source": "/conformance/buckets/all-files", "subject": "a.txt",
              "type": "portafaas.object.created", "time": "2026-01-02T03:04:05.678Z"},
         ),
@@ -265,7 +281,8 @@ def _tables() -> Iterator[Case]:
             seen=(
                 {"class": "ChangeEvent", "table": "orders", "kind": "upsert", "keys": keys,
                  "new": _ROW, "old": None, "source": "/conformance/tables/orders",
-                 "subject": "o-1", "type": "portafaas.table.upsert"},
+                 "subject": "o-1", "type": "portafaas.table.upsert", "id": "change-1",
+                 "time": "2026-11-23T10:00:00.000Z"},
             ),
         )  # fmt: skip
     yield _case(

@@ -8,7 +8,7 @@ from typing import Any
 
 from portafaas.adapter import HttpStimulus
 from portafaas.testing import tokens
-from portafaas.testing.cases.model import Case
+from portafaas.testing.cases.model import ABSENT, TRACE, Case
 from portafaas.testing.service import KEY, KEY_NAME
 
 Headers = tuple[tuple[str, str], ...]
@@ -185,7 +185,11 @@ def _headers() -> Iterator[Case]:
     yield _case(
         "http-header-underscore", "echo", "GET", "/echo/h",
         headers=(("x_case", "spoofed"), ("x-case", "real")),
-        status=200, json={"headers": {"x-case": "real"}},
+        status=200, json={"headers": {"x-case": "real", "x_case": ABSENT}},
+    )  # fmt: skip
+    yield _case(
+        "http-trace", "echo", "GET", "/echo/h", headers=(("traceparent", TRACE),),
+        status=200, json={"context": {"trace": TRACE}},
     )  # fmt: skip
 
 
@@ -418,6 +422,15 @@ def _handlers() -> Iterator[Case]:
         status=200,
         json={"initialised": 1, "handled": True},
     )
+    for again in ("", "-again"):
+        yield _case(
+            f"http-broken{again}", "broken-web", "GET", "/broken",
+            status=500, json=_problem(500, "Internal Server Error"), seen=(),
+        )  # fmt: skip
+    yield _case(
+        "http-environment", "settings", "GET", "/settings",
+        status=200, json={"COLOUR": "grün", "SIZE": "7", "ABSENT": None},
+    )  # fmt: skip
     yield _case(
         "http-lifecycle-again",
         "lifecycle",

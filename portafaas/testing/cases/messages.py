@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from portafaas.adapter import MessageStimulus, QueueStimulus
-from portafaas.testing.cases.model import Case
+from portafaas.testing.cases.model import ABSENT, TRACE, Case
 
 
 def _case(name: str, function: str, *messages: MessageStimulus, **expected: Any) -> Case:
@@ -75,8 +75,21 @@ def _messages() -> Iterator[Case]:
         failed=(), seen=({"time": "2026-03-29T01:30:00.123Z"},),
     )  # fmt: skip
 
+    yield _case(
+        "queue-labels-hidden", "work", MessageStimulus("m-1", b"{}", {"pf-own": "1", "a": "b"}),
+        failed=(), seen=({"attributes": {"a": "b", "pf-own": ABSENT}},),
+    )  # fmt: skip
+    yield _case(
+        "queue-trace", "work", MessageStimulus("m-1", b"{}", {"traceparent": TRACE}),
+        failed=(), seen=({"context": {"trace": TRACE}},),
+    )  # fmt: skip
+
 
 def _failures() -> Iterator[Case]:
+    for again in ("", "-again"):
+        yield _case(
+            f"queue-broken-handler{again}", "broken-work", _do(None), failed=("message-1",), seen=(),
+        )  # fmt: skip
     yield _case(
         "queue-raise", "work", _do("raise"), failed=("message-1",), seen=({"id": "message-1"},)
     )
@@ -151,12 +164,20 @@ def _ordered() -> Iterator[Case]:
     yield _case(
         "ordered-held-back", "work-ordered",
         _do(None, 1, key="a"), _do("raise", 2, key="a"), _do(None, 3, key="a"),
-        failed=("message-2", "message-3"),
+        failed=("message-2", "message-3"), seen=({"id": "message-1"}, {"id": "message-2"}),
     )  # fmt: skip
     yield _case(
         "ordered-other-keys", "work-ordered",
         _do("raise", 1, key="a"), _do(None, 2, key="b"), _do(None, 3, key="a"),
-        failed=("message-1", "message-3"),
+        failed=("message-1", "message-3"), seen=({"id": "message-1"}, {"id": "message-2"}),
+    )  # fmt: skip
+    yield _case(
+        "ordered-over-batches", "work-ordered",
+        _do("raise", 1, key="a"),
+        *(_do(None, n, key="b") for n in range(2, 8)),
+        _do(None, 8, key="a"),
+        failed=("message-1", "message-8"),
+        seen=tuple({"id": f"message-{n}"} for n in range(1, 8)),
     )  # fmt: skip
     yield _case(
         "ordered-key-text", "work-ordered", _do(None, 1, key="customer-7:eu"),

@@ -250,10 +250,13 @@ def test_entry_modules_are_imported_too(project: Project) -> None:
 def test_modules_of_the_platform_are_not_missed(project: Project, statement: str) -> None:
     project.generated["_portafaas.py"] = statement.encode()
     project.layout = replace(project.layout, provided=("acme.host",))
+    # Of our own module there is nothing to say, of the project's there is.
+    assert project.build().notes == ()
+    project.write({"app/orders.py": statement})
     (note,) = project.build().notes
-    assert (note.code, note.severity) == ("PF5303", "note")
+    assert (note.code, note.severity, note.file) == ("PF5303", "note", "app/orders.py")
     project.layout = replace(project.layout, provided=("other.host",))
-    assert codes(project) == ["PF5301"]
+    assert codes(project) == ["PF5301", "PF5301"]
 
 
 def test_a_handler_that_never_finishes_importing(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ def install(monkeypatch: pytest.MonkeyPatch, adapter: Any, *names: str) -> None:
     module = type(sys)("fake_adapter")
     module.ADAPTER = adapter  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fake_adapter", module)
-    points = [EntryPoint(name, "fake_adapter:ADAPTER", registry.GROUP) for name in names]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    points = [registry.Point(name, "fake_adapter:ADAPTER") for name in names]
+    monkeypatch.setattr(registry, "_points", lambda: points)
 
 
 @pytest.fixture
@@ -77,15 +76,15 @@ def test_something_that_is_no_adapter_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_broken_import_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = [EntryPoint("gone", "no_such_module:ADAPTER", registry.GROUP)]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    points = [registry.Point("gone", "no_such_module:ADAPTER")]
+    monkeypatch.setattr(registry, "_points", lambda: points)
     with pytest.raises(AdapterLoadError, match="cannot be imported"):
         registry.get_adapter("gone")
 
 
 def test_two_claims_to_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = [EntryPoint("x", f"{m}:ADAPTER", registry.GROUP) for m in ("one", "two")]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    points = [registry.Point("x", f"{m}:ADAPTER") for m in ("one", "two")]
+    monkeypatch.setattr(registry, "_points", lambda: points)
     with pytest.raises(AdapterLoadError, match="claimed by"):
         registry.installed_targets()
 

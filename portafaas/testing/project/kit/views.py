@@ -20,7 +20,7 @@ def request_view(request: Any, context: Any) -> dict[str, Any]:
     shown = {
         name: value
         for name, value in sorted(request.headers.items())
-        if name.startswith("x-case") or name in _SHOWN
+        if name.startswith("x-case") or "_" in name or name in _SHOWN
     }
     identity = request.identity
     return {
@@ -33,12 +33,14 @@ def request_view(request: Any, context: Any) -> dict[str, Any]:
         "cookies": request.cookies,
         "body": base64.b64encode(request.body).decode(),
         "identity": None if identity is None else [identity.subject, list(identity.scopes)],
-        "context": context_view(context),
+        "context": context_view(context, "traceparent" in request.headers),
     }
 
 
-def context_view(context: Any) -> dict[str, Any]:
+def context_view(context: Any, traced: bool = False) -> dict[str, Any]:
+    # Without the sender's, a platform may start a trace of its own.
     return {
+        "trace": context.trace_parent if traced else None,
         "function": context.function,
         "service": context.service,
         "memory": context.memory,
@@ -64,7 +66,7 @@ def event_view(event: Any, context: Any) -> dict[str, Any]:
         "attributes": dict(sorted(event.attributes.items())),
         "key": event.key,
         "attempt": event.attempt,
-        "context": context_view(context),
+        "context": context_view(context, "traceparent" in event.attributes),
     }
     for name in ("bucket", "kind", "size", "etag", "table", "keys", "new", "old"):
         if hasattr(event, name):
@@ -82,7 +84,10 @@ def message_view(message: Any, context: Any) -> dict[str, Any]:
         "queue": message.queue,
         "attempt": message.attempt,
         "time": message.time,
-        "context": context_view(context),
+        # A batch has no one trace.
+        "context": context_view(
+            context, "traceparent" in message.attributes and context.function == "work"
+        ),
     }
 
 

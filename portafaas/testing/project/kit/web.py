@@ -72,6 +72,18 @@ class AsyncLifecycle(HttpHandler):
         return {"same_loop": self.loop is asyncio.get_running_loop()}
 
 
+class Broken(HttpHandler):
+    async def init(self) -> None:
+        raise RuntimeError("cannot start")
+
+    def handle(self, request: Request, context: Context) -> None:
+        record("handled")
+
+
+def settings(request: Request, context: Context) -> dict[str, Any]:
+    return {name: os.environ.get(name) for name in ("COLOUR", "SIZE", "ABSENT")}
+
+
 class Reply(HttpHandler):
     """Answers with what the path asks for."""
 

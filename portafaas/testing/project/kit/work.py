@@ -89,6 +89,22 @@ class OnEventAsync(EventHandler):
         act(event.data)
 
 
+class BrokenWork(QueueHandler):
+    def init(self) -> None:
+        raise RuntimeError("cannot start")
+
+    def handle(self, message: Message, context: Context) -> None:
+        record("handled")
+
+
+class BrokenEvent(EventHandler):
+    def __init__(self) -> None:
+        raise RuntimeError("cannot be constructed")
+
+    def handle(self, event: Event, context: Context) -> None:
+        record("handled")
+
+
 class OnObject(ObjectHandler):
     def handle(self, event: ObjectEvent, context: Context) -> None:
         record(event_view(event, context))

@@ -45,6 +45,7 @@ class ExampleAdapter(Adapter):
         Capability.QUEUE_BATCH: Support.FULL,
         Capability.QUEUE_ORDERED: Support.FULL,
         Capability.TOPIC_FILTER: Support.FULL,
+        Capability.TOPIC_ORDERED: Support.FULL,
         Capability.OBJECT_DELETED: Support.FULL,
         Capability.OBJECT_SUFFIX: Support.FULL,
         Capability.TABLE_INSERT: Support.FULL,

@@ -95,9 +95,8 @@ def _event(
     *,
     id: str = "event-1",
     attempt: int = 1,
-    key: str | None = None,
 ) -> NativeRequest:
-    return NativeRequest({"event": id, "attempt": attempt, kind: content}, ids, key)
+    return NativeRequest({"event": id, "attempt": attempt, kind: content}, ids)
 
 
 def _letters(
@@ -106,7 +105,7 @@ def _letters(
     trigger = function.trigger
     assert isinstance(trigger, QueueTrigger)
     if plan.queue(trigger.queue).ordered:
-        return [_event("letters", [_letter(m)], (m.id,), key=m.key) for m in messages]
+        return [_event("letters", [_letter(m)], (m.id,)) for m in messages]
     groups = [
         messages[start : start + trigger.batch] for start in range(0, len(messages), trigger.batch)
     ]

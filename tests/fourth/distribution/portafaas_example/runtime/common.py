@@ -50,6 +50,7 @@ def bind_event(
     def entry(event: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         found = read(event)
         if found is not None:
-            run_event(function, found, context_of(function, event, facts))
+            trace = found.attributes.get("traceparent")
+            run_event(function, found, context_of(function, event, facts, trace))
 
     return entry

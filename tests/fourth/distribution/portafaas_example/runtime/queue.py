@@ -33,7 +33,8 @@ def bind(function: Function) -> Entry:
             )
             for letter in event["letters"]
         ]
-        context = context_of(function, event, facts)
+        trace = messages[0].attributes.get("traceparent") if len(messages) == 1 else None
+        context = context_of(function, event, facts, trace)
         try:
             failed = run_messages(function, messages, context)
         except Exception as exc:  # the handler could not be loaded
