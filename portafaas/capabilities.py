@@ -145,7 +145,6 @@ def check_target(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[
 
 
 def _options(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[Diagnostic]:
-    schemas = adapter.options_schema()
     found = []
     blocks: list[tuple[str, tuple[str | int, ...], object]] = [
         ("service", ("targets", adapter.target), plan.options)
@@ -154,10 +153,11 @@ def _options(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[Diag
         ("function", ("functions", f.name, "targets", adapter.target), f.options)
         for f in plan.functions
     ]
+    blocks = [block for block in blocks if block[2]]
+    schemas = adapter.options_schema() if blocks else {}
     for level, path, options in blocks:
-        if options:
-            for _, place, message, hint in Validator(schemas[level]).problems(options):
-                found.append(manifest.diagnostic("PF4001", (*path, *place), message, hint))
+        for _, place, message, hint in Validator(schemas[level]).problems(options):
+            found.append(manifest.diagnostic("PF4001", (*path, *place), message, hint))
     return found
 
 

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
-from portafaas.adapter import (
-    Adapter,
-    Capability,
-    Layout,
-    Limits,
-    Lowered,
-    NativeRequest,
-    Outcome,
-    Stimulus,
-    Support,
-)
-from portafaas.errors import Diagnostic
-from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas.adapter import Capability, Layout, Limits, ModularAdapter, Support
 
 
-class AwsAdapter(Adapter):
+class AwsAdapter(ModularAdapter):
     """AWS Lambda: one zip per service, one Lambda function per function of the manifest."""
 
     target = "aws"
@@ -67,53 +55,6 @@ class AwsAdapter(Adapter):
         # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
         glibc={"3.10": "2.26", "3.11": "2.26", "3.12": "2.34", "3.13": "2.34"},
     )
-
-    def options_schema(self) -> Mapping[str, Any]:
-        """Return the schemas of the ``targets.aws`` blocks."""
-        import json
-        from importlib.resources import files
-
-        text = files("portafaas_aws").joinpath("options.schema.json").read_text("utf-8")
-        schemas: dict[str, Any] = json.loads(text)
-        return schemas
-
-    def check(self, plan: BuildPlan) -> Sequence[Diagnostic]:
-        """Return what exceeds a limit of AWS (PF3002)."""
-        from portafaas_aws.limits import check
-
-        return check(plan)
-
-    def lower(self, plan: BuildPlan) -> Lowered:
-        """Return ``_portafaas.py`` and how each function is started."""
-        from portafaas_aws.lowering import lower
-
-        return lower(plan)
-
-    def encode(
-        self, plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus
-    ) -> Sequence[NativeRequest]:
-        """Return the Lambda events that AWS would send for *stimulus*."""
-        from portafaas_aws.events import encode
-
-        return encode(plan, function, stimulus)
-
-    def decode(
-        self,
-        plan: BuildPlan,
-        function: FunctionPlan,
-        stimulus: Stimulus,
-        results: Sequence[tuple[NativeRequest, Mapping[str, Any]]],
-    ) -> Outcome:
-        """Return what the client receives or what the event source is told."""
-        from portafaas_aws.events import decode
-
-        return decode(plan, function, stimulus, results)
-
-    def vendor_runtime(self) -> Any:
-        """Return the runner of packages in AWS's runtime interface client."""
-        from portafaas_aws.vendor import AwsVendorRuntime
-
-        return AwsVendorRuntime()
 
 
 ADAPTER = AwsAdapter()

@@ -1,25 +1,20 @@
-"""Stimuli to the events AWS sends, and Lambda's answers to outcomes."""
+"""Neutral stimuli as the events that AWS sends."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping, Sequence
-from typing import Any, assert_never
+from typing import assert_never
 
 from portafaas.adapter import (
     ChangeStimulus,
-    DeliveryOutcome,
-    HttpOutcome,
     HttpStimulus,
     NativeRequest,
     ObjectStimulus,
-    Outcome,
     QueueStimulus,
     ScheduleStimulus,
     Stimulus,
     TopicStimulus,
 )
-from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
+from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas_aws.events_records import (
     change_event,
     object_event,
@@ -27,8 +22,6 @@ from portafaas_aws.events_records import (
     schedule_event,
     topic_event,
 )
-
-Results = Sequence[tuple[NativeRequest, Mapping[str, Any]]]
 
 
 def encode(
@@ -52,67 +45,3 @@ def encode(
             return (NativeRequest(schedule_event(plan, function, stimulus)),)
         case _:
             assert_never(stimulus)
-
-
-def decode(
-    plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus, results: Results
-) -> Outcome:
-    """Return what the client receives or the event source is told."""
-    if isinstance(stimulus, HttpStimulus):
-        return _http_outcome(results)
-    if isinstance(stimulus, QueueStimulus):
-        return _queue_outcome(plan, function, stimulus, results)
-    failed = any(not r["ok"] or _failures(r["value"]) for _, r in results)
-    return DeliveryOutcome(("event",) if failed else ())
-
-
-def _http_outcome(results: Results) -> HttpOutcome:
-    _, result = results[0]
-    value = result["value"]
-    if not result["ok"] or not isinstance(value, dict) or "statusCode" not in value:
-        # What an HTTP API answers when the function itself failed.
-        # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-lambda.html
-        return HttpOutcome(
-            500,
-            (("content-type", "application/json"),),
-            (),
-            b'{"message":"Internal Server Error"}',
-        )
-    text = value.get("body") or ""
-    headers = {str(k).lower(): str(v) for k, v in (value.get("headers") or {}).items()}
-    return HttpOutcome(
-        int(value["statusCode"]),
-        tuple(sorted(headers.items())),
-        tuple(value.get("cookies") or ()),
-        base64.b64decode(text) if value.get("isBase64Encoded") else text.encode("utf-8"),
-    )
-
-
-def _failures(value: Any) -> list[str | None]:
-    found = value.get("batchItemFailures") if isinstance(value, dict) else None
-    return [item.get("itemIdentifier") for item in found or ()]
-
-
-def _queue_outcome(
-    plan: BuildPlan, function: FunctionPlan, stimulus: QueueStimulus, results: Results
-) -> DeliveryOutcome:
-    failed: set[str] = set()
-    for request, result in results:
-        ids = _failures(result["value"]) if result["ok"] else [None]
-        # An id that Lambda does not know fails the whole batch, as an error does.
-        # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
-        if all(id in request.ids for id in ids):
-            failed.update(str(id) for id in ids)
-        else:
-            failed.update(request.ids)
-    ordered = isinstance(function.trigger, QueueTrigger) and (
-        plan.queue(function.trigger.queue).ordered
-    )
-    blocked: set[str | None] = set()
-    out = []
-    for message in stimulus.messages:
-        # A FIFO queue holds back what follows a failed message in its group.
-        if message.id in failed or (ordered and message.key in blocked):
-            blocked.add(message.key)
-            out.append(message.id)
-    return DeliveryOutcome(tuple(out))

@@ -281,3 +281,8 @@ class AwsVendorSession:
             return NativeError("timeout", "Sandbox.Timedout", text)
         text = f"RequestId: {request_id} Error: Runtime exited with error: {status_text(status)}"
         return NativeError("exit", "Runtime.ExitError", text)
+
+
+def runtime() -> AwsVendorRuntime:
+    """Return the target's vendor runtime; the adapter's contract."""
+    return AwsVendorRuntime()

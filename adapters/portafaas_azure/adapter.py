@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
-from portafaas.adapter import (
-    Adapter,
-    Capability,
-    Layout,
-    Limits,
-    Lowered,
-    NativeRequest,
-    Outcome,
-    Stimulus,
-    Support,
-)
-from portafaas.errors import Diagnostic
-from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas.adapter import Capability, Layout, Limits, ModularAdapter, Support
 
 
-class AzureAdapter(Adapter):
+class AzureAdapter(ModularAdapter):
     """Azure Functions on the Flex Consumption plan, Python v2 programming model."""
 
     target: ClassVar[str] = "azure"
@@ -71,50 +57,6 @@ class AzureAdapter(Adapter):
         # The worker brings the SDK; an app may bring another version of it.
         provided=("azure.functions",),
     )
-
-    def options_schema(self) -> Mapping[str, Any]:
-        """Return the schemas of ``targets.azure`` blocks."""
-        text = Path(__file__).with_name("options.schema.json").read_text(encoding="utf-8")
-        schema: dict[str, Any] = json.loads(text)
-        return schema
-
-    def check(self, plan: BuildPlan) -> Sequence[Diagnostic]:
-        """Return what exceeds the limits of Azure Functions."""
-        from portafaas_azure.limits import check
-
-        return check(plan)
-
-    def lower(self, plan: BuildPlan) -> Lowered:
-        """Return ``function_app.py``, ``host.json`` and the deployments."""
-        from portafaas_azure.lowering import lower
-
-        return lower(plan)
-
-    def encode(
-        self, plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus
-    ) -> Sequence[NativeRequest]:
-        """Return what the Functions host sends the worker."""
-        from portafaas_azure.events import encode
-
-        return encode(plan, function, stimulus)
-
-    def decode(
-        self,
-        plan: BuildPlan,
-        function: FunctionPlan,
-        stimulus: Stimulus,
-        results: Sequence[tuple[NativeRequest, Mapping[str, Any]]],
-    ) -> Outcome:
-        """Return what the client or broker concludes from the worker's answers."""
-        from portafaas_azure.events import decode
-
-        return decode(plan, function, stimulus, results)
-
-    def vendor_runtime(self) -> Any:
-        """Return the runtime that runs packages in Microsoft's own worker library."""
-        from portafaas_azure.vendor import AzureVendorRuntime
-
-        return AzureVendorRuntime()
 
 
 ADAPTER = AzureAdapter()

@@ -1,6 +1,6 @@
-"""Neutral stimuli as the Functions host sends them, and the worker's answers as outcomes.
+"""Neutral stimuli as the Functions host sends them.
 
-Shapes of requests and answers: ``portafaas.vendor.contract``. What the host puts in:
+Shapes of requests: ``portafaas.vendor.contract``. What the host puts in:
 https://github.com/Azure/azure-functions-host/blob/dev/src/WebJobs.Script.Grpc/MessageExtensions/GrpcMessageConversionExtensions.cs
 and, for Service Bus, ``ServiceBusTriggerBindingStrategy`` of
 https://github.com/Azure/azure-sdk-for-net/tree/main/sdk/servicebus/Microsoft.Azure.WebJobs.Extensions.ServiceBus
@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 from portafaas.adapter import (
     ChangeStimulus,
-    DeliveryOutcome,
-    HttpOutcome,
     HttpStimulus,
     MessageStimulus,
     NativeRequest,
     ObjectStimulus,
-    Outcome,
     QueueStimulus,
     ScheduleStimulus,
     Stimulus,
@@ -239,52 +236,3 @@ def _change(
             {"trigger": {"type": "json", "value": [document]}, "metadata": {}}, ("event",)
         )
     ]
-
-
-def decode(
-    plan: BuildPlan,
-    function: FunctionPlan,
-    stimulus: Stimulus,
-    results: Sequence[tuple[NativeRequest, Mapping[str, Any]]],
-) -> Outcome:
-    """Return the outcome; an invocation that failed is delivered again, or is a bare 500."""
-    if isinstance(stimulus, HttpStimulus):
-        return _response(results[0][1])
-    if isinstance(stimulus, QueueStimulus):
-        failed = {name for request, result in results if not result["ok"] for name in request.ids}
-        trigger = function.trigger
-        if isinstance(trigger, QueueTrigger) and plan.queue(trigger.queue).ordered:
-            return DeliveryOutcome(_held_back(stimulus.messages, failed))
-        return DeliveryOutcome(tuple(m.id for m in stimulus.messages if m.id in failed))
-    return DeliveryOutcome(("event",) if any(not result["ok"] for _, result in results) else ())
-
-
-def _held_back(messages: Sequence[MessageStimulus], failed: set[str]) -> tuple[str, ...]:
-    """Add what a session would not have delivered: later messages with the key of a failed one."""
-    blocked: set[str | None] = set()
-    out = []
-    for message in messages:
-        if message.id in failed or message.key in blocked:
-            blocked.add(message.key)
-            out.append(message.id)
-    return tuple(out)
-
-
-def _response(result: Mapping[str, Any]) -> HttpOutcome:
-    value = result["value"]
-    if not result["ok"] or not isinstance(value, Mapping) or "status" not in value:
-        # What the host answers when an invocation fails.
-        return HttpOutcome(500, (), (), b"")
-    from portafaas_azure.runtime.cookies import canonical, position_of
-
-    body = base64.b64decode(value["body"])
-    headers: dict[str, str] = {}
-    cookies = [canonical(text) for text in value["cookies"]]
-    for name, text in value["headers"]:
-        if name.lower() == "set-cookie":
-            cookies.insert(position_of(name), text)
-            continue
-        name = name.lower()
-        if body or name != "content-type":
-            headers[name] = text
-    return HttpOutcome(int(value["status"]), tuple(sorted(headers.items())), tuple(cookies), body)

@@ -288,3 +288,8 @@ def _lost(child: Child, closed: bool, seconds: float) -> NativeError:
         text = f"timeout value of {seconds:.2f} seconds was exceeded"
         return NativeError("timeout", "FunctionTimeoutException", text)
     return NativeError("exit", "WorkerProcessExit", f"the worker exited with status {status}")
+
+
+def runtime() -> AzureVendorRuntime:
+    """Return the target's vendor runtime; the adapter's contract."""
+    return AzureVendorRuntime()

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
-from portafaas.adapter import (
-    Adapter,
-    Capability,
-    Layout,
-    Limits,
-    Lowered,
-    NativeRequest,
-    Outcome,
-    Stimulus,
-    Support,
-)
-from portafaas.errors import Diagnostic
-from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas.adapter import Capability, Layout, Limits, ModularAdapter, Support
 
 #: Folder of the dependencies in a package; ``docs/adr/0004-gcp-dependencies.md`` says why it is
 #: neither the root nor ``requirements.txt``.
 DEPENDENCIES = "site-packages"
 
 
-class GcpAdapter(Adapter):
+class GcpAdapter(ModularAdapter):
     """Lowers to one source package of Cloud Run functions, one service a function."""
 
     target = "gcp"
@@ -69,53 +57,6 @@ class GcpAdapter(Adapter):
         # All on Ubuntu 22.04: https://cloud.google.com/docs/buildpacks/base-images
         glibc={"3.10": "2.35", "3.11": "2.35", "3.12": "2.35", "3.13": "2.35"},
     )
-
-    def options_schema(self) -> Mapping[str, Any]:
-        """Return the schemas of ``options.schema.json``."""
-        import json
-        from importlib.resources import files
-
-        text = files("portafaas_gcp").joinpath("options.schema.json").read_text("utf-8")
-        schemas: dict[str, Any] = json.loads(text)
-        return schemas
-
-    def check(self, plan: BuildPlan) -> Sequence[Diagnostic]:
-        """Return what exceeds Google's limits, and notes."""
-        from portafaas_gcp.limits import check
-
-        return check(plan)
-
-    def lower(self, plan: BuildPlan) -> Lowered:
-        """Return ``main.py``, ``requirements.txt`` and the deployments."""
-        from portafaas_gcp.lowering import lower
-
-        return lower(plan)
-
-    def encode(
-        self, plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus
-    ) -> Sequence[NativeRequest]:
-        """Return the HTTP requests that the platform sends to *function*."""
-        from portafaas_gcp.events import encode
-
-        return encode(plan, function, stimulus)
-
-    def decode(
-        self,
-        plan: BuildPlan,
-        function: FunctionPlan,
-        stimulus: Stimulus,
-        results: Sequence[tuple[NativeRequest, Mapping[str, Any]]],
-    ) -> Outcome:
-        """Return what the client or broker concludes from the HTTP responses."""
-        from portafaas_gcp.outcomes import decode
-
-        return decode(plan, function, stimulus, results)
-
-    def vendor_runtime(self) -> Any:
-        """Return the functions-framework runner."""
-        from portafaas_gcp.vendor import GcpVendorRuntime
-
-        return GcpVendorRuntime()
 
 
 ADAPTER = GcpAdapter()

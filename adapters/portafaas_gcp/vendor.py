@@ -295,3 +295,8 @@ def _raised(kind: Any, log: str) -> NativeError | None:
     if last is None:
         return None
     return NativeError(kind, last[1].rpartition(".")[2], last[2] or "", found + stack)
+
+
+def runtime() -> GcpVendorRuntime:
+    """Return the target's vendor runtime; the adapter's contract."""
+    return GcpVendorRuntime()

@@ -10,6 +10,7 @@ from portafaas.adapter.contract import (
     Lowered,
     NativeRequest,
 )
+from portafaas.adapter.modular import ModularAdapter
 from portafaas.adapter.stimulus import (
     ChangeStimulus,
     DeliveryOutcome,
@@ -37,6 +38,7 @@ __all__ = [
     "Limits",
     "Lowered",
     "MessageStimulus",
+    "ModularAdapter",
     "NativeRequest",
     "ObjectStimulus",
     "Outcome",

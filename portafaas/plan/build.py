@@ -318,6 +318,9 @@ class _Builder:
         if source.error is not None:
             return False
         first = attribute.partition(".")[0]
+        plain = source.plain_function(first)
+        if plain is not None:
+            return plain
         node = source.names.get(first)
         if node is None:
             if not source.open_ended:

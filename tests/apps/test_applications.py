@@ -196,7 +196,7 @@ def test_some_answers_in_full(local):
     """What follows from all of the above being equal, spelt out once for each framework."""
     fastapi, starlette, flask, django = (local(name) for name in ("fastapi", "starlette", "flask", "django"))
     assert fastapi[0]["headers"]["location"] == "/orders/1"
-    assert [text.partition("=")[0] for text in fastapi[0]["cookies"]] == ["last-order", "customer"]
+    assert [cookie[0].partition("=")[0] for cookie in fastapi[0]["cookies"]] == ["last-order", "customer"]
     assert json.loads(fastapi[7]["body"]) == ["confirmed 1"]  # A-13: it ran before the answer left
     assert json.loads(starlette[12]["body"]) == ["one", "two"]
     assert "Ada L" in starlette[2]["body"] and "nobody" in starlette[24]["body"]

@@ -58,7 +58,7 @@ def _refused(service, function, result):
     assert "handler-ran" not in result.logs
     _no_accident(result)
     error = result.logs + (f"{result.error.type}: {result.error.message}" if result.error else "")
-    assert "ValueError" in error or "no " in error or "not " in error, (result, "says nothing")
+    assert any(word in error for word in CLEAR), (result, "says nothing")
 
 
 def _failed(service, result) -> bool:
@@ -79,6 +79,8 @@ def _no_accident(result) -> None:
         assert f"{name}: " not in result.logs and f"{name}(" not in result.logs, result.logs
 
 
+#: What a refusal that was meant says, each in its own words.
+CLEAR = ("ValueError", "unreadable delivery", "not ", "no ")
 ACCIDENTS = ("KeyError", "TypeError", "AttributeError", "IndexError", "RecursionError")
 
 
@@ -87,7 +89,8 @@ ACCIDENTS = ("KeyError", "TypeError", "AttributeError", "IndexError", "Recursion
 
 def _aws(function: str) -> Iterator[tuple[str, Any]]:
     for wrong in WRONG:
-        yield f"event {wrong!r}", wrong
+        if function != "schedule" or not isinstance(wrong, dict):
+            yield f"event {wrong!r}", wrong  # a schedule's input may be any object
         if function in ("queue", "ordered", "topic", "object", "table"):
             if wrong != []:
                 yield f"Records {wrong!r}", {"Records": wrong}
@@ -126,8 +129,9 @@ def test_azure_payloads_of_the_wrong_shape(services, function):
             result = service.native(function, payload)
             try:
                 # A queue takes any bytes, and a changed item may be anything with the key.
-                if result.ok:
-                    assert function in ("queue", "ordered", "topic", "table", "schedule"), result
+                if result.ok and _failed(service, result) is False:
+                    assert function != "web", result
+                    assert function != "object" or "handler-ran" not in result.logs, result
                 assert result.error is None or result.error.kind == "handler", result
             except AssertionError as error:
                 raise AssertionError(f"{kind} {value!r} {more!r}") from error
@@ -144,14 +148,14 @@ _BODIES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("function", EVENTS)
+@pytest.mark.parametrize("function", [name for name in EVENTS if name != "schedule"])
 def test_gcp_payloads_of_the_wrong_shape(services, function):
     service = services["gcp"]
     good = _payload(service, function)
     for body in _BODIES:
         for headers in (good["headers"], [["content-type", "application/json"]], []):
-            if function == "schedule" and headers == good["headers"]:
-                continue  # a schedule has no body
+            if function == "table" and headers == good["headers"] and not body.strip(b"\0"):
+                continue  # an empty protobuf message is a document without fields
             payload = {**good, "headers": headers, "body": base64.b64encode(body).decode()}
             result = service.native(function, payload)
             try:

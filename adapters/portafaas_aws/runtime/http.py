@@ -51,7 +51,7 @@ class LambdaRequest(Request):
                 value, end = _scan(text, 0)
                 if end == len(text):
                     return value
-            except (ValueError, StopIteration):
+            except (ValueError, StopIteration, RecursionError):
                 pass
         # Anything out of the ordinary is left to json.loads: space, byte order marks, mistakes.
         return super().json()
@@ -123,6 +123,8 @@ def bind(function: Function) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
             from portafaas_aws.runtime.rest import serve
 
             return serve(function, event, context)
+        if not isinstance(method, str) or not isinstance(path, str):
+            raise ValueError("the event's method or rawPath is no text")
         request = make_request(LambdaRequest)
         request.raw = event
         request.method = method.upper()
@@ -134,6 +136,8 @@ def bind(function: Function) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
         body = event.get("body")
         if body is None:
             request.body = b""
+        elif not isinstance(body, str):
+            raise ValueError("the event's body is no text")
         elif event.get("isBase64Encoded"):
             request.body = from_base64(body)
         else:

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 
 from __future__ import annotations
 
-from portafaas_aws.runtime.start import context_of, load, records_of
+from portafaas_aws.runtime.start import context_of, load, read, records_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def bind(function: Function) -> Callable[[Any, Any], None]:
     load(function)
 
     def invoke(event: Any, context: Any) -> None:
-        for found in events_of(function, event):
+        for found in read(events_of, function, event):
             run_event(function, found, context_of(function, context))
 
     return invoke

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 from __future__ import annotations
 
 from portafaas_aws.runtime import sqs
-from portafaas_aws.runtime.start import context_of, load, records_of
+from portafaas_aws.runtime.start import context_of, load, read, records_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
 
     def invoke(event: Any, context: Any) -> dict[str, Any]:
         records = records_of(event, "aws:sqs")
-        messages = [message_of(function, record) for record in records]
+        messages = [read(message_of, function, record) for record in records]
         trace = messages[0].attributes.get("traceparent") if len(messages) == 1 else None
         neutral = context_of(function, context, messages[0].attempt, trace)
         return sqs.failures(run_messages(function, messages, neutral))
@@ -45,12 +45,16 @@ def message_of(function: Function, record: dict[str, Any]) -> Message:
     if not isinstance(id, str):
         raise ValueError("an SQS record has no messageId")
     attributes = sqs.attributes_of(record.get("messageAttributes"), "stringValue", "binaryValue")
-    ordered = function.trigger.get("ordered")
+    key = None
+    if function.trigger.get("ordered"):
+        key = (record.get("attributes") or {}).get("MessageGroupId")
+        if key is not None and not isinstance(key, str):
+            raise ValueError(f"an SQS record's MessageGroupId is {key!r}")
     return Message(
         id,
         sqs.body_of(record.get("body"), attributes),
         attributes=sqs.visible(attributes),
-        key=(record.get("attributes") or {}).get("MessageGroupId") if ordered else None,
+        key=key,
         queue=function.trigger["queue"],
         attempt=sqs.attempt_of(record),
         time=sqs.sent_at(record),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from portafaas.runtime.context import Context
@@ -37,6 +38,18 @@ def context_of(
         trace_parent=trace_parent,
         raw=context,
     )
+
+
+def read(reader: Callable[..., Any], *arguments: Any) -> Any:
+    """Return ``reader(*arguments)``, which reads a payload.
+
+    Raises ValueError for whatever the payload's shape makes it raise, so that the delivery fails
+    with a clear message.
+    """
+    try:
+        return reader(*arguments)
+    except (AttributeError, LookupError, OverflowError, TypeError) as exc:
+        raise ValueError(f"the payload is malformed: {exc}") from exc
 
 
 def records_of(event: Any, *sources: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 
 from __future__ import annotations
 
-from portafaas_aws.runtime.start import context_of, load, records_of
+from portafaas_aws.runtime.start import context_of, load, read, records_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
 
     def invoke(event: Any, context: Any) -> dict[str, Any]:
         for record in records_of(event, "aws:dynamodb"):
-            change = change_of(function, record)
+            change = read(change_of, function, record)
             if change is None:
                 continue
             try:

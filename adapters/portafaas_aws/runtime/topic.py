@@ -10,7 +10,7 @@ subscription with raw delivery. ``portafaas_aws.bindings`` binds the second one 
 from __future__ import annotations
 
 from portafaas_aws.runtime import sqs
-from portafaas_aws.runtime.start import context_of, load, records_of
+from portafaas_aws.runtime.start import context_of, load, read, records_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any] | None]:
         queued = False
         for record in records_of(event, "aws:sns", "aws:sqs"):
             queued = "Sns" not in record
-            found = event_of(function, record)
+            found = read(event_of, function, record)
             neutral = context_of(
                 function, context, found.attempt, found.attributes.get("traceparent")
             )
@@ -45,7 +45,7 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any] | None]:
             except Exception:
                 if not queued:
                     raise
-                failed.append(record["messageId"])
+                failed.append(str(record.get("messageId")))
         return sqs.failures(failed) if queued else None
 
     return invoke
@@ -91,7 +91,7 @@ def _envelope(record: dict[str, Any]) -> dict[str, Any] | None:
 
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     is_notification = found.get("Type") == "Notification" and "TopicArn" in found
     return found if is_notification else None

@@ -50,7 +50,7 @@ def _read(native: Any) -> tuple[list[Any], int, str | None]:
         received = Received(native)
         try:
             document = json.loads(received.body)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise ValueError(f"the message holds no Event Grid event: {exc}") from exc
         documents = document if isinstance(document, list) else [document]
         return documents, received.attempt, trace_parent(received)

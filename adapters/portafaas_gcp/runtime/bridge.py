@@ -136,7 +136,8 @@ def publish(entry: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
 
     The decorator fixes the signature type, which the platform would set to ``cloudevent`` for a
     function with an event trigger of its own. The hook serves what the framework's routes do not:
-    it answers ``/robots.txt`` and ``/favicon.ico`` with 404 and redirects ``/a//b`` to ``/a/b``.
+    it answers ``/robots.txt`` and ``/favicon.ico`` with 404, looks for ``/static/...`` in a folder of
+    its own, and redirects ``/a//b`` to ``/a/b``.
     """
     entry.__name__ = entry.__qualname__ = name
     framework = sys.modules.get("functions_framework")
@@ -147,7 +148,7 @@ def publish(entry: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
         if has_app_context():
 
             def unrouted() -> Any:
-                if request.routing_exception is None and request.endpoint != "error":
+                if request.endpoint == "run" and request.routing_exception is None:
                     return None
                 return entry(request._get_current_object())  # type: ignore[attr-defined]
 

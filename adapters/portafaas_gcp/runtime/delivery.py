@@ -62,7 +62,7 @@ def _json(body: bytes) -> Any:
 
     try:
         return loads(body)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ValueError(f"the event is not valid JSON: {exc}") from exc
 
 

@@ -79,7 +79,7 @@ def caller(headers: Headers) -> Identity | None:
     claims = parts[1].replace("-", "+").replace("_", "/")
     try:
         found = loads(a2b_base64(claims + "=" * (-len(claims) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     subject = (found.get("email") or found.get("sub")) if isinstance(found, dict) else None
     if not isinstance(subject, str):

@@ -84,7 +84,7 @@ def _notification(received: Any) -> tuple[dict[str, Any], Any]:
 
         try:
             data = loads(received.body)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise ValueError(f"message.data is not valid JSON: {exc}") from exc
     if isinstance(data, dict):
         if "objectId" in attributes:

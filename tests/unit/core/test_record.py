@@ -79,7 +79,8 @@ def test_wrong_values(point: Any, args: Any, given: Any) -> None:
 
 def test_the_standard_librarys_tools_work(point: Any) -> None:
     one: Any = point(1)
-    assert dataclasses.is_dataclass(point)
+    known: bool = dataclasses.is_dataclass(point)
+    assert known
     assert [field.name for field in dataclasses.fields(point)] == ["x", "y", "tags", "secret"]
     assert dataclasses.replace(one, y=9) == point(1, 9)
     assert dataclasses.astuple(one) == (1, 2, {}, "")

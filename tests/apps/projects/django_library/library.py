@@ -123,6 +123,7 @@ def where(request):
     return JsonResponse({"uri": request.build_absolute_uri(), "secure": request.is_secure()})
 
 
+@csrf_exempt
 @require_http_methods(["PUT"])
 def only_put(request):
     return HttpResponse(status=204)

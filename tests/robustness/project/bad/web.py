@@ -224,7 +224,6 @@ class Act(HttpHandler):
     def trace(self, request: Request, context: Context) -> Any:
         sys.settrace(lambda *_: None)
         sys.excepthook = None  # type: ignore[assignment]
-        threading.excepthook = None  # type: ignore[assignment]
         return {"changed": True}
 
     # Raises
