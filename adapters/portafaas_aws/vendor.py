@@ -8,17 +8,12 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from portafaas.vendor.contract import (
-    NativeError,
-    NativeResult,
-    Requirements,
-    VendorRuntimeError,
-)
-from portafaas.vendor.environment import installed_version, python_version
+from portafaas.vendor.contract import NativeError, NativeResult, Requirements
+from portafaas.vendor.environment import python_version
 from portafaas.vendor.process import Child, Clock
+from portafaas.vendor.session import ProcessSession
 from portafaas_aws.vendor_api import RuntimeApi
 from portafaas_aws.vendor_reply import (
     TOO_LARGE,
@@ -109,7 +104,7 @@ def _environment(
     }
 
 
-class AwsVendorSession:
+class AwsVendorSession(ProcessSession):
     """One execution environment of one function; invocations run one after another."""
 
     def __init__(
@@ -123,24 +118,12 @@ class AwsVendorSession:
         init_timeout: float,
         arn: str,
     ) -> None:
-        self._package = package
+        super().__init__(package, arn.rpartition(":")[2], python, timeout, init_timeout)
         self._entry = entry
-        self._python = python
-        self._timeout = timeout
-        self._init_timeout = init_timeout
         self._arn = arn
-        self._function = arn.rpartition(":")[2]
-        self._child: Child | None = None
-        self._failure: NativeError | None = None
-        self._init_ms = 0.0
-        self._cold_starts = 0
         self._api = RuntimeApi()
         self._env = {"AWS_LAMBDA_RUNTIME_API": self._api.address, **env}
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
+        self._open()
 
     def invoke(
         self,
@@ -150,21 +133,12 @@ class AwsVendorSession:
         timeout: float | None = None,
     ) -> NativeResult:
         """Deliver one Lambda event; see the contract."""
-        if function not in (None, self._function):
-            raise VendorRuntimeError(
-                "PF6004", f"this session runs function {self._function!r}, not {function!r}"
-            )
+        self._refuse_other(function)
         seconds = self._timeout if timeout is None else timeout
         body = json.dumps(request, ensure_ascii=False).encode()
-        child = self._child
-        if child is None or (child.exit_status() is not None and self._failure is None):
-            # A cold start; its log belongs to this invocation.
-            child, start = self._start(), 0
-        else:
-            start = 0 if self._failure else child.log_size()
+        child, start, failure = self._awake()
         clock = Clock(seconds)
         request_id = str(uuid.uuid4())
-        failure, self._failure = self._failure, None
         document: Any = None
         if failure is None and self._deliver(child, request_id, body, seconds):
             reply = self._api.reply
@@ -199,61 +173,32 @@ class AwsVendorSession:
 
     def describe(self) -> dict[str, Any]:
         """Return the runtime's version and how the last start went."""
-        return {
-            "runtime": "awslambdaric",
-            "version": installed_version(self._python, "awslambdaric"),
-            "python": str(self._python),
-            "arn": self._arn,
-            "init_ms": self._init_ms,
-            "cold_starts": self._cold_starts,
-        }
+        return {**self._facts("awslambdaric"), "arn": self._arn}
 
     def close(self) -> None:
         """Kill the runtime and close the API."""
-        self._stop()
+        super().close()
         self._api.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _stop(self) -> None:
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+    def _release(self) -> None:
         self._api.reset()
 
-    def _start(self) -> Child:
-        """Start the runtime and wait until it polls; keep why it does not."""
-        self._stop()
-        clock = Clock(self._init_timeout)
+    def _launch(self, clock: Clock) -> tuple[Child, NativeError | None]:
         # /var/task is read-only on Lambda, so Python writes no bytecode there: hence -B.
-        command = (self._python, "-B", "-m", "awslambdaric", self._entry)
-        child = self._child = Child(command, cwd=self._package, env=self._env)
+        child = self._run(self._python, "-B", "-m", "awslambdaric", self._entry, env=self._env)
         api = self._api
         ready = api.serve(lambda: api.is_polled() or api.init_error is not None, child, clock)
-        self._cold_starts += 1
-        self._init_ms = clock.elapsed_ms()
-        self._failure = None
         if api.init_error is not None:
-            self._failure = read_error("init", api.init_error)
             child.wait(1.0)
-        elif not ready:
-            status = child.exit_status()
-            if status is None:
-                text = f"init timed out after {self._init_timeout:.2f} seconds"
-                self._failure = NativeError("init", "Sandbox.Timedout", text)
-            else:
-                text = f"Runtime exited with error: {status_text(status)}"
-                self._failure = NativeError("init", "Runtime.ExitError", text, child.log())
-        return child
+            return child, read_error("init", api.init_error)
+        if ready:
+            return child, None
+        status = child.exit_status()
+        if status is None:
+            text = f"init timed out after {self._init_timeout:.2f} seconds"
+            return child, NativeError("init", "Sandbox.Timedout", text)
+        text = f"Runtime exited with error: {status_text(status)}"
+        return child, NativeError("init", "Runtime.ExitError", text, child.log())
 
     def _deliver(self, child: Child, request_id: str, body: bytes, seconds: float) -> bool:
         """Return whether the runtime answered in time."""

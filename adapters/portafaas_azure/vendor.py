@@ -8,8 +8,7 @@ import socket
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from portafaas.vendor.contract import (
     NativeError,
@@ -19,6 +18,7 @@ from portafaas.vendor.contract import (
 )
 from portafaas.vendor.environment import installed_version
 from portafaas.vendor.process import Child, Clock
+from portafaas.vendor.session import ProcessSession
 
 # The runtime is the library that the platform's worker for Python 3.13 and later calls; pure
 # Python. Microsoft runs another worker on 3.11 and 3.12, which is on no registry; the library
@@ -89,7 +89,7 @@ def _environment(package: Path, app: str) -> dict[str, str]:
     }
 
 
-class AzureVendorSession:
+class AzureVendorSession(ProcessSession):
     """One worker process that serves all functions of an app."""
 
     def __init__(
@@ -102,34 +102,12 @@ class AzureVendorSession:
         timeout: float,
         init_timeout: float,
     ) -> None:
-        self._package = package
-        self._entry = entry
-        self._python = python
+        super().__init__(package, entry, python, timeout, init_timeout)
         self._env = env
-        self._timeout = timeout
-        self._init_timeout = init_timeout
-        self._child: Child | None = None
         self._channel: socket.socket | None = None
         self._received = bytearray()
-        self._failure: NativeError | None = None
         self._functions: dict[str, Any] = {}
-        self._init_ms = 0.0
-        self._cold_starts = 0
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def invoke(
-        self,
-        request: Mapping[str, Any],
-        *,
-        function: str | None = None,
-        timeout: float | None = None,
-    ) -> NativeResult:
-        """Deliver one request to *function*, by default the session's; see the contract."""
-        return self.invoke_many([request], function=function, timeout=timeout)[0]
+        self._open()
 
     def invoke_many(
         self,
@@ -140,18 +118,13 @@ class AzureVendorSession:
     ) -> tuple[NativeResult, ...]:
         """Deliver all *requests* at once; when time runs out, all that are unfinished fail."""
         seconds = self._timeout if timeout is None else timeout
-        child = self._child
-        if child is None or (child.exit_status() is not None and self._failure is None):
-            child, start = self._start(), 0
-        else:
-            start = 0 if self._failure else child.log_size()
+        child, start, failure = self._awake()
         clock = Clock(seconds)
-        failure, self._failure = self._failure, None
         if failure is not None:
             result = NativeResult(False, None, failure, clock.elapsed_ms(), child.log(start))
             self._stop()
             return tuple(result for _ in requests)
-        name = self._entry if function is None else function
+        name = self._function if function is None else function
         if name not in self._functions:
             known = ", ".join(sorted(self._functions)) or "none"
             raise VendorRuntimeError("PF6004", f"no function {name!r} in this app; it has: {known}")
@@ -187,68 +160,38 @@ class AzureVendorSession:
     def describe(self) -> dict[str, Any]:
         """Return versions and the functions that the worker has indexed, with raw bindings."""
         return {
-            "runtime": "azure-functions-runtime",
-            "version": installed_version(self._python, "azure-functions-runtime"),
+            **self._facts("azure-functions-runtime"),
             "sdk": installed_version(self._python, "azure-functions"),
-            "python": str(self._python),
             "functions": self._functions,
-            "init_ms": self._init_ms,
-            "cold_starts": self._cold_starts,
         }
 
-    def close(self) -> None:
-        """Kill the worker."""
-        self._stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _stop(self) -> None:
+    def _release(self) -> None:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
-        if self._child is not None:
-            self._child.close()
-            self._child = None
         self._received.clear()
 
-    def _start(self) -> Child:
-        """Start a worker and wait until it has indexed the app; keep why it has not."""
-        self._stop()
-        clock = Clock(self._init_timeout)
+    def _launch(self, clock: Clock) -> tuple[Child, NativeError | None]:
         self._channel, theirs = socket.socketpair()
         with theirs:
             # The platform mounts a package read-only, so Python writes no bytecode there: -B.
             fd = theirs.fileno()
             command = (self._python, "-B", _DRIVER, self._package, str(fd))
-            child = self._child = Child(command, cwd=self._package, env=self._env, pass_fds=(fd,))
+            child = self._run(*command, env=self._env, pass_fds=(fd,))
         self._channel.setblocking(False)
-        self._cold_starts += 1
-        self._functions, self._failure = {}, None
+        self._functions = {}
         answers: list[Any] | None = []
         while answers == [] and clock.left():
             _, answers = self._exchange(memoryview(b""), clock.left())
-        self._init_ms = clock.elapsed_ms()
         if answers:
             self._functions = answers[0].get("functions", {})
-            if "error" in answers[0]:
-                self._failure = _error("init", answers[0]["error"])
-        elif answers is None:
-            status = child.wait(1.0)
-            text = f"the worker exited with status {status}"
-            self._failure = NativeError("init", "WorkerProcessExit", text, child.log())
-        else:
-            text = f"the worker was not ready after {self._init_timeout:.2f} seconds"
-            self._failure = NativeError("init", "WorkerInitTimeout", text, child.log())
-        return child
+            error = answers[0].get("error")
+            return child, None if error is None else _error("init", error)
+        if answers is None:
+            text = f"the worker exited with status {child.wait(1.0)}"
+            return child, NativeError("init", "WorkerProcessExit", text, child.log())
+        text = f"the worker was not ready after {self._init_timeout:.2f} seconds"
+        return child, NativeError("init", "WorkerInitTimeout", text, child.log())
 
     def _exchange(self, pending: memoryview, seconds: float) -> tuple[memoryview, list[Any] | None]:
         """Write some of *pending* and read some answers; None for them once the worker is gone."""

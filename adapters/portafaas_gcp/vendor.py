@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from portafaas.vendor import NativeError, NativeResult, Requirements, VendorRuntimeError
+from portafaas.vendor import NativeError, NativeResult, Requirements
 from portafaas.vendor.environment import installed_version
 from portafaas.vendor.process import Child, Clock
+from portafaas.vendor.session import ProcessSession
 from portafaas_gcp.vendor_http import ConnectionLost, exchange, is_listening, reserve_port
 
 # What Google's buildpack installs when a function names no version itself, and all of its needs.
@@ -114,8 +114,11 @@ def _environment(entry: str, function: str, signature: str) -> dict[str, str]:
     }
 
 
-class GcpVendorSession:
-    """One instance of a function: gunicorn's master and its workers on 127.0.0.1."""
+class GcpVendorSession(ProcessSession):
+    """One instance of a function: gunicorn's master and its workers on 127.0.0.1.
+
+    Any response of the function is ok.
+    """
 
     def __init__(
         self,
@@ -128,37 +131,15 @@ class GcpVendorSession:
         init_timeout: float,
         concurrency: int,
     ) -> None:
-        self._package = package
-        self._function = function
-        self._python = python
-        self._timeout = timeout
-        self._init_timeout = init_timeout
+        super().__init__(package, function, python, timeout, init_timeout)
         self._concurrency = concurrency
-        self._child: Child | None = None
-        self._failure: NativeError | None = None
-        self._init_ms = 0.0
-        self._cold_starts = 0
         # Gunicorn keeps a control socket in the home folder.
         self._home = tempfile.TemporaryDirectory(prefix="portafaas-")
         self._port, self._reserved = reserve_port()
         # PORT and HOST decide where the framework listens: not a caller's to change.
         own = {"PORT": str(self._port), "HOST": "127.0.0.1"}
         self._env = {"HOME": self._home.name, **env, **own}
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def invoke(
-        self,
-        request: Mapping[str, Any],
-        *,
-        function: str | None = None,
-        timeout: float | None = None,
-    ) -> NativeResult:
-        """Send one HTTP request; see the contract. Any response of the function is ok."""
-        return self.invoke_many([request], function=function, timeout=timeout)[0]
+        self._open()
 
     def invoke_many(
         self,
@@ -168,18 +149,9 @@ class GcpVendorSession:
         timeout: float | None = None,
     ) -> tuple[NativeResult, ...]:
         """Send all *requests* at once, or ``concurrency`` at a time; *timeout* is for each."""
-        if function not in (None, self._function):
-            raise VendorRuntimeError(
-                "PF6004", f"this session runs function {self._function!r}, not {function!r}"
-            )
+        self._refuse_other(function)
         seconds = self._timeout if timeout is None else timeout
-        child = self._child
-        if child is None or (child.exit_status() is not None and self._failure is None):
-            # A cold start; its log belongs to these invocations.
-            child, start = self._start(), 0
-        else:
-            start = 0 if self._failure else child.log_size()
-        failure, self._failure = self._failure, None
+        child, start, failure = self._awake()
         if failure is not None:
             result = NativeResult(False, None, failure, 0.0, child.log(start))
             self._stop()
@@ -201,67 +173,35 @@ class GcpVendorSession:
 
     def describe(self) -> dict[str, Any]:
         """Return versions and how the last start went."""
-        return {
-            "runtime": "functions-framework",
-            "version": installed_version(self._python, "functions-framework"),
-            "server": f"gunicorn {installed_version(self._python, 'gunicorn')}",
-            "python": str(self._python),
-            "init_ms": self._init_ms,
-            "cold_starts": self._cold_starts,
-        }
+        gunicorn = installed_version(self._python, "gunicorn")
+        return {**self._facts("functions-framework"), "server": f"gunicorn {gunicorn}"}
 
     def close(self) -> None:
         """Kill gunicorn, which takes 0.4 s to end itself, and free the port and the folder."""
-        self._stop()
+        super().close()
         self._reserved.close()
         self._home.cleanup()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _stop(self) -> None:
-        if self._child is not None:
-            self._child.close()
-            self._child = None
-
-    def _start(self) -> Child:
-        """Start the framework and wait until it listens; keep why it does not.
-
-        It imports the function before it listens, so that an import error ends the process.
-        """
-        self._stop()
-        clock = Clock(self._init_timeout)
+    def _launch(self, clock: Clock) -> tuple[Child, NativeError | None]:
+        # The framework imports the function before it listens: an import error ends the process.
         # A killed worker may hold the port for a moment longer than its master.
         while is_listening(self._port) and clock.left():
             time.sleep(0.002)
         # The script, as in production: "-m" would put the package in front of the import path.
         # -B: the buildpack compiles what is imported, and a build's output must not change here.
         script = self._python.with_name("functions-framework")
-        command = (self._python, "-B", script)
-        child = self._child = Child(command, cwd=self._package, env=self._env)
-        self._cold_starts += 1
-        self._failure = None
+        child = self._run(self._python, "-B", script, env=self._env)
         status = child.wait(0.1)
         while status is None and clock.left() and not is_listening(self._port):
             status = child.wait(0.005)
-        self._init_ms = clock.elapsed_ms()
         if status is not None:
             text = f"the container exited with status {status}"
-            self._failure = _raised("init", child.log()) or NativeError(
-                "init", "ContainerExit", text, child.log()
-            )
-        elif not clock.left():
-            text = f"not listening on PORT after {self._init_timeout:.2f} seconds"
-            self._failure = NativeError("init", "ContainerStartTimeout", text, child.log())
-        return child
+            error = _raised("init", child.log())
+            return child, error or NativeError("init", "ContainerExit", text, child.log())
+        if clock.left():
+            return child, None
+        text = f"not listening on PORT after {self._init_timeout:.2f} seconds"
+        return child, NativeError("init", "ContainerStartTimeout", text, child.log())
 
     def _deliver(
         self, child: Child, request: Mapping[str, Any], seconds: float, start: int

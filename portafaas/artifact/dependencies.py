@@ -89,16 +89,17 @@ def _install(plan: BuildPlan, lock: Lock, platform: str, files: str, scratch: st
     pins = os.path.join(os.path.abspath(scratch), "locked.txt")
     write_atomically(pins, lock.text.encode())
     wanted = plan.dependencies
-    code, said = uvtool.run(
-        [
-            *("pip", "install", "--quiet", "--requirements", pins, "--target", files),
-            *("--no-deps", "--require-hashes"),
-            *uvtool.platform_options(plan.python, platform, wanted.allow_sdist),
-        ],
-        os.path.dirname(os.path.abspath(lock.path)),
-        scratch,
-        "install",
-    )
+    command = [
+        *("pip", "install", "--quiet", "--requirements", pins, "--target", files),
+        *("--no-deps", "--require-hashes"),
+        *uvtool.platform_options(plan.python, platform, wanted.allow_sdist),
+    ]
+    folder = os.path.dirname(os.path.abspath(lock.path))
+    # What was just resolved, or installed once, is in uv's cache: asking the index again whether
+    # it still is there takes three times as long as installing. uv installs all or nothing.
+    code, said = uvtool.run([*command, "--offline"], folder, scratch, "install")
+    if code:
+        code, said = uvtool.run(command, folder, scratch, "install")
     if code:
         problems = uvtool.explain(said, wanted.file, f"Python {plan.python} on {platform}")
         raise DependencyError("dependencies cannot be installed", problems)

@@ -16,9 +16,13 @@ _INSTALLER = frozenset(
     ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
 )
 _TESTS = ("test", "tests")
-_DOTTED = re.compile(rb"(?<![\w.])((?:[A-Za-z_]\w*\.)+tests?)\b")
-_FROM = re.compile(rb"\bfrom\s+([\w.]+)\s+import\s+(\([^)]*\)|[^\n]*)")
-_RELATIVE_TEXT = re.compile(rb"""["'](\.+(?:\w+\.)*tests?)\b""")
+# A pattern that begins with letters is searched for as fast as plain bytes are; what may precede
+# a match is looked at afterwards.
+_TEST = re.compile(rb"tests?(?![A-Za-z0-9_])")
+_FROM = re.compile(rb"from\s+([\w.]+)\s+import\s+(\([^)]*\)|[^\n]*)")
+_DOTTED = re.compile(rb"(?:[A-Za-z_]\w*\.)+tests?")
+_WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
+_PATH = _WORD | frozenset(b".")
 
 
 def is_noise(name: str) -> bool:
@@ -42,20 +46,33 @@ def mentions(sources: Iterable[tuple[str, bytes]]) -> set[str]:
         found.update(".".join(parts[: at + 1]) for at, part in enumerate(parts) if part in _TESTS)
 
     for name, data in sources:
-        if b"test" not in data:
-            continue
         package = name.split("/")[:-1]
-        for match in _DOTTED.findall(data):
-            add(match.decode())
-        for module, names in _FROM.findall(data):
-            base = _absolute(module.decode(), package)
+        hit = False
+        for match in _TEST.finditer(data):
+            start = match.start()
+            if start and data[start - 1] in _WORD:
+                continue
+            hit = True
+            begin = start
+            while begin and data[begin - 1] in _PATH:
+                begin -= 1
+            token = data[begin : match.end()]
+            if begin == start:
+                if data[data.rfind(b"\n", 0, start) + 1 : start].split() == [b"import"]:
+                    found.update(_TESTS)
+            elif _DOTTED.fullmatch(token):
+                add(token.decode())
+            elif token[:1] == b"." and begin and data[begin - 1] in b"\"'":
+                add(_absolute(token.decode(), package))
+        if not hit:
+            continue
+        for match in _FROM.finditer(data):
+            if match.start() and data[match.start() - 1] in _WORD:
+                continue
+            base = _absolute(match[1].decode(), package)
             add(base)
-            for imported in re.findall(rb"\btests?\b", names):
+            for imported in re.findall(rb"\btests?\b", match[2]):
                 add(f"{base}.{imported.decode()}".lstrip("."))
-        for relative in _RELATIVE_TEXT.findall(data):
-            add(_absolute(relative.decode(), package))
-        if re.search(rb"(?m)^\s*import\s+tests?\b", data):
-            found.update(_TESTS)
     return found
 
 

@@ -144,7 +144,7 @@ _BODIES = (
     b"", b"{", b"null", b"[]", b"{}", b'"x"', b"7", b"\xff\xfe", b'{"message": null}',
     b'{"message": []}', b'{"message": "x"}', b'{"message": {}}', b'{"message": {"data": 7}}',
     b'{"message": {"data": "\xc3\xa9", "messageId": "1"}}', b"[" * 100_000,
-    b'{"message": {"messageId": "1", "attributes": []}}', b"\x0a\xff\xff\xff\xff\x0f", b"\x00" * 9,
+    b'{"message": {"messageId": "1", "attributes": ["x"]}}', b"\x0a\xff\xff\xff\xff\x0f", b"\x00" * 9,
 )  # fmt: skip
 
 

@@ -136,8 +136,8 @@ def publish(entry: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
 
     The decorator fixes the signature type, which the platform would set to ``cloudevent`` for a
     function with an event trigger of its own. The hook serves what the framework's routes do not:
-    it answers ``/robots.txt`` and ``/favicon.ico`` with 404, looks for ``/static/...`` in a folder of
-    its own, and redirects ``/a//b`` to ``/a/b``.
+    it answers ``/robots.txt`` and ``/favicon.ico`` with 404, looks for ``/static/...`` in a folder
+    of its own, and redirects ``/a//b`` to ``/a/b``.
     """
     entry.__name__ = entry.__qualname__ = name
     framework = sys.modules.get("functions_framework")
