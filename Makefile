@@ -1,7 +1,9 @@
 # Two commands do everything on a fresh machine with Python 3.11 or newer and make:
 #   make demo    builds the shop for all three targets and runs each function in the vendor's runtime
 #   make test    passes the tests
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+# The first that runs: a version manager's shim may be there without its version.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 TARGETS := aws azure gcp
 FUNCTIONS := $(basename $(notdir $(wildcard examples/shop/events/*.json)))
@@ -28,7 +30,7 @@ lint: .venv/.dev
 setup: .venv/.dev
 
 .venv/.installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.7"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -e .

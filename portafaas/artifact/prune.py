@@ -47,7 +47,8 @@ def mentions(sources: Iterable[tuple[str, bytes]]) -> set[str]:
 
     for name, data in sources:
         package = name.split("/")[:-1]
-        hit = False
+        # A relative import may name the test package that it is in.
+        hit = any(part in _TESTS for part in package)
         for match in _TEST.finditer(data):
             start = match.start()
             if start and data[start - 1] in _WORD:
