@@ -54,6 +54,9 @@ class AwsAdapter(ModularAdapter):
         # Amazon Linux 2 and Amazon Linux 2023.
         # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
         glibc={"3.10": "2.26", "3.11": "2.26", "3.12": "2.34", "3.13": "2.34"},
+        # Clients of boto3 that are made at module level ask for a region at once.
+        # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+        environment={"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"},
     )
 
 

@@ -40,6 +40,8 @@ class Layout:
     glibc: Mapping[str, str]
     #: Import packages that the platform adds and the package lacks: ``azure.functions``.
     provided: tuple[str, ...] = ()
+    #: Variables that the platform sets, with values that will do where code is imported for a check.
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,8 +194,9 @@ def sample(plan: BuildPlan, function: FunctionPlan) -> Stimulus:
     trigger = function.trigger
     match trigger:
         case HttpTrigger():
+            # Nothing for the rest of the path: an application has a root, if anything.
             path = "/".join(
-                "sample" if segment.startswith("{") else segment
+                ("" if segment.endswith("*}") else "sample") if segment[:1] == "{" else segment
                 for segment in trigger.path.split("/")
             )
             method = trigger.methods[0] if trigger.methods else "GET"

@@ -211,8 +211,7 @@ class _Assembly:
                 if name.endswith(".py") and "/" not in name
             ),
             provided=self.layout.provided,
-            # Read so for adapters that were written before the field.
-            variables=getattr(self.layout, "environment", {}),
+            variables=self.layout.environment,
         )
 
     def _write(self, members: list[Member], tree: Tree | None, *, reused: bool) -> Package:
