@@ -1,7 +1,7 @@
 """Deterministic packages: the same project gives the same content, byte for byte, everywhere.
 
-``assemble`` is the way in. Names are loaded on first use, so that a build which finds nothing
-changed (``portafaas.artifact.inputs``) pays for none of them. ``docs/spec/packages.md`` has the
+``assemble`` is the way in. Names are loaded on first use, so that who needs only one of them
+(``unpack``) does not pay for the rest. ``docs/spec/packages.md`` has the
 rules.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portafaas.artifact.assembly import assemble
-    from portafaas.artifact.inputs import fingerprint, fingerprint_settings
     from portafaas.artifact.model import Package, PackageRequest
     from portafaas.artifact.zipper import unpack
 
@@ -18,8 +17,6 @@ __all__ = [
     "Package",
     "PackageRequest",
     "assemble",
-    "fingerprint",
-    "fingerprint_settings",
     "unpack",
 ]
 
@@ -27,8 +24,6 @@ _HOMES = {
     "Package": "model",
     "PackageRequest": "model",
     "assemble": "assembly",
-    "fingerprint": "inputs",
-    "fingerprint_settings": "inputs",
     "unpack": "zipper",
 }
 

@@ -9,10 +9,10 @@ compresses. Everything is written to the caller's scratch folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from portafaas.artifact import runtime, verify, zipper
+from portafaas.artifact import runtime, verify, zipper, zones
 from portafaas.artifact.bytecode import Bytecode, missing_interpreter
 from portafaas.artifact.interpreter import Interpreter
 from portafaas.artifact.member import Member, content_digest
@@ -87,6 +87,7 @@ class _Assembly:
         self.progress = progress
         self.found: list[Diagnostic] = []
         self.unmet: list[Diagnostic] = []
+        self.zones: list[Member] = []
         self.bytecode: Bytecode | None = None
         self.check: ImportCheck | None = None
 
@@ -106,10 +107,13 @@ class _Assembly:
         taken = self.project.take(self.work)
         if taken is not None:
             self.bytecode, keys = taken
-            keys = keys | self.bytecode.start(generated)
         shipped = self._runtime(interpreter)
         members = [*own, *shipped.members("", "runtime")]
         self._names(members)
+        tree = self._dependencies(interpreter)
+        installed = tree.members(self.layout.dependencies, "dependency") if tree else []
+        self.zones = zones.members(self.plan, self._importable(own, tree))
+        own += self.zones
         stage = os.path.join(self.work, "stage")
         if interpreter is None:
             from portafaas.artifact.importcheck import not_run
@@ -118,12 +122,13 @@ class _Assembly:
             self.found.append(not_run(f"that takes Python {self.plan.python}"))
         else:
             _write_stage(own, stage)
-        tree = self._dependencies(interpreter)
+        if self.bytecode is not None:
+            keys = keys | self.bytecode.start([*generated, *self.zones])
         if self.bytecode is not None and not self.unmet:
             self.check = self._start_check(self.bytecode, stage, shipped, tree)
         self.found += self.project.secrets()
+        members += (*self.zones, *installed)
         if tree is not None:
-            members += tree.members(self.layout.dependencies, "dependency")
             self.found += verify.names(members, self._reserved())
         compiled = 0
         if self.bytecode is not None:
@@ -152,6 +157,13 @@ class _Assembly:
                 f"the package for {self.request.target} cannot be made",
                 [*problems, *self.project.secrets()],
             )
+
+    @staticmethod
+    def _importable(own: list[Member], tree: Tree | None) -> Iterator[str]:
+        """Yield names as they are seen by imports."""
+        yield from (member.name for member in own)
+        if tree is not None:
+            yield from (row[0] for row in tree.rows)
 
     def _reserved(self) -> set[str]:
         return {"portafaas", self.layout.runtime_package.partition(".")[0]}
@@ -234,6 +246,8 @@ class _Assembly:
             from portafaas.artifact.dependencies import components
 
             libraries = components(tree)
+        if self.zones:
+            libraries.append(zones.component(self.zones))
         data = sbom.document(self.plan, target, members, libraries, digest)
         with open(bill, "wb") as handle:
             handle.write(data)

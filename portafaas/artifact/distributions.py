@@ -45,11 +45,13 @@ def installed(folder: str) -> list[Distribution]:
     found = []
     for entry in sorted(os.listdir(folder)):
         if entry.endswith(".dist-info"):
-            found.append(_read(folder, entry))
+            found.append(read_distribution(folder, entry))
     return sorted(found, key=lambda one: normalise(one.name))
 
 
-def _read(folder: str, info: str) -> Distribution:
+def read_distribution(folder: str, info: str) -> Distribution:
+    """Return the distribution whose ``.dist-info`` is called *info*."""
+
     def text(name: str) -> str:
         try:
             with open(os.path.join(folder, info, name), encoding="utf-8", errors="replace") as file:
