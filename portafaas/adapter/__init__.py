@@ -5,10 +5,12 @@ from portafaas.adapter.contract import (
     API_VERSION,
     Adapter,
     Deployment,
+    Infrastructure,
     Layout,
     Limits,
     Lowered,
     NativeRequest,
+    Permission,
 )
 from portafaas.adapter.modular import ModularAdapter
 from portafaas.adapter.stimulus import (
@@ -34,6 +36,7 @@ __all__ = [
     "Deployment",
     "HttpOutcome",
     "HttpStimulus",
+    "Infrastructure",
     "Layout",
     "Limits",
     "Lowered",
@@ -42,6 +45,7 @@ __all__ = [
     "NativeRequest",
     "ObjectStimulus",
     "Outcome",
+    "Permission",
     "QueueStimulus",
     "ScheduleStimulus",
     "Stimulus",

@@ -40,7 +40,7 @@ class Layout:
     glibc: Mapping[str, str]
     #: Import packages that the platform adds and the package lacks: ``azure.functions``.
     provided: tuple[str, ...] = ()
-    #: Variables that the platform sets, with values that will do where code is imported for a check.
+    #: Variables that the platform sets, with values that will do for the import check.
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -64,6 +64,34 @@ class Lowered:
 
     files: Mapping[str, bytes]
     deployments: tuple[Deployment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One thing a function is allowed to do, and the line of the manifest that asks for it.
+
+    ``grant`` is the platform's word for it (``sqs:SendMessage``, a role), ``scope`` the narrowest
+    resource it can be given on, ``why`` a ``$.path`` or ``platform`` for what every function
+    needs.
+    """
+
+    function: str
+    grant: str
+    scope: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Infrastructure:
+    """What a package needs around it, for the platform's own engine.
+
+    ``documents`` are JSON values by file name, written beside the package; ``permissions`` is what
+    they grant; ``notes`` say what the platform cannot give as narrowly as asked.
+    """
+
+    documents: Mapping[str, Any]
+    permissions: tuple[Permission, ...] = ()
+    notes: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +127,13 @@ class Adapter(ABC):
     @abstractmethod
     def lower(self, plan: BuildPlan) -> Lowered:
         """Return platform files for *plan*: a pure function, no I/O, no network, no clock."""
+
+    def infrastructure(self, plan: BuildPlan) -> Infrastructure:
+        """Return what *plan* needs around its package: pure, like :meth:`lower`.
+
+        A target that emits none returns no documents.
+        """
+        return Infrastructure({})
 
     @abstractmethod
     def encode(

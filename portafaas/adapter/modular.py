@@ -4,6 +4,7 @@
 |---|---|
 | ``limits`` | ``check(plan)`` |
 | ``lowering`` | ``lower(plan)`` |
+| ``infrastructure`` | ``emit(plan)`` |
 | ``events`` | ``encode(plan, function, stimulus)`` |
 | ``outcomes`` | ``decode(plan, function, stimulus, results)`` |
 | ``vendor`` | ``runtime()`` |
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from portafaas.adapter.contract import Adapter, Lowered, NativeRequest
+from portafaas.adapter.contract import Adapter, Infrastructure, Lowered, NativeRequest
 from portafaas.adapter.stimulus import Outcome, Stimulus
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan, FunctionPlan
@@ -51,6 +52,11 @@ class ModularAdapter(Adapter):
         """Return what ``lowering.lower`` makes."""
         lowered: Lowered = self._part("lowering").lower(plan)
         return lowered
+
+    def infrastructure(self, plan: BuildPlan) -> Infrastructure:
+        """Return what ``infrastructure.emit`` makes."""
+        emitted: Infrastructure = self._part("infrastructure").emit(plan)
+        return emitted
 
     def encode(
         self, plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus
