@@ -21,16 +21,20 @@ from portafaas.plan import (
     ObjectTrigger,
     QueuePlan,
     QueueTrigger,
+    Retry,
     ScheduleTrigger,
     TableTrigger,
     TopicTrigger,
 )
 from portafaas_aws.names import (
     HTTP_API_TIMEOUT,
+    bucket_name,
     front,
     lambda_timeout,
-    physical_name,
+    queue_name,
     route_path,
+    table_name,
+    topic_name,
 )
 
 _REPORT = ["ReportBatchItemFailures"]
@@ -55,7 +59,7 @@ def binding(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
                 mapping["ScalingConfig"] = {"MaximumConcurrency": queue.max_concurrency}
             return {
                 "type": "sqs",
-                "queue": _queue(plan, function, queue, trigger),
+                "queue": queue_facts(plan, queue),
                 "eventSourceMapping": mapping,
             }
         case TopicTrigger():
@@ -109,13 +113,22 @@ def window(trigger: QueueTrigger, queue: QueuePlan) -> int:
     return max(trigger.window, 1) if trigger.batch > 10 and not queue.ordered else trigger.window
 
 
-def _queue(
-    plan: BuildPlan, function: FunctionPlan, queue: QueuePlan, trigger: QueueTrigger
-) -> dict[str, Any]:
-    suffix = ".fifo" if queue.ordered else ""
+def queue_facts(plan: BuildPlan, queue: QueuePlan) -> dict[str, Any]:
+    """Return the attributes of a declared queue, as its consumer needs them.
+
+    A queue that no function consumes keeps the defaults of SQS and of ``retry``.
+    """
+    consumers = [
+        (function, function.trigger)
+        for function in plan.functions
+        if isinstance(function.trigger, QueueTrigger) and function.trigger.queue == queue.name
+    ]
     facts: dict[str, Any] = {
-        "QueueName": physical_name(plan, queue.name) + suffix,
-        "VisibilityTimeout": _invisible(function, window(trigger, queue)),
+        "QueueName": queue_name(plan, queue.name, queue.ordered),
+        "VisibilityTimeout": max(
+            (_invisible(function, window(trigger, queue)) for function, trigger in consumers),
+            default=30,
+        ),
         "MessageRetentionPeriod": queue.retention,
         "DelaySeconds": queue.delay,
     }
@@ -123,9 +136,10 @@ def _queue(
         facts["FifoQueue"] = True
     if queue.dead_letter:
         name = f"{queue.name}-dead" if queue.dead_letter is True else queue.dead_letter
+        attempts = [function.retry.attempts for function, _ in consumers]
         facts["RedrivePolicy"] = {
-            "maxReceiveCount": function.retry.attempts,
-            "deadLetterQueueName": physical_name(plan, name) + suffix,
+            "maxReceiveCount": max(attempts, default=Retry().attempts),
+            "deadLetterQueueName": queue_name(plan, name, queue.ordered),
         }
     return facts
 
@@ -137,10 +151,9 @@ def _invisible(function: FunctionPlan, wait: int = 0) -> int:
 
 def _topic(plan: BuildPlan, function: FunctionPlan, trigger: TopicTrigger) -> dict[str, Any]:
     topic = next(topic for topic in plan.topics if topic.name == trigger.topic)
-    suffix = ".fifo" if topic.ordered else ""
-    name = physical_name(plan, f"{trigger.topic}-{function.name}")
+    name = f"{trigger.topic}-{function.name}"
     subscription: dict[str, Any] = {
-        "TopicName": physical_name(plan, trigger.topic) + suffix,
+        "TopicName": topic_name(plan, trigger.topic, topic.ordered),
         "Protocol": "sqs",
         "RawMessageDelivery": False,
     }
@@ -150,11 +163,11 @@ def _topic(plan: BuildPlan, function: FunctionPlan, trigger: TopicTrigger) -> di
             "FilterPolicy": filter_policy(trigger),
         }
     queue: dict[str, Any] = {
-        "QueueName": name + suffix,
+        "QueueName": queue_name(plan, name, topic.ordered),
         "VisibilityTimeout": _invisible(function),
         "RedrivePolicy": {
             "maxReceiveCount": function.retry.attempts,
-            "deadLetterQueueName": f"{name}-dead{suffix}",
+            "deadLetterQueueName": queue_name(plan, f"{name}-dead", topic.ordered),
         },
     }
     if topic.ordered:
@@ -208,7 +221,7 @@ def _object(plan: BuildPlan, function: FunctionPlan, trigger: ObjectTrigger) -> 
     ]
     return {
         "type": "s3",
-        "bucket": physical_name(plan, trigger.bucket),
+        "bucket": bucket_name(plan, trigger.bucket),
         "events": events,
         "filter": {"Key": {"FilterRules": rules}},
         "eventInvokeConfig": _asynchronous(function),
@@ -255,7 +268,7 @@ def _table(plan: BuildPlan, function: FunctionPlan, trigger: TableTrigger) -> di
         mapping["MaximumRecordAgeInSeconds"] = int(min(604_800, max(60, function.retry.max_age)))
     return {
         "type": "dynamodb-stream",
-        "table": physical_name(plan, trigger.table),
+        "table": table_name(plan, trigger.table),
         "streamViewType": _VIEWS.get(tuple(sorted(images)), "NEW_AND_OLD_IMAGES"),
         "eventSourceMapping": mapping,
     }

@@ -11,18 +11,13 @@ from portafaas.plan import (
     HttpTrigger,
     QueuePlan,
     QueueTrigger,
-    TopicTrigger,
 )
-from portafaas_aws.names import HTTP_API_TIMEOUT, MAX_TIMEOUT, front, physical_name
+from portafaas_aws.names import HTTP_API_TIMEOUT, MAX_TIMEOUT, front
 
 _LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
-_FUNCTION = "https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html"
 _VARIABLES = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"
 _HTTP_API = "https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html"
 _MAPPING = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html"
-_QUEUES = (
-    "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html"
-)
 _ATTRIBUTES = (
     "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/"
     "API_SetQueueAttributes.html"
@@ -44,8 +39,10 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     """Return everything in *plan* that exceeds a limit of AWS."""
     found = [d for function in plan.functions for d in _function(plan, function)]
     for queue in plan.queues:
-        found += _queue(plan, queue)
-    return found
+        found += _queue(queue)
+    from portafaas_aws.infrastructure.limits import check as around
+
+    return found + list(around(plan, whole=not found))
 
 
 def _over(path: str, message: str, source: str, hint: str = "") -> Diagnostic:
@@ -57,14 +54,6 @@ def _over(path: str, message: str, source: str, hint: str = "") -> Diagnostic:
 def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
     path = f"$.functions.{function.name}"
     trigger = function.trigger
-    name = physical_name(plan, function.name)
-    if len(name) > 64:
-        yield _over(
-            path,
-            f"the Lambda function's name {name!r} has {len(name)} characters; at most 64",
-            _FUNCTION,
-            "shorten the name of the service, stage or function",
-        )
     if not 128 <= function.memory <= 10_240:
         yield _over(
             f"{path}.memory",
@@ -95,15 +84,6 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
         )
     if isinstance(trigger, QueueTrigger):
         yield from _batch(plan.queue(trigger.queue), trigger, f"{path}.trigger.queue")
-    if isinstance(trigger, TopicTrigger):
-        name = physical_name(plan, f"{trigger.topic}-{function.name}-dead.fifo")
-        if len(name) > 80:
-            yield _over(
-                f"{path}.trigger.topic",
-                f"the name of the subscription's queue, {name!r}, has more than 80 characters",
-                _QUEUES,
-                "shorten the name of the service, stage, topic or function",
-            )
     yield from _environment(function, path)
 
 
@@ -141,16 +121,8 @@ def _batch(queue: QueuePlan, trigger: QueueTrigger, path: str) -> Iterator[Diagn
         )  # fmt: skip
 
 
-def _queue(plan: BuildPlan, queue: QueuePlan) -> Iterator[Diagnostic]:
+def _queue(queue: QueuePlan) -> Iterator[Diagnostic]:
     path = f"$.queues.{queue.name}"
-    name = physical_name(plan, queue.name) + ("-dead" if queue.dead_letter is True else "")
-    if len(name) + (5 if queue.ordered else 0) > 80:
-        yield _over(
-            path,
-            f"the queue's name {name!r} has more than 80 characters",
-            _QUEUES,
-            "shorten the name of the service, stage or queue",
-        )
     if not 60 <= queue.retention <= 1_209_600:
         yield _over(
             f"{path}.retention",

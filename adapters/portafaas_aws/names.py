@@ -1,4 +1,4 @@
-"""Names and durations that lowering, limits and events have in common."""
+"""Names and durations that lowering, limits, events and infrastructure have in common."""
 
 from __future__ import annotations
 
@@ -10,10 +10,57 @@ MAX_TIMEOUT = 900
 #: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 HTTP_API_TIMEOUT = 30
 
+#: Longest names. https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+FUNCTION_NAME = 64
+#: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
+QUEUE_NAME = 80
+#: https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
+TOPIC_NAME = 256
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+TABLE_NAME = 255
+#: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
+SECRET_NAME = 512
+#: What is left of the 63 characters of a bucket's name after an account and a region (at most 15).
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET_BASE = 63 - 13 - 16
 
-def physical_name(plan: BuildPlan, name: str) -> str:
-    """Return the name a resource gets in the account: ``service-stage-name``."""
-    return f"{plan.service}-{plan.stage}-{name}"
+
+def physical_name(plan: BuildPlan, name: str, limit: int = FUNCTION_NAME, suffix: str = "") -> str:
+    """Return the name a resource gets in the account: ``service-stage-name`` and *suffix*.
+
+    A name over *limit* characters is cut and ends in a hash of the whole, so that it stays the
+    same from build to build and differs from its neighbours.
+    """
+    full = "-".join(part for part in (plan.service, plan.stage, name) if part)
+    room = limit - len(suffix)
+    if len(full) > room:
+        from hashlib import sha256
+
+        full = f"{full[: room - 9].rstrip('-')}-{sha256(full.encode()).hexdigest()[:8]}"
+    return full + suffix
+
+
+def queue_name(plan: BuildPlan, name: str, ordered: bool) -> str:
+    """Return the name of the queue *name* in the account; an ordered one ends in ``.fifo``."""
+    return physical_name(plan, name, QUEUE_NAME, ".fifo" if ordered else "")
+
+
+def topic_name(plan: BuildPlan, name: str, ordered: bool) -> str:
+    """Return the name of the topic *name* in the account; an ordered one ends in ``.fifo``."""
+    return physical_name(plan, name, TOPIC_NAME, ".fifo" if ordered else "")
+
+
+def table_name(plan: BuildPlan, name: str) -> str:
+    """Return the name of the table *name* in the account."""
+    return physical_name(plan, name, TABLE_NAME)
+
+
+def bucket_name(plan: BuildPlan, name: str) -> str:
+    """Return the name of the bucket *name*, for ``Fn::Sub``.
+
+    Buckets share one namespace with all accounts of all customers.
+    """
+    return f"{physical_name(plan, name, _BUCKET_BASE)}-${{AWS::AccountId}}-${{AWS::Region}}"
 
 
 def front(function: FunctionPlan) -> str:

@@ -6,7 +6,14 @@ import re
 from collections.abc import Iterator
 
 from portafaas.errors import Diagnostic
-from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, ObjectTrigger, TopicTrigger
+from portafaas.plan import (
+    BuildPlan,
+    FunctionPlan,
+    HttpTrigger,
+    ObjectTrigger,
+    QueueTrigger,
+    TopicTrigger,
+)
 
 SCALE = "https://learn.microsoft.com/azure/azure-functions/functions-scale"
 _MEMORY = "https://learn.microsoft.com/azure/azure-functions/flex-consumption-plan#instance-sizes"
@@ -16,6 +23,13 @@ _BLOB = (
     "https://learn.microsoft.com/rest/api/storageservices/"
     "naming-and-referencing-containers--blobs--and-metadata"
 )
+_SEQUENCE = "https://learn.microsoft.com/azure/service-bus-messaging/message-sequencing"
+_LEASES = "https://learn.microsoft.com/azure/cosmos-db/nosql/change-feed-processor"
+_TTL = "https://learn.microsoft.com/azure/cosmos-db/nosql/time-to-live"
+_TEMPLATE = (
+    "https://learn.microsoft.com/azure/azure-resource-manager/templates/"
+    "best-practices#template-limits"
+)
 _HOST = "https://github.com/Azure/azure-functions-host/blob/dev/src/WebJobs.Script/Utility.cs"
 
 MAX_MEMORY = 4096
@@ -24,6 +38,15 @@ MAX_HTTP_TIMEOUT = 230
 #: Bytes of a request body.
 MAX_REQUEST = 100_000_000
 MAX_CONCURRENCY = 1000
+#: Of one deployment.
+MAX_RESOURCES = 800
+#: Parameters of the template beside those of the keys, in lower case.
+_PARAMETERS = frozenset(
+    ("location", "packageuri", "packagedigest", "logretentiondays", "protectdata", "secretshells",
+     "authclientid")
+)  # fmt: skip
+#: So many functions may need more; counting means making the template.
+_MANY = 30
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
@@ -31,23 +54,8 @@ _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
 
 def check(plan: BuildPlan) -> list[Diagnostic]:
     """Return one PF3002 for each limit that *plan* exceeds."""
-    found = [problem for function in plan.functions for problem in _function(function)]
-    used = {
-        function.trigger.bucket
-        for function in plan.functions
-        if isinstance(function.trigger, ObjectTrigger)
-    }
-    for bucket in sorted(used):
-        if not _CONTAINER.fullmatch(bucket):
-            found.append(
-                Diagnostic(
-                    "PF3002",
-                    f"the bucket's name {bucket!r} is not the name of a blob container: 3 to 63 "
-                    f"lower-case letters, digits and single hyphens",
-                    path=f"$.buckets.{bucket}",
-                    hint=_BLOB,
-                )
-            )
+    found = [problem for function in plan.functions for problem in _function(plan, function)]
+    found += _resources(plan)
     seen: dict[str, str] = {}
     for function in plan.functions:
         other = seen.setdefault(function.entry.lower(), function.name)
@@ -57,24 +65,71 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
                     function, "", f"{function.name!r} and {other!r} are one name on Azure", _HOST
                 )
             )
-    for queue in plan.queues:
-        if len(queue.name) > 260:
-            found.append(
-                Diagnostic(
-                    "PF3002",
-                    f"the queue's name has {len(queue.name)} characters; Service Bus takes 260",
-                    path=f"$.queues.{queue.name}",
-                    hint=_BUS,
-                )
-            )
     return found
+
+
+def _resources(plan: BuildPlan) -> Iterator[Diagnostic]:
+    """Yield what the declared resources cannot be, or be called."""
+    for bucket in plan.buckets:
+        if not _CONTAINER.fullmatch(bucket.name):
+            yield _refused(
+                f"$.buckets.{bucket.name}",
+                f"the bucket's name {bucket.name!r} is not the name of a blob container: 3 to 63 "
+                f"lower-case letters, digits and single hyphens",
+                _BLOB,
+            )
+    bus = {f"{f.name}-objects": f"$.functions.{f.name}" for f in plan.functions
+           if f.kind == "object"}  # fmt: skip
+    for kind, names in (
+        ("queue", [queue.name for queue in plan.queues]),
+        ("topic", [topic.name for topic in plan.topics]),
+    ):
+        for name in names:
+            where = f"$.{kind}s.{name}"
+            other = bus.setdefault(name, where)
+            if other != where:
+                yield _refused(where, f"{name!r} also names {other} in Service Bus", _BUS)
+            if len(name) > 260:
+                text = f"the {kind}'s name has {len(name)} characters; Service Bus takes 260"
+                yield _refused(where, text, _BUS)
+    for queue in plan.queues:
+        where = f"$.queues.{queue.name}"
+        if queue.delay:
+            text = "Service Bus delays single messages, not queues; schedule them when sending"
+            yield _refused(f"{where}.delay", text, _SEQUENCE)
+        if queue.retention < 1:
+            yield _refused(f"{where}.retention", "messages must be kept for a second or more", _BUS)
+    triggered = [function for function in plan.functions if function.kind == "table"]
+    leases = {function.options.get("leaseContainer", "leases") for function in triggered}
+    for table in plan.tables:
+        where = f"$.tables.{table.name}"
+        if table.name in leases:
+            yield _refused(where, f"{table.name!r} is also the container of the leases", _LEASES)
+        if table.ttl:
+            yield _refused(
+                f"{where}.ttl",
+                "Cosmos DB deletes items so many seconds after they were written, not at a time "
+                "that an attribute tells",
+                _TTL,
+            )
+    if len(plan.functions) > _MANY:
+        from portafaas_azure.infrastructure import size
+
+        made = size(plan)
+        if made > MAX_RESOURCES:
+            text = f"{made} resources of Azure; one deployment takes {MAX_RESOURCES}"
+            yield _refused("$.functions", text, _TEMPLATE)
+
+
+def _refused(path: str, message: str, url: str) -> Diagnostic:
+    return Diagnostic("PF3002", message, path=path, hint=url)
 
 
 def _limit(function: FunctionPlan, where: str, message: str, url: str) -> Diagnostic:
     return Diagnostic("PF3002", message, path=f"$.functions.{function.name}{where}", hint=url)
 
 
-def _function(function: FunctionPlan) -> Iterator[Diagnostic]:
+def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
     if not _NAME.fullmatch(function.entry) or function.entry.lower() == "host":
         yield _limit(
             function,
@@ -106,6 +161,16 @@ def _function(function: FunctionPlan) -> Iterator[Diagnostic]:
                 f"characters; Service Bus takes 50",
                 _BUS,
             )
+    elif isinstance(trigger, QueueTrigger):
+        bound = plan.queue(trigger.queue).max_concurrency
+        if bound and function.concurrency > bound:
+            yield _limit(
+                function,
+                ".concurrency",
+                f"one instance may run {function.concurrency} invocations, and all together "
+                f"{bound} (queues.{trigger.queue}.max-concurrency)",
+                _MEMORY,
+            )
     elif isinstance(trigger, ObjectTrigger) and len(function.name) > 252:
         yield _limit(function, "", "the name is too long for a Service Bus queue", _BUS)
 
@@ -125,6 +190,13 @@ def _http(function: FunctionPlan, trigger: HttpTrigger) -> Iterator[Diagnostic]:
             ".trigger.http.max-body",
             f"bodies of {trigger.max_body} bytes; at most {MAX_REQUEST}",
             SCALE,
+        )
+    if trigger.auth is not None and trigger.auth.keys.lower() in _PARAMETERS:
+        yield _limit(
+            function,
+            ".trigger.http.auth",
+            f"{trigger.auth.keys!r} is also a parameter of the template, whatever the case",
+            _TEMPLATE,
         )
     first = trigger.path.split("/")[1].lower() if trigger.path.startswith("/") else ""
     if first in ("admin", "runtime"):

@@ -31,6 +31,7 @@ from portafaas.plan import (
     TableTrigger,
     TopicTrigger,
 )
+from portafaas_gcp.names import database as database_of
 
 PROJECT = "portafaas-project"
 #: RFC 3986 section 3.3, and ``%``: what may stand in a request target as it is.
@@ -72,7 +73,7 @@ def encode(plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus) -> Seque
                 attributes["content-type"] = message.content_type
             return [_push(plan, function, message, attributes, message.key, False, ("event",))]
         case ObjectStimulus():
-            return [_object(function, stimulus)]
+            return [_object(plan, function, stimulus)]
         case ChangeStimulus():
             return [_change(plan, function, stimulus)]
         case ScheduleStimulus():
@@ -188,11 +189,16 @@ def _cloud_event(values: Mapping[str, str], content_type: str) -> list[list[str]
     return headers + [[f"ce-{name}", percent_encode(text, safe)] for name, text in values.items()]
 
 
-def _object(function: FunctionPlan, stimulus: ObjectStimulus) -> NativeRequest:
+def _object(plan: BuildPlan, function: FunctionPlan, stimulus: ObjectStimulus) -> NativeRequest:
+    """Return a push of a bucket's notification.
+
+    https://cloud.google.com/storage/docs/pubsub-notifications#format
+    """
     trigger = function.trigger
     assert isinstance(trigger, ObjectTrigger)
     bucket, key = trigger.bucket, stimulus.key
-    word = "finalized" if stimulus.kind == "created" else "deleted"
+    versioned = any(b.name == bucket and b.versioned for b in plan.buckets)
+    word = "FINALIZE" if stimulus.kind == "created" else "ARCHIVE" if versioned else "DELETE"
     data = {
         "kind": "storage#object",
         "id": f"{bucket}/{key}/{stimulus.sequencer}",
@@ -207,18 +213,18 @@ def _object(function: FunctionPlan, stimulus: ObjectStimulus) -> NativeRequest:
         "size": str(stimulus.size),
         "etag": stimulus.etag,
     }
-    headers = _cloud_event(
-        {
-            "id": f"{stimulus.sequencer}-{stimulus.kind}",
-            "type": f"google.cloud.storage.object.v1.{word}",
-            "source": f"//storage.googleapis.com/projects/_/buckets/{bucket}",
-            "subject": f"objects/{key}",
-            "time": stimulus.time,
-            "bucket": bucket,
-        },
-        "application/json",
-    )
-    return _request("POST", "/", headers, json.dumps(data).encode(), ("event",))
+    attributes = {
+        "bucketId": bucket,
+        "eventTime": stimulus.time,
+        "eventType": f"OBJECT_{word}",
+        "notificationConfig": f"projects/_/buckets/{bucket}/notificationConfigs/1",
+        "objectGeneration": stimulus.sequencer,
+        "objectId": key,
+        "payloadFormat": "JSON_API_V1",
+    }
+    number = f"{stimulus.sequencer}-{stimulus.kind}"
+    message = MessageStimulus(number, json.dumps(data).encode(), time=stimulus.time)
+    return _push(plan, function, message, attributes, None, False, ("event",))
 
 
 def _change(plan: BuildPlan, function: FunctionPlan, stimulus: ChangeStimulus) -> NativeRequest:
@@ -226,7 +232,7 @@ def _change(plan: BuildPlan, function: FunctionPlan, stimulus: ChangeStimulus) -
 
     trigger = function.trigger
     assert isinstance(trigger, TableTrigger)
-    database = plan.options.get("database", "(default)")
+    database = database_of(plan)
     identifier = ":".join(str(value).replace("/", "%2F") for value in stimulus.keys.values())
     document = f"{trigger.table}/{identifier}"
     source = f"projects/{PROJECT}/databases/{database}"

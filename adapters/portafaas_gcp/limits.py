@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, ObjectTrigger, QueueTrigger
-from portafaas_gcp.lowering import service_name
+from portafaas_gcp import names
+from portafaas_gcp.lowering import most_instances
 
 QUOTAS = "https://cloud.google.com/functions/quotas"
 CONCURRENCY = "https://cloud.google.com/run/docs/about-concurrency"
@@ -15,24 +16,33 @@ SCHEDULER = "https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.
 VARIABLES = "https://cloud.google.com/run/docs/configuring/services/overview-environment-variables"
 SERVICES = "https://cloud.google.com/run/docs/deploying"
 CORS = "https://cloud.google.com/functions/docs/writing/write-http-functions#limitations"
+FUNCTIONS = (
+    "https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.functions/create"
+)
+NOTIFICATIONS = "https://cloud.google.com/storage/docs/pubsub-notifications"
+RESOURCES = "https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names"
+BUCKETS = "https://cloud.google.com/storage/docs/buckets#naming"
 
 #: MiB: https://cloud.google.com/run/docs/configuring/services/memory-limits
 MEMORY = (128, 32_768)
 #: Instances serve at most so many requests at once (CONCURRENCY).
 MOST_CONCURRENT = 1000
-#: Seconds by kind of trigger. http: QUOTAS. queue and topic: the longest acknowledgement deadline
-#: (SUBSCRIPTIONS). object and table: QUOTAS for event-driven functions, the shorter of the two
+#: Seconds by kind of trigger. http: QUOTAS. queue, topic and object: the longest acknowledgement
+#: deadline (SUBSCRIPTIONS). table: QUOTAS for event-driven functions, the shorter of the two
 #: numbers its versions state. schedule: the longest attempt deadline (SCHEDULER).
 TIMEOUTS = {
     "http": (3600, QUOTAS),
     "queue": (600, SUBSCRIPTIONS),
     "topic": (600, SUBSCRIPTIONS),
-    "object": (540, QUOTAS),
+    "object": (600, SUBSCRIPTIONS),
     "table": (540, QUOTAS),
     "schedule": (1800, SCHEDULER),
 }
-#: Characters of a Cloud Run service's name (SERVICES).
+#: Characters of a Cloud Run service's name (SERVICES), and the fewest of a function's (FUNCTIONS).
 LONGEST_NAME = 49
+SHORTEST_NAME = 4
+#: Configurations of a bucket that tell of one kind of event (NOTIFICATIONS).
+MOST_NOTIFICATIONS = 10
 #: Bytes of all names and values together (VARIABLES).
 ENVIRONMENT = 32_768
 _RESERVED = (
@@ -49,7 +59,7 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
         found += _environment(function)
         trigger = function.trigger
         if isinstance(trigger, QueueTrigger):
-            found += _queue(plan, function, trigger)
+            found += _consumer(plan, function, trigger)
         if (
             isinstance(trigger, HttpTrigger)
             and trigger.cors is not None
@@ -66,16 +76,9 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
                     severity="warning",
                 )
             )
-        if isinstance(trigger, ObjectTrigger) and "deleted" in trigger.on:
-            found.append(
-                Diagnostic(
-                    "PF3002",
-                    "Cloud Storage reports an overwritten object as deleted, too "
-                    "(https://cloud.google.com/storage/docs/pubsub-notifications#events)",
-                    path=f"$.functions.{function.name}.trigger.object.on",
-                    severity="note",
-                )
-            )
+    found += _queues(plan)
+    found += _names(plan)
+    found += _notifications(plan)
     return found
 
 
@@ -105,7 +108,7 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
             f"concurrency {function.concurrency} is over {MOST_CONCURRENT}",
             CONCURRENCY,
         )
-    name = service_name(plan, function)
+    name = names.service_name(plan, function)
     if len(name) > LONGEST_NAME:
         yield _over(
             path,
@@ -114,6 +117,8 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
             SERVICES,
             "shorten the name of the function or of the service",
         )
+    if len(name) < SHORTEST_NAME:
+        yield _over(path, f"the function {name!r} has under {SHORTEST_NAME} characters", FUNCTIONS)
     if function.module.partition(".")[0] == "main":
         # https://cloud.google.com/run/docs/runtimes/python#source_structure
         yield Diagnostic(
@@ -123,10 +128,11 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
             hint="rename main.py",
         )
     low_instances = function.options.get("minInstances", 0)
-    if low_instances > function.options.get("maxInstances", low_instances):
+    most_allowed = most_instances(plan, function)
+    if most_allowed is not None and low_instances > most_allowed:
         yield Diagnostic(
             "PF3002",
-            "minInstances is greater than maxInstances",
+            f"minInstances is greater than maxInstances, {most_allowed}",
             path=f"{path}.targets.gcp.minInstances",
         )
 
@@ -142,17 +148,10 @@ def _environment(function: FunctionPlan) -> Iterator[Diagnostic]:
         yield _over(path, message, VARIABLES)
 
 
-def _queue(plan: BuildPlan, function: FunctionPlan, trigger: QueueTrigger) -> Iterator[Diagnostic]:
+def _consumer(
+    plan: BuildPlan, function: FunctionPlan, trigger: QueueTrigger
+) -> Iterator[Diagnostic]:
     queue, retry = plan.queue(trigger.queue), function.retry
-    path = f"$.queues.{queue.name}"
-    if queue.delay:
-        yield _over(f"{path}.delay", "Pub/Sub cannot delay messages", SUBSCRIPTIONS)
-    if not 600 <= queue.retention <= 2_678_400:
-        yield _over(
-            f"{path}.retention",
-            f"retention {queue.retention} s is not between 10 minutes and 31 days",
-            SUBSCRIPTIONS,
-        )
     if queue.dead_letter and not 5 <= retry.attempts <= 100:
         yield _over(
             f"$.functions.{function.name}.retry.attempts",
@@ -165,3 +164,58 @@ def _queue(plan: BuildPlan, function: FunctionPlan, trigger: QueueTrigger) -> It
             f"a back-off of {retry.maximum:g} s is over 600 s",
             SUBSCRIPTIONS,
         )
+
+
+def _queues(plan: BuildPlan) -> Iterator[Diagnostic]:
+    for queue in plan.queues:
+        path = f"$.queues.{queue.name}"
+        if queue.delay:
+            yield _over(f"{path}.delay", "Pub/Sub cannot delay messages", SUBSCRIPTIONS)
+        if not 600 <= queue.retention <= 2_678_400:
+            yield _over(
+                f"{path}.retention",
+                f"retention {queue.retention} s is not between 10 minutes and 31 days",
+                SUBSCRIPTIONS,
+            )
+
+
+def _names(plan: BuildPlan) -> Iterator[Diagnostic]:
+    """Yield what could not be made under the name it would have."""
+    for what, found in (("topic", names.topics(plan)), ("subscription", names.subscriptions(plan))):
+        taken: dict[str, str] = {}
+        for name, path in found:
+            if name in taken:
+                yield _over(
+                    path,
+                    f"the Pub/Sub {what} {names.physical(plan, name)!r} would be that of "
+                    f"{taken[name]}, too",
+                    RESOURCES,
+                    "rename one of them",
+                )
+            taken.setdefault(name, path)
+        if taken and plan.service.startswith("goog"):
+            message = f"the name of a Pub/Sub {what} cannot begin with goog"
+            yield _over("$.name", message, RESOURCES, "rename the service")
+    for bucket in plan.buckets:
+        if "google" in names.physical(plan, bucket.name):
+            message = "the name of a bucket cannot hold google"
+            yield _over(f"$.buckets.{bucket.name}", message, BUCKETS)
+
+
+def _notifications(plan: BuildPlan) -> Iterator[Diagnostic]:
+    for bucket in plan.buckets:
+        for kind in ("created", "deleted"):
+            told = [
+                function.name
+                for function in plan.functions
+                if isinstance(function.trigger, ObjectTrigger)
+                and function.trigger.bucket == bucket.name
+                and kind in function.trigger.on
+            ]
+            if len(told) > MOST_NOTIFICATIONS:
+                yield _over(
+                    f"$.buckets.{bucket.name}",
+                    f"{len(told)} functions are told of {kind} objects; "
+                    f"a bucket tells at most {MOST_NOTIFICATIONS}",
+                    NOTIFICATIONS,
+                )

@@ -2,8 +2,9 @@
 
 Every function is an HTTP service (``http`` signature). Queues and topics are Pub/Sub push
 subscriptions rather than event triggers, whose subscriptions take no dead-letter policy, filter
-or ordering; buckets and tables are Eventarc triggers; schedules are Cloud Scheduler jobs. All of
-them call the service with an ID token.
+or ordering; buckets notify a topic of the function's own, since Eventarc knows no prefixes and does
+not tell a deletion from an overwriting; tables are Eventarc triggers; schedules are Cloud Scheduler
+jobs. All of them call the service with an ID token.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from portafaas.plan import (
     TopicTrigger,
 )
 from portafaas.plan.entry import function_spec
+from portafaas_gcp.names import database, dead_letter, service_name
 
 #: Pinned so that the build installs what the package was tested with; the vendor runtime's pin.
 FRAMEWORK = "functions-framework==3.10.2"
@@ -70,16 +72,8 @@ def lower(plan: BuildPlan) -> Lowered:
         for function in plan.functions
     )
     main = _MAIN.format(service=plan.service, dependencies=DEPENDENCIES, specs=specs)
-    files = {
-        "main.py": main.encode("utf-8"),
-        "requirements.txt": f"{FRAMEWORK}\n".encode(),
-    }
+    files = {"main.py": main.encode("utf-8"), "requirements.txt": f"{FRAMEWORK}\n".encode()}
     return Lowered(files, tuple(_deployment(plan, function) for function in plan.functions))
-
-
-def service_name(plan: BuildPlan, function: FunctionPlan) -> str:
-    """Return the name of the function's Cloud Run service: unique in the project."""
-    return "-".join(part for part in (plan.service, plan.stage, function.name) if part)
 
 
 def _deployment(plan: BuildPlan, function: FunctionPlan) -> Deployment:
@@ -141,15 +135,21 @@ def _service(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str,
         out["availableCpu"] = str(cpu)
     if "minInstances" in options:
         out["minInstanceCount"] = options["minInstances"]
-    most = options.get("maxInstances")
+    most = most_instances(plan, function)
+    if most is not None:
+        out["maxInstanceCount"] = most
+    return out
+
+
+def most_instances(plan: BuildPlan, function: FunctionPlan) -> int | None:
+    """Return how many instances there may be: as the options say, else as the queue's limit."""
+    most: int | None = function.options.get("maxInstances")
     trigger = function.trigger
     if most is None and isinstance(trigger, QueueTrigger):
         wanted = plan.queue(trigger.queue).max_concurrency
         if wanted:
-            most = max(1, wanted // function.concurrency)
-    if most is not None:
-        out["maxInstanceCount"] = most
-    return out
+            most = max(1, min(wanted // function.concurrency, 1000))
+    return most
 
 
 def _trigger(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str, Any]:
@@ -174,17 +174,15 @@ def _trigger(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str,
         case ObjectTrigger():
             # In a bucket with versions a deletion archives the live version.
             versioned = any(b.name == trigger.bucket and b.versioned for b in plan.buckets)
-            words = {"created": "finalized", "deleted": "archived" if versioned else "deleted"}
+            words = {"created": "FINALIZE", "deleted": "ARCHIVE" if versioned else "DELETE"}
             return {
-                "type": "eventarc",
-                "eventDataContentType": "application/json",
-                "eventFilters": [
-                    [
-                        _equals("type", f"google.cloud.storage.object.v1.{words[kind]}"),
-                        _equals("bucket", trigger.bucket),
-                    ]
-                    for kind in trigger.on
-                ],
+                "type": "storage",
+                "bucket": trigger.bucket,
+                "eventTypes": [f"OBJECT_{words[kind]}" for kind in trigger.on],
+                # The bridge looks at the suffix.
+                **({"objectNamePrefix": trigger.prefix} if trigger.prefix else {}),
+                "payloadFormat": "JSON_API_V1",
+                "subscription": _subscription(function, timeout, None),
             }
         case TableTrigger():
             kinds = ("insert", "update") if "upsert" in trigger.on else ()
@@ -196,7 +194,7 @@ def _trigger(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str,
                 "eventFilters": [
                     [
                         _equals("type", f"google.cloud.firestore.document.v1.{words[kind]}"),
-                        _equals("database", plan.options.get("database", "(default)")),
+                        _equals("database", database(plan)),
                         {
                             **_equals("document", f"{trigger.table}/{{id}}"),
                             "operator": "match-path-pattern",
@@ -234,33 +232,41 @@ def _subscription(function: FunctionPlan, timeout: int, queue: QueuePlan | None)
         "pushConfig": {"oidcToken": {}, "pubsubWrapper": {}},
     }
     if retry.declared:
-        out["retryPolicy"] = {
-            "minimumBackoff": f"{min(retry.initial, 600):g}s",
-            "maximumBackoff": f"{min(max(retry.maximum, retry.initial), 600):g}s",
-        }
+        first, last = _delays(function, 600)
+        out["retryPolicy"] = {"minimumBackoff": first, "maximumBackoff": last}
     if queue is not None:
         out["messageRetentionDuration"] = f"{queue.retention}s"
         if queue.ordered:
             out["enableMessageOrdering"] = True
         if queue.dead_letter:
-            name = queue.dead_letter
             out["deadLetterPolicy"] = {
-                "deadLetterTopic": name if isinstance(name, str) else f"{queue.name}-dead-letter",
+                "deadLetterTopic": dead_letter(queue.name, queue.dead_letter),
                 "maxDeliveryAttempts": retry.attempts,
             }
     return out
 
 
-def _scheduler_retry(function: FunctionPlan) -> dict[str, Any]:
+def _delays(function: FunctionPlan, most: float) -> tuple[str, str]:
+    """Return the first and the longest delay, at most *most* seconds, as JSON has durations."""
     retry = function.retry
-    if not retry.declared:
+    longest = retry.initial if retry.backoff == "fixed" else max(retry.maximum, retry.initial)
+    first, last = (
+        f"{min(seconds, most):.3f}".rstrip("0").rstrip(".") + "s"
+        for seconds in (retry.initial, longest)
+    )
+    return first, last
+
+
+def _scheduler_retry(function: FunctionPlan) -> dict[str, Any]:
+    if not function.retry.declared:
         return {}
+    first, last = _delays(function, float("inf"))
     # retryCount is 0 to 5: https://cloud.google.com/scheduler/docs/reference/rest/v1/RetryConfig
     return {
         "retryConfig": {
-            "retryCount": min(retry.attempts - 1, 5),
-            "minBackoffDuration": f"{retry.initial:g}s",
-            "maxBackoffDuration": f"{max(retry.maximum, retry.initial):g}s",
+            "retryCount": min(function.retry.attempts - 1, 5),
+            "minBackoffDuration": first,
+            "maxBackoffDuration": last,
         }
     }
 

@@ -19,17 +19,21 @@ from portafaas.plan import (
     Auth,
     BucketPlan,
     BuildPlan,
+    Cors,
     FunctionPlan,
     HttpTrigger,
     ObjectTrigger,
     QueuePlan,
     QueueTrigger,
+    Retry,
     ScheduleTrigger,
+    SecretPlan,
     TablePlan,
     TableTrigger,
     TopicPlan,
     TopicTrigger,
     Trigger,
+    Use,
 )
 from portafaas.plan.entry import function_spec
 from portafaas.runtime.function import Function
@@ -87,6 +91,58 @@ def plan() -> BuildPlan:
         buckets=(BucketPlan("files"),),
         tables=(TablePlan("people"),),
     )
+
+
+@pytest.fixture(scope="session")
+def stack() -> BuildPlan:
+    """A service with every trigger, resource and use, for tests of its infrastructure."""
+    key = Auth("key", keys="PORTAFAAS_HTTP_KEYS")
+    cors = Cors(("https://shop.example",), ("GET", "POST"))
+    uses = (
+        Use("write", "table", "orders"), Use("publish", "topic", "news"),
+        Use("read", "secret", "payment-key"), Use("send", "queue", "jobs"),
+        Use("read", "bucket", "uploads"), Use("read", "table", "orders"),
+    )  # fmt: skip
+    changes = ("insert", "update", "delete")
+    late = Retry(attempts=3, max_age=7200.0, declared=True)
+    return BuildPlan(
+        service="shop",
+        stage="dev",
+        python="3.12",
+        architecture="aarch64",
+        functions=(
+            _function("create", "Echo", HttpTrigger(("POST", "PUT"), "/orders", key, cors), uses=uses),
+            _function("files", "Echo", HttpTrigger(("GET",), "/files/{path*}")),
+            _function("root", "Echo", HttpTrigger((), "/files")),
+            _function("signed", "Echo", HttpTrigger(("GET",), "/signed/{id}", Auth("iam"))),
+            _function("url", "Echo", HttpTrigger((), "/u/{name}"), options={"front": "function-url"}),
+            _function(
+                "inner", "Echo", HttpTrigger((), "/i", Auth("iam")), timeout=600,
+                options={"front": "function-url"},
+            ),
+            _function("work", "Messages", QueueTrigger("jobs", 20, 5), environment={"LEVEL": "info"}),
+            _function(
+                "work-ordered", "Messages", QueueTrigger("steps", 2),
+                uses=(Use("write", "bucket", "uploads"), Use("send", "queue", "steps")),
+            ),
+            _function("listen", "Events", TopicTrigger("news", (("kind", ("a", "b")), ("type", ("made",))))),
+            _function("log", "Events", TopicTrigger("journal")),
+            _function("store", "Objects", ObjectTrigger("uploads", ("created", "deleted"), "in/", ".csv")),
+            _function("rows", "Changes", TableTrigger("orders", changes, ("new", "old")), retry=late),
+            _function("upserts", "Changes", TableTrigger("orders")),
+            _function("tick", "Ticks", ScheduleTrigger("30 2 * * MON-FRI", "Europe/Berlin")),
+        ),
+        queues=(
+            QueuePlan("jobs", dead_letter=True, max_concurrency=5),
+            QueuePlan("steps", ordered=True, dead_letter=True),
+            QueuePlan("mails", dead_letter="lost", delay=5),
+            QueuePlan("lost", retention=1_209_600),
+        ),
+        topics=(TopicPlan("news"), TopicPlan("journal", ordered=True)),
+        buckets=(BucketPlan("uploads", versioned=True),),
+        tables=(TablePlan("orders", sort="created", ttl="expires"),),
+        secrets=(SecretPlan("payment-key"),),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

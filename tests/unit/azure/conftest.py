@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import importlib
+import importlib.util
 import json
 import sys
 import types
@@ -259,3 +260,29 @@ def cases() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared/cases beside this checkout")
     return folder
+
+
+def _helper(name: str) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def service() -> types.ModuleType:
+    """``azure_service_plan``: a service that uses everything."""
+    return _helper("azure_service_plan")
+
+
+@pytest.fixture(scope="session")
+def arm_models() -> types.ModuleType:
+    """``arm_models``: compares resources with Microsoft's models."""
+    return _helper("arm_models")
+
+
+@pytest.fixture(scope="session")
+def fake_arm() -> types.ModuleType:
+    """``fake_arm``: a stand-in for Azure Resource Manager."""
+    return _helper("fake_arm")

@@ -238,7 +238,8 @@ LIMITS = {
 
 @pytest.mark.parametrize(("function", "path"), LIMITS.values(), ids=LIMITS.keys())
 def test_limits(function: FunctionPlan, path: str) -> None:
-    plan = BuildPlan("s", "dev", "3.11", "x86_64", (function,), buckets=(BucketPlan("No_Good"),))
+    buckets = tuple(BucketPlan(t.bucket) for t in [function.trigger] if isinstance(t, ObjectTrigger))
+    plan = BuildPlan("s", "dev", "3.11", "x86_64", (function,), buckets=buckets)
     found = ADAPTER.check(plan)
     assert [(d.code, d.path) for d in found] == [("PF3002", path)]
     assert str(found[0].hint).startswith("https://")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import importlib
 import json
 import shutil
@@ -24,11 +25,14 @@ from portafaas.plan import (
     ObjectTrigger,
     QueuePlan,
     QueueTrigger,
+    Retry,
     ScheduleTrigger,
+    SecretPlan,
     TablePlan,
     TableTrigger,
     TopicPlan,
     TopicTrigger,
+    Use,
 )
 from portafaas.plan.entry import function_spec
 from portafaas.runtime.function import Function
@@ -194,10 +198,60 @@ PLAN = BuildPlan(
     tables=(TablePlan("items"), TablePlan("pairs", "owner", "number")),
 )
 
+_USES = {
+    "echo": (Use("read", "table", "items"), Use("read", "bucket", "uploads")),
+    "answer": (Use("write", "table", "items"), Use("write", "table", "pairs")),
+    "who-calls": (Use("publish", "topic", "news"), Use("read", "secret", "token")),
+    "take-orders": (Use("send", "queue", "turns"), Use("write", "bucket", "kept")),
+    "listen": (Use("send", "queue", "lost"), Use("read", "secret", "token")),
+}
+_RETRY = Retry(7, initial=2.5, maximum=90, declared=True)
+
+#: Every trigger, resource and kind of use; each queue with one consumer at most, as a build has it.
+EVERYTHING = dataclasses.replace(
+    PLAN,
+    functions=tuple(
+        dataclasses.replace(
+            function,
+            uses=_USES.get(function.name, ()),
+            retry=_RETRY if function.name in ("take-orders", "nightly", "listen") else Retry(),
+            concurrency=8 if function.name == "echo" else 1,
+            environment={"TEMPLATE": "${not} %{this}"} if function.name == "echo" else {},
+        )
+        for function in (
+            *PLAN.functions,
+            _function("with-key", "echo", HttpTrigger(("GET",), "/key", Auth("key", "HTTP_KEYS"))),
+        )
+        if function.name != "take-many"
+    ),
+    queues=(
+        QueuePlan("orders", dead_letter=True, max_concurrency=4),
+        QueuePlan("turns", ordered=True, dead_letter="lost"),
+        QueuePlan("lost", retention=1_209_600),
+    ),
+    topics=(TopicPlan("news", ordered=True),),
+    buckets=(BucketPlan("uploads"), BucketPlan("kept", versioned=True)),
+    tables=(TablePlan("items", ttl="expires"), TablePlan("pairs", "owner", "number")),
+    secrets=(SecretPlan("token"),),
+    options={"region": "europe-west1"},
+)
+
 
 @pytest.fixture(scope="session")
 def plan() -> BuildPlan:
     return PLAN
+
+
+@pytest.fixture(scope="session")
+def everything() -> BuildPlan:
+    return EVERYTHING
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    """Return the infrastructure of everything, to be looked at or spoilt."""
+    made = ADAPTER.infrastructure(EVERYTHING).documents["shop.tf.json"]
+    return json.loads(json.dumps(made))  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")

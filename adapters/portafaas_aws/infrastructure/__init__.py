@@ -1,0 +1,75 @@
+"""What a Lambda package needs around it, as one CloudFormation template; pure, no I/O.
+
+No macros and no SAM: the template is what gets deployed, and its statements are all there are.
+``docs/infrastructure-aws.md`` says what each line of the manifest becomes.
+"""
+
+from __future__ import annotations
+
+from portafaas.adapter import Infrastructure, Permission
+from portafaas.errors import Diagnostic
+from portafaas.plan import BuildPlan
+from portafaas_aws.infrastructure.document import Template
+from portafaas_aws.infrastructure.functions import add_function, add_parameters
+from portafaas_aws.infrastructure.http import add_api, routes
+from portafaas_aws.infrastructure.resources import add_resources
+from portafaas_aws.infrastructure.triggers import after, before
+from portafaas_aws.lowering import lower
+
+
+def emit(plan: BuildPlan) -> Infrastructure:
+    """Return the template ``<service>.template.json``, and what it permits.
+
+    Raises AssertionError, naming every fault, should the template break a rule of ``verify``.
+    """
+    template, permissions = build(plan)
+    document = template.document()
+    from portafaas_aws.infrastructure.verify import verify
+
+    faults = verify(document, permissions, plan)
+    if faults:
+        raise AssertionError("the template would not deploy or work:\n  " + "\n  ".join(faults))
+    return Infrastructure(
+        {f"{plan.service}.template.json": document}, tuple(permissions), tuple(_notes(plan))
+    )
+
+
+def build(plan: BuildPlan) -> tuple[Template, list[Permission]]:
+    """Return the template of *plan*, unverified, and what it permits."""
+    template = Template(plan)
+    deployments = {deployment.function: deployment for deployment in lower(plan).deployments}
+    bindings = {name: deployment.binding for name, deployment in deployments.items()}
+    add_parameters(template)
+    add_resources(template, bindings)
+    if any(binding["type"] == "http-api" for binding in bindings.values()):
+        add_api(template)
+    owned = routes(plan, bindings)
+    permissions: list[Permission] = []
+    for function in plan.functions:
+        binding = bindings[function.name]
+        grants = before(template, function, binding)
+        permissions += add_function(template, function, deployments[function.name], grants)
+        permissions += after(template, function, binding, owned.get(function.name, ()))
+    return template, permissions
+
+
+def _notes(plan: BuildPlan) -> list[Diagnostic]:
+    """Return what AWS cannot give as narrowly as the manifest asks."""
+    from portafaas.plan import HttpTrigger
+    from portafaas_aws.names import front
+
+    return [
+        Diagnostic(
+            "PF3010",
+            f"the URL of {function.name!r} admits everyone (Principal *): Lambda has no narrower "
+            "permission for a URL without IAM; the bridge checks keys and tokens "
+            "(https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html)",
+            path=f"$.functions.{function.name}.targets.aws.front",
+            hint="auth: iam, or front: http-api",
+            severity="note",
+        )
+        for function in plan.functions
+        if isinstance(function.trigger, HttpTrigger)
+        and front(function) == "function-url"
+        and (function.trigger.auth is None or function.trigger.auth.scheme != "iam")
+    ]

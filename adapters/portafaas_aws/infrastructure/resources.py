@@ -1,0 +1,227 @@
+"""What the manifest declares: queues, topics, buckets, tables, secrets.
+
+All that holds data outlives the stack; a topic holds none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from portafaas.plan import (
+    BucketPlan,
+    BuildPlan,
+    ObjectTrigger,
+    QueuePlan,
+    SecretPlan,
+    TablePlan,
+    TableTrigger,
+    TopicPlan,
+)
+from portafaas_aws.bindings import queue_facts
+from portafaas_aws.infrastructure.document import (
+    KEPT,
+    Template,
+    arn,
+    att,
+    logical_id,
+    ref,
+    sub,
+    tags,
+)
+from portafaas_aws.names import (
+    SECRET_NAME,
+    bucket_name,
+    physical_name,
+    queue_name,
+    table_name,
+    topic_name,
+)
+
+#: The longest SQS keeps a message: dead letters wait for people.
+#: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+LONGEST = 1_209_600
+
+
+def add_resources(template: Template, bindings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add everything the manifest declares; *bindings* are the triggers by function."""
+    plan = template.plan
+    for queue in plan.queues:
+        _queue(template, queue)
+    for topic in plan.topics:
+        _topic(template, topic)
+    for bucket in plan.buckets:
+        _bucket(template, bucket, bindings)
+    for table in plan.tables:
+        _table(template, table, bindings)
+    for secret in plan.secrets:
+        _secret(template, secret)
+
+
+def _queue(template: Template, queue: QueuePlan) -> None:
+    plan = template.plan
+    facts = queue_facts(plan, queue)
+    redrive = facts.pop("RedrivePolicy", None)
+    if redrive is not None:
+        if queue.dead_letter is True:
+            dead = logical_id(queue.name, "DeadLetters")
+            add_dead_letters(
+                template, dead, redrive["deadLetterQueueName"], queue.ordered, facts["QueueName"]
+            )
+        else:
+            dead = logical_id(str(queue.dead_letter), "Queue")
+        facts["RedrivePolicy"] = {
+            "deadLetterTargetArn": att(dead),
+            "maxReceiveCount": redrive["maxReceiveCount"],
+        }
+    add_queue(template, logical_id(queue.name, "Queue"), facts)
+
+
+def add_queue(template: Template, logical: str, facts: Mapping[str, Any]) -> None:
+    """Add an SQS queue with the attributes *facts*."""
+    template.add(
+        logical, "AWS::SQS::Queue", {**facts, "Tags": tags(template.plan)}, **KEPT
+    )
+
+
+def add_dead_letters(
+    template: Template, logical: str, name: str, ordered: bool, source: str = ""
+) -> None:
+    """Add the dead-letter queue *name*, open to the queue called *source* alone.
+
+    Without *source* it takes what Lambda or Scheduler give up, and no queue's messages.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+    """
+    allow: dict[str, Any] = {"redrivePermission": "denyAll"}
+    if source:
+        # By its name: the source refers to this queue already.
+        allow = {"redrivePermission": "byQueue", "sourceQueueArns": [sub(arn("sqs", source))]}
+    facts: dict[str, Any] = {
+        "QueueName": name,
+        "MessageRetentionPeriod": LONGEST,
+        "RedriveAllowPolicy": allow,
+    }
+    if ordered:
+        facts["FifoQueue"] = True
+    add_queue(template, logical, facts)
+
+
+def function_dead_letters(plan: BuildPlan, function: str) -> tuple[str, str]:
+    """Return the logical id and the name of the queue for what *function* failed at."""
+    return logical_id(function, "FailedEvents"), queue_name(plan, f"{function}-failed", False)
+
+
+def _topic(template: Template, topic: TopicPlan) -> None:
+    facts: dict[str, Any] = {"TopicName": topic_name(template.plan, topic.name, topic.ordered)}
+    if topic.ordered:
+        facts["FifoTopic"] = True
+    template.add(
+        logical_id(topic.name, "Topic"),
+        "AWS::SNS::Topic",
+        {**facts, "Tags": tags(template.plan)},
+    )
+
+
+def _bucket(
+    template: Template, bucket: BucketPlan, bindings: Mapping[str, Mapping[str, Any]]
+) -> None:
+    plan = template.plan
+    facts: dict[str, Any] = {
+        "BucketName": sub(bucket_name(plan, bucket.name)),
+        "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+        "PublicAccessBlockConfiguration": {
+            "BlockPublicAcls": True,
+            "BlockPublicPolicy": True,
+            "IgnorePublicAcls": True,
+            "RestrictPublicBuckets": True,
+        },
+    }
+    if bucket.versioned:
+        facts["VersioningConfiguration"] = {"Status": "Enabled"}
+    watching = [
+        function.name
+        for function in plan.functions
+        if isinstance(function.trigger, ObjectTrigger) and function.trigger.bucket == bucket.name
+    ]
+    order: dict[str, Any] = {}
+    if watching:
+        facts["NotificationConfiguration"] = {
+            "LambdaConfigurations": [
+                notification
+                for name in watching
+                for notification in _notifications(name, bindings[name])
+            ]
+        }
+        # S3 asks Lambda for the permission when it is told of the function.
+        order["DependsOn"] = [logical_id(name, "BucketPermission") for name in watching]
+    template.add(
+        logical_id(bucket.name, "Bucket"),
+        "AWS::S3::Bucket",
+        {**facts, "Tags": tags(plan)},
+        **order,
+        **KEPT,
+    )
+
+
+def _notifications(function: str, binding: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rules = binding["filter"]["Key"]["FilterRules"]
+    narrowed = {"Filter": {"S3Key": {"Rules": rules}}} if rules else {}
+    return [
+        {"Event": event, "Function": att(logical_id(function, "Function")), **narrowed}
+        for event in binding["events"]
+    ]
+
+
+def _table(
+    template: Template, table: TablePlan, bindings: Mapping[str, Mapping[str, Any]]
+) -> None:
+    plan = template.plan
+    keys = [(table.key, "HASH"), *([(table.sort, "RANGE")] if table.sort else [])]
+    facts: dict[str, Any] = {
+        "TableName": table_name(plan, table.name),
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n, _ in keys],
+        "KeySchema": [{"AttributeName": n, "KeyType": kind} for n, kind in keys],
+    }
+    if table.ttl:
+        facts["TimeToLiveSpecification"] = {"AttributeName": table.ttl, "Enabled": True}
+    views = {
+        bindings[function.name]["streamViewType"]
+        for function in plan.functions
+        if isinstance(function.trigger, TableTrigger) and function.trigger.table == table.name
+    }
+    for view in views:
+        facts["StreamSpecification"] = {"StreamViewType": view}
+    template.add(
+        logical_id(table.name, "Table"),
+        "AWS::DynamoDB::Table",
+        {**facts, "Tags": tags(plan)},
+        **KEPT,
+    )
+
+
+def _secret(template: Template, secret: SecretPlan) -> None:
+    """Add a secret without a value: that is written by people, past template and repository."""
+    plan = template.plan
+    template.add(
+        logical_id(secret.name, "Secret"),
+        "AWS::SecretsManager::Secret",
+        {"Name": physical_name(plan, secret.name, SECRET_NAME), "Tags": tags(plan)},
+        **KEPT,
+    )
+
+
+def environment(plan: BuildPlan, function: str) -> dict[str, Any]:
+    """Return the variables that tell *function* what the things it uses are called in AWS.
+
+    A queue's URL, a topic's ARN, a bucket's or table's name, a secret's ARN: what the calls of
+    each service ask for.
+    """
+    found: dict[str, Any] = {}
+    for use in plan.function(function).uses:
+        name = f"PORTAFAAS_{use.kind}_{use.name}".upper().replace("-", "_")
+        if use.kind == "bucket":
+            found[name] = sub(bucket_name(plan, use.name))
+        else:
+            found[name] = ref(logical_id(use.name, use.kind.capitalize()))
+    return found

@@ -1,0 +1,220 @@
+"""Rules of ``verify`` about what was asked for: the template says what ``lowering`` says.
+
+Functions are found by their entries, all else by what refers to it, never by logical ids.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from portafaas.adapter import Deployment
+from portafaas.plan import BuildPlan, QueuePlan
+from portafaas_aws.infrastructure.view import View
+
+
+def keeps(view: View, plan: BuildPlan) -> Iterator[str]:
+    """Yield where the template differs from the deployments and resources of *plan*."""
+    from portafaas_aws.lowering import lower
+
+    by_entry = {facts.get("Handler"): name for name, facts in view.of("AWS::Lambda::Function")}
+    deployments = lower(plan).deployments
+    for deployment in deployments:
+        logical = by_entry.pop(deployment.entry, None)
+        if logical is None:
+            yield f"there is no function for {deployment.function}"
+        else:
+            yield from _function(view, plan, logical, deployment)
+    for logical in by_entry.values():
+        yield f"nobody asked for {logical}"
+    for queue in plan.queues:
+        yield from _queue(view, plan, queue)
+    for type, wanted in (
+        ("AWS::SNS::Topic", len(plan.topics)),
+        ("AWS::S3::Bucket", len(plan.buckets)),
+        ("AWS::DynamoDB::Table", len(plan.tables)),
+        ("AWS::SecretsManager::Secret", len(plan.secrets)),
+    ):
+        found = sum(1 for _ in view.of(type))
+        if found != wanted:
+            yield f"{found} of {wanted} {type}"
+    yield from _details(view, plan)
+
+
+def _details(view: View, plan: BuildPlan) -> Iterator[str]:
+    buckets = sorted(
+        facts.get("VersioningConfiguration", {}).get("Status") == "Enabled"
+        for _, facts in view.of("AWS::S3::Bucket")
+    )
+    if buckets != sorted(bucket.versioned for bucket in plan.buckets):
+        yield "the versioned buckets are not those of the manifest"
+    tables = sorted(
+        (
+            [entry["AttributeName"] for entry in facts["KeySchema"]],
+            str(facts.get("TimeToLiveSpecification", {}).get("AttributeName", "")),
+            facts.get("TimeToLiveSpecification", {"Enabled": True}).get("Enabled"),
+        )
+        for _, facts in view.of("AWS::DynamoDB::Table")
+    )
+    if tables != sorted(
+        ([name for name in (t.key, t.sort) if name], t.ttl, True) for t in plan.tables
+    ):
+        yield "the keys of the tables are not those of the manifest"
+
+
+def _function(
+    view: View, plan: BuildPlan, logical: str, deployment: Deployment
+) -> Iterator[str]:
+    facts, binding = view.resources[logical]["Properties"], deployment.binding
+    variables = facts.get("Environment", {}).get("Variables", {})
+    machine = {"aarch64": ["arm64"]}.get(plan.architecture, [plan.architecture])
+    yield from _same(logical, facts, {
+        "FunctionName": binding["functionName"],
+        "MemorySize": deployment.memory,
+        "Timeout": deployment.timeout,
+        "Runtime": f"python{plan.python}",
+        "Architectures": machine,
+    })  # fmt: skip
+    yield from _same(logical, variables, deployment.environment)
+    match binding["type"]:
+        case "sqs" | "sns-sqs" | "dynamodb-stream":
+            yield from _mapping(view, logical, binding)
+        case "http-api":
+            yield from _routes(view, logical, binding)
+        case "function-url":
+            urls = _pointing(view, "AWS::Lambda::Url", "TargetFunctionArn", logical)
+            yield from _same(logical, urls, {
+                "AuthType": binding["authType"], "InvokeMode": binding["invokeMode"],
+            })  # fmt: skip
+        case "s3":
+            yield from _notified(view, logical, binding)
+        case "scheduler":
+            yield from _scheduled(view, logical, binding)
+    if "eventInvokeConfig" in binding:
+        found = _pointing(view, "AWS::Lambda::EventInvokeConfig", "FunctionName", logical)
+        yield from _same(logical, found, binding["eventInvokeConfig"])
+
+
+def _pointing(view: View, type: str, key: str, logical: str) -> Mapping[str, Any]:
+    found: list[Mapping[str, Any]] = [
+        facts for _, facts in view.of(type) if view.target(facts.get(key)) == logical
+    ]
+    return found[0] if found else {}
+
+
+def _same(
+    logical: str, facts: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Iterator[str]:
+    for key, value in wanted.items():
+        if facts.get(key) != value:
+            yield f"{logical}: {key} is {facts.get(key)!r} and not {value!r}"
+
+
+def _mapping(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[str]:
+    found = _pointing(view, "AWS::Lambda::EventSourceMapping", "FunctionName", logical)
+    wanted = dict(binding["eventSourceMapping"])
+    pattern = wanted.pop("FilterCriteria", None)
+    source = view.target(found.get("EventSourceArn"))
+    queue = view.facts(source, "AWS::SQS::Queue")
+    if queue is not None and queue.get("FifoQueue"):
+        wanted.pop("MaximumBatchingWindowInSeconds", None)
+    yield from _same(logical, found, wanted)
+    filters = found.get("FilterCriteria", {"Filters": ()})["Filters"]
+    patterns = [json.loads(entry["Pattern"]) for entry in filters]
+    if patterns != ([pattern] if pattern else []):
+        yield f"{logical} is not told of the changes it wants"
+    if queue is not None:
+        yield from _attributes(view, str(source), queue, binding["queue"])
+    table = view.facts(source, "AWS::DynamoDB::Table")
+    if table is not None:
+        yield from _same(str(source), table, {"TableName": binding["table"]})
+        yield from _same(
+            str(source), table["StreamSpecification"], {"StreamViewType": binding["streamViewType"]}
+        )
+    if "subscription" in binding:
+        wanted = dict(binding["subscription"])
+        subscribed = _pointing(view, "AWS::SNS::Subscription", "Endpoint", str(source))
+        topic = view.facts(view.target(subscribed.get("TopicArn")), "AWS::SNS::Topic") or {}
+        yield from _same(logical, topic, {"TopicName": wanted.pop("TopicName")})
+        yield from _same(logical, subscribed, wanted)
+        if "FilterPolicy" in subscribed and "FilterPolicy" not in wanted:
+            yield f"{logical} is not told of all it wants"
+
+
+def _attributes(
+    view: View, logical: str, facts: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Iterator[str]:
+    rest = dict(wanted)
+    redrive = rest.pop("RedrivePolicy", None)
+    yield from _same(logical, facts, rest)
+    if redrive is None:
+        return
+    found = facts.get("RedrivePolicy", {})
+    dead = view.facts(view.target(found.get("deadLetterTargetArn")), "AWS::SQS::Queue") or {}
+    yield from _same(logical, dead, {"QueueName": redrive["deadLetterQueueName"]})
+    yield from _same(logical, found, {"maxReceiveCount": redrive["maxReceiveCount"]})
+
+
+def _queue(view: View, plan: BuildPlan, queue: QueuePlan) -> Iterator[str]:
+    from portafaas_aws.bindings import queue_facts
+
+    wanted = queue_facts(plan, queue)
+    for logical, facts in view.of("AWS::SQS::Queue"):
+        if facts.get("QueueName") == wanted["QueueName"]:
+            yield from _attributes(view, logical, facts, wanted)
+            return
+    yield f"there is no queue for {queue.name}"
+
+
+def _routes(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[str]:
+    """Another function may own what a wildcard's root or a 405 would need; never what is named."""
+    routes = {
+        facts["RouteKey"]: (facts["AuthorizationType"], view.text(facts["Target"]))
+        for _, facts in view.of("AWS::ApiGatewayV2::Route")
+    }
+    integrations = [
+        f"integrations/${{{name}}}"
+        for name, facts in view.of("AWS::ApiGatewayV2::Integration")
+        if view.target(facts["IntegrationUri"]) == logical
+    ]
+    wanted = {route["routeKey"]: route["authorizationType"] for route in binding["routes"]}
+    own = {key: kind for key, (kind, behind) in routes.items() if behind in integrations}
+    if not own.items() <= wanted.items():
+        yield f"{logical} has routes or authorizations that it did not ask for"
+    if binding["routes"][0]["routeKey"] not in own:
+        yield f"{logical} lacks the route {binding['routes'][0]['routeKey']}"
+    for key in wanted.keys() - routes.keys():
+        shape = key.partition("{")[0]
+        if not any(other.startswith(shape) for other in routes):
+            yield f"{logical} lacks the route {key}"
+    facts = _pointing(view, "AWS::ApiGatewayV2::Integration", "IntegrationUri", logical)
+    yield from _same(logical, facts, {
+        "TimeoutInMillis": binding["timeoutInMillis"],
+        "PayloadFormatVersion": binding["payloadFormatVersion"],
+    })  # fmt: skip
+
+
+def _notified(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[str]:
+    found = [
+        (view.text(facts["BucketName"]), entry["Event"], entry.get("Filter", {}))
+        for _, facts in view.of("AWS::S3::Bucket")
+        for entry in facts.get("NotificationConfiguration", {}).get("LambdaConfigurations", ())
+        if view.target(entry["Function"]) == logical
+    ]
+    rules = binding["filter"]["Key"]["FilterRules"]
+    narrowed = {"S3Key": {"Rules": rules}} if rules else {}
+    if found != [(binding["bucket"], event, narrowed) for event in binding["events"]]:
+        yield f"{logical} is not told of the objects it wants"
+
+
+def _scheduled(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[str]:
+    for name, facts in view.of("AWS::Scheduler::Schedule"):
+        if view.target(facts["Target"]["Arn"]) == logical:
+            wanted = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow")
+            yield from _same(name, facts, {key: binding[key] for key in wanted})
+            yield from _same(name, facts, {"Name": binding["functionName"]})
+            if json.loads(facts["Target"].get("Input", "null")) != binding["Input"]:
+                yield f"{name}: the input is not the one the bridge reads"
+            return
+    yield f"{logical} has no schedule"

@@ -1,0 +1,165 @@
+"""Checks a template before it is written: what CloudFormation or AWS would refuse, and what would
+deploy and then not work.
+
+No rule shares code with what builds the template, so that one mistake does not make both wrong.
+``cfn-lint`` knows the shape of each type; these rules know how the parts belong together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from portafaas.adapter import Permission
+from portafaas.plan import BuildPlan
+from portafaas_aws.infrastructure import (
+    rules_access,
+    rules_front,
+    rules_plan,
+    rules_queues,
+    rules_sources,
+)
+from portafaas_aws.infrastructure.view import View
+
+#: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+MAX_RESOURCES, MAX_OUTPUTS, MAX_BYTES = 500, 200, 1_000_000
+
+_NAMES: Mapping[str, tuple[str, int]] = {
+    "AWS::Lambda::Function": ("FunctionName", 64),
+    "AWS::Logs::LogGroup": ("LogGroupName", 512),
+    "AWS::SQS::Queue": ("QueueName", 80),
+    "AWS::SNS::Topic": ("TopicName", 256),
+    "AWS::S3::Bucket": ("BucketName", 63),
+    "AWS::DynamoDB::Table": ("TableName", 255),
+    "AWS::SecretsManager::Secret": ("Name", 512),
+    "AWS::Scheduler::Schedule": ("Name", 64),
+}
+_KEPT = (
+    "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret",
+)  # fmt: skip
+_UNTAGGED = (
+    "AWS::ApiGatewayV2::Integration", "AWS::ApiGatewayV2::Route", "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::SNS::Subscription",
+    "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule",
+)  # fmt: skip
+
+_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+    "AWS::ApiGatewayV2::Api": ("ApiEndpoint",),
+    "AWS::DynamoDB::Table": ("Arn", "StreamArn"),
+    "AWS::Lambda::Url": ("FunctionUrl",),
+}
+
+Rule = Callable[[View], Iterator[str]]
+
+
+def verify(
+    document: Mapping[str, Any],
+    permissions: Iterable[Permission] = (),
+    plan: BuildPlan | None = None,
+) -> list[str]:
+    """Return what is wrong with the template *document*, one sentence a fault.
+
+    With *permissions* the statements of all roles must permit exactly those, with *plan* the
+    template must say what ``lowering`` says of it.
+    """
+    faults: list[str] = []
+    try:
+        view = View(document)
+        faults += _references(view)
+        if faults:
+            # Every other rule follows references.
+            return faults
+        for rule in (_shape, _names, _attributes, *RULES):
+            faults += rule(view)
+        faults += rules_access.permits(view, list(permissions))
+        return faults + list(rules_plan.keeps(view, plan)) if plan is not None else faults
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        # Types are cfn-lint's; still a template that no rule can read is none to deploy.
+        return [*faults, f"the template has a value of the wrong type: {error!r}"]
+
+
+def _references(view: View) -> Iterator[str]:
+    """Every name that is used exists, and no resource waits for itself."""
+    known = {*view.resources, *view.parameters}
+    edges: dict[str, list[str]] = {}
+    for logical, resource in view.resources.items():
+        used = [*view.references(resource), *resource.get("DependsOn", ())]
+        for name in used:
+            if name not in known and not name.startswith("AWS::"):
+                yield f"{logical} refers to {name}, which does not exist"
+        edges[logical] = [name for name in used if name in view.resources]
+    for logical, attribute in view.attributes(view.document):
+        if logical in view.resources:
+            type = view.resources[logical]["Type"]
+            if attribute not in _ATTRIBUTES.get(type, ("Arn",)):
+                yield f"{logical} ({type}) has no attribute {attribute}"
+    for name in view.references(view.document.get("Outputs", {})):
+        if name not in known and not name.startswith("AWS::"):
+            yield f"an output refers to {name}, which does not exist"
+    done: set[str] = set()
+    while rest := [name for name in edges if name not in done]:
+        ready = {name for name in rest if all(other in done for other in edges[name])}
+        if not ready:
+            yield f"these wait for one another: {', '.join(rest)}"
+            return
+        done |= ready
+
+
+def _shape(view: View) -> Iterator[str]:
+    size = len(json.dumps(view.document))
+    for what, count, most in (
+        ("resources", len(view.resources), MAX_RESOURCES),
+        ("outputs", len(view.document.get("Outputs", {})), MAX_OUTPUTS),
+        ("bytes", size, MAX_BYTES),
+    ):
+        if count > most:
+            yield f"the template has {count} {what}; CloudFormation takes {most}"
+    used = set(view.references(view.resources))
+    for name in view.parameters:
+        if name not in used:
+            yield f"nothing uses the parameter {name}"
+    if "{{resolve:" in json.dumps(view.document):
+        yield "a secret would be resolved into plain text"
+    for name, parameter in view.parameters.items():
+        if "Default" in parameter and parameter.get("NoEcho"):
+            yield f"the parameter {name} is not echoed, yet its default is in the template"
+
+
+def _names(view: View) -> Iterator[str]:
+    taken: dict[tuple[str, str], str] = {}
+    for type, (key, limit) in _NAMES.items():
+        for logical, facts in view.of(type):
+            name = view.text(facts.get(key, ""))
+            # The longest region has 15 characters.
+            length = len(name.replace("${AWS::AccountId}", "1" * 12).replace(
+                "${AWS::Region}", "r" * 15))  # fmt: skip
+            if not 1 <= length <= limit:
+                yield f"{logical}: {key} {name!r} has {length} characters; at most {limit}"
+            other = taken.setdefault((type, name), logical)
+            if other != logical:
+                yield f"{logical} and {other} are both called {name!r}"
+
+
+def _attributes(view: View) -> Iterator[str]:
+    for logical, resource in view.resources.items():
+        type = resource["Type"]
+        if type in _KEPT and (
+            resource.get("DeletionPolicy") not in ("Retain", "RetainExceptOnCreate")
+            or resource.get("UpdateReplacePolicy") != "Retain"
+        ):
+            yield f"{logical} holds data, which would be lost with it"
+        tags = resource["Properties"].get("Tags", ())
+        flat = tags if isinstance(tags, Mapping) else {t["Key"]: t["Value"] for t in tags}
+        if type not in _UNTAGGED and (
+            flat.get("managed-by") != "portafaas" or "service" not in flat
+        ):
+            yield f"{logical} lacks the tags of the service"
+
+
+RULES: tuple[Rule, ...] = (
+    *rules_access.RULES,
+    *rules_queues.RULES,
+    *rules_sources.RULES,
+    *rules_front.RULES,
+)

@@ -1,0 +1,136 @@
+"""The infrastructure of a service on Azure, as one ARM template. Pure.
+
+Order: what all share, then one block for each function, so that a new function changes nothing
+but its own block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portafaas.adapter import Infrastructure, Permission
+from portafaas.plan import BuildPlan, HttpTrigger
+from portafaas_azure.infrastructure.apps import add_app
+from portafaas_azure.infrastructure.arm import Template
+from portafaas_azure.infrastructure.iam import grants, notes
+from portafaas_azure.infrastructure.places import Places
+from portafaas_azure.infrastructure.resources import (
+    add_buckets,
+    add_bus,
+    add_logs,
+    add_secrets,
+    add_tables,
+)
+from portafaas_azure.infrastructure.triggers import add_delivery, add_trigger, delivery_grant
+from portafaas_azure.lowering import lower
+
+
+def emit(plan: BuildPlan) -> Infrastructure:
+    """Return ``<service>.arm.json`` for *plan*, what it grants, and notes (PF3010).
+
+    Raises PortafaasError when the template breaks one of its own rules: a bug.
+    """
+    document, permissions = _made(plan)
+    _refuse_own_mistakes(plan, document)
+    return Infrastructure({f"{plan.service}.arm.json": document}, permissions, notes(plan))
+
+
+def size(plan: BuildPlan) -> int:
+    """Return how many resources the template of *plan* has."""
+    return len(_made(plan)[0]["resources"])
+
+
+def _made(plan: BuildPlan) -> tuple[dict[str, Any], tuple[Permission, ...]]:
+    places = Places(plan)
+    deployments = {made.function: made for made in lower(plan).deployments}
+    granted = {function.name: grants(plan, function, places) for function in plan.functions}
+    consumed: dict[str, dict[str, Any]] = {}
+    for function in plan.functions:
+        if function.trigger.kind == "queue":
+            consumed[function.trigger.queue] = deployments[function.name].binding["queue"]
+
+    template = Template(_tags(plan), _parameters(plan), dict(places.variables()))
+    add_logs(template, places)
+    add_bus(template, plan, places, consumed)
+    add_buckets(template, plan, places)
+    add_delivery(template, plan, places)
+    add_tables(template, plan, places, [one for found in granted.values() for one in found])
+    add_secrets(template, plan, places)
+    permissions = []
+    for function in plan.functions:
+        made, own = deployments[function.name], granted[function.name]
+        add_trigger(template, plan, function, made, places)
+        add_app(template, plan, function, made, places, own)
+        permissions += [
+            Permission(function.name, grant.title, grant.scope.label, grant.why) for grant in own
+        ]
+        queue = delivery_grant(function, places)
+        if queue is not None:
+            # Not the function itself: the identity that Event Grid delivers as.
+            why = f"$.functions.{function.name}.trigger"
+            title = "Azure Service Bus Data Sender (Event Grid)"
+            permissions.append(Permission(function.name, title, queue.label, why))
+    return template.document(), tuple(permissions)
+
+
+def _tags(plan: BuildPlan) -> dict[str, str]:
+    stage = {"stage": plan.stage} if plan.stage else {}
+    return {"service": plan.service, **stage, "managed-by": "portafaas"}
+
+
+def _parameters(plan: BuildPlan) -> dict[str, Any]:
+    """Return the template's parameters: what is not known, or not to be known, at build time."""
+    found: dict[str, Any] = {
+        "location": _parameter("string", "Region of everything.", "[resourceGroup().location]"),
+        "packageUri": _parameter(
+            "securestring",
+            "URL of the package, readable without further credentials (SAS); empty: deploy none.",
+            "",
+        ),
+        "packageDigest": _parameter(
+            "string", "SHA-256 of the package, kept as a tag of the apps.", ""
+        ),
+        "logRetentionDays": {
+            **_parameter("int", "Days that logs are kept.", 30), "minValue": 30, "maxValue": 730,
+        },
+    }  # fmt: skip
+    if Places(plan).has_data:
+        found["protectData"] = _parameter("bool", "Lock what holds data against deletion.", True)
+    if plan.secrets:
+        found["secretShells"] = _parameter(
+            "array",
+            "Secrets to make, disabled and without a value: name only those that are not there.",
+            [],
+        )
+    auths = [f.trigger.auth for f in plan.functions if isinstance(f.trigger, HttpTrigger)]
+    for name in sorted({auth.keys for auth in auths if auth is not None and auth.keys}):
+        if any(name not in f.environment for f in plan.functions if _keys(f) == name):
+            found[name] = _parameter(
+                "securestring", "Digests of the valid API keys; empty: every call fails.", ""
+            )
+    if any(auth is not None and auth.scheme == "iam" for auth in auths):
+        text = "Client id of the app registration that callers of 'auth: iam' need a token for."
+        found["authClientId"] = _parameter("string", text)
+    return found
+
+
+def _keys(function: Any) -> str:
+    auth = getattr(function.trigger, "auth", None)
+    return auth.keys if auth is not None else ""
+
+
+def _parameter(kind: str, description: str, *default: Any) -> dict[str, Any]:
+    value = {"defaultValue": default[0]} if default else {}
+    return {"type": kind, **value, "metadata": {"description": description}}
+
+
+def _refuse_own_mistakes(plan: BuildPlan, document: dict[str, Any]) -> None:
+    from portafaas.errors import PortafaasError
+    from portafaas_azure.infrastructure.verify import verify
+
+    found = verify(plan, document)
+    if found:
+        raise PortafaasError(
+            "the Azure template breaks its own rules:\n  " + "\n  ".join(found),
+            hint="this is a bug of portafaas_azure",
+        )

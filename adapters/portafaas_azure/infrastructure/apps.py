@@ -1,0 +1,255 @@
+"""The app of one function: identity, host storage, plan, settings, package. Pure.
+
+https://learn.microsoft.com/azure/azure-functions/functions-infrastructure-as-code?pivots=flex-consumption-plan
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portafaas.adapter import Deployment
+from portafaas.plan import Auth, BuildPlan, FunctionPlan, HttpTrigger, QueueTrigger
+from portafaas_azure.infrastructure.arm import (
+    Ref,
+    Template,
+    expression,
+    formatted,
+    literal,
+    parameter,
+    quote,
+)
+from portafaas_azure.infrastructure.iam import Grant, assign
+from portafaas_azure.infrastructure.names import setting
+from portafaas_azure.infrastructure.places import Places, container
+from portafaas_azure.infrastructure.resources import STORAGE
+
+#: Container of the host's account that the platform unpacks the package from.
+PACKAGES = "package"
+#: The platform's own default.
+MAX_INSTANCES = 100
+
+
+def add_app(
+    template: Template,
+    plan: BuildPlan,
+    function: FunctionPlan,
+    deployment: Deployment,
+    places: Places,
+    grants: list[Grant],
+) -> None:
+    """Add *function*'s app and everything that is its own, in the order it is made."""
+    tags = {**template.tags, "function": function.name}
+    identity = template.add(places.identity(function), tracked=True, tags=tags)
+    host = template.add(
+        places.host(function),
+        STORAGE,
+        tracked=True,
+        tags=tags,
+        sku={"name": "Standard_LRS"},
+        kind="StorageV2",
+    )
+    packages = container(host, PACKAGES)
+    template.add(packages, {"publicAccess": "None"}, depends=[host])
+    held: dict[tuple[str, Ref], Ref] = {}
+    for grant in grants:
+        key = (grant.role, grant.scope)
+        if key not in held:
+            held[key] = assign(template, identity, grant.role, grant.scope)
+    template.add(
+        places.farm(function),
+        {"reserved": True},
+        tracked=True,
+        tags=tags,
+        kind="functionapp",
+        sku={"name": "FC1", "tier": "FlexConsumption"},
+    )
+    site = _site(template, plan, function, deployment, places)
+    trigger = function.trigger
+    if isinstance(trigger, HttpTrigger):
+        if trigger.auth is not None and trigger.auth.scheme == "iam":
+            _sign_in(template, site, deployment.binding["authentication"])
+        address = formatted("https://{0}", site.output("defaultHostName"))
+        template.outputs[f"url_{function.entry}"] = {"type": "string", "value": expression(address)}
+    template.add(
+        site.child("extensions", "'onedeploy'"),
+        {"packageUri": expression(parameter("packageUri")), "remoteBuild": False},
+        depends=[site, packages, *held.values()],
+        condition=f"not(empty({parameter('packageUri')}))",
+    )
+
+
+def _site(
+    template: Template,
+    plan: BuildPlan,
+    function: FunctionPlan,
+    deployment: Deployment,
+    places: Places,
+) -> Ref:
+    identity, host, farm = places.identity(function), places.host(function), places.farm(function)
+    packages = container(host, PACKAGES)
+    scale: dict[str, Any] = {
+        "maximumInstanceCount": _instances(plan, function),
+        "instanceMemoryMB": deployment.memory,
+    }
+    if function.kind == "http":
+        scale["triggers"] = {"http": {"perInstanceConcurrency": function.concurrency}}
+    settings = _settings(plan, function, deployment, places)
+    return template.add(
+        places.site(function),
+        {
+            "serverFarmId": farm.value,
+            "httpsOnly": True,
+            "functionAppConfig": {
+                "deployment": {
+                    "storage": {
+                        "type": "blobContainer",
+                        "value": expression(
+                            formatted(f"{{0}}{PACKAGES}", host.output("primaryEndpoints.blob"))
+                        ),
+                        "authentication": {
+                            "type": "UserAssignedIdentity",
+                            "userAssignedIdentityResourceId": identity.value,
+                        },
+                    }
+                },
+                "scaleAndConcurrency": scale,
+                "runtime": {"name": "python", "version": plan.python},
+            },
+            "siteConfig": {
+                "minTlsVersion": "1.2",
+                "appSettings": [{"name": n, "value": v} for n, v in settings.items()],
+            },
+        },
+        tracked=True,
+        tags={
+            **template.tags,
+            "function": function.name,
+            "package": expression(parameter("packageDigest")),
+        },
+        kind="functionapp,linux",
+        identity={"type": "UserAssigned", "userAssignedIdentities": {identity.value: {}}},
+        depends=[identity, host, packages, farm, places.insights, *_needed(plan, function, places)],
+    )
+
+
+def _instances(plan: BuildPlan, function: FunctionPlan) -> int:
+    """Return how many instances an app may have; a queue's bound is shared out among them."""
+    if isinstance(function.trigger, QueueTrigger):
+        bound = plan.queue(function.trigger.queue).max_concurrency
+        if bound:
+            return max(bound // function.concurrency, 1)
+    return MAX_INSTANCES
+
+
+def _needed(plan: BuildPlan, function: FunctionPlan, places: Places) -> list[Ref]:
+    """Return the shared resources that the app settings look into."""
+    kinds = {use.kind for use in function.uses}
+    found = []
+    if _on_bus(function):
+        found.append(places.namespace)
+    if "table" in kinds or function.kind == "table":
+        found.append(places.cosmos)
+    if "secret" in kinds:
+        found.append(places.vault)
+    names = {use.name for use in function.uses if use.kind == "bucket"}
+    versions = {bucket.versioned for bucket in plan.buckets if bucket.name in names}
+    return [*found, *(places.buckets(versioned) for versioned in sorted(versions))]
+
+
+def _on_bus(function: FunctionPlan) -> bool:
+    own = function.kind in ("queue", "topic", "object")
+    return own or any(use.kind in ("queue", "topic") for use in function.uses)
+
+
+def _settings(
+    plan: BuildPlan, function: FunctionPlan, deployment: Deployment, places: Places
+) -> dict[str, str]:
+    """Return the app settings, as values of the template, by name.
+
+    Connections by identity: https://learn.microsoft.com/azure/azure-functions/functions-reference#configure-an-identity-based-connection
+    """
+    client = expression(places.identity(function).output("clientId"))
+    found = {name: literal(value) for name, value in deployment.environment.items()}
+    auth: Auth | None = getattr(function.trigger, "auth", None)
+    if auth is not None and auth.keys and auth.keys not in function.environment:
+        found[auth.keys] = expression(parameter(auth.keys))
+
+    def connection(prefix: str, name: str, value: str) -> None:
+        found[f"{prefix}__{name}"] = expression(value)
+        found[f"{prefix}__credential"] = "managedidentity"
+        found[f"{prefix}__clientId"] = client
+
+    # What the SDKs take for the identity that is meant.
+    found["AZURE_CLIENT_ID"] = client
+    connection(
+        "AzureWebJobsStorage",
+        "blobServiceUri",
+        places.host(function).output("primaryEndpoints.blob"),
+    )
+    found["APPLICATIONINSIGHTS_CONNECTION_STRING"] = expression(
+        places.insights.output("ConnectionString")
+    )
+    found["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"] = expression(
+        formatted("ClientId={0};Authorization=AAD", places.identity(function).output("clientId"))
+    )
+    if _on_bus(function):
+        prefix = plan.options.get("serviceBusConnection", "SERVICEBUS")
+        connection(prefix, "fullyQualifiedNamespace", _bus_host(places))
+    if function.kind == "table":
+        prefix = plan.options.get("cosmosConnection", "COSMOS")
+        connection(prefix, "accountEndpoint", places.cosmos.output("documentEndpoint"))
+    for use in function.uses:
+        found[setting(use.kind, use.name)] = expression(_address(plan, use.kind, use.name, places))
+    return found
+
+
+def _bus_host(places: Places) -> str:
+    """Return code of the namespace's host name; its endpoint is ``https://<host>:443/``."""
+    endpoint = places.namespace.output("serviceBusEndpoint")
+    return f"replace(replace({endpoint}, 'https://', ''), ':443/', '')"
+
+
+def _address(plan: BuildPlan, kind: str, name: str, places: Places) -> str:
+    """Return code of the URL of a resource's data plane."""
+    match kind:
+        case "bucket":
+            account = Ref("Microsoft.Storage/storageAccounts", places.bucket(plan, name).names[:1])
+            return formatted("{0}{1}", account.output("primaryEndpoints.blob"), quote(name))
+        case "table":
+            cosmos = places.cosmos
+            words = "{0}dbs/{1}/colls/{2}"
+            return formatted(
+                words, cosmos.output("documentEndpoint"), places.database.names[-1], quote(name)
+            )
+        case "secret":
+            return formatted("{0}secrets/{1}", places.vault.output("vaultUri"), quote(name))
+        case _:
+            return formatted("https://{0}/{1}", _bus_host(places), quote(name))
+
+
+def _sign_in(template: Template, site: Ref, wanted: dict[str, Any]) -> None:
+    """Let callers in with a token of the tenant for the app registration ``authClientId``.
+
+    https://learn.microsoft.com/azure/app-service/configure-authentication-provider-aad
+    """
+    client = expression(parameter("authClientId"))
+    issuer = formatted(
+        "{0}{1}/v2.0", "environment().authentication.loginEndpoint", "subscription().tenantId"
+    )
+    audience = expression(formatted("api://{0}", parameter("authClientId")))
+    template.add(
+        site.child("config", "'authsettingsV2'"),
+        {
+            "platform": {"enabled": True},
+            "globalValidation": dict(wanted),
+            "identityProviders": {
+                "azureActiveDirectory": {
+                    "enabled": True,
+                    "registration": {"clientId": client, "openIdIssuer": expression(issuer)},
+                    "validation": {"allowedAudiences": [client, audience]},
+                }
+            },
+            "login": {"tokenStore": {"enabled": False}},
+        },
+        depends=[site],
+    )

@@ -1,0 +1,85 @@
+"""Every declared resource is there once, with what the manifest says of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from portafaas.plan import BuildPlan
+from portafaas_azure.infrastructure.graph import Node
+
+Nodes = Mapping[str, Node]
+#: Kind -> resource type, and how the id ends.
+_SUFFIX = {
+    "queue": ("Microsoft.ServiceBus/namespaces/queues", "/queues/{}"),
+    "topic": ("Microsoft.ServiceBus/namespaces/topics", "/topics/{}"),
+    "bucket": ("Microsoft.Storage/storageAccounts/blobServices/containers", "/containers/{}"),
+    "table": (
+        "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers", "/containers/{}",
+    ),
+    "secret": ("Microsoft.KeyVault/vaults/secrets", "/secrets/{}"),
+}  # fmt: skip
+
+
+def place(nodes: Nodes, kind: str, name: str) -> str:
+    """Return the id of the declared resource *name*, or ``""``."""
+    wanted, suffix = _SUFFIX[kind]
+    found = [
+        node.id
+        for node in nodes.values()
+        # The containers with the packages are no buckets: their accounts have no settings of blobs.
+        if node.type == wanted
+        and node.id.endswith(suffix.format(name))
+        and (kind != "bucket" or node.id.rpartition("/containers/")[0] in nodes)
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def check_declared(plan: BuildPlan, nodes: Nodes) -> Iterator[str]:
+    """Yield what is wrong with the declared resources."""
+    declared = (
+        ("queue", plan.queues), ("topic", plan.topics), ("bucket", plan.buckets),
+        ("table", plan.tables), ("secret", plan.secrets),
+    )  # fmt: skip
+    for kind, resources in declared:
+        for resource in resources:
+            if not place(nodes, kind, resource.name):
+                yield f"the {kind} {resource.name!r} is not there, or not once"
+    for queue in plan.queues:
+        node = nodes.get(place(nodes, "queue", queue.name))
+        if node is not None:
+            yield from _equal(node, "requiresSession", queue.ordered)
+            yield from _equal(node, "defaultMessageTimeToLive", f"PT{queue.retention}S")
+            forward = queue.dead_letter if isinstance(queue.dead_letter, str) else None
+            yield from _equal(node, "forwardDeadLetteredMessagesTo", forward)
+            yield from _equal(
+                node, "deadLetteringOnMessageExpiration", queue.dead_letter is not False
+            )
+    for topic in plan.topics:
+        node = nodes.get(place(nodes, "topic", topic.name))
+        if node is not None:
+            yield from _equal(node, "supportOrdering", topic.ordered)
+    for bucket in plan.buckets:
+        node = nodes.get(place(nodes, "bucket", bucket.name))
+        if node is not None:
+            services = nodes[node.id.rpartition("/containers/")[0]]
+            yield from _equal(services, "isVersioningEnabled", bucket.versioned)
+    for table in plan.tables:
+        node = nodes.get(place(nodes, "table", table.name))
+        if node is not None:
+            resource = node.properties["resource"]
+            if _words(resource.get("partitionKey", {}).get("paths", [])) != [[table.key]]:
+                yield f"{node.label}: is not divided by {table.key!r}"
+            keys = resource.get("uniqueKeyPolicy", {}).get("uniqueKeys", [])
+            if _words(*(one["paths"] for one in keys)) != ([[table.sort]] if table.sort else []):
+                yield f"{node.label}: its rows are told apart by other than the table's keys"
+
+
+def _words(*paths: list[str]) -> list[list[str]]:
+    """Return the attributes that paths lead to."""
+    return [[one.removeprefix("/").strip('"') for one in path] for path in paths]
+
+
+def _equal(node: Node, name: str, value: Any) -> Iterator[str]:
+    if node.properties.get(name) != value:
+        yield f"{node.label}: {name} is {node.properties.get(name)!r}, not {value!r}"

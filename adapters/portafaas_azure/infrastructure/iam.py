@@ -1,0 +1,214 @@
+"""Who may do what: the roles, and the grants a function gets from its trigger and ``uses``. Pure.
+
+Role ids: https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
+"""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from portafaas.errors import Diagnostic
+from portafaas.plan import (
+    BuildPlan,
+    FunctionPlan,
+    HttpTrigger,
+    ObjectTrigger,
+    QueueTrigger,
+    ScheduleTrigger,
+    TableTrigger,
+    TopicTrigger,
+)
+from portafaas.plan.model import Use
+from portafaas.record import dataclass
+from portafaas_azure.infrastructure.arm import Ref, Template, expression, formatted, quote
+from portafaas_azure.infrastructure.places import Places
+
+#: Azure roles by what they are called here: (their name, their id).
+ROLES = {
+    "host": ("Storage Blob Data Owner", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"),
+    "telemetry": ("Monitoring Metrics Publisher", "3913510d-42f4-4e42-8a64-420c390055eb"),
+    "receive": ("Azure Service Bus Data Receiver", "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0"),
+    "send": ("Azure Service Bus Data Sender", "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39"),
+    "blob-read": ("Storage Blob Data Reader", "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"),
+    "blob-write": ("Storage Blob Data Contributor", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"),
+    "secret": ("Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6"),
+}
+_COSMOS = "Microsoft.DocumentDB/databaseAccounts"
+_ITEMS = f"{_COSMOS}/sqlDatabases/containers/items"
+#: Cosmos DB's own roles of the data plane: built in by id, or made by the template of actions.
+#: https://learn.microsoft.com/azure/cosmos-db/nosql/reference-data-plane-security
+COSMOS_ROLES: dict[str, tuple[str, str | tuple[str, ...]]] = {
+    "table-read": ("Cosmos DB Built-in Data Reader", "00000000-0000-0000-0000-000000000001"),
+    "leases": ("Cosmos DB Built-in Data Contributor", "00000000-0000-0000-0000-000000000002"),
+    # The trigger looks the database up before it looks for its leases.
+    "metadata": ("portafaas metadata", (f"{_COSMOS}/readMetadata",)),
+    "table-write": (
+        "portafaas write",
+        (
+            f"{_COSMOS}/readMetadata",
+            f"{_ITEMS}/create",
+            f"{_ITEMS}/delete",
+            f"{_ITEMS}/replace",
+            f"{_ITEMS}/upsert",
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role on a resource, and the line of the manifest that asks for it."""
+
+    role: str
+    scope: Ref
+    why: str
+
+    @property
+    def title(self) -> str:
+        """The role's name for people."""
+        return ROLES[self.role][0] if self.role in ROLES else COSMOS_ROLES[self.role][0]
+
+
+def grants(plan: BuildPlan, function: FunctionPlan, places: Places) -> list[Grant]:
+    """Return what *function* is granted: by the platform, its trigger, and its ``uses``."""
+    host = Grant("host", places.host(function), "platform")
+    telemetry = Grant("telemetry", places.insights, "platform")
+    found = [host, telemetry]
+    trigger, why = function.trigger, f"$.functions.{function.name}.trigger"
+    match trigger:
+        case QueueTrigger():
+            found.append(Grant("receive", places.queue(trigger.queue), why))
+        case TopicTrigger():
+            scope = places.topic(trigger.topic).child("subscriptions", quote(function.name))
+            found.append(Grant("receive", scope, why))
+        case ObjectTrigger():
+            found.append(Grant("receive", places.events_queue(function), why))
+        case TableTrigger():
+            found += [
+                Grant("metadata", places.database, why),
+                Grant("table-read", places.table(trigger.table), why),
+                Grant("leases", places.leases(function), why),
+            ]
+        case HttpTrigger() | ScheduleTrigger():
+            pass
+        case _:
+            assert_never(trigger)
+    for index, use in enumerate(function.uses):
+        role, scope = _asked(plan, use, places)
+        found.append(Grant(role, scope, f"$.functions.{function.name}.uses[{index}].{use.verb}"))
+    return found
+
+
+def _asked(plan: BuildPlan, use: Use, places: Places) -> tuple[str, Ref]:
+    match use.kind:
+        case "queue":
+            return "send", places.queue(use.name)
+        case "topic":
+            return "send", places.topic(use.name)
+        case "bucket":
+            return f"blob-{use.verb}", places.bucket(plan, use.name)
+        case "table":
+            return f"table-{use.verb}", places.table(use.name)
+        case "secret":
+            return "secret", places.secret(use.name)
+        case "workflow":
+            raise ValueError("workflows are refused before this")
+        case _:
+            assert_never(use.kind)
+
+
+def notes(plan: BuildPlan) -> tuple[Diagnostic, ...]:
+    """Return a PF3010 for each grant that is wider than what the manifest asks for."""
+    return tuple(
+        Diagnostic(
+            "PF3010",
+            f"Azure has no built-in role that writes blobs of a container and does not read them: "
+            f"{function.name!r} may also read {use.name!r}",
+            path=f"$.functions.{function.name}.uses[{index}].{use.verb}",
+            hint="https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/storage",
+            severity="note",
+        )
+        for function in plan.functions
+        for index, use in enumerate(function.uses)
+        if use.kind == "bucket"
+        and use.verb == "write"
+        and not any(o.kind == "bucket" and o.verb == "read" and o.name == use.name
+                    for o in function.uses)
+    )  # fmt: skip
+
+
+def assign(
+    template: Template, identity: Ref, role: str, scope: Ref, depends: tuple[Ref, ...] = ()
+) -> Ref:
+    """Add the assignment of *role* on *scope* to *identity*; return it.
+
+    Its name is a hash of the three, so that a second deployment finds the first one's.
+    """
+    principal = expression(identity.output("principalId"))
+    if role in COSMOS_ROLES:
+        return _assign_cosmos(template, identity, role, scope, principal)
+    definition = ROLES[role][1]
+    ref = Ref(
+        "Microsoft.Authorization/roleAssignments",
+        (f"guid({scope.id}, {identity.id}, {quote(definition)})",),
+        on=scope,
+    )
+    return template.add(
+        ref,
+        {
+            "roleDefinitionId": expression(
+                "subscriptionResourceId('Microsoft.Authorization/roleDefinitions', "
+                f"{quote(definition)})"
+            ),
+            "principalId": principal,
+            # Without it a new identity may not be found yet.
+            "principalType": "ServicePrincipal",
+        },
+        depends=(identity, scope, *depends),
+    )
+
+
+def cosmos_role(account: Ref, role: str) -> Ref:
+    """Return the definition of *role* in *account*."""
+    definition = COSMOS_ROLES[role][1]
+    name = quote(definition) if isinstance(definition, str) else f"guid({account.id}, '{role}')"
+    return account.child("sqlRoleDefinitions", name)
+
+
+def define_cosmos_role(template: Template, account: Ref, role: str) -> Ref:
+    """Add the definition of a role that is not built in."""
+    title, actions = COSMOS_ROLES[role]
+    return template.add_in_turn(
+        cosmos_role(account, role),
+        {
+            "roleName": title,
+            "type": "CustomRole",
+            "assignableScopes": [account.value],
+            "permissions": [{"dataActions": list(actions)}],
+        },
+        [account],
+    )
+
+
+def _assign_cosmos(
+    template: Template, identity: Ref, role: str, scope: Ref, principal: str
+) -> Ref:
+    account = Ref(_COSMOS, scope.names[:1])
+    definition = cosmos_role(account, role)
+    built_in = isinstance(COSMOS_ROLES[role][1], str)
+    ref = account.child(
+        "sqlRoleAssignments", f"guid({scope.id}, {identity.id}, {quote(role)})"
+    )  # fmt: skip
+    properties: dict[str, Any] = {
+        "roleDefinitionId": definition.value,
+        "principalId": principal,
+        "scope": expression(cosmos_scope(scope)),
+    }
+    depends = (identity, scope) if built_in else (identity, scope, definition)
+    return template.add_in_turn(ref, properties, depends)
+
+
+def cosmos_scope(scope: Ref) -> str:
+    """Return code of *scope* as the data plane writes it: ``<account>/dbs/<d>/colls/<c>``."""
+    words = "/dbs/{1}" + "/colls/{2}" * (len(scope.names) - 2)
+    return formatted("{0}" + words, Ref(_COSMOS, scope.names[:1]).id, *scope.names[1:])

@@ -1,0 +1,213 @@
+"""What the functions of a service share: logs, the declared resources, and their protection. Pure.
+
+Everything that holds data is locked against deletion, unless the deployment says otherwise with
+the parameter ``protectData``: https://learn.microsoft.com/azure/azure-resource-manager/management/lock-resources
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portafaas.plan import BuildPlan
+from portafaas.plan.model import QueuePlan
+from portafaas_azure.infrastructure.arm import Ref, Template, expression, parameter, quote
+from portafaas_azure.infrastructure.iam import COSMOS_ROLES, Grant, define_cosmos_role
+from portafaas_azure.infrastructure.places import Places, container, lease_containers
+
+#: Of every storage account: no keys, no anonymous access.
+STORAGE = {
+    "allowBlobPublicAccess": False,
+    "allowSharedKeyAccess": False,
+    "minimumTlsVersion": "TLS1_2",
+    "supportsHttpsTrafficOnly": True,
+}
+
+
+def add_logs(template: Template, places: Places) -> None:
+    """Add the workspace and the component that all functions log to."""
+    workspace = template.add(
+        places.workspace,
+        {
+            "sku": {"name": "PerGB2018"},
+            "retentionInDays": expression(parameter("logRetentionDays")),
+        },
+        tracked=True,
+    )
+    template.add(
+        places.insights,
+        {
+            "Application_Type": "web",
+            "WorkspaceResourceId": workspace.value,
+            "DisableLocalAuth": True,
+        },
+        tracked=True,
+        kind="web",
+        depends=[workspace],
+    )
+
+
+def add_bus(
+    template: Template, plan: BuildPlan, places: Places, consumed: dict[str, dict[str, Any]]
+) -> None:
+    """Add the Service Bus namespace, the queues and the topics.
+
+    *consumed* has the settings of the queues that a function consumes, by name.
+    """
+    if not places.has_bus:
+        return
+    namespace = template.add(
+        places.namespace,
+        {"disableLocalAuth": True, "minimumTlsVersion": "1.2"},
+        tracked=True,
+        # Topics and sessions need Standard.
+        sku={"name": "Standard", "tier": "Standard"},
+    )
+    _lock(template, namespace)
+    for queue in plan.queues:
+        depends = [namespace]
+        if isinstance(queue.dead_letter, str):
+            depends.append(places.queue(queue.dead_letter))
+        settings = {**_unread(queue), **consumed.get(queue.name, {})}
+        template.add(places.queue(queue.name), settings, depends=depends)
+    for topic in plan.topics:
+        # Sessions of the subscriptions keep the order.
+        settings = {"supportOrdering": topic.ordered}
+        template.add(places.topic(topic.name), settings, depends=[namespace])
+
+
+def _unread(queue: QueuePlan) -> dict[str, Any]:
+    """Return the settings of a queue that no function of the service consumes."""
+    settings: dict[str, Any] = {
+        "requiresSession": queue.ordered,
+        "defaultMessageTimeToLive": f"PT{queue.retention}S",
+        "deadLetteringOnMessageExpiration": queue.dead_letter is not False,
+    }
+    if isinstance(queue.dead_letter, str):
+        settings["forwardDeadLetteredMessagesTo"] = queue.dead_letter
+    return settings
+
+
+def add_buckets(template: Template, plan: BuildPlan, places: Places) -> None:
+    """Add an account for the buckets that keep versions and one for the others, as needed."""
+    for versioned in places.bucket_accounts:
+        account = template.add(
+            places.buckets(versioned),
+            STORAGE,
+            tracked=True,
+            sku={"name": "Standard_LRS"},
+            kind="StorageV2",
+        )
+        _lock(template, account)
+        kept = {"enabled": True, "days": 7}
+        services = template.add(
+            account.child("blobServices", "'default'"),
+            {
+                "deleteRetentionPolicy": kept,
+                "containerDeleteRetentionPolicy": kept,
+                "isVersioningEnabled": versioned,
+            },
+            depends=[account],
+        )
+        for bucket in plan.buckets:
+            if bucket.versioned == versioned:
+                ref = container(account, bucket.name)
+                template.add(ref, {"publicAccess": "None"}, depends=[services])
+
+
+def add_tables(
+    template: Template, plan: BuildPlan, places: Places, grants: list[Grant]
+) -> None:
+    """Add the Cosmos DB account, its database and containers, and roles that are not built in."""
+    if not places.has_tables:
+        return
+    home = {"locationName": expression(parameter("location")), "failoverPriority": 0}
+    account = template.add(
+        places.cosmos,
+        {
+            "databaseAccountOfferType": "Standard",
+            "locations": [home],
+            "capabilities": [{"name": "EnableServerless"}],
+            "consistencyPolicy": {"defaultConsistencyLevel": "Session"},
+            "disableLocalAuth": True,
+            "minimalTlsVersion": "Tls12",
+            "backupPolicy": {
+                "type": "Continuous",
+                "continuousModeProperties": {"tier": "Continuous7Days"},
+            },
+        },
+        tracked=True,
+        kind="GlobalDocumentDB",
+    )
+    _lock(template, account)
+    name = plan.options.get("cosmosDatabase", plan.service)
+    template.add(places.database, {"resource": {"id": name}}, depends=[account])
+    for table in plan.tables:
+        resource: dict[str, Any] = {
+            "id": table.name,
+            "partitionKey": {"paths": [path(table.key)], "kind": "Hash"},
+        }
+        if table.sort:
+            # Key and sort key identify a row.
+            resource["uniqueKeyPolicy"] = {"uniqueKeys": [{"paths": [path(table.sort)]}]}
+        ref = places.table(table.name)
+        template.turn.append(template.add(ref, {"resource": resource}, depends=[places.database]))
+    for name in lease_containers(plan):
+        key = {"paths": ["/id"], "kind": "Hash"}
+        resource = {"id": name, "partitionKey": key}
+        ref = places.table(name)
+        template.turn.append(template.add(ref, {"resource": resource}, depends=[places.database]))
+    for role, (_, definition) in COSMOS_ROLES.items():
+        if not isinstance(definition, str) and any(grant.role == role for grant in grants):
+            define_cosmos_role(template, account, role)
+
+
+def path(attribute: str) -> str:
+    """Return the path of an item's attribute: ``/sku``, and in quotes what is no plain word.
+
+    https://learn.microsoft.com/azure/cosmos-db/index-policy#include-exclude-paths
+    """
+    plain = attribute.isascii() and attribute.isidentifier()
+    return f"/{attribute}" if plain else f'/"{attribute}"'
+
+
+def add_secrets(template: Template, plan: BuildPlan, places: Places) -> None:
+    """Add the vault, and a shell for each secret that ``secretShells`` names.
+
+    A vault has no secret without a value, and a deployment would put the shell's value over a real
+    one: the shells are made once, disabled, and never again.
+    """
+    if not plan.secrets:
+        return
+    vault = template.add(
+        places.vault,
+        {
+            "tenantId": "[subscription().tenantId]",
+            "sku": {"family": "A", "name": "standard"},
+            "enableRbacAuthorization": True,
+            "enableSoftDelete": True,
+            "softDeleteRetentionInDays": 90,
+            "enablePurgeProtection": True,
+        },
+        tracked=True,
+    )
+    _lock(template, vault)
+    template.outputs["vault"] = {"type": "string", "value": expression(vault.names[0])}
+    for secret in plan.secrets:
+        template.add(
+            places.secret(secret.name),
+            {"value": "unset", "attributes": {"enabled": False}},
+            depends=[vault],
+            condition=f"contains({parameter('secretShells')}, {quote(secret.name)})",
+        )
+
+
+def _lock(template: Template, ref: Ref) -> None:
+    template.add(
+        Ref("Microsoft.Authorization/locks", ("'portafaas-keep'",), on=ref),
+        {
+            "level": "CanNotDelete",
+            "notes": "Holds data of the service. Portafaas: protectData=false deploys no lock.",
+        },
+        depends=[ref],
+        condition=parameter("protectData"),
+    )

@@ -1,0 +1,252 @@
+"""Checks a template against the plan it was made from, as a reader would. Pure.
+
+Runs at every build. What it expects it takes from the plan and from what lowering wrote into the
+package, not from the modules that write the template.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from portafaas.adapter import Deployment
+from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas_azure.infrastructure.apps_rules import (
+    SITE,
+    check_apps,
+    identity_of,
+    settings_of,
+)
+from portafaas_azure.infrastructure.declared_rules import Nodes, check_declared, place
+from portafaas_azure.infrastructure.grants_rules import check_grants
+from portafaas_azure.infrastructure.graph import Node, reachable, resolve
+from portafaas_azure.infrastructure.rules import check_values
+from portafaas_azure.lowering import lower
+
+#: What a deletion would lose; each is locked.
+_KEPT = (
+    "Microsoft.DocumentDB/databaseAccounts",
+    "Microsoft.KeyVault/vaults",
+    "Microsoft.ServiceBus/namespaces",
+)
+
+
+def verify(plan: BuildPlan, document: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with *document* as the infrastructure of *plan*, in sentences."""
+    nodes, found = resolve(document)
+    if found:
+        # What cannot be resolved cannot be judged.
+        return found
+    sites = [node for node in nodes.values() if node.type == SITE]
+    apps = {settings_of(site).get("PORTAFAAS_FUNCTIONS", ""): site for site in sites}
+    deployments = {made.function: made for made in lower(plan).deployments}
+    tags = {"service": plan.service, "stage": plan.stage, "managed-by": "portafaas"}
+    checks = (
+        check_values(nodes, {name: text for name, text in tags.items() if text}),
+        check_apps(nodes),
+        check_declared(plan, nodes),
+        _kept(nodes),
+        _in_turn(nodes),
+        _parameters(plan, document),
+    )
+    for check in checks:
+        _collect(found, "", check)
+    for entry in sorted(set(apps) - {function.entry for function in plan.functions}):
+        found.append(f"an app runs {entry!r}, which is no function")
+    for function in plan.functions:
+        app = apps.get(function.entry)
+        if app is None:
+            found.append(f"{function.name}: no app runs it")
+            continue
+        for look in (_app, _trigger, _addresses):
+            made = deployments[function.name]
+            _collect(found, f"{function.name}: ", look(plan, function, made, app, nodes))
+    people = {f.name: identity_of(apps[f.entry]) for f in plan.functions if f.entry in apps}
+    _collect(found, "", check_grants(plan, people, nodes))
+    return found
+
+
+def _collect(found: list[str], start: str, messages: Iterator[str]) -> None:
+    """Add *messages* to *found*; a part that is not there at all ends them."""
+    try:
+        for message in messages:
+            found.append(start + message)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        found.append(f"{start}something is missing: {type(error).__name__} {error}")
+
+
+def _in_turn(nodes: Nodes) -> Iterator[str]:
+    """Yield what Cosmos DB refuses: changes of an account's roles at the same time."""
+    before = {n.id: reachable(nodes, n.id) for n in nodes.values() if "/sqlRole" in n.type}
+    ordered = sorted(before, key=lambda one: len(before[one]))
+    containers = {n.id for n in nodes.values() if n.type.endswith("/sqlDatabases/containers")}
+    if ordered and not containers <= before[ordered[0]]:
+        yield f"{nodes[ordered[0]].label}: may be made while the containers are"
+    for first, second in itertools.pairwise(ordered):
+        if first not in before[second]:
+            yield f"{nodes[second].label}: may be made while {nodes[first].label} is"
+
+
+def _kept(nodes: Nodes) -> Iterator[str]:
+    locked = {n.scope for n in nodes.values() if n.type == "Microsoft.Authorization/locks"}
+    for node in nodes.values():
+        data = node.type in _KEPT or f"{node.id}/blobServices/default" in nodes
+        if data and node.id not in locked:
+            yield f"{node.label}: holds data and is not locked"
+
+
+def _parameters(plan: BuildPlan, document: Mapping[str, Any]) -> Iterator[str]:
+    auths = [getattr(function.trigger, "auth", None) for function in plan.functions]
+    keys = {auth.keys for auth in auths if auth is not None}
+    for name, declared in document["parameters"].items():
+        secret = name == "packageUri" or name in keys
+        if secret != (declared["type"] == "securestring"):
+            yield f"parameter {name!r}: the type {declared['type']} shows or hides the wrong thing"
+        if name == "secretShells" and declared.get("defaultValue") != []:
+            yield "secretShells: a second deployment would put shells over real values"
+        if name == "protectData" and declared.get("defaultValue") is not True:
+            yield "protectData: data is locked unless a deployment says otherwise"
+    wanted = {f"url_{function.entry}" for function in plan.functions if function.kind == "http"}
+    if set(document["outputs"]) != wanted | ({"vault"} if plan.secrets else set()):
+        yield f"outputs are {', '.join(document['outputs'])}"
+
+
+def _app(
+    plan: BuildPlan, function: FunctionPlan, made: Deployment, app: Node, nodes: Nodes
+) -> Iterator[str]:
+    settings = settings_of(app)
+    site = (identity_of(app), app.properties["serverFarmId"], app.id)
+    if {nodes[one].body["tags"].get("function") for one in site} != {function.name}:
+        yield "its resources do not say whose they are"
+    for name, value in made.environment.items():
+        if settings.get(name) != value:
+            yield f"the setting {name} is {settings.get(name)!r}, not {value!r}"
+    config = app.properties["functionAppConfig"]
+    scale = config["scaleAndConcurrency"]
+    if scale["instanceMemoryMB"] != made.memory:
+        yield f"has {scale['instanceMemoryMB']} MB, not {made.memory}"
+    if config["runtime"]["version"] != plan.python:
+        yield f"runs Python {config['runtime']['version']}, not {plan.python}"
+    http = scale.get("triggers", {}).get("http", {}).get("perInstanceConcurrency")
+    if http != (function.concurrency if function.kind == "http" else None):
+        yield f"perInstanceConcurrency is {http}"
+    bound = 0
+    if function.trigger.kind == "queue":
+        bound = plan.queue(function.trigger.queue).max_concurrency
+    most = bound // function.concurrency if bound else 100
+    if scale["maximumInstanceCount"] != most:
+        yield f"runs on up to {scale['maximumInstanceCount']} instances, not {most}"
+    auth = getattr(function.trigger, "auth", None)
+    sign_in = nodes.get(f"{app.id}/config/authsettingsV2")
+    if (auth is not None and auth.scheme == "iam") != (sign_in is not None):
+        yield "callers without a token are treated the wrong way"
+    elif sign_in is not None:
+        rules = sign_in.properties.get("globalValidation", {})
+        if rules != made.binding["authentication"]:
+            yield f"lets callers in by {rules}"
+    if auth is not None and auth.keys and auth.keys not in settings:
+        yield f"has no {auth.keys}"
+
+
+def _trigger(
+    plan: BuildPlan, function: FunctionPlan, made: Deployment, app: Node, nodes: Nodes
+) -> Iterator[str]:
+    settings = settings_of(app)
+    for decorator, wanted in made.binding.items():
+        if decorator.startswith("service_bus_"):
+            yield from _bus(function, made, decorator, wanted, settings, nodes)
+        elif decorator == "cosmos_db_trigger":
+            yield from _feed(wanted, settings, nodes)
+        elif decorator == "eventSubscription":
+            yield from _event_grid(plan, function, wanted, nodes)
+
+
+def _bus(
+    function: FunctionPlan,
+    made: Deployment,
+    decorator: str,
+    wanted: Mapping[str, Any],
+    settings: Mapping[str, str],
+    nodes: Nodes,
+) -> Iterator[str]:
+    host = settings.get(f"{wanted['connection']}__fullyQualifiedNamespace", "")
+    bus = "Microsoft.ServiceBus/namespaces"
+    namespace = next((n for n in nodes.values() if n.type == bus), None)
+    if namespace is None or host != f"{namespace.name}.servicebus.windows.net":
+        yield f"the connection {wanted['connection']} leads nowhere"
+        return
+    if decorator == "service_bus_queue_trigger":
+        node = nodes.get(f"{namespace.id}/queues/{wanted['queue_name']}")
+        expected = made.binding.get("queue")
+        if expected is None:
+            expected = made.binding["eventSubscription"]["destination"]["settings"]
+    else:
+        path = f"{namespace.id}/topics/{wanted['topic_name']}/subscriptions"
+        node = nodes.get(f"{path}/{wanted['subscription_name']}")
+        expected = made.binding["subscription"]
+    if node is None:
+        yield "what it listens to is not there"
+        return
+    if bool(node.properties.get("requiresSession")) != wanted.get("is_sessions_enabled", False):
+        yield "listens with sessions to what has none, or without to what has some"
+    for name, value in expected.items():
+        if name != "rule" and node.properties.get(name) != value:
+            yield f"{name} is {node.properties.get(name)!r}, not {value!r}"
+    rule = nodes.get(f"{node.id}/rules/$Default")
+    text = rule.properties.get("sqlFilter", {}).get("sqlExpression") if rule is not None else None
+    if text != expected.get("rule", {}).get("sqlExpression"):
+        yield f"the filter is {text!r}"
+
+
+def _feed(
+    wanted: Mapping[str, Any], settings: Mapping[str, str], nodes: Nodes
+) -> Iterator[str]:
+    account = next(
+        (n for n in nodes.values() if n.type == "Microsoft.DocumentDB/databaseAccounts"), None
+    )
+    endpoint = settings.get(f"{wanted['connection']}__accountEndpoint", "")
+    if account is None or endpoint != f"https://{account.name}.documents.azure.com:443/":
+        yield f"the connection {wanted['connection']} leads nowhere"
+        return
+    path = f"{account.id}/sqlDatabases/{wanted['database_name']}/containers"
+    if f"{path}/{wanted['container_name']}" not in nodes:
+        yield "its table is not there"
+    leases = nodes.get(f"{path}/{wanted['lease_container_name']}")
+    if leases is None:
+        yield "its leases have no container"
+    elif leases.properties["resource"]["partitionKey"]["paths"] != ["/id"]:
+        yield "its leases are not divided by /id"
+
+
+def _event_grid(
+    plan: BuildPlan, function: FunctionPlan, wanted: Mapping[str, Any], nodes: Nodes
+) -> Iterator[str]:
+    kind = "Microsoft.EventGrid/systemTopics/eventSubscriptions"
+    queue = place(nodes, "queue", wanted["destination"]["queue"])
+    subscriptions = [n for n in nodes.values() if n.type == kind and queue in n.named]
+    if len(subscriptions) != 1:
+        yield "its queue is filled by other than one subscription"
+    elif subscriptions[0].properties["filter"] != wanted["filter"]:
+        yield f"waits for {subscriptions[0].properties['filter']}"
+
+
+def _addresses(
+    plan: BuildPlan, function: FunctionPlan, made: Deployment, app: Node, nodes: Nodes
+) -> Iterator[str]:
+    settings = settings_of(app)
+    told = {name for name in settings if name.startswith("PORTAFAAS_")}
+    auth = getattr(function.trigger, "auth", None)
+    own = {"PORTAFAAS_FUNCTIONS", auth.keys if auth is not None else ""}
+    wanted = {
+        f"PORTAFAAS_{u.kind}_{u.name}".upper().replace("-", "_"): u for u in function.uses
+    }
+    for name in sorted(told - own - set(wanted)):
+        yield f"is told {name} without using it"
+    for name, use in wanted.items():
+        account = place(nodes, use.kind, use.name).partition("/providers/")[2].split("/")[2:3]
+        value = settings.get(name, "")
+        if not account or not value.startswith(f"https://{account[0]}."):
+            yield f"{name} leads nowhere: {value!r}"
+        elif not value.endswith(f"/{use.name}"):
+            yield f"{name} leads to something else: {value!r}"

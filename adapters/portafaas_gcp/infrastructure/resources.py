@@ -1,0 +1,170 @@
+"""Queues, topics, buckets, tables and secrets: empty, and kept when the rest goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portafaas.plan import BuildPlan, QueuePlan, QueueTrigger
+from portafaas_gcp import names
+from portafaas_gcp.infrastructure.document import KEEP, Document, key, literal, ref
+
+#: Seconds; the longest that a subscription keeps a message:
+#: https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions
+LONGEST = 2_678_400
+#: Eventarc has a region for each of Firestore's multi-regions:
+#: https://cloud.google.com/firestore/docs/eventarc#eventarc_and_firestore_locations
+EVENT_LOCATION = (
+    '${lookup({nam5 = "us-central1", eur3 = "europe-west4"}, '
+    "local.database_location, local.database_location)}"
+)
+#: Acts for Pub/Sub in a project: https://cloud.google.com/pubsub/docs/dead-letter-topics#grant_forwarding_permissions
+AGENT = (
+    "serviceAccount:service-${data.google_project.project.number}"
+    "@gcp-sa-pubsub.iam.gserviceaccount.com"
+)
+
+
+def declared(document: Document) -> None:
+    """Add what the manifest declares, but the subscriptions that functions consume queues by."""
+    plan = document.plan
+    consumed = {f.trigger.queue for f in plan.functions if isinstance(f.trigger, QueueTrigger)}
+    for queue in plan.queues:
+        _queue(document, queue, queue.name in consumed)
+    for topic in plan.topics:
+        name = names.physical(plan, topic.name)
+        document.add("google_pubsub_topic", key("topic", topic.name), {"name": name})
+    for bucket in plan.buckets:
+        document.add(
+            "google_storage_bucket",
+            key(bucket.name),
+            {
+                "name": f"${{var.project}}-{names.physical(plan, bucket.name, names.BUCKET)}",
+                "location": "${var.region}",
+                "uniform_bucket_level_access": True,
+                "public_access_prevention": "enforced",
+                "force_destroy": False,
+                **({"versioning": {"enabled": True}} if bucket.versioned else {}),
+                "lifecycle": dict(KEEP),
+            },
+        )
+    _tables(document)
+    for secret in plan.secrets:
+        document.add(
+            "google_secret_manager_secret",
+            key(secret.name),
+            {
+                "secret_id": names.physical(plan, secret.name, names.SECRET),
+                "replication": {"auto": {}},
+                "lifecycle": dict(KEEP),
+            },
+        )
+
+
+def _queue(document: Document, queue: QueuePlan, consumed: bool) -> None:
+    plan = document.plan
+    name = names.physical(plan, queue.name)
+    topic = document.add(
+        "google_pubsub_topic", key("queue", queue.name), {"name": name, "lifecycle": dict(KEEP)}
+    )
+    if not consumed:
+        # A topic alone keeps nothing: what is sent waits here for who reads it.
+        subscription = _waiting(name, topic, queue.retention)
+        if queue.ordered:
+            subscription["enable_message_ordering"] = True
+        document.add("google_pubsub_subscription", key("queue", queue.name), subscription)
+    if queue.dead_letter is True:
+        name = names.physical(plan, names.dead_letter(queue.name, True))
+        block = key("dead_letter", queue.name)
+        topic = document.add(
+            "google_pubsub_topic", block, {"name": name, "lifecycle": dict(KEEP)}
+        )
+        document.add("google_pubsub_subscription", block, _waiting(name, topic, LONGEST))
+    if consumed and queue.dead_letter:
+        document.data["google_project"] = {"project": {"project_id": "${var.project}"}}
+
+
+def _waiting(name: str, topic: str, retention: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "topic": ref(topic, "id"),
+        "message_retention_duration": f"{retention}s",
+        # Unless told otherwise, a subscription that nobody reads is gone after 31 days.
+        "expiration_policy": {"ttl": ""},
+        "lifecycle": dict(KEEP),
+    }
+
+
+def _tables(document: Document) -> None:
+    """Add the database; its collections come to be with their first documents."""
+    plan = document.plan
+    if not plan.tables:
+        return
+    document.variables["database_location"] = {
+        "type": "string",
+        "default": None,
+        "description": "Location of the Firestore database; by default the region.",
+    }
+    document.locals["database_location"] = "${coalesce(var.database_location, var.region)}"
+    document.locals["event_location"] = EVENT_LOCATION
+    if names.owns_database(plan):
+        document.add(
+            "google_firestore_database",
+            "tables",
+            {
+                "name": names.database(plan),
+                "location_id": "${local.database_location}",
+                "type": "FIRESTORE_NATIVE",
+                "delete_protection_state": "DELETE_PROTECTION_ENABLED",
+                "deletion_policy": "ABANDON",
+                "lifecycle": dict(KEEP),
+            },
+        )
+    for table in plan.tables:
+        if table.ttl:
+            document.add(
+                "google_firestore_field",
+                key(table.name, "ttl"),
+                {
+                    "database": database_of(plan),
+                    "collection": table.name,
+                    "field": literal(table.ttl),
+                    "ttl_config": {},
+                },
+            )
+
+
+def database_of(plan: BuildPlan) -> str:
+    """Return an expression for the name of the database that holds the tables."""
+    if names.owns_database(plan):
+        return "${google_firestore_database.tables.name}"
+    return names.database(plan)
+
+
+def dead_letter_topic(queue: QueuePlan) -> str:
+    """Return the address of the topic that takes what *queue* gives up on."""
+    if isinstance(queue.dead_letter, str):
+        return f"google_pubsub_topic.{key('queue', queue.dead_letter)}"
+    return f"google_pubsub_topic.{key('dead_letter', queue.name)}"
+
+
+def address_of(kind: str, name: str) -> str:
+    """Return the address of a declared queue, topic, bucket or secret."""
+    match kind:
+        case "queue" | "topic":
+            return f"google_pubsub_topic.{key(kind, name)}"
+        case "bucket":
+            return f"google_storage_bucket.{key(name)}"
+        case "secret":
+            return f"google_secret_manager_secret.{key(name)}"
+    raise AssertionError(kind)
+
+
+def location_of(plan: BuildPlan, kind: str, name: str) -> str:
+    """Return what Google's clients call a declared resource; ``PORTAFAAS_<KIND>_<NAME>``.
+
+    ``projects/P/topics/T`` for a queue or topic, the bucket's name, ``projects/P/secrets/S``, and
+    ``projects/P/databases/D/documents/C`` for a table.
+    """
+    if kind == "table":
+        return f"projects/${{var.project}}/databases/{database_of(plan)}/documents/{name}"
+    return ref(address_of(kind, name), "name" if kind == "bucket" else "id")

@@ -1,0 +1,40 @@
+"""Questions about a document whose shape is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class View:
+    """The resources of a document."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = document
+        self.resources: Mapping[str, Mapping[str, Any]] = document.get("resource", {})
+
+    def of(self, kind: str) -> Iterator[tuple[str, Any]]:
+        """Yield the address and the body of each resource of a type."""
+        for name, body in self.resources.get(kind, {}).items():
+            yield f"{kind}.{name}", body
+
+    def has(self, kind: str, **wanted: str) -> bool:
+        """Return whether a block of *kind* has these arguments."""
+        return any(
+            all(body.get(name) == value for name, value in wanted.items())
+            for _, body in self.of(kind)
+        )
+
+    def function_at(self, uri: str) -> str:
+        """Return the key of the function whose address *uri* is, or nothing."""
+        head, tail = "${google_cloudfunctions2_function.", ".service_config[0].uri}"
+        return uri.removeprefix(head).removesuffix(tail) if uri.endswith(tail) else ""
+
+    def may_invoke(self, function: str, account: str) -> bool:
+        """Return whether *account*, an expression for an email, may call the function."""
+        return self.has(
+            "google_cloud_run_service_iam_member",
+            service=f"${{google_cloudfunctions2_function.{function}.name}}",
+            location=f"${{google_cloudfunctions2_function.{function}.location}}",
+            member=account.replace(".email}", ".member}"),
+        )

@@ -1,0 +1,122 @@
+"""Whatever a manifest combines, the template passes the checks that every build runs."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from portafaas.plan import (
+    Auth,
+    BucketPlan,
+    BuildPlan,
+    HttpTrigger,
+    ObjectTrigger,
+    QueuePlan,
+    QueueTrigger,
+    Retry,
+    ScheduleTrigger,
+    TablePlan,
+    TableTrigger,
+    TopicPlan,
+    TopicTrigger,
+)
+from portafaas.plan.model import SecretPlan, Use
+from portafaas_azure.adapter import ADAPTER
+from portafaas_azure.infrastructure import emit
+from portafaas_azure.infrastructure.graph import resolve
+
+NAMES = st.from_regex(r"[a-z][a-z0-9]{1,11}(-[a-z0-9]{1,12}){0,3}", fullmatch=True)
+TEXT = st.text(st.characters(exclude_categories=["C"]), max_size=12)
+USES = [
+    *(Use("send", "queue", name) for name in ("q-one", "q-two", "q-three")),
+    *(Use("publish", "topic", name) for name in ("t-one", "t-two")),
+    *(Use(verb, "bucket", name) for verb in ("read", "write") for name in ("b-one", "b-two")),
+    *(Use(verb, "table", name) for verb in ("read", "write") for name in ("r-one", "r-two")),
+    *(Use("read", "secret", name) for name in ("s-one", "s-two")),
+]
+AUTHS = (
+    None, Auth("iam"), Auth("key", "PORTAFAAS_HTTP_KEYS"), Auth("key", "MY_KEYS"),
+    Auth("jwt", issuer="https://issuer.example", audience=("a",)),
+)  # fmt: skip
+TRIGGERS: st.SearchStrategy[Any] = st.one_of(
+    st.builds(HttpTrigger, st.just(("GET",)), st.just("/a/{id}"), st.sampled_from(AUTHS)),
+    st.just(ScheduleTrigger("*/5 * * * *")),
+    st.builds(QueueTrigger, st.sampled_from(("q-one", "q-two"))),
+    st.builds(
+        TopicTrigger,
+        st.sampled_from(("t-one", "t-two")),
+        st.lists(st.tuples(NAMES, st.lists(TEXT, min_size=1, max_size=2).map(tuple)), max_size=2)
+        .map(tuple),
+    ),
+    st.builds(
+        ObjectTrigger,
+        st.sampled_from(("b-one", "b-two")),
+        st.sampled_from((("created",), ("deleted",), ("created", "deleted"))),
+        TEXT,
+        TEXT,
+    ),
+    st.builds(TableTrigger, st.sampled_from(("r-one", "r-two"))),
+)  # fmt: skip
+
+
+@st.composite
+def plans(draw: Any, service: types.ModuleType) -> BuildPlan:
+    names = draw(st.lists(NAMES, min_size=1, max_size=6, unique=True))
+    functions, consumed = [], set()
+    for name in names:
+        trigger = draw(TRIGGERS)
+        if isinstance(trigger, QueueTrigger):
+            if trigger.queue in consumed:
+                continue
+            consumed.add(trigger.queue)
+        uses = draw(st.lists(st.sampled_from(USES), max_size=4, unique=True))
+        functions.append(
+            service.function(
+                name,
+                trigger,
+                *uses,
+                memory=draw(st.integers(128, 4096)),
+                timeout=draw(st.integers(1, 230)),
+                concurrency=draw(st.integers(1, 4)),
+                environment=draw(st.dictionaries(st.sampled_from(("ONE", "TWO")), TEXT)),
+                retry=Retry(attempts=draw(st.integers(1, 100)), declared=True),
+            )
+        )
+    dead = st.sampled_from((False, True, "q-three"))
+    keys = st.sampled_from(("id", "order_id", "order-id", "Größe"))
+    made: BuildPlan = service.plan(
+        service=draw(NAMES),
+        stage=draw(st.one_of(st.just(""), NAMES)),
+        python=draw(st.sampled_from(("3.10", "3.11", "3.12", "3.13"))),
+        functions=tuple(functions),
+        queues=(
+            QueuePlan("q-one", draw(st.booleans()), draw(dead), draw(st.integers(1, 10**7))),
+            QueuePlan("q-two", dead_letter=draw(dead), max_concurrency=draw(st.integers(4, 99))),
+            QueuePlan("q-three"),
+        ),
+        topics=(TopicPlan("t-one"), TopicPlan("t-two", ordered=True)),
+        buckets=(BucketPlan("b-one"), BucketPlan("b-two", versioned=draw(st.booleans()))),
+        tables=(
+            TablePlan("r-one", draw(keys)),
+            TablePlan("r-two", "id", draw(st.sampled_from(("", "created", "created-at")))),
+        ),
+        secrets=(SecretPlan("s-one"), SecretPlan("s-two")),
+    )
+    return made
+
+
+@settings(
+    max_examples=40, deadline=None, derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+@given(st.data())
+def test_any_plan(service: types.ModuleType, arm_models: types.ModuleType, data: Any) -> None:
+    plan = data.draw(plans(service))
+    assert [p for p in ADAPTER.check(plan) if p.severity == "error"] == []
+    # Raises when the template breaks a rule.
+    (document,) = emit(plan).documents.values()
+    nodes, _ = resolve(document)
+    assert [m for node in nodes.values() for m in arm_models.check(node.type, node.body)] == []

@@ -1,0 +1,815 @@
+"""Mistakes that a generator could make, each of which the checks must find.
+
+The checks are those of every build (``infrastructure.verify``) and Microsoft's models.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from portafaas_azure.infrastructure import emit
+from portafaas_azure.infrastructure.graph import reachable, resolve
+from portafaas_azure.infrastructure.verify import verify
+
+#: What nobody would miss: names and words for people.
+HARMLESS = {
+    ("Microsoft.Authorization/locks", ("name",)),
+    ("Microsoft.Authorization/locks", ("properties", "notes")),
+    ("Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions", ("properties", "roleName")),
+    ("Microsoft.EventGrid/systemTopics/eventSubscriptions", ("name",)),
+}
+Document = dict[str, Any]
+Mutation = Callable[[Document], None]
+MUTATIONS: dict[str, Mutation] = {}
+
+
+def mutation(change: Mutation) -> Mutation:
+    MUTATIONS[change.__name__] = change
+    return change
+
+
+def one(document: Document, kind: str, having: str = "") -> dict[str, Any]:
+    """Return the first resource whose type ends in *kind* and whose text has *having*."""
+    return next(
+        r for r in document["resources"] if r["type"].endswith(kind) and having in str(r)
+    )
+
+
+def drop(document: Document, kind: str, having: str = "") -> None:
+    document["resources"].remove(one(document, kind, having))
+
+
+def site(document: Document, name: str) -> dict[str, Any]:
+    return next(
+        r for r in document["resources"]
+        if r["type"] == "Microsoft.Web/sites" and f"shop-prod-{name}-{{0}}" in r["name"]
+    )  # fmt: skip
+
+
+def app_settings(document: Document, name: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = site(document, name)["properties"]["siteConfig"]["appSettings"]
+    return found
+
+
+def set_app(document: Document, name: str, setting: str, value: str) -> None:
+    for found in app_settings(document, name):
+        if found["name"] == setting:
+            found["value"] = value
+            return
+    app_settings(document, name).append({"name": setting, "value": value})
+
+
+def assignment(document: Document, role: str, having: str) -> dict[str, Any]:
+    """Return the assignment of the role with the id *role* whose text has *having*."""
+    return next(
+        r for r in document["resources"]
+        if r["type"].lower().endswith("roleassignments")
+        and role in str(r["properties"]) and having in str(r)
+    )  # fmt: skip
+
+
+RECEIVER = "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0"
+SENDER = "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39"
+
+
+def scale(document: Document, name: str) -> dict[str, Any]:
+    config = site(document, name)["properties"]["functionAppConfig"]
+    found: dict[str, Any] = config["scaleAndConcurrency"]
+    return found
+
+
+# Apps
+
+
+@mutation
+def runtime_name(d: Document) -> None:
+    site(d, "web")["properties"]["functionAppConfig"]["runtime"]["name"] = "pythonn"
+
+
+@mutation
+def runtime_version(d: Document) -> None:
+    site(d, "web")["properties"]["functionAppConfig"]["runtime"]["version"] = "3.8"
+
+
+@mutation
+def runtime_version_a_number(d: Document) -> None:
+    site(d, "web")["properties"]["functionAppConfig"]["runtime"]["version"] = 3.12
+
+
+@mutation
+def memory_of_no_size(d: Document) -> None:
+    scale(d, "web")["instanceMemoryMB"] = 1024
+
+
+@mutation
+def memory_of_another(d: Document) -> None:
+    scale(d, "web")["instanceMemoryMB"] = 512
+
+
+@mutation
+def too_many_instances(d: Document) -> None:
+    scale(d, "web")["maximumInstanceCount"] = 1001
+
+
+@mutation
+def queue_bound_exceeded(d: Document) -> None:
+    scale(d, "work")["maximumInstanceCount"] = 9
+
+
+@mutation
+def http_concurrency_forgotten(d: Document) -> None:
+    del scale(d, "web")["triggers"]
+
+
+@mutation
+def misspelt_property(d: Document) -> None:
+    found = site(d, "web")["properties"]
+    found["httpOnly"] = found.pop("httpsOnly")
+
+
+@mutation
+def wrong_type(d: Document) -> None:
+    site(d, "web")["properties"]["httpsOnly"] = "yes"
+
+
+@mutation
+def site_of_another_kind(d: Document) -> None:
+    site(d, "web")["kind"] = "functionapp"
+
+
+@mutation
+def plan_without_sku(d: Document) -> None:
+    del one(d, "/serverfarms")["sku"]
+
+
+@mutation
+def plan_of_another_sku(d: Document) -> None:
+    one(d, "/serverfarms")["sku"] = {"name": "Y1", "tier": "Dynamic"}
+
+
+@mutation
+def plan_shared(d: Document) -> None:
+    farm = site(d, "signed")["properties"]["serverFarmId"]
+    site(d, "web")["properties"]["serverFarmId"] = farm
+    site(d, "web")["dependsOn"].append(farm)
+
+
+@mutation
+def forbidden_setting(d: Document) -> None:
+    set_app(d, "web", "FUNCTIONS_WORKER_RUNTIME", "python")
+
+
+@mutation
+def setting_twice(d: Document) -> None:
+    app_settings(d, "web").append({"name": "SIZES", "value": "[[1, 2]"})
+
+
+@mutation
+def text_read_as_expression(d: Document) -> None:
+    set_app(d, "web", "SIZES", "[1, 2]")
+
+
+@mutation
+def every_function_in_one_app(d: Document) -> None:
+    set_app(d, "web", "PORTAFAAS_FUNCTIONS", "")
+
+
+@mutation
+def host_setting_lost(d: Document) -> None:
+    app_settings(d, "work")[:] = [
+        found for found in app_settings(d, "work") if "maxConcurrentCalls" not in found["name"]
+    ]
+
+
+@mutation
+def identity_of_another_app(d: Document) -> None:
+    site(d, "web")["identity"] = site(d, "signed")["identity"]
+
+
+@mutation
+def no_identity(d: Document) -> None:
+    del site(d, "web")["identity"]
+
+
+@mutation
+def package_fetched_as_another(d: Document) -> None:
+    storage = site(d, "web")["properties"]["functionAppConfig"]["deployment"]["storage"]
+    storage["authentication"] = {"type": "SystemAssignedIdentity"}
+
+
+@mutation
+def package_in_no_container(d: Document) -> None:
+    storage = site(d, "web")["properties"]["functionAppConfig"]["deployment"]["storage"]
+    storage["value"] = storage["value"].replace("{0}package", "{0}packages")
+
+
+@mutation
+def no_package(d: Document) -> None:
+    drop(d, "/extensions", "shop-prod-web-")
+
+
+@mutation
+def connection_without_client(d: Document) -> None:
+    app_settings(d, "work")[:] = [
+        found for found in app_settings(d, "work") if found["name"] != "SERVICEBUS__clientId"
+    ]
+
+
+@mutation
+def connection_of_another_name(d: Document) -> None:
+    for found in app_settings(d, "work"):
+        found["name"] = found["name"].replace("SERVICEBUS__", "ServiceBusConnection__")
+
+
+@mutation
+def connection_with_scheme(d: Document) -> None:
+    for found in app_settings(d, "work"):
+        if found["name"].endswith("fullyQualifiedNamespace"):
+            found["value"] = found["value"].replace("'https://', ''", "'https://', 'sb://'")
+
+
+@mutation
+def feed_connection_lost(d: Document) -> None:
+    app_settings(d, "on-row")[:] = [
+        found for found in app_settings(d, "on-row") if not found["name"].startswith("COSMOS__")
+    ]
+
+
+@mutation
+def address_of_another_resource(d: Document) -> None:
+    for found in app_settings(d, "work"):
+        if found["name"] == "PORTAFAAS_QUEUE_IN_ORDER":
+            found["value"] = found["value"].replace("'in-order'", "'spare'")
+
+
+@mutation
+def address_of_what_is_not_used(d: Document) -> None:
+    set_app(d, "web", "PORTAFAAS_QUEUE_JOBS", "https://example.com/jobs")
+
+
+@mutation
+def keys_forgotten(d: Document) -> None:
+    app_settings(d, "orders-get")[:] = [
+        found for found in app_settings(d, "orders-get") if found["name"] != "PORTAFAAS_HTTP_KEYS"
+    ]
+    del d["parameters"]["PORTAFAAS_HTTP_KEYS"]
+
+
+@mutation
+def sign_in_forgotten(d: Document) -> None:
+    drop(d, "/config")
+
+
+@mutation
+def sign_in_allows_anybody(d: Document) -> None:
+    rules = one(d, "/config")["properties"]["globalValidation"]
+    rules["unauthenticatedClientAction"] = "AllowAnonymous"
+
+
+@mutation
+def sign_in_action_misspelt(d: Document) -> None:
+    rules = one(d, "/config")["properties"]["globalValidation"]
+    rules["unauthenticatedClientAction"] = "Return_401"
+
+
+# Service Bus
+
+
+@mutation
+def lock_too_long(d: Document) -> None:
+    one(d, "namespaces/queues", "/jobs")["properties"]["lockDuration"] = "PT6M"
+
+
+@mutation
+def lock_no_duration(d: Document) -> None:
+    one(d, "namespaces/queues", "/jobs")["properties"]["lockDuration"] = "90s"
+
+
+@mutation
+def attempts_lost(d: Document) -> None:
+    del one(d, "namespaces/queues", "/jobs")["properties"]["maxDeliveryCount"]
+
+
+@mutation
+def order_lost(d: Document) -> None:
+    one(d, "namespaces/queues", "/in-order")["properties"]["requiresSession"] = False
+
+
+@mutation
+def retention_lost(d: Document) -> None:
+    del one(d, "namespaces/queues", "/jobs")["properties"]["defaultMessageTimeToLive"]
+
+
+@mutation
+def dead_letters_to_nowhere(d: Document) -> None:
+    one(d, "namespaces/queues", "/jobs")["properties"]["forwardDeadLetteredMessagesTo"] = "lost"
+
+
+@mutation
+def dead_letter_queue_later(d: Document) -> None:
+    queue = one(d, "namespaces/queues", "/jobs")
+    queue["dependsOn"] = [need for need in queue["dependsOn"] if "'failed'" not in need]
+
+
+@mutation
+def queue_forgotten(d: Document) -> None:
+    drop(d, "namespaces/queues", "/spare")
+
+
+@mutation
+def basic_namespace_with_topics(d: Document) -> None:
+    one(d, "ServiceBus/namespaces")["sku"] = {"name": "Basic", "tier": "Basic"}
+
+
+@mutation
+def namespace_tier_unknown(d: Document) -> None:
+    one(d, "ServiceBus/namespaces")["sku"]["tier"] = "Cheap"
+
+
+@mutation
+def namespace_with_keys(d: Document) -> None:
+    one(d, "ServiceBus/namespaces")["properties"]["disableLocalAuth"] = False
+
+
+@mutation
+def filter_beside_the_default(d: Document) -> None:
+    rule = one(d, "/rules")
+    rule["name"] = rule["name"].replace("$Default", "filter")
+
+
+@mutation
+def filter_forgotten(d: Document) -> None:
+    drop(d, "/rules")
+
+
+@mutation
+def filter_of_another_type(d: Document) -> None:
+    one(d, "/rules")["properties"]["filterType"] = "SQL"
+
+
+@mutation
+def subscription_forgotten(d: Document) -> None:
+    drop(d, "topics/subscriptions", "/on-log")
+
+
+# Event Grid
+
+
+@mutation
+def system_topic_without_source(d: Document) -> None:
+    del one(d, "systemTopics")["properties"]["source"]
+
+
+@mutation
+def system_topic_of_another_type(d: Document) -> None:
+    one(d, "systemTopics")["properties"]["topicType"] = "Microsoft.Storage"
+
+
+@mutation
+def events_of_another_type(d: Document) -> None:
+    found = one(d, "/eventSubscriptions")["properties"]["filter"]
+    found["includedEventTypes"] = ["Microsoft.Storage.BlobUpdated"]
+
+
+@mutation
+def events_of_every_container(d: Document) -> None:
+    one(d, "/eventSubscriptions")["properties"]["filter"]["subjectBeginsWith"] = "in/"
+
+
+@mutation
+def events_suffix_lost(d: Document) -> None:
+    del one(d, "/eventSubscriptions", ".csv")["properties"]["filter"]["subjectEndsWith"]
+
+
+@mutation
+def events_to_a_function(d: Document) -> None:
+    delivery = one(d, "/eventSubscriptions")["properties"]["deliveryWithResourceIdentity"]
+    delivery["destination"]["endpointType"] = "AzureFunctions"
+
+
+@mutation
+def events_delivered_as_nobody(d: Document) -> None:
+    found = one(d, "/eventSubscriptions")["properties"]
+    found["destination"] = found.pop("deliveryWithResourceIdentity")["destination"]
+
+
+@mutation
+def events_as_cloud_events(d: Document) -> None:
+    one(d, "/eventSubscriptions")["properties"]["eventDeliverySchema"] = "CloudEventSchemaV1_0"
+
+
+@mutation
+def events_before_they_may_be_sent(d: Document) -> None:
+    d["resources"].remove(assignment(d, SENDER, "'shop-prod-objects'"))
+    one(d, "/eventSubscriptions")["dependsOn"] = [
+        need for need in one(d, "/eventSubscriptions")["dependsOn"] if "roleAssign" not in need
+    ]
+
+
+# Cosmos DB, blobs, secrets, logs
+
+
+@mutation
+def partition_key_without_slash(d: Document) -> None:
+    key = one(d, "sqlDatabases/containers", "/parts")["properties"]["resource"]["partitionKey"]
+    key["paths"] = ["id"]
+
+
+@mutation
+def partition_key_of_another(d: Document) -> None:
+    key = one(d, "sqlDatabases/containers", "/orders")["properties"]["resource"]["partitionKey"]
+    key["paths"] = ["/id"]
+
+
+@mutation
+def sort_key_forgotten(d: Document) -> None:
+    del one(d, "sqlDatabases/containers", "/orders")["properties"]["resource"]["uniqueKeyPolicy"]
+
+
+@mutation
+def container_of_another_id(d: Document) -> None:
+    one(d, "sqlDatabases/containers", "/orders")["properties"]["resource"]["id"] = "order"
+
+
+@mutation
+def leases_forgotten(d: Document) -> None:
+    leases = one(d, "sqlDatabases/containers", "/other-leases")
+    leases["name"] = leases["name"].replace("other-leases", "leases-other")
+    leases["properties"]["resource"]["id"] = "leases-other"
+
+
+@mutation
+def roles_at_the_same_time(d: Document) -> None:
+    found = [r for r in d["resources"] if r["type"].endswith("/sqlRoleAssignments")][2]
+    found["dependsOn"] = [need for need in found["dependsOn"] if "sqlRoleAssign" not in need]
+
+
+@mutation
+def cosmos_offer_forgotten(d: Document) -> None:
+    del one(d, "databaseAccounts")["properties"]["databaseAccountOfferType"]
+
+
+@mutation
+def cosmos_consistency_unknown(d: Document) -> None:
+    policy = one(d, "databaseAccounts")["properties"]["consistencyPolicy"]
+    policy["defaultConsistencyLevel"] = "Sometimes"
+
+
+@mutation
+def public_container(d: Document) -> None:
+    one(d, "blobServices/containers", "/files")["properties"]["publicAccess"] = "Blob"
+
+
+@mutation
+def account_with_keys(d: Document) -> None:
+    one(d, "storageAccounts")["properties"]["allowSharedKeyAccess"] = True
+
+
+@mutation
+def account_sku_unknown(d: Document) -> None:
+    one(d, "storageAccounts")["sku"] = {"name": "Standard"}
+
+
+@mutation
+def versions_not_kept(d: Document) -> None:
+    services = one(d, "blobServices", "versionedBuckets")["properties"]
+    services["isVersioningEnabled"] = False
+
+
+@mutation
+def shells_over_values(d: Document) -> None:
+    d["parameters"]["secretShells"]["defaultValue"] = ["api-key"]
+
+
+@mutation
+def secret_in_the_template(d: Document) -> None:
+    one(d, "vaults/secrets")["properties"]["value"] = "s3cr3t"
+
+
+@mutation
+def secret_parameter_with_default(d: Document) -> None:
+    d["parameters"]["PORTAFAAS_HTTP_KEYS"]["defaultValue"] = "demo=00"
+
+
+@mutation
+def secret_parameter_in_the_open(d: Document) -> None:
+    d["parameters"]["PORTAFAAS_HTTP_KEYS"]["type"] = "string"
+
+
+@mutation
+def vault_by_policies(d: Document) -> None:
+    one(d, "KeyVault/vaults")["properties"]["enableRbacAuthorization"] = False
+
+
+@mutation
+def lock_forgotten(d: Document) -> None:
+    drop(d, "/locks", "DocumentDB")
+
+
+@mutation
+def logs_for_a_week(d: Document) -> None:
+    one(d, "/workspaces")["properties"]["retentionInDays"] = 7
+
+
+# Grants
+
+
+@mutation
+def role_of_another_id(d: Document) -> None:
+    found = assignment(d, RECEIVER, "'shop-prod-fn-work'")["properties"]
+    found["roleDefinitionId"] = found["roleDefinitionId"].replace(RECEIVER, SENDER)
+
+
+@mutation
+def role_that_does_not_exist(d: Document) -> None:
+    found = assignment(d, RECEIVER, "'shop-prod-fn-work'")["properties"]
+    found["roleDefinitionId"] = found["roleDefinitionId"].replace("4f6d3b9b", "4f6d3b9c")
+
+
+@mutation
+def grant_forgotten(d: Document) -> None:
+    found = assignment(d, RECEIVER, "'shop-prod-fn-work'")
+    number = d["resources"].index(found)
+    del d["resources"][number]
+    deploy = one(d, "/extensions", "shop-prod-work-{0}")
+    deploy["dependsOn"] = [need for need in deploy["dependsOn"] if RECEIVER not in need]
+
+
+@mutation
+def grant_on_the_namespace(d: Document) -> None:
+    found = assignment(d, RECEIVER, "'shop-prod-fn-work'")
+    name = "resourceId('Microsoft.ServiceBus/namespaces/queues', variables('namespace'), 'jobs')"
+    text = str(found["name"])
+    found["scope"] = "[format('Microsoft.ServiceBus/namespaces/{0}', variables('namespace'))]"
+    found["name"] = text.replace(name, "resourceId('Microsoft.ServiceBus/namespaces', "
+                                       "variables('namespace'))")  # fmt: skip
+    drop_need(d, "shop-prod-work-{0}", RECEIVER)
+    found["dependsOn"].append(
+        "[resourceId('Microsoft.ServiceBus/namespaces', variables('namespace'))]"
+    )
+
+
+def drop_need(d: Document, having: str, need: str) -> None:
+    deploy = one(d, "/extensions", having)
+    deploy["dependsOn"] = [other for other in deploy["dependsOn"] if need not in other]
+
+
+@mutation
+def grant_on_the_group(d: Document) -> None:
+    found = assignment(d, SENDER, "'shop-prod-fn-work'")
+    del found["scope"]
+    drop_need(d, "shop-prod-work-{0}", SENDER)
+
+
+@mutation
+def grant_to_another(d: Document) -> None:
+    found = assignment(d, RECEIVER, "'shop-prod-fn-work'")
+    for key in ("principalId",):
+        found["properties"][key] = found["properties"][key].replace("fn-work", "fn-web")
+    found["dependsOn"].append(
+        "[resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', 'shop-prod-fn-web')]"
+    )
+
+
+@mutation
+def grant_not_asked_for(d: Document) -> None:
+    found = copy.deepcopy(assignment(d, SENDER, "'shop-prod-fn-work'"))
+    found["name"] = found["name"].replace("in-order", "spare")
+    found["scope"] = found["scope"].replace("in-order", "spare")
+    found["dependsOn"] = [need.replace("in-order", "spare") for need in found["dependsOn"]]
+    d["resources"].append(found)
+
+
+@mutation
+def grant_name_not_a_guid(d: Document) -> None:
+    found = assignment(d, SENDER, "'shop-prod-objects'")
+    found["name"] = "objects-may-send"
+
+
+@mutation
+def principal_of_another_property(d: Document) -> None:
+    found = assignment(d, RECEIVER, "'shop-prod-fn-work'")["properties"]
+    found["principalId"] = found["principalId"].replace(".principalId", ".clientId")
+
+
+@mutation
+def principal_type_forgotten(d: Document) -> None:
+    del assignment(d, RECEIVER, "'shop-prod-fn-work'")["properties"]["principalType"]
+
+
+@mutation
+def leases_may_only_be_read(d: Document) -> None:
+    found = assignment(d, "-000000000002", "'leases'")["properties"]
+    found["roleDefinitionId"] = found["roleDefinitionId"].replace("000002", "000001")
+
+
+@mutation
+def table_grant_on_the_account(d: Document) -> None:
+    found = assignment(d, "-000000000001", "'orders'")["properties"]
+    found["scope"] = "[resourceId('Microsoft.DocumentDB/databaseAccounts', variables('cosmos'))]"
+
+
+@mutation
+def writer_may_read(d: Document) -> None:
+    one(d, "/sqlRoleDefinitions", "upsert")["properties"]["permissions"][0]["dataActions"].append(
+        "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/read"
+    )
+
+
+# Structure
+
+
+@mutation
+def undefined_variable(d: Document) -> None:
+    del d["variables"]["cosmos"]
+
+
+@mutation
+def unused_parameter(d: Document) -> None:
+    d["parameters"]["colour"] = {"type": "string", "defaultValue": "red"}
+
+
+@mutation
+def need_of_what_is_not_there(d: Document) -> None:
+    site(d, "web")["dependsOn"].append("[resourceId('Microsoft.Web/serverfarms', 'absent')]")
+
+
+@mutation
+def need_forgotten(d: Document) -> None:
+    del one(d, "topics/subscriptions")["dependsOn"]
+
+
+@mutation
+def needs_in_a_circle(d: Document) -> None:
+    one(d, "ServiceBus/namespaces")["dependsOn"] = [
+        "[resourceId('Microsoft.ServiceBus/namespaces/queues', variables('namespace'), 'jobs')]"
+    ]
+
+
+@mutation
+def bracket_forgotten(d: Document) -> None:
+    found = one(d, "/workspaces")["properties"]
+    found["retentionInDays"] = "[parameters('logRetentionDays']"
+
+
+@mutation
+def function_misspelt(d: Document) -> None:
+    d["variables"]["unique"] = "[uniquestring2(resourceGroup().id)]"
+
+
+@mutation
+def resource_twice(d: Document) -> None:
+    d["resources"].append(copy.deepcopy(one(d, "namespaces/queues", "/spare")))
+
+
+@mutation
+def version_of_long_ago(d: Document) -> None:
+    site(d, "web")["apiVersion"] = "2018-11-01"
+
+
+@mutation
+def type_misspelt(d: Document) -> None:
+    one(d, "namespaces/queues", "/spare")["type"] = "Microsoft.ServiceBus/namespaces/queue"
+
+
+@mutation
+def name_of_one_segment(d: Document) -> None:
+    one(d, "namespaces/queues", "/spare")["name"] = "spare"
+
+
+@mutation
+def reference_in_a_name(d: Document) -> None:
+    found = assignment(d, RECEIVER, "'shop-prod-fn-work'")
+    found["name"] = f"[guid({found['properties']['principalId'][1:-1]})]"
+
+
+@mutation
+def name_too_long(d: Document) -> None:
+    d["variables"]["namespace"] = "[format('{0}-{1}', 'n" + "x" * 40 + "', variables('unique'))]"
+
+
+@mutation
+def tags_forgotten(d: Document) -> None:
+    del one(d, "/serverfarms")["tags"]
+
+
+@mutation
+def region_written_down(d: Document) -> None:
+    del one(d, "ServiceBus/namespaces")["location"]
+
+
+def found_by(
+    service: types.ModuleType, arm_models: types.ModuleType, document: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Return what the build's checks and what the models say about *document*."""
+    nodes, _ = resolve(document)
+    models = [m for node in nodes.values() for m in arm_models.check(node.type, node.body)]
+    return verify(service.plan(), document), models
+
+
+@pytest.fixture(scope="module")
+def document(service: types.ModuleType) -> Document:
+    return dict(emit(service.plan()).documents["shop.arm.json"])
+
+
+def test_the_template_itself_is_clean(
+    document: Document, service: types.ModuleType, arm_models: types.ModuleType
+) -> None:
+    assert found_by(service, arm_models, document) == ([], [])
+
+
+@pytest.fixture(scope="module")
+def findings(
+    document: Document, service: types.ModuleType, arm_models: types.ModuleType
+) -> dict[str, tuple[list[str], list[str]]]:
+    found = {}
+    for name, change in MUTATIONS.items():
+        mutant = copy.deepcopy(document)
+        change(mutant)
+        assert mutant != document, name
+        found[name] = found_by(service, arm_models, mutant)
+    return found
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_mistake_is_found(
+    name: str, findings: Mapping[str, tuple[list[str], list[str]]]
+) -> None:
+    own, models = findings[name]
+    assert own or models
+
+
+def test_how_many_each_check_finds(
+    findings: Mapping[str, tuple[list[str], list[str]]],
+) -> None:
+    """The build's own checks find nearly all, without Microsoft's models."""
+    own = sum(bool(found) for found, _ in findings.values())
+    models = sum(bool(found) for _, found in findings.values())
+    assert len(findings) >= 46
+    assert own >= 0.95 * len(findings)
+    assert models >= 10
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of everything in *value*."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        yield (*path, key)
+        if isinstance(item, dict | list):
+            yield from places(item, (*path, key))
+
+
+def otherwise(value: Any) -> Any:
+    """Return *value* slightly changed, or nothing for what is only to be dropped."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if not isinstance(value, str):
+        return None
+    if value.startswith("[") and not value.startswith("[["):
+        return value.replace("')", "x')", 1)
+    return value.replace("]", "x]") if value.endswith("]") else value + "x"
+
+
+def order(nodes: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Return what each resource is made after."""
+    return {name: reachable(nodes, name) for name in nodes}
+
+
+def test_no_line_can_be_lost_or_changed_unnoticed(
+    document: Document, service: types.ModuleType, arm_models: types.ModuleType
+) -> None:
+    """One change at a time: every kind of line dropped, and every value changed; a sample."""
+    changes: dict[Any, tuple[int, tuple[Any, ...], bool]] = {}
+    for index, resource in enumerate(document["resources"]):
+        for path in places(resource):
+            pattern = tuple("*" if "resourceId" in str(key) else key for key in path)
+            for change in (False, True):
+                changes.setdefault((resource["type"], pattern, change), (index, path, change))
+    unnoticed = []
+    for index, path, change in random.Random(7).sample(list(changes.values()), 160):
+        mutant = copy.deepcopy(document)
+        place = mutant["resources"][index]
+        for key in path[:-1]:
+            place = place[key]
+        if change:
+            value = otherwise(place[path[-1]])
+            if value is None or value == place[path[-1]]:
+                continue
+            place[path[-1]] = value
+        else:
+            del place[path[-1]]
+        kind = document["resources"][index]["type"]
+        if (kind, path) not in HARMLESS and not verify(service.plan(), mutant):
+            nodes, _ = resolve(mutant)
+            if path[0] == "dependsOn" and order(nodes) == order(resolve(document)[0]):
+                continue
+            if not any(arm_models.check(node.type, node.body) for node in nodes.values()):
+                unnoticed.append((kind, path, change))
+    assert unnoticed == []
