@@ -1,4 +1,6 @@
-"""Compiles modules and imports handlers; run by the target's interpreter, as a script.
+"""Compiles modules and imports handlers; run by the target's interpreter.
+
+It is imported by name, so that its own bytecode is kept, and :func:`main` is called.
 
 ``files WORK ANSWERS`` compiles file by file: WORK has lines ``source NUL name NUL target``.
 ``serve`` takes orders from its standard input, one a line, with NUL between words:
@@ -13,7 +15,7 @@ A pack is lines ``name NUL length``, an empty line, and the contents back to bac
 compile is told in a file ``ANSWERS.failed``, of lines ``name NUL line NUL message``.
 
 Only the standard library of Python 3.10 and later, and of that as little as possible: what this
-script imports, the user's code finds imported. Bytecode depends on the interpreter and the source
+module imports, the user's code finds imported. Bytecode depends on the interpreter and the source
 alone: ``name`` is what tracebacks get before the import system puts in the real path, and the
 caller fixes the hash seed, since before Python 3.11 the order of a frozen set was not fixed
 (https://github.com/python/cpython/issues/81777). Nothing is imported before everything is compiled,
@@ -25,15 +27,11 @@ for what strings a process holds shows in its bytecode
 # ruff: noqa: PTH103, PTH120, PTH123
 from __future__ import annotations
 
-import sys
-
-# The script's own folder must not lend its modules to anybody's imports.
-sys.path.pop(0)
-
 import _frozen_importlib_external as machinery
 import _imp
 import marshal
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -169,11 +167,12 @@ def import_from(stage: str, known: dict[str, bytes]) -> None:
 def check(request: str, known: dict[str, bytes]) -> None:
     """Import what *request* lists and write one answer for each failure; does not return.
 
-    *request* is a file with the Python literal ``{"stage", "path", "home", "result", "functions",
-    "entries", "environment"}``. The answer is a file of literals, one a line: ``(subject, kind,
-    type, message, missing module, file, line)``, and ``"done"`` last.
+    *request* is a file with the marshalled ``{"stage", "path", "home", "result", "functions",
+    "entries", "environment"}``: plain values, which all versions write alike. The answer is a file
+    of literals, one a line: ``(subject, kind, type, message, missing module, file, line)``, and
+    ``"done"`` last.
     """
-    task = eval(read(request), {"__builtins__": {}})
+    task = marshal.loads(read(request))
     stage = task["stage"] + os.sep
     with open(task["result"], "w", encoding="utf-8", buffering=1) as answers:
         os.chdir(task["home"])
@@ -239,8 +238,9 @@ def serve() -> None:
                 check(words[0], known)
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "serve":
+def main(form: str, *words: str) -> None:
+    """Do what the command line says."""
+    if form == "serve":
         serve()
     else:
-        compile_files(*sys.argv[2:])
+        compile_files(*words)

@@ -11,6 +11,9 @@ from portafaas.record import dataclass, field
 
 Path = tuple[str | int, ...]
 
+#: The Python version of a manifest that names none.
+DEFAULT_PYTHON = "3.12"
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -30,6 +33,21 @@ class Manifest:
     def stages(self) -> tuple[str, ...]:
         """Names of the declared stages."""
         return tuple(self.document.get("stages") or ())
+
+    @property
+    def python(self) -> str:
+        """The Python version: ``3.12``."""
+        return str(self.document.get("python", DEFAULT_PYTHON))
+
+    @property
+    def include(self) -> tuple[str, ...]:
+        """Patterns of ``sources.include``."""
+        return tuple((self.document.get("sources") or {}).get("include", ()))
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """Patterns of ``sources.exclude``."""
+        return tuple((self.document.get("sources") or {}).get("exclude", ()))
 
     def diagnostic(
         self,

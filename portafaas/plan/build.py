@@ -61,17 +61,6 @@ def build_plan(manifest: Manifest, target: str = "") -> BuildPlan:
     return _Builder(manifest, target).build()
 
 
-def python_of(document: Mapping[str, Any]) -> str:
-    """Return the Python version of a checked document: ``3.12``."""
-    return str(document.get("python", "3.12"))
-
-
-def sources_of(document: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return ``sources.include`` and ``sources.exclude`` of a checked document."""
-    sources = document.get("sources") or {}
-    return tuple(sources.get("include", ())), tuple(sources.get("exclude", ()))
-
-
 class _Builder:
     def __init__(self, manifest: Manifest, target: str) -> None:
         self.manifest = manifest
@@ -97,11 +86,10 @@ class _Builder:
         if self.found.problems:
             raise PlanError(f"{self.manifest.file.name} cannot be built:", self.found.problems)
         dependencies = self.document.get("dependencies") or {}
-        include, exclude = sources_of(self.document)
         return BuildPlan(
             service=self.document["name"],
             stage=self.manifest.stage,
-            python=python_of(self.document),
+            python=self.manifest.python,
             architecture=self.document.get("architecture", "x86_64"),
             functions=functions,
             queues=queues,
@@ -135,8 +123,8 @@ class _Builder:
                 tuple(dependencies.get("allow-sdist", ())),
                 tuple(dependencies.get("keep", ())),
             ),
-            include=include,
-            exclude=exclude,
+            include=self.manifest.include,
+            exclude=self.manifest.exclude,
             options=self.options(self.document),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import CodeType
 
@@ -108,7 +108,14 @@ def find_module(root: Path, module: str) -> Path | None:
 
 def read_module(file: Path) -> Source:
     """Return what *file* defines; a syntax error is kept, not raised."""
-    return Source(file, file.read_bytes())
+    with open(file, "rb", buffering=0) as handle:  # noqa: PTH123 - pathlib is slow
+        return _source(file, handle.read())
+
+
+@lru_cache(maxsize=1024)
+def _source(file: Path, text: bytes) -> Source:
+    # The plans of several targets look at the same modules.
+    return Source(file, text)
 
 
 def _collect(body: list[ast.stmt], names: dict[str, ast.stmt]) -> bool:

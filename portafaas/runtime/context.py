@@ -99,3 +99,13 @@ class Context:
         """Return the seconds left until the deadline, never below 0."""
         left = self.deadline - time()
         return left if left > 0 else 0.0
+
+
+def log_failure(context: Context, message: str, value: object) -> None:
+    """Log what became of a handler, whatever it did to its logger or to stderr."""
+    error = value if isinstance(value, BaseException) else None
+    try:
+        context.logger.error(message, value, exc_info=error)
+    except Exception:
+        # The answer matters more than the record of it.
+        return

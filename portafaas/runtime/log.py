@@ -44,6 +44,9 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
     def __init__(self) -> None:
         super().__init__(sys.stderr)
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Do nothing: a closed stderr must not become the handler's failure."""
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write *record* to the current ``sys.stderr``."""
         self.stream = sys.stderr

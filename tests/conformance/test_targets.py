@@ -9,7 +9,6 @@ import pytest
 from portafaas.testing.kit import Kit
 from portafaas.testing.suite import ConformanceSuite
 
-
 pytestmark = pytest.mark.vendor
 
 
