@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from portafaas.errors import ArtifactError, Diagnostic, DiagnosticsError
 from portafaas.manifest.model import DEFAULT_PYTHON
-from portafaas.publish import output_folder, publish, scratch_beside
+from portafaas.publish import descriptor, publish, scratch_beside
+from portafaas.publish import output_folder as output_folder
 from portafaas.record import dataclass
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from portafaas.artifact.project import Project
     from portafaas.manifest import Manifest
     from portafaas.plan import BuildPlan
+    from portafaas.plan.build import Code
 
 #: Folder of the project that holds caches; safe to delete at any time.
 STATE = ".portafaas"
@@ -76,7 +78,9 @@ def check(manifest_file: Path, targets: Sequence[str], stage: str | None = None)
     return _check(load_manifest(manifest_file, stage), targets)
 
 
-def _check(manifest: Manifest, targets: Sequence[str]) -> list[Checked]:
+def _check(
+    manifest: Manifest, targets: Sequence[str], code: Code = lambda name: None
+) -> list[Checked]:
     from portafaas.capabilities import check_target
     from portafaas.plan.build import build_plan
     from portafaas.registry import get_adapter
@@ -85,7 +89,7 @@ def _check(manifest: Manifest, targets: Sequence[str]) -> list[Checked]:
     failures: list[DiagnosticsError] = []
     for target in targets:
         adapter = get_adapter(target)
-        plan = build_plan(manifest, target)
+        plan = build_plan(manifest, target, code)
         try:
             notes = check_target(manifest, plan, adapter)
         except DiagnosticsError as error:
@@ -139,7 +143,7 @@ def build(
         project.read(
             str(root), manifest.python, manifest.include, manifest.exclude, _inside(root, out)
         )
-        checked = _check(manifest, targets)
+        checked = _check(manifest, targets, project.code)
         made = _packages(checked, project, (root, out, scratch), progress)
         publish(
             scratch,
@@ -194,11 +198,12 @@ def _inside(root: Path, out: Path) -> str | None:
 @contextmanager
 def _begun(python: str, root: Path, scratch: Path) -> Iterator[Project]:
     """Start what compiles the project's modules, while the manifest is read and the plan made."""
+    from portafaas.artifact.cache import home
     from portafaas.artifact.project import Project
 
     work = scratch / ".work"
     work.mkdir()
-    project = Project(python, str(root / STATE / "cache"), str(work))
+    project = Project(python, str(root / STATE / "cache"), home(), str(work))
     try:
         yield project
     finally:
@@ -213,7 +218,6 @@ def _packages(
 ) -> list[tuple[Path, dict[str, Any]]]:
     """Return the finished folder of each target, called like it, and what is known of it."""
     from portafaas.artifact import Assembly, PackageRequest
-    from portafaas.artifact.cache import home
 
     root, out, scratch = places
     jobs: list[Assembly] = []
@@ -229,7 +233,7 @@ def _packages(
             )
             folder = scratch / request.target
             folder.mkdir()
-            job = Assembly(request, project, folder, Path(home()), progress)
+            job = Assembly(request, project, folder, progress)
             jobs.append(job)
             try:
                 job.start()
@@ -248,8 +252,27 @@ def _packages(
     finally:
         for job in jobs:
             job.stop()
+        project.save()
     _raise_all(failures)
     return made
+
+
+def _described(item: Checked, lowered: Lowered, package: Package, folder: Path) -> dict[str, Any]:
+    """Write the deployment description beside *package*, and return what is known of both."""
+    plan = item.plan
+    document = descriptor(plan, item.adapter, lowered, package.digest)
+    (folder / f"{plan.service}.deployment.json").write_text(
+        json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    return {
+        "target": item.adapter.target,
+        "service": plan.service,
+        "digest": package.digest,
+        "size": package.size,
+        "unzipped": package.unzipped,
+        "files": package.files,
+        "notes": [note.as_dict() for note in (*item.notes, *package.notes)],
+    }
 
 
 def _built(place: Path, facts: dict[str, Any]) -> Built:

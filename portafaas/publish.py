@@ -1,4 +1,4 @@
-"""Where packages go, and how they get there: beside it first, then by renaming."""
+"""Where packages go, what goes with them, and how they get there: by renaming."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from portafaas.errors import ArtifactError, Diagnostic
+
+if TYPE_CHECKING:
+    from portafaas.adapter import Adapter, Lowered
+    from portafaas.plan import BuildPlan
 
 
 def output_folder(out: Path, stage: str | None, target: str) -> Path:
@@ -71,3 +76,29 @@ def publish(scratch: Path, pairs: Sequence[tuple[Path, Path]]) -> None:
             "nothing was published:",
             [Diagnostic("PF5030", f"cannot write to {exc.filename}: {exc.strerror}")],
         ) from exc
+
+
+def descriptor(
+    plan: BuildPlan, adapter: Adapter, lowered: Lowered, digest: str
+) -> dict[str, Any]:
+    """Return what a deployment needs to know beside the package, as JSON values."""
+    return {
+        "portafaas": 1,
+        "service": plan.service,
+        "stage": plan.stage,
+        "target": adapter.target,
+        "python": plan.python,
+        "architecture": plan.architecture,
+        "package": f"{plan.service}.zip",
+        "digest": digest,
+        "functions": {
+            deployment.function: {
+                "entry": deployment.entry,
+                "memory": deployment.memory,
+                "timeout": deployment.timeout,
+                "environment": dict(deployment.environment),
+                "binding": dict(deployment.binding),
+            }
+            for deployment in lowered.deployments
+        },
+    }

@@ -40,7 +40,7 @@ class Layout:
     glibc: Mapping[str, str]
     #: Import packages that the platform adds and the package lacks: ``azure.functions``.
     provided: tuple[str, ...] = ()
-    #: Variables that the platform sets, with values that will do where code is imported for a check.
+    #: Variables that the platform sets, with values that will do for the import check.
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

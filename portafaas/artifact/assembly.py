@@ -41,15 +41,16 @@ def assemble(
     work = os.path.join(os.path.abspath(scratch), ".project.work")
     os.makedirs(work, exist_ok=True)
     plan = request.plan
-    project = Project(plan.python, str(cache), work)
+    project = Project(plan.python, str(cache), str(shared or cache), work)
     try:
         project.read(str(request.root), plan.python, plan.include, plan.exclude, request.out)
-        job = Assembly(request, project, scratch, shared or cache, progress)
+        job = Assembly(request, project, scratch, progress)
         try:
             job.start()
             return job.finish()
         finally:
             job.stop()
+            project.save()
     finally:
         project.stop()
         remove(work)
@@ -59,10 +60,9 @@ class Assembly:
     """The package of one target of a *project*, which has been read and is shared by all targets.
 
     Start all targets first: their children then run while this process compresses. Everything is
-    written to *scratch*, but for the project's lock and the caches; *shared* is for what other
-    projects can use too. :meth:`start` and :meth:`finish` raise ArtifactError (PF50xx, PF52xx,
-    PF53xx, with PF51xx among them when both occur) or DependencyError (PF51xx), each with every
-    problem found.
+    written to *scratch*, but for the project's lock and the caches. :meth:`start` and
+    :meth:`finish` raise ArtifactError (PF50xx, PF52xx, PF53xx, with PF51xx among them when both
+    occur) or DependencyError (PF51xx), each with every problem found.
     """
 
     def __init__(
@@ -70,7 +70,6 @@ class Assembly:
         request: PackageRequest,
         project: Project,
         scratch: Path,
-        shared: Path,
         progress: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.request = request
@@ -79,7 +78,6 @@ class Assembly:
         self.layout = request.layout
         self.scratch = os.path.abspath(scratch)
         self.cache = project.cache
-        self.shared = os.path.abspath(shared)
         self.work = os.path.join(self.scratch, f".{request.target}.work")
         self._progress = progress
         self.found: list[Diagnostic] = []
@@ -107,6 +105,8 @@ class Assembly:
         ]
         own = [*self.project.members, *generated]
         self.bytecode = self.project.take(self.work)
+        if self.bytecode is not None:
+            self.bytecode.start(generated)
         shipped = self._runtime(interpreter)
         self.members = [*own, *shipped.members("", "runtime")]
         self._names(self.members)
@@ -123,7 +123,7 @@ class Assembly:
             return
         stage = os.path.join(self.work, "stage")
         importcheck.write_stage([*own, *self.zones], stage)
-        self.bytecode.start([*generated, *self.zones])
+        self.bytecode.start(self.zones)
         if not self.unmet:
             self.check = self._start_check(self.bytecode, stage, shipped, tree)
 
@@ -141,7 +141,7 @@ class Assembly:
     def _runtime(self, interpreter: Interpreter | None) -> Tree:
         package = self.layout.runtime_package
         try:
-            return runtime.ensure(package, interpreter, self.shared, self.work)
+            return runtime.ensure(package, interpreter, self.project.shared, self.work)
         except OSError:
             # A home that cannot be written to costs time, not the build.
             return runtime.ensure(package, interpreter, self.cache, self.work)

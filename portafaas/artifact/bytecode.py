@@ -76,7 +76,7 @@ class Bytecode:
         self.interpreter = interpreter
         self.worker = worker
         self._store = store
-        self._keys: list[tuple[Member, str]] = []
+        self._keys: dict[str, tuple[Member, str]] = {}
         self._orders: list[tuple[str, dict[str, str]]] = []
         self._problems: list[Diagnostic] = []
         #: Number of modules that were not in the store.
@@ -90,7 +90,7 @@ class Bytecode:
             if not name.endswith(".py"):
                 continue
             key = self._store.key(member)
-            self._keys.append((member, key))
+            self._keys[name] = member, key
             if key in self._store.contents:
                 known[name] = self._store.contents[key]
             else:
@@ -120,6 +120,11 @@ class Bytecode:
                     )
                 )
 
+    def get(self, name: str) -> bytes | None:
+        """Return the bytecode of one module, if it has been compiled."""
+        _, key = self._keys.get(name, (None, ""))
+        return self._store.contents.get(key)
+
     def collect(self) -> tuple[list[Member], list[Diagnostic]]:
         """Wait, and return the ``.pyc`` members, and a PF5202 for each module that fails."""
         self.drain()
@@ -127,7 +132,7 @@ class Bytecode:
         contents = self._store.contents
         found = [
             Member(pyc_name(member.name, tag), 0o644, contents[key], member.origin)
-            for member, key in self._keys
+            for member, key in self._keys.values()
             if key in contents
         ]
         return found, self._problems

@@ -4,8 +4,10 @@
 # ruff: noqa: PTH100, PTH123
 from __future__ import annotations
 
+import marshal
 import os
 from collections.abc import Sequence
+from types import CodeType
 
 from portafaas.artifact import secretscan, sources
 from portafaas.artifact.bytecode import Bytecode, Store
@@ -24,9 +26,14 @@ class Project:
     at the end.
     """
 
-    def __init__(self, python: str, cache: str, scratch: str) -> None:
-        """*python* is the version that :meth:`read` will probably be told."""
+    def __init__(self, python: str, cache: str, shared: str, scratch: str) -> None:
+        """*python* is the version that :meth:`read` will probably be told.
+
+        *cache* is for this project, *shared* for what all projects can use; neither is written to
+        before :meth:`save` or an assembly, but for where interpreters are, in *shared*.
+        """
         self.cache = os.path.abspath(cache)
+        self.shared = os.path.abspath(shared)
         self._scratch = scratch
         self._start(python)
         self.problems: list[Diagnostic] = []
@@ -36,7 +43,7 @@ class Project:
 
     def _start(self, python: str) -> None:
         self._python = python
-        self.interpreter: Interpreter | None = find(python, self.cache, self._scratch)
+        self.interpreter: Interpreter | None = find(python, self.shared, self._scratch)
         self._spare = Worker(self.interpreter, self._scratch) if self.interpreter else None
 
     def read(
@@ -73,6 +80,14 @@ class Project:
         bytecode.start(self.members)
         return bytecode
 
+    def code(self, name: str) -> CodeType | None:
+        """Return a module of the project, compiled, where this process can read the bytecode."""
+        if self._latest is None or self.interpreter is None or not self.interpreter.is_this:
+            return None
+        self._latest.drain()
+        data = self._latest.get(name)
+        return None if data is None else marshal.loads(memoryview(data)[16:])
+
     def take(self, scratch: str) -> Bytecode | None:
         """Return a compiler of its own for a target, if there is an interpreter.
 
@@ -100,8 +115,11 @@ class Project:
         return self._secrets
 
     def stop(self) -> None:
-        """Kill the worker that no target took, and write the cache."""
+        """Kill the worker that no target took."""
         if self._spare is not None:
             self._spare.stop()
+
+    def save(self) -> None:
+        """Write what was compiled to the cache."""
         if self._latest is not None:
             self._store.save()

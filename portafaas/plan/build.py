@@ -6,7 +6,8 @@ reported at once as PF20xx.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import CodeType
 from typing import Any
 
 from portafaas.errors import Diagnostic, PlanError, guess
@@ -53,19 +54,26 @@ _VERBS: dict[str, tuple[str, ...]] = {
 _PLURAL = {kind: f"{kind}s" for kind in ("queue", "topic", "bucket", "table", "secret", "workflow")}
 
 
-def build_plan(manifest: Manifest, target: str = "") -> BuildPlan:
+#: From the path of a module in the project, with ``/``, to its code, if that is at hand.
+Code = Callable[[str], CodeType | None]
+
+
+def build_plan(
+    manifest: Manifest, target: str = "", code: Code = lambda name: None
+) -> BuildPlan:
     """Return the frozen plan of *manifest* for *target* (whose option blocks it carries).
 
     Raises PlanError with every PF20xx problem.
     """
-    return _Builder(manifest, target).build()
+    return _Builder(manifest, target, code).build()
 
 
 class _Builder:
-    def __init__(self, manifest: Manifest, target: str) -> None:
+    def __init__(self, manifest: Manifest, target: str, code: Code) -> None:
         self.manifest = manifest
         self.document = manifest.document
         self.target = target
+        self.code = code
         self.found = Findings(manifest)
         self.modules: dict[str, Source | None] = {}
 
@@ -280,7 +288,11 @@ class _Builder:
         where = (*path, "handler")
         if module not in self.modules:
             file = find_module(self.manifest.root, module)
-            self.modules[module] = read_module(file) if file else None
+            if file is None:
+                self.modules[module] = None
+            else:
+                name = file.relative_to(self.manifest.root).as_posix()
+                self.modules[module] = read_module(file, self.code(name))
             source = self.modules[module]
             if source is not None and source.error is not None:
                 error = source.error

@@ -30,9 +30,13 @@ _ASYNC = 0x80 | 0x200  # CO_COROUTINE and CO_ASYNC_GENERATOR
 class Source:
     """What one module of the project defines."""
 
-    def __init__(self, file: Path, text: bytes) -> None:
+    def __init__(
+        self, file: Path, text: bytes | None = None, code: CodeType | None = None
+    ) -> None:
+        """Take the module's *text*, or its *code* where somebody has compiled it already."""
         self.file = file
-        self.text = text
+        self._text = text
+        self._given = code
 
     def plain_function(self, name: str) -> bool | None:
         """Tell whether the function *name* is async; None where only the syntax tree can tell.
@@ -58,7 +62,17 @@ class Source:
         return bool(found[0].co_flags & _ASYNC)
 
     @cached_property
+    def text(self) -> bytes:
+        """The source."""
+        if self._text is not None:
+            return self._text
+        with open(self.file, "rb", buffering=0) as handle:  # noqa: PTH123 - pathlib is slow
+            return handle.read()
+
+    @cached_property
     def _code(self) -> CodeType | None:
+        if self._given is not None:
+            return self._given
         import warnings
 
         with warnings.catch_warnings():
@@ -106,10 +120,12 @@ def find_module(root: Path, module: str) -> Path | None:
     return None
 
 
-def read_module(file: Path) -> Source:
-    """Return what *file* defines; a syntax error is kept, not raised."""
-    with open(file, "rb", buffering=0) as handle:  # noqa: PTH123 - pathlib is slow
-        return _source(file, handle.read())
+def read_module(file: Path, code: CodeType | None = None) -> Source:
+    """Return what *file* defines; a syntax error is kept, not raised.
+
+    *code* is the module compiled, if anybody has it: it saves compiling it here.
+    """
+    return Source(file, code=code) if code is not None else _source(file, Source(file).text)
 
 
 @lru_cache(maxsize=1024)

@@ -56,11 +56,14 @@ def test_a_place_that_cannot_be_written(manifest: Path, out: str) -> None:
     assert refused(manifest, ["aws"], out=manifest.parent / out) == ["PF5030"]
 
 
-def test_a_build_that_fails_leaves_no_folder(manifest: Path) -> None:
-    manifest.write_text(MANIFEST.replace("app:handle", "app:gone"))
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.99"])
+def test_a_plan_that_is_refused_leaves_nothing(manifest: Path, python: str) -> None:
+    text = MANIFEST.replace("app:handle", "app:gone").replace("3.11", python)
+    manifest.write_text(text)
+    before = sorted(manifest.parent.rglob("*"))
     with pytest.raises(DiagnosticsError):
         build(manifest, ["aws"])
-    assert not (manifest.parent / "out").exists()
+    assert sorted(manifest.parent.rglob("*")) == before
 
 
 def test_an_earlier_build_survives_one_that_fails(manifest: Path) -> None:
@@ -80,3 +83,28 @@ def test_a_home_that_cannot_be_written_costs_time_only(
     (second,) = build(manifest, ["aws"])
     assert second.digest == first.digest
     assert (manifest.parent / ".portafaas/cache/runtime").is_dir()
+
+
+def test_a_version_that_cannot_be_guessed_is_used_all_the_same(manifest: Path) -> None:
+    (guessed,) = build(manifest, ["aws"])
+    manifest.write_text(MANIFEST.replace("python:", "'python':"))
+    (parsed,) = build(manifest, ["aws"])
+    assert parsed.digest == guessed.digest
+
+
+def test_targets_of_one_build_are_as_they_are_alone(manifest: Path) -> None:
+    together = build(manifest, ["aws", "azure", "gcp"], out=manifest.parent / "out")
+    before = {built.target: built.package.read_bytes() for built in together}
+    for target, data in before.items():
+        (alone,) = build(manifest, [target], out=manifest.parent / "alone")
+        assert alone.package.read_bytes() == data
+
+
+def test_problems_of_all_targets_come_together(manifest: Path) -> None:
+    (manifest.parent / "app.py").write_text("import nowhere\ndef handle(request): ...\n")
+    (manifest.parent / "portafaas_gcp.py").write_text("")
+    with pytest.raises(ArtifactError) as caught:
+        build(manifest, ["aws", "azure", "gcp"])
+    codes = sorted(problem.code for problem in caught.value.diagnostics)
+    assert codes == ["PF5005", "PF5301"]
+    assert not (manifest.parent / "out").exists()
