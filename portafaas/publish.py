@@ -78,9 +78,7 @@ def publish(scratch: Path, pairs: Sequence[tuple[Path, Path]]) -> None:
         ) from exc
 
 
-def descriptor(
-    plan: BuildPlan, adapter: Adapter, lowered: Lowered, digest: str
-) -> dict[str, Any]:
+def descriptor(plan: BuildPlan, adapter: Adapter, lowered: Lowered, digest: str) -> dict[str, Any]:
     """Return what a deployment needs to know beside the package, as JSON values."""
     return {
         "portafaas": 1,

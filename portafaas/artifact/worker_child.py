@@ -36,17 +36,53 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
+    from typing import Any
 
 FAILURES = (SyntaxError, ValueError, RecursionError, MemoryError)
 MAGIC: bytes = machinery.MAGIC_NUMBER
+CODE = type(compile("", "", "exec"))
+PARTS = (
+    "co_consts", "co_names", "co_varnames", "co_cellvars", "co_freevars", "co_filename", "co_name",
+    "co_qualname",
+)  # fmt: skip
 
 
 def compile_one(source: bytes, name: str) -> bytes:
     """Return the ``.pyc`` of *source*: PEP 552 with flags 0b01, checked by nobody at run time."""
     code = compile(source, name, "exec", dont_inherit=True, optimize=0)
+    # Kept until the code is written: marshal marks what something else refers to.
+    known: dict[Any, Any] = {}
+    if sys.version_info[:2] == (3, 12):
+        code = canonical(code, known)
     # As importlib.util.source_hash does.
     key = int.from_bytes(MAGIC[:4], "little")
     return b"".join((MAGIC, b"\1\0\0\0", _imp.source_hash(key, source), marshal.dumps(code)))
+
+
+def canonical(value: Any, known: dict[Any, Any]) -> Any:
+    """Return *value*, a constant or code, with equal parts being one object.
+
+    In 3.12, which of the equal constants of a module are one object depends on what was compiled
+    before it, and bytecode tells objects apart: https://github.com/python/cpython/issues/78274.
+    """
+    kind = type(value)
+    if kind is CODE:
+        # The attributes of a code object that hold names or constants.
+        parts = {part: canonical(getattr(value, part), known) for part in PARTS}
+        return value.replace(**parts)
+    key: Any
+    if kind is tuple:
+        value = tuple([canonical(item, known) for item in value])
+        key = (kind, tuple([id(item) for item in value]))
+    elif kind is float or kind is complex:
+        # 0.0 and -0.0 are equal.
+        key = (kind, repr(value))
+    elif kind is frozenset:
+        # By their text, since {1} and {True} are equal.
+        key = (kind, tuple(sorted([repr(item) for item in value])))
+    else:
+        key = (kind, value)
+    return known.setdefault(key, value)
 
 
 def failure(name: str, error: BaseException) -> str:

@@ -59,9 +59,7 @@ class Manifest:
         severity: str = "error",
     ) -> Diagnostic:
         """Return a diagnostic that points at *path*, or at its nearest known ancestor."""
-        return locate(
-            self.file, self.positions, code, path, message, hint, severity=severity
-        )
+        return locate(self.file, self.positions, code, path, message, hint, severity=severity)
 
 
 def locate(

@@ -36,7 +36,16 @@ from portafaas.plan.values import mebibytes, seconds
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 # https://learn.microsoft.com/azure/azure-functions/functions-app-settings
 # https://cloud.google.com/run/docs/configuring/services/environment-variables
-_RESERVED = ("AWS_", "LAMBDA_", "_HANDLER", "FUNCTIONS_", "WEBSITE_", "X_GOOGLE_", "K_", "PORTAFAAS_")
+_RESERVED = (
+    "AWS_",
+    "LAMBDA_",
+    "_HANDLER",
+    "FUNCTIONS_",
+    "WEBSITE_",
+    "X_GOOGLE_",
+    "K_",
+    "PORTAFAAS_",
+)
 _RESERVED_NAMES = frozenset(
     ("PORT", "TZ", "FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE", "PYTHONPATH", "PYTHONHOME")
 )
@@ -58,9 +67,7 @@ _PLURAL = {kind: f"{kind}s" for kind in ("queue", "topic", "bucket", "table", "s
 Code = Callable[[str], CodeType | None]
 
 
-def build_plan(
-    manifest: Manifest, target: str = "", code: Code = lambda name: None
-) -> BuildPlan:
+def build_plan(manifest: Manifest, target: str = "", code: Code = lambda name: None) -> BuildPlan:
     """Return the frozen plan of *manifest* for *target* (whose option blocks it carries).
 
     Raises PlanError with every PF20xx problem.
@@ -86,7 +93,9 @@ class _Builder:
 
     def build(self) -> BuildPlan:
         queues = tuple(self.queue(name, spec or {}) for name, spec in self.block("queues").items())
-        functions = tuple(self.function(name, spec) for name, spec in self.block("functions").items())
+        functions = tuple(
+            self.function(name, spec) for name, spec in self.block("functions").items()
+        )
         self.names()
         self.dead_letters()
         self.consumers(functions)
@@ -160,7 +169,10 @@ class _Builder:
         timeout = seconds(setting("timeout", 30))
         if timeout < 1 or timeout != int(timeout):
             self.found.add(
-                "PF2010", (*path, "timeout"), f"timeout {timeout:g} s is not whole seconds", "use 1s or more"
+                "PF2010",
+                (*path, "timeout"),
+                f"timeout {timeout:g} s is not whole seconds",
+                "use 1s or more",
             )
         if interface != "handler" and not isinstance(trigger, HttpTrigger):
             self.found.add(
@@ -261,7 +273,9 @@ class _Builder:
             elif fitting:
                 use = Use(verb, fitting[0], name)  # type: ignore[arg-type]
                 if use in out:
-                    self.found.add("PF2003", where, f"{verb} {name!r} is listed twice", "remove one")
+                    self.found.add(
+                        "PF2003", where, f"{verb} {name!r} is listed twice", "remove one"
+                    )
                 out.append(use)
             elif kinds:
                 able = [other for other, allowed in _VERBS.items() if kinds[0] in allowed]

@@ -30,9 +30,7 @@ _ASYNC = 0x80 | 0x200  # CO_COROUTINE and CO_ASYNC_GENERATOR
 class Source:
     """What one module of the project defines."""
 
-    def __init__(
-        self, file: Path, text: bytes | None = None, code: CodeType | None = None
-    ) -> None:
+    def __init__(self, file: Path, text: bytes | None = None, code: CodeType | None = None) -> None:
         """Take the module's *text*, or its *code* where somebody has compiled it already."""
         self.file = file
         self._text = text

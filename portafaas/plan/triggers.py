@@ -218,9 +218,7 @@ def _table(
     return TableTrigger(name, on, images)
 
 
-def share_cors(
-    found: Findings, functions: tuple[FunctionPlan, ...]
-) -> tuple[FunctionPlan, ...]:
+def share_cors(found: Findings, functions: tuple[FunctionPlan, ...]) -> tuple[FunctionPlan, ...]:
     """Refuse duplicate routes; give all functions of one path the same CORS methods.
 
     The first function of a path that has CORS answers its preflight requests, for the methods of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import datetime
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
@@ -28,7 +29,7 @@ ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 # SQS takes XML characters only in attribute values, and no empty ones.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageAttributeValue.html
 XML = st.characters(
-    exclude_categories=("Cs",),
+    exclude_categories=["Cs"],
     exclude_characters=[chr(c) for c in range(32) if chr(c) not in "\t\n\r"] + ["\ufffe", "\uffff"],
 )
 VALUES = st.text(XML, min_size=1, max_size=12)
@@ -188,7 +189,7 @@ def binary_events(draw: st.DrawFn) -> TopicStimulus:
 
 @st.composite
 def structured_events(draw: st.DrawFn) -> TopicStimulus:
-    event = {
+    event: dict[str, Any] = {
         "specversion": "1.0",
         "id": draw(CE_VALUES),
         "source": draw(CE_VALUES),
