@@ -76,6 +76,18 @@ def _same(left: Any, right: Any) -> bool:
     return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
+def knows(schema: Any) -> bool:
+    """Tell whether :class:`Validator` evaluates every keyword of *schema*."""
+    if not isinstance(schema, Mapping) or not set(schema) <= KEYWORDS | ANNOTATIONS:
+        return False
+    inner = [schema[key] for key in ("items", "propertyNames") if key in schema]
+    if not isinstance(schema.get("additionalProperties", False), bool):
+        inner.append(schema["additionalProperties"])
+    for key in ("properties", "$defs"):
+        inner += schema.get(key, {}).values()
+    return all(knows(item) for item in [*inner, *schema.get("anyOf", ())])
+
+
 class Validator:
     """Evaluates one schema; ``problems(document)`` lists every violation in document order."""
 

@@ -159,13 +159,13 @@ class _Builder:
     def function(self, name: str, spec: Mapping[str, Any]) -> FunctionPlan:
         path = ("functions", name)
         defaults = self.block("defaults")
-        trigger = build_trigger(self.found, self.document, path, spec["trigger"])
+        interface = spec.get("interface", "handler")
+        trigger = build_trigger(self.found, self.document, path, spec["trigger"], interface)
 
         def setting(key: str, default: Any) -> Any:
             return spec.get(key, defaults.get(key, default))
 
         module, _, attribute = spec["handler"].partition(":")
-        interface = spec.get("interface", "handler")
         timeout = seconds(setting("timeout", 30))
         if timeout < 1 or timeout != int(timeout):
             self.found.add(
@@ -338,13 +338,12 @@ class _Builder:
         node = source.names.get(first)
         if node is None:
             if not source.open_ended:
-                names = [name for name in source.names if not name.startswith("_")]
                 self.found.add(
                     "PF2005",
                     where,
                     f"module {module!r} does not define {first!r}; "
-                    f"it defines: {', '.join(sorted(names)) or 'nothing'}",
-                    guess(first, names),
+                    f"it defines: {', '.join(source.own_names) or 'nothing'}",
+                    guess(first, source.names),
                 )
             return False
         kind = kind_of(node)

@@ -99,6 +99,18 @@ class Source:
         return self._parsed[0]
 
     @property
+    def own_names(self) -> list[str]:
+        """The public names that are defined here and not imported, sorted."""
+        import ast
+
+        imports = (ast.Import, ast.ImportFrom)
+        return sorted(
+            name
+            for name, node in self.names.items()
+            if not name.startswith("_") and not isinstance(node, imports)
+        )
+
+    @property
     def open_ended(self) -> bool:
         """True when the names cannot be known: a star import or a module-level ``__getattr__``."""
         return self._parsed[1]
