@@ -20,7 +20,7 @@ demo: .venv/.installed
 	done; done
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: .venv/.dev
 	$(BIN)/ruff check

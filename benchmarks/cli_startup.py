@@ -21,7 +21,7 @@ import click
 def cli():
     "A group."
 
-for name in ("build", "check", "completion", "events", "init", "invoke", "plan", "schema", "targets"):
+for name in "build check completion events init invoke plan schema targets".split():
     cli.add_command(click.Command(name, help="A command."))
 
 cli()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import assert_never
+from collections.abc import Iterator, Mapping
+from typing import Any, assert_never
 
 from portafaas.adapter import Adapter, Capability, Support
 from portafaas.errors import AdapterError, Diagnostic, UnsupportedCapabilityError
 from portafaas.manifest import Manifest
-from portafaas.manifest.validate import Validator
+from portafaas.manifest.validate import Validator, knows
 from portafaas.plan import (
     BuildPlan,
     FunctionPlan,
@@ -135,7 +135,16 @@ def check_target(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[
                 f"it runs {', '.join(adapter.layout.pythons)}",
             )
         )
-    noted: list[Diagnostic] = []
+    noted = [
+        manifest.diagnostic(
+            "PF4010",
+            path,
+            f"only target {adapter.target!r} knows this setting: {', '.join(options)}",
+            "what it does must be done by hand on other targets",
+            severity="note",
+        )
+        for _, path, options in _blocks(plan, adapter)
+    ]
     for diagnostic in adapter.check(plan):
         placed = _place(manifest, diagnostic)
         (found if placed.severity == "error" else noted).append(placed)
@@ -144,21 +153,40 @@ def check_target(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[
     return noted
 
 
-def _options(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[Diagnostic]:
-    found = []
-    blocks: list[tuple[str, tuple[str | int, ...], object]] = [
+def _blocks(
+    plan: BuildPlan, adapter: Adapter
+) -> list[tuple[str, tuple[str | int, ...], Mapping[str, Any]]]:
+    """Return (level, path, options) of each ``targets.<name>`` block that holds anything."""
+    blocks: list[tuple[str, tuple[str | int, ...], Mapping[str, Any]]] = [
         ("service", ("targets", adapter.target), plan.options)
     ]
     blocks += [
         ("function", ("functions", f.name, "targets", adapter.target), f.options)
         for f in plan.functions
     ]
-    blocks = [block for block in blocks if block[2]]
+    return [block for block in blocks if block[2]]
+
+
+def _options(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[Diagnostic]:
+    found = []
+    blocks = _blocks(plan, adapter)
     schemas = adapter.options_schema() if blocks else {}
     for level, path, options in blocks:
-        for _, place, message, hint in Validator(schemas[level]).problems(options):
+        for place, message, hint in _problems(schemas[level], options):
             found.append(manifest.diagnostic("PF4001", (*path, *place), message, hint))
     return found
+
+
+def _problems(
+    schema: Mapping[str, Any], options: Mapping[str, Any]
+) -> list[tuple[tuple[str | int, ...], str, str | None]]:
+    """Return (path, message, hint) of each violation; any schema of JSON Schema 2020-12 will do."""
+    if knows(schema):
+        return [problem[1:] for problem in Validator(schema).problems(options)]
+    from jsonschema import Draft202012Validator
+
+    errors = Draft202012Validator(schema).iter_errors(options)
+    return [(tuple(error.absolute_path), error.message, None) for error in errors]
 
 
 def _place(manifest: Manifest, diagnostic: Diagnostic) -> Diagnostic:

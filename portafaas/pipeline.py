@@ -1,12 +1,14 @@
 """The stages of a build, in the order they run; the only module that knows that order.
 
 load -> validate -> model    ``portafaas.manifest``     YAML to a checked document    PF10xx
-begin                        ``portafaas.artifact``     a child starts to compile the sources
 plan                         ``portafaas.plan``         document to frozen IR         PF20xx
 capability check             ``portafaas.capabilities`` IR against one target         PF30xx PF40xx
 lower                        adapter                    IR to platform files          (pure)
-link -> verify -> package    ``portafaas.artifact``     sources, dependencies, bytecode, zip  PF50xx-53xx
-publish                      here                       rename into the output folder
+link -> verify -> package    ``portafaas.artifact``     sources, dependencies, zip    PF50xx-53xx
+publish                      ``portafaas.publish``      rename into the output folder
+
+Before all that a child of the target's Python starts, which compiles the sources while the plan is
+made, and imports the handlers in the end (``docs/adr/0010-build-speed.md``).
 
 Every stage reports all of its problems at once. All targets of one command are published together
 or not at all, and an earlier build stays whole until then.
@@ -15,21 +17,24 @@ or not at all, and an earlier build stays whole until then.
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portafaas.errors import ArtifactError, Diagnostic, DiagnosticsError
+from portafaas.manifest.model import DEFAULT_PYTHON
+from portafaas.publish import descriptor, publish, scratch_beside
+from portafaas.publish import output_folder as output_folder
 from portafaas.record import dataclass
 
 if TYPE_CHECKING:
     from portafaas.adapter import Adapter, Lowered
+    from portafaas.artifact import Assembly, Package
     from portafaas.artifact.project import Project
     from portafaas.manifest import Manifest
     from portafaas.plan import BuildPlan
+    from portafaas.plan.build import Code
 
 #: Folder of the project that holds caches; safe to delete at any time.
 STATE = ".portafaas"
@@ -73,7 +78,9 @@ def check(manifest_file: Path, targets: Sequence[str], stage: str | None = None)
     return _check(load_manifest(manifest_file, stage), targets)
 
 
-def _check(manifest: Manifest, targets: Sequence[str]) -> list[Checked]:
+def _check(
+    manifest: Manifest, targets: Sequence[str], code: Code = lambda name: None
+) -> list[Checked]:
     from portafaas.capabilities import check_target
     from portafaas.plan.build import build_plan
     from portafaas.registry import get_adapter
@@ -82,7 +89,7 @@ def _check(manifest: Manifest, targets: Sequence[str]) -> list[Checked]:
     failures: list[DiagnosticsError] = []
     for target in targets:
         adapter = get_adapter(target)
-        plan = build_plan(manifest, target)
+        plan = build_plan(manifest, target, code)
         try:
             notes = check_target(manifest, plan, adapter)
         except DiagnosticsError as error:
@@ -116,55 +123,72 @@ def build(
 
     Raises a DiagnosticsError of the stage that failed; then the output folder is as it was.
     """
-    from portafaas.manifest.load import load_manifest
-
     progress("checking the manifest")
-    manifest = load_manifest(manifest_file, stage)
     root = manifest_file.absolute().parent
     out = root / DEFAULT_OUT if out is None else out.absolute()
-    _refuse_place(manifest, root, out, stage)
-    with _scratch(out) as scratch, _begun(manifest, root, out, scratch) as project:
-        checked = _check(manifest, targets)
-        failures: list[DiagnosticsError] = []
-        made: list[tuple[Path, Path, dict[str, Any]]] = []
-        for item in checked:
-            folder = scratch / item.adapter.target
-            folder.mkdir()
-            try:
-                facts = _package(item, project, root, out, folder, progress)
-            except DiagnosticsError as error:
-                failures.append(error)
-            else:
-                made.append((folder, output_folder(out, stage, item.adapter.target), facts))
-        _raise_all(failures)
-        _publish(scratch, [(new, place) for new, place, _ in made])
-    return [_built(place, facts) for _, place, facts in made]
+    if out == root or out in root.parents:
+        raise ArtifactError(
+            "nothing was built:",
+            [
+                Diagnostic(
+                    "PF5000",
+                    f"the output folder {out} holds the project itself",
+                    hint="name a folder of its own, such as 'out'",
+                )
+            ],
+        )
+    python = _glimpse(manifest_file)
+    with scratch_beside(out) as scratch, _begun(python, root, scratch) as project:
+        manifest = _load(manifest_file, stage)
+        project.read(
+            str(root), manifest.python, manifest.include, manifest.exclude, _inside(root, out)
+        )
+        checked = _check(manifest, targets, project.code)
+        made = _packages(checked, project, (root, out, scratch), progress)
+        publish(
+            scratch,
+            [(folder, output_folder(out, stage, folder.name)) for folder, _ in made],
+        )
+    return [_built(output_folder(out, stage, folder.name), facts) for folder, facts in made]
 
 
-def output_folder(out: Path, stage: str | None, target: str) -> Path:
-    """Return the folder of one target's package: ``out/[stage/]target``."""
-    return out / stage / target if stage else out / target
+def _glimpse(manifest_file: Path) -> str:
+    """Return the Python version that the manifest seems to name, without parsing it.
+
+    A wrong guess costs the start of a child. Raises ManifestError (PF1000) for a manifest that is
+    not there, before anything is written.
+    """
+    import re
+
+    try:
+        text = manifest_file.read_bytes()
+    except OSError:
+        from portafaas.manifest.load import load_manifest
+
+        load_manifest(manifest_file)  # says why
+        raise
+    found = re.search(rb"""^python:[ \t]*["']?(\d+\.\d+)""", text, re.MULTILINE)
+    return found[1].decode() if found else DEFAULT_PYTHON
 
 
-def _refuse_place(manifest: Manifest, root: Path, out: Path, stage: str | None) -> None:
+def _load(manifest_file: Path, stage: str | None) -> Manifest:
+    from portafaas.manifest.load import load_manifest
     from portafaas.registry import installed_targets
 
-    if out == root or out in root.parents:
-        problem = Diagnostic(
-            "PF5000",
-            f"the output folder {out} holds the project itself",
-            hint="name a folder of its own, such as 'out'",
+    manifest = load_manifest(manifest_file, stage)
+    if stage in installed_targets():
+        raise ArtifactError(
+            "nothing was built:",
+            [
+                manifest.diagnostic(
+                    "PF5000",
+                    ("stages", stage),
+                    f"stage {stage!r} would share a folder with target {stage!r} built without one",
+                    "choose another name",
+                )
+            ],
         )
-    elif stage in installed_targets():
-        problem = manifest.diagnostic(
-            "PF5000",
-            ("stages", stage),
-            f"stage {stage!r} would share a folder with target {stage!r} built without a stage",
-            "choose another name",
-        )
-    else:
-        return
-    raise ArtifactError("nothing was built:", [problem])
+    return manifest
 
 
 def _inside(root: Path, out: Path) -> str | None:
@@ -172,76 +196,76 @@ def _inside(root: Path, out: Path) -> str | None:
 
 
 @contextmanager
-def _scratch(out: Path) -> Iterator[Path]:
-    """Make a folder beside the final one, on the same file system, so that renaming is atomic."""
-    from portafaas.artifact.tree import remove
-
-    made = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        # What tempfile does, without its imports.
-        folder = out / f".building-{os.getpid()}-{time.time_ns():x}"
-        folder.mkdir(mode=0o700)
-    except OSError as exc:
-        raise ArtifactError(
-            "nothing was built:",
-            [Diagnostic("PF5030", f"cannot write to {out}: {exc.strerror}")],
-        ) from exc
-    try:
-        yield folder
-    finally:
-        remove(str(folder))
-        if made:
-            with suppress(OSError):
-                out.rmdir()  # fails unless nothing was built
-
-
-@contextmanager
-def _begun(manifest: Manifest, root: Path, out: Path, scratch: Path) -> Iterator[Project]:
-    """Let the project's modules compile while the plan is made."""
+def _begun(python: str, root: Path, scratch: Path) -> Iterator[Project]:
+    """Start what compiles the project's modules, while the manifest is read and the plan made."""
+    from portafaas.artifact.cache import home
     from portafaas.artifact.project import Project
-    from portafaas.plan.build import python_of, sources_of
 
-    document = manifest.document
-    include, exclude = sources_of(document)
     work = scratch / ".work"
     work.mkdir()
-    project = Project(
-        *(str(root), python_of(document), include, exclude, _inside(root, out)),
-        *(str(root / STATE / "cache"), str(work)),
-    )
+    project = Project(python, str(root / STATE / "cache"), home(), str(work))
     try:
         yield project
     finally:
         project.stop()
 
 
-def _package(
-    item: Checked, project: Project, root: Path, out: Path, folder: Path, progress: Progress
-) -> dict[str, Any]:
-    from portafaas.artifact import PackageRequest, assemble
-    from portafaas.artifact.cache import home
+def _packages(
+    checked: Sequence[Checked],
+    project: Project,
+    places: tuple[Path, Path, Path],
+    progress: Progress,
+) -> list[tuple[Path, dict[str, Any]]]:
+    """Return the finished folder of each target, called like it, and what is known of it."""
+    from portafaas.artifact import Assembly, PackageRequest
 
-    adapter, plan = item.adapter, item.plan
-    target = adapter.target
-    lowered = adapter.lower(plan)
-    request = PackageRequest(
-        root, plan, target, adapter.layout, lowered.files, _inside(root, out)
-    )
-    package = assemble(
-        request,
-        folder,
-        root / STATE / "cache",
-        lambda text: progress(f"{target}: {text}"),
-        project=project,
-        shared=Path(home()),
-    )
-    descriptor = _descriptor(plan, adapter, lowered, package.digest)
+    root, out, scratch = places
+    jobs: list[Assembly] = []
+    started: list[tuple[Checked, Lowered, Assembly]] = []
+    failures: list[DiagnosticsError] = []
+    made: list[tuple[Path, dict[str, Any]]] = []
+    try:
+        for item in checked:
+            lowered = item.adapter.lower(item.plan)
+            request = PackageRequest(
+                *(root, item.plan, item.adapter.target, item.adapter.layout, lowered.files),
+                _inside(root, out),
+            )
+            folder = scratch / request.target
+            folder.mkdir()
+            job = Assembly(request, project, folder, progress)
+            jobs.append(job)
+            try:
+                job.start()
+            except DiagnosticsError as error:
+                failures.append(error)
+            else:
+                started.append((item, lowered, job))
+        for item, lowered, job in started:
+            folder = scratch / item.adapter.target
+            try:
+                package = job.finish()
+            except DiagnosticsError as error:
+                failures.append(error)
+            else:
+                made.append((folder, _described(item, lowered, package, folder)))
+    finally:
+        for job in jobs:
+            job.stop()
+        project.save()
+    _raise_all(failures)
+    return made
+
+
+def _described(item: Checked, lowered: Lowered, package: Package, folder: Path) -> dict[str, Any]:
+    """Write the deployment description beside *package*, and return what is known of both."""
+    plan = item.plan
+    document = descriptor(plan, item.adapter, lowered, package.digest)
     (folder / f"{plan.service}.deployment.json").write_text(
-        json.dumps(descriptor, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     return {
-        "target": target,
+        "target": item.adapter.target,
         "service": plan.service,
         "digest": package.digest,
         "size": package.size,
@@ -249,58 +273,6 @@ def _package(
         "files": package.files,
         "notes": [note.as_dict() for note in (*item.notes, *package.notes)],
     }
-
-
-def _descriptor(
-    plan: BuildPlan, adapter: Adapter, lowered: Lowered, digest: str
-) -> dict[str, Any]:
-    """Return what a deployment needs to know beside the package, as JSON values."""
-    return {
-        "portafaas": 1,
-        "service": plan.service,
-        "stage": plan.stage,
-        "target": adapter.target,
-        "python": plan.python,
-        "architecture": plan.architecture,
-        "package": f"{plan.service}.zip",
-        "digest": digest,
-        "functions": {
-            deployment.function: {
-                "entry": deployment.entry,
-                "memory": deployment.memory,
-                "timeout": deployment.timeout,
-                "environment": dict(deployment.environment),
-                "binding": dict(deployment.binding),
-            }
-            for deployment in lowered.deployments
-        },
-    }
-
-
-def _publish(scratch: Path, pairs: Sequence[tuple[Path, Path]]) -> None:
-    """Rename every new folder into place; put the old ones back when one rename fails."""
-    from portafaas.artifact.tree import remove
-
-    done: list[tuple[Path, Path | None]] = []
-    try:
-        for number, (new, place) in enumerate(pairs):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            old = None
-            if place.exists() or place.is_symlink():
-                old = scratch / f"old-{number}"
-                place.rename(old)
-            done.append((place, old))
-            new.rename(place)
-    except OSError as exc:
-        for place, old in reversed(done):
-            if place.exists():
-                remove(str(place))
-            if old is not None:
-                old.rename(place)
-        raise ArtifactError(
-            "nothing was published:",
-            [Diagnostic("PF5030", f"cannot write to {exc.filename}: {exc.strerror}")],
-        ) from exc
 
 
 def _built(place: Path, facts: dict[str, Any]) -> Built:

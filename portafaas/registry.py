@@ -5,12 +5,12 @@ than all that a build without changes has to do.
 """
 
 # Plain strings instead of pathlib, for the same reason.
-# ruff: noqa: PTH123, PTH208
+# ruff: noqa: PTH116, PTH123, PTH208
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from portafaas.errors import AdapterLoadError, AdapterNotFoundError
 
@@ -58,8 +58,27 @@ def installed_targets() -> dict[str, Point]:
     return dict(sorted(found.items()))
 
 
-def _points() -> Iterator[Point]:
-    """Yield the entry points of the group, of each distribution the first on the path."""
+def _points() -> Sequence[Point]:
+    """Return the entry points of the group, of each distribution the first on the path."""
+    global _known
+    # Who installs something changes the folder that it goes to.
+    stamp = tuple((folder, _time(folder)) for folder in sys.path)
+    if _known is None or _known[0] != stamp:
+        _known = stamp, tuple(_read())
+    return _known[1]
+
+
+_known: tuple[tuple[tuple[str, int], ...], tuple[Point, ...]] | None = None
+
+
+def _time(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _read() -> Iterator[Point]:
     seen: set[str] = set()
     for folder in sys.path:
         try:

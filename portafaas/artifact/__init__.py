@@ -1,19 +1,19 @@
 """Deterministic packages: the same project gives the same content, byte for byte, everywhere.
 
 ``assemble`` is the way in. Names are loaded on first use, so that who needs only one of them
-(``unpack``) does not pay for the rest. ``docs/spec/packages.md`` has the
-rules.
+(``unpack``) does not pay for the rest. ``docs/spec/packages.md`` has the rules.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from portafaas.artifact.assembly import assemble
+    from portafaas.artifact.assembly import Assembly, assemble
     from portafaas.artifact.model import Package, PackageRequest
     from portafaas.artifact.zipper import unpack
 
 __all__ = [
+    "Assembly",
     "Package",
     "PackageRequest",
     "assemble",
@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Assembly": "assembly",
     "Package": "model",
     "PackageRequest": "model",
     "assemble": "assembly",

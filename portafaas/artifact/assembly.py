@@ -5,14 +5,14 @@ compresses. Everything is written to the caller's scratch folder.
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
-# ruff: noqa: PTH100, PTH103, PTH108, PTH114, PTH118, PTH123
+# ruff: noqa: PTH100, PTH103, PTH108, PTH118, PTH123
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from portafaas.artifact import runtime, verify, zipper, zones
+from portafaas.artifact import importcheck, runtime, verify, zipper, zones
 from portafaas.artifact.bytecode import Bytecode, missing_interpreter
 from portafaas.artifact.interpreter import Interpreter
 from portafaas.artifact.member import Member, content_digest
@@ -23,17 +23,7 @@ from portafaas.errors import ArtifactError, DependencyError, Diagnostic, Diagnos
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from portafaas.artifact.importcheck import ImportCheck
     from portafaas.artifact.tree import Tree
-
-
-def begin(request: PackageRequest, scratch: Path, cache: Path) -> Project:
-    """Read the project and start compiling it, for :func:`assemble`; to be stopped at the end."""
-    plan = request.plan
-    return Project(
-        str(request.root), plan.python, plan.include, plan.exclude, request.out, str(cache),
-        str(scratch),
-    )  # fmt: skip
 
 
 def assemble(
@@ -42,109 +32,116 @@ def assemble(
     cache: Path,
     progress: Callable[[str], None] = lambda message: None,
     *,
-    project: Project | None = None,
     shared: Path | None = None,
 ) -> Package:
     """Write ``<service>.zip`` and ``<service>.cdx.json`` to *scratch* and describe them.
 
-    *cache* may be shared by all projects, and *shared*, by default the same, should be. A *project*
-    that :func:`begin` made is shared by the targets of one build. The one file written elsewhere
-    is the project's lock.
-    Raises ArtifactError (PF50xx, PF52xx, PF53xx, with PF51xx among them when both occur) or
-    DependencyError (PF51xx), each with every problem found.
+    One target alone; see :class:`Assembly` for the arguments and errors.
     """
-    work = os.path.join(os.path.abspath(scratch), f".{request.target}.work")
+    work = os.path.join(os.path.abspath(scratch), ".project.work")
     os.makedirs(work, exist_ok=True)
-    own = project or begin(request, Path(work), cache)
-    job = _Assembly(request, own, str(scratch), str(shared or cache), work, progress)
+    plan = request.plan
+    project = Project(plan.python, str(cache), str(shared or cache), work)
     try:
-        return job.run()
+        project.read(str(request.root), plan.python, plan.include, plan.exclude, request.out)
+        job = Assembly(request, project, scratch, progress)
+        try:
+            job.start()
+            return job.finish()
+        finally:
+            job.stop()
+            project.save()
     finally:
-        job.stop()
-        if project is None:
-            own.stop()
+        project.stop()
         remove(work)
 
 
-class _Assembly:
+class Assembly:
+    """The package of one target of a *project*, which has been read and is shared by all targets.
+
+    Start all targets first: their children then run while this process compresses. Everything is
+    written to *scratch*, but for the project's lock and the caches. :meth:`start` and
+    :meth:`finish` raise ArtifactError (PF50xx, PF52xx, PF53xx, with PF51xx among them when both
+    occur) or DependencyError (PF51xx), each with every problem found.
+    """
+
     def __init__(
         self,
         request: PackageRequest,
         project: Project,
-        scratch: str,
-        shared: str,
-        work: str,
-        progress: Callable[[str], None],
+        scratch: Path,
+        progress: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.request = request
         self.project = project
         self.plan = request.plan
         self.layout = request.layout
-        self.scratch = scratch
+        self.scratch = os.path.abspath(scratch)
         self.cache = project.cache
-        self.shared = os.path.abspath(shared)
-        self.work = work
-        self.progress = progress
+        self.work = os.path.join(self.scratch, f".{request.target}.work")
+        self._progress = progress
         self.found: list[Diagnostic] = []
         self.unmet: list[Diagnostic] = []
         self.zones: list[Member] = []
+        self.members: list[Member] = []
+        self.tree: Tree | None = None
         self.bytecode: Bytecode | None = None
-        self.check: ImportCheck | None = None
+        self.check: importcheck.ImportCheck | None = None
+        self.reused = False
 
     def stop(self) -> None:
-        """Kill what still runs."""
+        """Kill what still runs, and clear up."""
         if self.bytecode is not None:
             self.bytecode.worker.stop()
+        remove(self.work)
 
-    def run(self) -> Package:
+    def start(self) -> None:
+        """Gather the members, and start compiling them and importing the handlers."""
+        os.makedirs(self.work, exist_ok=True)
         interpreter = self.project.interpreter
         generated = [
             Member(name, 0o644, bytes(data), "generated")
             for name, data in self.request.generated.items()
         ]
         own = [*self.project.members, *generated]
-        keys: dict[str, str] = {}
-        taken = self.project.take(self.work)
-        if taken is not None:
-            self.bytecode, keys = taken
+        self.bytecode = self.project.take(self.work)
+        if self.bytecode is not None:
+            self.bytecode.start(generated)
         shipped = self._runtime(interpreter)
-        members = [*own, *shipped.members("", "runtime")]
-        self._names(members)
-        tree = self._dependencies(interpreter)
-        installed = tree.members(self.layout.dependencies, "dependency") if tree else []
+        self.members = [*own, *shipped.members("", "runtime")]
+        self._names(self.members)
+        self.tree = tree = self._dependencies(interpreter)
         self.zones = zones.members(self.plan, self._importable(own, tree))
-        own += self.zones
-        stage = os.path.join(self.work, "stage")
-        if interpreter is None:
-            from portafaas.artifact.importcheck import not_run
-
-            self.found.append(missing_interpreter(self.plan.python))
-            self.found.append(not_run(f"that takes Python {self.plan.python}"))
-        else:
-            _write_stage(own, stage)
-        if self.bytecode is not None:
-            keys = keys | self.bytecode.start([*generated, *self.zones])
-        if self.bytecode is not None and not self.unmet:
-            self.check = self._start_check(self.bytecode, stage, shipped, tree)
-        self.found += self.project.secrets()
-        members += (*self.zones, *installed)
+        self.reused = shipped.reused and (tree is None or tree.reused)
+        self.members += self.zones
         if tree is not None:
-            self.found += verify.names(members, self._reserved())
-        compiled = 0
+            self.members += tree.members(self.layout.dependencies, "dependency")
+            self.found += verify.names(self.members, self._reserved())
+        if self.bytecode is None:
+            self.found.append(missing_interpreter(self.plan.python))
+            self.found.append(importcheck.not_run(f"that takes Python {self.plan.python}"))
+            return
+        stage = os.path.join(self.work, "stage")
+        importcheck.write_stage([*own, *self.zones], stage)
+        self.bytecode.start(self.zones)
+        if not self.unmet:
+            self.check = self._start_check(self.bytecode, stage, shipped, tree)
+
+    def finish(self) -> Package:
+        """Wait for the bytecode, write the files, and wait for the imports."""
+        self.found += self.project.secrets()
         if self.bytecode is not None:
-            extra, problems = self.bytecode.collect(own, keys)
-            members += extra
+            compiled, problems = self.bytecode.collect()
+            self.members += compiled
             self.found += problems
-            self.bytecode.keep(keys.values())
-            compiled = self.bytecode.compiled
-        members.sort(key=lambda member: member.name)
-        reused = not compiled and shipped.reused and (tree is None or tree.reused)
-        return self._write(members, tree, reused=reused)
+            self.reused &= not self.bytecode.compiled
+        self.members.sort(key=lambda member: member.name)
+        return self._write()
 
     def _runtime(self, interpreter: Interpreter | None) -> Tree:
         package = self.layout.runtime_package
         try:
-            return runtime.ensure(package, interpreter, self.shared, self.work)
+            return runtime.ensure(package, interpreter, self.project.shared, self.work)
         except OSError:
             # A home that cannot be written to costs time, not the build.
             return runtime.ensure(package, interpreter, self.cache, self.work)
@@ -157,6 +154,9 @@ class _Assembly:
                 f"the package for {self.request.target} cannot be made",
                 [*problems, *self.project.secrets()],
             )
+
+    def _say(self, text: str) -> None:
+        self._progress(f"{self.request.target}: {text}")
 
     @staticmethod
     def _importable(own: list[Member], tree: Tree | None) -> Iterator[str]:
@@ -178,7 +178,7 @@ class _Assembly:
             self.layout.glibc.get(self.plan.python, "2.17"), self.plan.architecture
         )
         try:
-            self.progress("dependencies")
+            self._say("dependencies")
             lock = lockfile.ensure(
                 str(self.request.root),
                 wanted.file,
@@ -201,17 +201,15 @@ class _Assembly:
 
     def _start_check(
         self, bytecode: Bytecode, stage: str, shipped: Tree, tree: Tree | None
-    ) -> ImportCheck | None:
-        from portafaas.artifact import importcheck
-
-        if tree is not None and tree.native and not _runs_here(self.plan.architecture):
+    ) -> importcheck.ImportCheck | None:
+        if tree is not None and tree.native and not importcheck.runs_here(self.plan.architecture):
             self.found.append(
                 importcheck.not_run(
                     f"its extension modules are for Linux on {self.plan.architecture}"
                 )
             )
             return None
-        self.progress("import check")
+        self._say("import check")
         return importcheck.ImportCheck(
             self.plan,
             bytecode.worker,
@@ -226,8 +224,9 @@ class _Assembly:
             variables=self.layout.environment,
         )
 
-    def _write(self, members: list[Member], tree: Tree | None, *, reused: bool) -> Package:
-        self.progress("package")
+    def _write(self) -> Package:
+        self._say("package")
+        members = self.members
         service, target = self.plan.service, self.request.target
         file = os.path.join(self.scratch, f"{service}.zip")
         bill = os.path.join(self.scratch, f"{service}.cdx.json")
@@ -242,10 +241,10 @@ class _Assembly:
         from portafaas.artifact import sbom
 
         libraries = []
-        if tree is not None:
+        if self.tree is not None:
             from portafaas.artifact.dependencies import components
 
-            libraries = components(tree)
+            libraries = components(self.tree)
         if self.zones:
             libraries.append(zones.component(self.zones))
         data = sbom.document(self.plan, target, members, libraries, digest)
@@ -263,7 +262,7 @@ class _Assembly:
             sum(member.size for member in members),
             len(members),
             tuple(self.found),
-            reused,
+            self.reused,
         )
 
     def _raise(self, *written: str) -> None:
@@ -275,31 +274,3 @@ class _Assembly:
         summary = f"the package for {self.request.target} cannot be made"
         kind: type[DiagnosticsError] = ArtifactError if wrong else DependencyError
         raise kind(summary, [*self.unmet, *wrong])
-
-
-def _runs_here(architecture: str) -> bool:
-    machine = os.uname()
-    here = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine.machine, machine.machine)
-    return machine.sysname == "Linux" and here == architecture
-
-
-def _write_stage(members: list[Member], folder: str) -> None:
-    """Lay out *members* in *folder* for the import check.
-
-    Links where it can: on some file systems a new file costs more than importing it.
-    """
-    made: set[str] = set()
-    for member in members:
-        path = f"{folder}/{member.name}"
-        parent = path.rpartition("/")[0]
-        if parent not in made:
-            os.makedirs(parent, exist_ok=True)
-            made.add(parent)
-        if member.path and not os.path.islink(member.path):
-            try:
-                os.link(member.path, path)
-                continue
-            except OSError:
-                pass  # another file system, or one without links
-        with open(path, "wb") as file:
-            file.write(member.data)

@@ -10,6 +10,7 @@ very version that runs them.
 # ruff: noqa: PTH118
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 
@@ -26,64 +27,90 @@ def pyc_name(name: str, tag: str) -> str:
     return f"{folder}{slash}__pycache__/{base.removesuffix('.py')}.{tag}.pyc"
 
 
-class Bytecode:
+class Store:
     """The bytecode of the project's and the generated modules, cached by content.
 
     The name is part of the key, for it is inside the bytecode. All is in one file per interpreter:
     on some file systems creating a file takes longer than compiling a module.
     """
 
-    __slots__ = ("_cached", "_fresh", "_orders", "_path", "compiled", "interpreter", "worker")
+    __slots__ = ("_fresh", "_path", "_used", "contents")
 
-    def __init__(self, interpreter: Interpreter, worker: Worker, cache: str) -> None:
-        """Use *worker* for what is not in *cache*."""
-        self.interpreter = interpreter
-        self.worker = worker
+    def __init__(self, interpreter: Interpreter, cache: str) -> None:
         self._path = os.path.join(cache, "bytecode", f"{FORMAT}-{interpreter.identity}.pack")
-        self._cached = unpacked(read(self._path) or b"")
-        self._orders: list[tuple[str, dict[str, str]]] = []
+        self.contents = unpacked(read(self._path) or b"")
+        self._used: set[str] = set()
         self._fresh = False
-        #: Number of modules that were not in the cache.
-        self.compiled = 0
 
-    def start(self, members: Iterable[Member]) -> dict[str, str]:
-        """Start compiling whatever the cache lacks; return the keys of *members* by name."""
+    def key(self, member: Member) -> str:
+        """Return the key of a module, which counts as used."""
         from hashlib import sha256
 
-        modules = [member for member in members if member.name.endswith(".py")]
-        keys = {
-            member.name: sha256(f"{member.sha256}\0{member.name}".encode()).hexdigest()
-            for member in modules
-        }
-        lacking = {
-            member.name: member.data
-            for member in modules
-            if keys[member.name] not in self._cached
-        }
-        known = {
-            name: self._cached[key] for name, key in keys.items() if key in self._cached
-        }
+        key = sha256(f"{member.sha256}\0{member.name}".encode()).hexdigest()
+        self._used.add(key)
+        return key
+
+    def add(self, key: str, data: bytes) -> None:
+        """Put in what was compiled."""
+        self.contents[key] = data
+        self._fresh = True
+
+    def save(self) -> None:
+        """Write it back, if there is anything new."""
+        if not self._fresh:
+            return
+        used = self._used & self.contents.keys()
+        # Other branches share the file; what nobody used for long goes with the rest.
+        if len(self.contents) > 4 * len(used) + 200:
+            self.contents = {key: self.contents[key] for key in used}
+        with contextlib.suppress(OSError):  # costs the next build time, nothing else
+            write_atomically(self._path, packed(self.contents))
+
+
+class Bytecode:
+    """The bytecode of one target's modules: from the store, or made by a worker."""
+
+    __slots__ = ("_keys", "_orders", "_problems", "_store", "compiled", "interpreter", "worker")
+
+    def __init__(self, interpreter: Interpreter, worker: Worker, store: Store) -> None:
+        self.interpreter = interpreter
+        self.worker = worker
+        self._store = store
+        self._keys: dict[str, tuple[Member, str]] = {}
+        self._orders: list[tuple[str, dict[str, str]]] = []
+        self._problems: list[Diagnostic] = []
+        #: Number of modules that were not in the store.
+        self.compiled = 0
+
+    def start(self, members: Iterable[Member]) -> None:
+        """Tell the worker what is known of *members*, and to compile the rest."""
+        known, lacking, ordered = {}, {}, {}
+        for member in members:
+            name = member.name
+            if not name.endswith(".py"):
+                continue
+            key = self._store.key(member)
+            self._keys[name] = member, key
+            if key in self._store.contents:
+                known[name] = self._store.contents[key]
+            else:
+                lacking[name] = member.data
+                ordered[name] = key
         if known:
             self.worker.load(known)
         if lacking:
             self.compiled += len(lacking)
-            path = self.worker.compile(lacking)
-            self._orders.append((path, {name: keys[name] for name in lacking}))
-        return keys
+            self._orders.append((self.worker.compile(lacking), ordered))
 
-    def collect(
-        self, members: Iterable[Member], keys: dict[str, str]
-    ) -> tuple[list[Member], list[Diagnostic]]:
-        """Wait, and return the ``.pyc`` of *members*, and a PF5202 for each that fails.
-
-        *keys* are what :meth:`start` returned.
-        """
-        problems: list[Diagnostic] = []
+    def drain(self) -> None:
+        """Wait until all is compiled."""
         while self._orders:
             path, ordered = self._orders.pop(0)
             compiled, failures = self.worker.answer(path)
+            for name, data in compiled.items():
+                self._store.add(ordered[name], data)
             for name, line, why in failures:
-                problems.append(
+                self._problems.append(
                     Diagnostic(
                         "PF5202",
                         f"does not compile with {self.interpreter.tag}: {why}",
@@ -92,25 +119,23 @@ class Bytecode:
                         hint="correct it, or name it in sources.exclude",
                     )
                 )
-            self._cached |= {ordered[name]: data for name, data in compiled.items()}
-            self._fresh = True
-        tag = self.interpreter.tag
-        found = [
-            Member(pyc_name(member.name, tag), 0o644, self._cached[key], member.origin)
-            for member in members
-            if (key := keys.get(member.name)) is not None and key in self._cached
-        ]
-        return found, problems
 
-    def keep(self, keys: Iterable[str]) -> None:
-        """Write the cache, if there is anything new; *keys* are in use."""
-        if not self._fresh:
-            return
-        used = {key for key in keys if key in self._cached}
-        # Other branches share the file; what nobody used for long goes with the rest.
-        if len(self._cached) > 4 * len(used) + 200:
-            self._cached = {key: self._cached[key] for key in used}
-        write_atomically(self._path, packed(self._cached))
+    def get(self, name: str) -> bytes | None:
+        """Return the bytecode of one module, if it has been compiled."""
+        _, key = self._keys.get(name, (None, ""))
+        return self._store.contents.get(key)
+
+    def collect(self) -> tuple[list[Member], list[Diagnostic]]:
+        """Wait, and return the ``.pyc`` members, and a PF5202 for each module that fails."""
+        self.drain()
+        tag = self.interpreter.tag
+        contents = self._store.contents
+        found = [
+            Member(pyc_name(member.name, tag), 0o644, contents[key], member.origin)
+            for member, key in self._keys.values()
+            if key in contents
+        ]
+        return found, self._problems
 
 
 def missing_interpreter(version: str) -> Diagnostic:

@@ -6,12 +6,13 @@ It does run the user's module-level code, in an empty working folder with a clea
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
-# ruff: noqa: PTH100, PTH123
+# ruff: noqa: PTH100, PTH103, PTH114, PTH123
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
+from portafaas.artifact.member import Member
 from portafaas.artifact.worker import Worker
 from portafaas.errors import Diagnostic
 
@@ -174,3 +175,32 @@ def not_run(reason: str) -> Diagnostic:
     return Diagnostic(
         "PF5303", f"the handlers were not imported for a check: {reason}", severity="note"
     )
+
+
+def runs_here(architecture: str) -> bool:
+    """Tell whether this machine can load extension modules for Linux on *architecture*."""
+    machine = os.uname()
+    here = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine.machine, machine.machine)
+    return machine.sysname == "Linux" and here == architecture
+
+
+def write_stage(members: list[Member], folder: str) -> None:
+    """Lay out *members* in *folder* for the import check.
+
+    Links where it can: on some file systems a new file costs more than importing it.
+    """
+    made: set[str] = set()
+    for member in members:
+        path = f"{folder}/{member.name}"
+        parent = path.rpartition("/")[0]
+        if parent not in made:
+            os.makedirs(parent, exist_ok=True)
+            made.add(parent)
+        if member.path and not os.path.islink(member.path):
+            try:
+                os.link(member.path, path)
+                continue
+            except OSError:
+                pass  # another file system, or one without links
+        with open(path, "wb") as file:
+            file.write(member.data)

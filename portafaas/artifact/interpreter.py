@@ -4,6 +4,7 @@
 # ruff: noqa: PTH116, PTH118
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -13,9 +14,11 @@ from portafaas.artifact.cache import read, write_atomically
 class Interpreter:
     """An installed Python. ``identity`` changes with its version, ``tag`` names its ``.pyc``."""
 
-    __slots__ = ("identity", "path", "tag")
+    __slots__ = ("identity", "is_this", "path", "tag")
 
     def __init__(self, path: str, identity: str) -> None:
+        #: True when it is the one that runs this process, so that both read the same bytecode.
+        self.is_this = path == sys.executable
         self.path = path
         self.identity = identity
         self.tag = identity.partition("@")[0]
@@ -44,7 +47,8 @@ def find(version: str, cache: str, scratch: str) -> Interpreter | None:
     identity = _identity(path, scratch)
     if identity is None:
         return None
-    write_atomically(note, f"{path}\n{_stamp(path)}\n{identity}".encode())
+    with contextlib.suppress(OSError):  # looked for again next time
+        write_atomically(note, f"{path}\n{_stamp(path)}\n{identity}".encode())
     return Interpreter(path, identity)
 
 

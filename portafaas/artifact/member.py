@@ -20,7 +20,7 @@ class Member:
     """A file: ``name`` inside the package, ``mode`` 0o644 or 0o755, and its SHA-256 in hex.
 
     ``origin`` is ``user``, ``generated``, ``runtime`` or ``dependency``. ``data`` is empty when
-    ``packed`` is set; ``path`` is the file it was read from, or empty.
+    it was made ``packed``; ``path`` is the file it was read from, or empty.
     """
 
     __slots__ = ("data", "mode", "name", "origin", "packed", "path", "sha256", "size")

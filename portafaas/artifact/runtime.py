@@ -12,11 +12,13 @@ from collections.abc import Iterator
 
 from portafaas.artifact.cache import FORMAT
 from portafaas.artifact.interpreter import Interpreter
-from portafaas.artifact.tree import Tree, compile_tree, ensure_tree
+from portafaas.artifact.tree import Tree, compile_tree, ensure_tree, remove
 from portafaas.artifact.zipper import compressor
 
 #: What of portafaas itself ships.
 CORE = "portafaas.runtime"
+#: Trees of earlier versions, other adapters and other interpreters that stay.
+_KEPT = 16
 
 
 def runtime_files(package: str) -> list[tuple[str, str]]:
@@ -59,8 +61,17 @@ def ensure(
 
     def make(fresh: str) -> None:
         _fill(files, fresh, interpreter, scratch)
+        _thin_out(os.path.dirname(folder))
 
     return ensure_tree(folder, make)
+
+
+def _thin_out(folder: str) -> None:
+    """Remove all trees but the newest: every version of portafaas and of each adapter makes one."""
+    trees = [entry for entry in os.scandir(folder) if not entry.name.endswith(".new")]
+    trees.sort(key=lambda entry: entry.stat().st_mtime)
+    for entry in trees[:-_KEPT]:
+        remove(entry.path)
 
 
 def _stamp(path: str) -> tuple[int, int]:

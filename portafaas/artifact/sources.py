@@ -25,15 +25,13 @@ _NEVER = frozenset(
 class Source:
     """A file to ship: ``name`` relative to the root with ``/``, ``path`` to read, ``mode``."""
 
-    __slots__ = ("mode", "mtime", "name", "path", "size")
+    __slots__ = ("mode", "name", "path")
 
     def __init__(self, name: str, path: str, facts: os.stat_result) -> None:
         self.name = name
         self.path = path
         # Of a mode only the owner's x means anything: the rest is the umask of whoever checked out.
         self.mode = 0o755 if facts.st_mode & 0o100 else 0o644
-        self.size = facts.st_size
-        self.mtime = facts.st_mtime_ns
 
 
 def select(

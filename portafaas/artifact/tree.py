@@ -22,10 +22,12 @@ from portafaas.artifact.worker import Compilation
 class Tree:
     """A tree in the cache; ``native`` when it holds extension modules."""
 
-    __slots__ = ("folder", "native", "reused", "rows")
+    __slots__ = ("folder", "native", "reused", "rows", "size")
 
-    def __init__(self, folder: str, rows: list[list[str]], reused: bool) -> None:
+    def __init__(self, folder: str, size: int, rows: list[list[str]], reused: bool) -> None:
         self.folder = folder
+        #: Bytes of the blob.
+        self.size = size
         self.rows = rows
         self.reused = reused
         self.native = any(row[0].endswith(".so") or ".so." in row[0] for row in rows)
@@ -36,8 +38,13 @@ class Tree:
         return os.path.join(self.folder, "files")
 
     def members(self, prefix: str, origin: str) -> list[Member]:
-        """Return the files as members below *prefix*, ``""`` for the root of the package."""
+        """Return the files as members below *prefix*, ``""`` for the root of the package.
+
+        Raises OSError when somebody cleared the cache this moment.
+        """
         blob = memoryview(read(os.path.join(self.folder, "blob")) or b"")
+        if len(blob) != self.size:
+            raise OSError(f"{self.folder} is gone")
         start = f"{prefix.strip('/')}/" if prefix else ""
         found = []
         for name, mode, sha256, crc, size, method, offset, length in self.rows:
@@ -58,7 +65,7 @@ def open_tree(folder: str, *, reused: bool) -> Tree | None:
             return None
     except (OSError, ValueError):
         return None
-    return Tree(folder, [line.split("\0") for line in lines if line], reused)
+    return Tree(folder, int(head), [line.split("\0") for line in lines if line], reused)
 
 
 def ensure_tree(folder: str, make: Callable[[str], None]) -> Tree:

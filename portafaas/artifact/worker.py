@@ -4,15 +4,25 @@
 # ruff: noqa: PTH100, PTH103, PTH118, PTH120, PTH123
 from __future__ import annotations
 
+import marshal
 import os
 from collections.abc import Mapping
 
 from portafaas.artifact.child import Child, environment
 from portafaas.artifact.interpreter import Interpreter
 
-_SCRIPT = os.path.join(os.path.dirname(__file__), "worker_child.py")
-#: No site-packages and no bytecode written; warnings would import what shows them.
-_OPTIONS = ("-S", "-s", "-B", "-W", "ignore")
+# Imported rather than run as a script, for the sake of its own bytecode. Then nothing is left of
+# that: no folder to import from, no module, no bytecode written.
+_START = f"""
+import sys
+sys.path[0] = {os.path.dirname(__file__)!r}
+from worker_child import main
+sys.dont_write_bytecode = True
+del sys.path[0], sys.modules["worker_child"]
+main(*sys.argv[1:])
+"""
+#: No site-packages; warnings would import what shows them.
+_OPTIONS = ("-S", "-s", "-W", "ignore", "-c", _START)
 
 #: ``(name, line or 0, message)`` of a module that does not compile.
 Failure = tuple[str, int, str]
@@ -37,7 +47,7 @@ class Worker:
         self._sent = 0
         try:
             self.child = Child(
-                [interpreter.path, *_OPTIONS, _SCRIPT, "serve"],
+                [interpreter.path, *_OPTIONS, "serve"],
                 environment(PYTHONHASHSEED="0", HOME=self.home, TMPDIR=self.home),
                 os.path.join(self._scratch, "worker.log"),
                 pipes=(reader, writer),
@@ -72,7 +82,7 @@ class Worker:
     def check(self, task: Mapping[str, object]) -> None:
         """Let it import, and end; *task* as in ``worker_child.check``."""
         path = os.path.join(self._scratch, "imports")
-        _write(path, repr(dict(task)).encode())
+        _write(path, marshal.dumps(dict(task), 2))
         self._order("import", path)
 
     def stop(self) -> None:
@@ -105,7 +115,7 @@ class Compilation:
         self._answers = f"{path}.answers"
         _write(path, "\n".join(map("\0".join, work)).encode("utf-8", "surrogateescape"))
         self._child = Child(
-            [interpreter.path, *_OPTIONS, _SCRIPT, "files", path, self._answers],
+            [interpreter.path, *_OPTIONS, "files", path, self._answers],
             environment(PYTHONHASHSEED="0"),
             os.path.join(scratch, f"{label}.log"),
         )

@@ -1,4 +1,6 @@
-"""Compiles modules and imports handlers; run by the target's interpreter, as a script.
+"""Compiles modules and imports handlers; run by the target's interpreter.
+
+It is imported by name, so that its own bytecode is kept, and :func:`main` is called.
 
 ``files WORK ANSWERS`` compiles file by file: WORK has lines ``source NUL name NUL target``.
 ``serve`` takes orders from its standard input, one a line, with NUL between words:
@@ -13,7 +15,7 @@ A pack is lines ``name NUL length``, an empty line, and the contents back to bac
 compile is told in a file ``ANSWERS.failed``, of lines ``name NUL line NUL message``.
 
 Only the standard library of Python 3.10 and later, and of that as little as possible: what this
-script imports, the user's code finds imported. Bytecode depends on the interpreter and the source
+module imports, the user's code finds imported. Bytecode depends on the interpreter and the source
 alone: ``name`` is what tracebacks get before the import system puts in the real path, and the
 caller fixes the hash seed, since before Python 3.11 the order of a frozen set was not fixed
 (https://github.com/python/cpython/issues/81777). Nothing is imported before everything is compiled,
@@ -25,30 +27,62 @@ for what strings a process holds shows in its bytecode
 # ruff: noqa: PTH103, PTH120, PTH123
 from __future__ import annotations
 
-import sys
-
-# The script's own folder must not lend its modules to anybody's imports.
-sys.path.pop(0)
-
 import _frozen_importlib_external as machinery
 import _imp
 import marshal
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
+    from typing import Any
 
 FAILURES = (SyntaxError, ValueError, RecursionError, MemoryError)
 MAGIC: bytes = machinery.MAGIC_NUMBER
+CODE = type(compile("", "", "exec"))
+PARTS = (
+    "co_consts", "co_names", "co_varnames", "co_cellvars", "co_freevars", "co_filename", "co_name",
+    "co_qualname",
+)  # fmt: skip
 
 
 def compile_one(source: bytes, name: str) -> bytes:
     """Return the ``.pyc`` of *source*: PEP 552 with flags 0b01, checked by nobody at run time."""
     code = compile(source, name, "exec", dont_inherit=True, optimize=0)
+    # Kept until the code is written: marshal marks what something else refers to.
+    known: dict[Any, Any] = {}
+    if sys.version_info[:2] == (3, 12):
+        code = canonical(code, known)
     # As importlib.util.source_hash does.
     key = int.from_bytes(MAGIC[:4], "little")
     return b"".join((MAGIC, b"\1\0\0\0", _imp.source_hash(key, source), marshal.dumps(code)))
+
+
+def canonical(value: Any, known: dict[Any, Any]) -> Any:
+    """Return *value*, a constant or code, with equal parts being one object.
+
+    In 3.12, which of the equal constants of a module are one object depends on what was compiled
+    before it, and bytecode tells objects apart: https://github.com/python/cpython/issues/78274.
+    """
+    kind = type(value)
+    if kind is CODE:
+        # The attributes of a code object that hold names or constants.
+        parts = {part: canonical(getattr(value, part), known) for part in PARTS}
+        return value.replace(**parts)
+    key: Any
+    if kind is tuple:
+        value = tuple([canonical(item, known) for item in value])
+        key = (kind, tuple([id(item) for item in value]))
+    elif kind is float or kind is complex:
+        # 0.0 and -0.0 are equal.
+        key = (kind, repr(value))
+    elif kind is frozenset:
+        # By their text, since {1} and {True} are equal.
+        key = (kind, tuple(sorted([repr(item) for item in value])))
+    else:
+        key = (kind, value)
+    return known.setdefault(key, value)
 
 
 def failure(name: str, error: BaseException) -> str:
@@ -169,11 +203,12 @@ def import_from(stage: str, known: dict[str, bytes]) -> None:
 def check(request: str, known: dict[str, bytes]) -> None:
     """Import what *request* lists and write one answer for each failure; does not return.
 
-    *request* is a file with the Python literal ``{"stage", "path", "home", "result", "functions",
-    "entries", "environment"}``. The answer is a file of literals, one a line: ``(subject, kind,
-    type, message, missing module, file, line)``, and ``"done"`` last.
+    *request* is a file with the marshalled ``{"stage", "path", "home", "result", "functions",
+    "entries", "environment"}``: plain values, which all versions write alike. The answer is a file
+    of literals, one a line: ``(subject, kind, type, message, missing module, file, line)``, and
+    ``"done"`` last.
     """
-    task = eval(read(request), {"__builtins__": {}})
+    task = marshal.loads(read(request))
     stage = task["stage"] + os.sep
     with open(task["result"], "w", encoding="utf-8", buffering=1) as answers:
         os.chdir(task["home"])
@@ -239,8 +274,9 @@ def serve() -> None:
                 check(words[0], known)
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "serve":
+def main(form: str, *words: str) -> None:
+    """Do what the command line says."""
+    if form == "serve":
         serve()
     else:
-        compile_files(*sys.argv[2:])
+        compile_files(*words)

@@ -76,7 +76,7 @@ def write(path: str, members: list[Member], cache: str) -> int:
     central: list[bytes] = []
     offset = 0
     for member in sorted(members, key=lambda member: member.name):
-        packed = member.packed or _packed(member, squeeze, folder)
+        packed = member.packed = member.packed or _packed(member, squeeze, folder)
         encoded = member.name.encode()
         flags = 0 if member.name.isascii() else 0x800
         size = len(packed.data)

@@ -1,7 +1,7 @@
 """The time zones that a plan's schedules need, from the installed ``tzdata``.
 
-Platforms differ in which zones they have, and how recent; ``portafaas.runtime.cron.load_zone`` looks
-into the package first.
+Platforms differ in which zones they have, and how recent: ``portafaas.runtime.cron.load_zone``
+looks into the package first.
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.

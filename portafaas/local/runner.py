@@ -42,10 +42,7 @@ def deliver(function: Function, stimulus: Stimulus) -> Outcome:
         case QueueStimulus():
             return _queue(function, stimulus)
         case TopicStimulus():
-            message = stimulus.message
-            return _event(
-                function, _topic_event(function, message), message.attributes.get("traceparent")
-            )
+            return _topic(function, stimulus.message)
         case ObjectStimulus():
             return _event(
                 function,
@@ -139,6 +136,16 @@ def _messages(function: Function, messages: list[Message]) -> list[str]:
     except Exception as exc:
         delivery.report(function, context, exc)
         return [message.id for message in messages]
+
+
+def _topic(function: Function, item: MessageStimulus) -> DeliveryOutcome:
+    try:
+        event = _topic_event(function, item)
+    except (ValueError, RecursionError) as exc:
+        # No event at all: a failed delivery, as the bridges make of it.
+        delivery.report(function, _context(function), exc)
+        return DeliveryOutcome(("event",))
+    return _event(function, event, item.attributes.get("traceparent"))
 
 
 def _topic_event(function: Function, item: MessageStimulus) -> Event:

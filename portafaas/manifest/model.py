@@ -11,6 +11,9 @@ from portafaas.record import dataclass, field
 
 Path = tuple[str | int, ...]
 
+#: The Python version of a manifest that names none.
+DEFAULT_PYTHON = "3.12"
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -31,6 +34,21 @@ class Manifest:
         """Names of the declared stages."""
         return tuple(self.document.get("stages") or ())
 
+    @property
+    def python(self) -> str:
+        """The Python version: ``3.12``."""
+        return str(self.document.get("python", DEFAULT_PYTHON))
+
+    @property
+    def include(self) -> tuple[str, ...]:
+        """Patterns of ``sources.include``."""
+        return tuple((self.document.get("sources") or {}).get("include", ()))
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """Patterns of ``sources.exclude``."""
+        return tuple((self.document.get("sources") or {}).get("exclude", ()))
+
     def diagnostic(
         self,
         code: str,
@@ -41,9 +59,7 @@ class Manifest:
         severity: str = "error",
     ) -> Diagnostic:
         """Return a diagnostic that points at *path*, or at its nearest known ancestor."""
-        return locate(
-            self.file, self.positions, code, path, message, hint, severity=severity
-        )
+        return locate(self.file, self.positions, code, path, message, hint, severity=severity)
 
 
 def locate(

@@ -172,9 +172,7 @@ def _line(text: str, position: int | None) -> int | None:
     return text.encode("utf-8", "surrogatepass")[:position].count(b"\n") + 1
 
 
-def parse(
-    text: str, file: str
-) -> tuple[Any, dict[Path, tuple[int, int]], list[Diagnostic]]:
+def parse(text: str, file: str) -> tuple[Any, dict[Path, tuple[int, int]], list[Diagnostic]]:
     """Return the value, the (line, column) by path, and the problems of one YAML document."""
     deep = [Diagnostic("PF1006", "values are nested too deeply", file=file, line=1)]
     # libyaml's binding composes nodes by recursion in C, which would end the process.

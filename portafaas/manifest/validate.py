@@ -50,9 +50,9 @@ _compiled = lru_cache(maxsize=512)(re.compile)
 
 def _is(value: Any, kind: str) -> bool:
     if kind == "integer":
-        return (
-            isinstance(value, int) and not isinstance(value, bool)
-        ) or (isinstance(value, float) and value.is_integer())
+        return (isinstance(value, int) and not isinstance(value, bool)) or (
+            isinstance(value, float) and value.is_integer()
+        )
     if kind == "number":
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return isinstance(value, _TYPES[kind])
@@ -76,6 +76,18 @@ def _same(left: Any, right: Any) -> bool:
     return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
+def knows(schema: Any) -> bool:
+    """Tell whether :class:`Validator` evaluates every keyword of *schema*."""
+    if not isinstance(schema, Mapping) or not set(schema) <= KEYWORDS | ANNOTATIONS:
+        return False
+    inner = [schema[key] for key in ("items", "propertyNames") if key in schema]
+    if not isinstance(schema.get("additionalProperties", False), bool):
+        inner.append(schema["additionalProperties"])
+    for key in ("properties", "$defs"):
+        inner += schema.get(key, {}).values()
+    return all(knows(item) for item in [*inner, *schema.get("anyOf", ())])
+
+
 class Validator:
     """Evaluates one schema; ``problems(document)`` lists every violation in document order."""
 
@@ -93,7 +105,9 @@ class Validator:
             found: Any = self._root
             for part in ref[2:].split("/"):
                 found = found[part]
-            rest = {key: value for key, value in schema.items() if key not in ("$ref", "description")}
+            rest = {
+                key: value for key, value in schema.items() if key not in ("$ref", "description")
+            }
             schema = {**found, **rest} if rest else found
         return schema
 
@@ -104,9 +118,7 @@ class Validator:
             self._any_of(value, schema, path, out)
             return
         if "const" in schema and not _same(value, schema["const"]):
-            out.append(
-                ("PF1001", path, f"{_show(value)} is not {_show(schema['const'])}", None)
-            )
+            out.append(("PF1001", path, f"{_show(value)} is not {_show(schema['const'])}", None))
             return
         if "enum" in schema:
             if not any(_same(value, allowed) for allowed in schema["enum"]):
@@ -154,7 +166,9 @@ class Validator:
             option.get("x-expect") or _ARTICLES.get(option.get("type", ""), "another value")
             for option in options
         )
-        near = [item for option in options for item in option.get("enum", ()) if isinstance(item, str)]
+        near = [
+            item for option in options for item in option.get("enum", ()) if isinstance(item, str)
+        ]
         hint = guess(value, near) if isinstance(value, str) and near else None
         out.append(("PF1001", path, f"{_show(value)} is not {expect}", hint))
 
@@ -223,9 +237,7 @@ class Validator:
                 )
             )
         elif len(value) < schema.get("minLength", 0):
-            out.append(
-                ("PF1001", path, f"needs at least {schema['minLength']} characters", None)
-            )
+            out.append(("PF1001", path, f"needs at least {schema['minLength']} characters", None))
 
     @staticmethod
     def _number(value: float, schema: Any, path: Path, out: list[Problem]) -> None:

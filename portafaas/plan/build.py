@@ -6,7 +6,8 @@ reported at once as PF20xx.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import CodeType
 from typing import Any
 
 from portafaas.errors import Diagnostic, PlanError, guess
@@ -35,7 +36,16 @@ from portafaas.plan.values import mebibytes, seconds
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 # https://learn.microsoft.com/azure/azure-functions/functions-app-settings
 # https://cloud.google.com/run/docs/configuring/services/environment-variables
-_RESERVED = ("AWS_", "LAMBDA_", "_HANDLER", "FUNCTIONS_", "WEBSITE_", "X_GOOGLE_", "K_", "PORTAFAAS_")
+_RESERVED = (
+    "AWS_",
+    "LAMBDA_",
+    "_HANDLER",
+    "FUNCTIONS_",
+    "WEBSITE_",
+    "X_GOOGLE_",
+    "K_",
+    "PORTAFAAS_",
+)
 _RESERVED_NAMES = frozenset(
     ("PORT", "TZ", "FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE", "PYTHONPATH", "PYTHONHOME")
 )
@@ -53,30 +63,24 @@ _VERBS: dict[str, tuple[str, ...]] = {
 _PLURAL = {kind: f"{kind}s" for kind in ("queue", "topic", "bucket", "table", "secret", "workflow")}
 
 
-def build_plan(manifest: Manifest, target: str = "") -> BuildPlan:
+#: From the path of a module in the project, with ``/``, to its code, if that is at hand.
+Code = Callable[[str], CodeType | None]
+
+
+def build_plan(manifest: Manifest, target: str = "", code: Code = lambda name: None) -> BuildPlan:
     """Return the frozen plan of *manifest* for *target* (whose option blocks it carries).
 
     Raises PlanError with every PF20xx problem.
     """
-    return _Builder(manifest, target).build()
-
-
-def python_of(document: Mapping[str, Any]) -> str:
-    """Return the Python version of a checked document: ``3.12``."""
-    return str(document.get("python", "3.12"))
-
-
-def sources_of(document: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return ``sources.include`` and ``sources.exclude`` of a checked document."""
-    sources = document.get("sources") or {}
-    return tuple(sources.get("include", ())), tuple(sources.get("exclude", ()))
+    return _Builder(manifest, target, code).build()
 
 
 class _Builder:
-    def __init__(self, manifest: Manifest, target: str) -> None:
+    def __init__(self, manifest: Manifest, target: str, code: Code) -> None:
         self.manifest = manifest
         self.document = manifest.document
         self.target = target
+        self.code = code
         self.found = Findings(manifest)
         self.modules: dict[str, Source | None] = {}
 
@@ -89,7 +93,9 @@ class _Builder:
 
     def build(self) -> BuildPlan:
         queues = tuple(self.queue(name, spec or {}) for name, spec in self.block("queues").items())
-        functions = tuple(self.function(name, spec) for name, spec in self.block("functions").items())
+        functions = tuple(
+            self.function(name, spec) for name, spec in self.block("functions").items()
+        )
         self.names()
         self.dead_letters()
         self.consumers(functions)
@@ -97,11 +103,10 @@ class _Builder:
         if self.found.problems:
             raise PlanError(f"{self.manifest.file.name} cannot be built:", self.found.problems)
         dependencies = self.document.get("dependencies") or {}
-        include, exclude = sources_of(self.document)
         return BuildPlan(
             service=self.document["name"],
             stage=self.manifest.stage,
-            python=python_of(self.document),
+            python=self.manifest.python,
             architecture=self.document.get("architecture", "x86_64"),
             functions=functions,
             queues=queues,
@@ -135,8 +140,8 @@ class _Builder:
                 tuple(dependencies.get("allow-sdist", ())),
                 tuple(dependencies.get("keep", ())),
             ),
-            include=include,
-            exclude=exclude,
+            include=self.manifest.include,
+            exclude=self.manifest.exclude,
             options=self.options(self.document),
         )
 
@@ -154,17 +159,20 @@ class _Builder:
     def function(self, name: str, spec: Mapping[str, Any]) -> FunctionPlan:
         path = ("functions", name)
         defaults = self.block("defaults")
-        trigger = build_trigger(self.found, self.document, path, spec["trigger"])
+        interface = spec.get("interface", "handler")
+        trigger = build_trigger(self.found, self.document, path, spec["trigger"], interface)
 
         def setting(key: str, default: Any) -> Any:
             return spec.get(key, defaults.get(key, default))
 
         module, _, attribute = spec["handler"].partition(":")
-        interface = spec.get("interface", "handler")
         timeout = seconds(setting("timeout", 30))
         if timeout < 1 or timeout != int(timeout):
             self.found.add(
-                "PF2010", (*path, "timeout"), f"timeout {timeout:g} s is not whole seconds", "use 1s or more"
+                "PF2010",
+                (*path, "timeout"),
+                f"timeout {timeout:g} s is not whole seconds",
+                "use 1s or more",
             )
         if interface != "handler" and not isinstance(trigger, HttpTrigger):
             self.found.add(
@@ -265,7 +273,9 @@ class _Builder:
             elif fitting:
                 use = Use(verb, fitting[0], name)  # type: ignore[arg-type]
                 if use in out:
-                    self.found.add("PF2003", where, f"{verb} {name!r} is listed twice", "remove one")
+                    self.found.add(
+                        "PF2003", where, f"{verb} {name!r} is listed twice", "remove one"
+                    )
                 out.append(use)
             elif kinds:
                 able = [other for other, allowed in _VERBS.items() if kinds[0] in allowed]
@@ -292,7 +302,11 @@ class _Builder:
         where = (*path, "handler")
         if module not in self.modules:
             file = find_module(self.manifest.root, module)
-            self.modules[module] = read_module(file) if file else None
+            if file is None:
+                self.modules[module] = None
+            else:
+                name = file.relative_to(self.manifest.root).as_posix()
+                self.modules[module] = read_module(file, self.code(name))
             source = self.modules[module]
             if source is not None and source.error is not None:
                 error = source.error
@@ -324,13 +338,12 @@ class _Builder:
         node = source.names.get(first)
         if node is None:
             if not source.open_ended:
-                names = [name for name in source.names if not name.startswith("_")]
                 self.found.add(
                     "PF2005",
                     where,
                     f"module {module!r} does not define {first!r}; "
-                    f"it defines: {', '.join(sorted(names)) or 'nothing'}",
-                    guess(first, names),
+                    f"it defines: {', '.join(source.own_names) or 'nothing'}",
+                    guess(first, source.names),
                 )
             return False
         kind = kind_of(node)

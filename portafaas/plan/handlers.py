@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import CodeType
 
@@ -30,9 +30,11 @@ _ASYNC = 0x80 | 0x200  # CO_COROUTINE and CO_ASYNC_GENERATOR
 class Source:
     """What one module of the project defines."""
 
-    def __init__(self, file: Path, text: bytes) -> None:
+    def __init__(self, file: Path, text: bytes | None = None, code: CodeType | None = None) -> None:
+        """Take the module's *text*, or its *code* where somebody has compiled it already."""
         self.file = file
-        self.text = text
+        self._text = text
+        self._given = code
 
     def plain_function(self, name: str) -> bool | None:
         """Tell whether the function *name* is async; None where only the syntax tree can tell.
@@ -58,7 +60,17 @@ class Source:
         return bool(found[0].co_flags & _ASYNC)
 
     @cached_property
+    def text(self) -> bytes:
+        """The source."""
+        if self._text is not None:
+            return self._text
+        with open(self.file, "rb", buffering=0) as handle:  # noqa: PTH123 - pathlib is slow
+            return handle.read()
+
+    @cached_property
     def _code(self) -> CodeType | None:
+        if self._given is not None:
+            return self._given
         import warnings
 
         with warnings.catch_warnings():
@@ -87,6 +99,18 @@ class Source:
         return self._parsed[0]
 
     @property
+    def own_names(self) -> list[str]:
+        """The public names that are defined here and not imported, sorted."""
+        import ast
+
+        imports = (ast.Import, ast.ImportFrom)
+        return sorted(
+            name
+            for name, node in self.names.items()
+            if not name.startswith("_") and not isinstance(node, imports)
+        )
+
+    @property
     def open_ended(self) -> bool:
         """True when the names cannot be known: a star import or a module-level ``__getattr__``."""
         return self._parsed[1]
@@ -106,9 +130,18 @@ def find_module(root: Path, module: str) -> Path | None:
     return None
 
 
-def read_module(file: Path) -> Source:
-    """Return what *file* defines; a syntax error is kept, not raised."""
-    return Source(file, file.read_bytes())
+def read_module(file: Path, code: CodeType | None = None) -> Source:
+    """Return what *file* defines; a syntax error is kept, not raised.
+
+    *code* is the module compiled, if anybody has it: it saves compiling it here.
+    """
+    return Source(file, code=code) if code is not None else _source(file, Source(file).text)
+
+
+@lru_cache(maxsize=1024)
+def _source(file: Path, text: bytes) -> Source:
+    # The plans of several targets look at the same modules.
+    return Source(file, text)
 
 
 def _collect(body: list[ast.stmt], names: dict[str, ast.stmt]) -> bool:

@@ -109,9 +109,7 @@ class TableTrigger:
     kind: Literal["table"] = "table"
 
 
-Trigger = (
-    HttpTrigger | ScheduleTrigger | QueueTrigger | TopicTrigger | ObjectTrigger | TableTrigger
-)
+Trigger = HttpTrigger | ScheduleTrigger | QueueTrigger | TopicTrigger | ObjectTrigger | TableTrigger
 Kind = Literal["http", "schedule", "queue", "topic", "object", "table"]
 
 

@@ -44,14 +44,20 @@ class Findings:
 
 
 def build_trigger(
-    found: Findings, document: Mapping[str, Any], function: Path, spec: Mapping[str, Any]
+    found: Findings,
+    document: Mapping[str, Any],
+    function: Path,
+    spec: Mapping[str, Any],
+    interface: str = "handler",
 ) -> Trigger:
     """Return the trigger that ``{kind: settings}`` describes; problems go to *found*."""
     kind, values = next(iter(spec.items()))
     path = (*function, "trigger", kind)
     match kind:
         case "http":
-            return _http(found, path, values)
+            # An application does its own routing.
+            usual = "GET" if interface == "handler" else "ANY"
+            return _http(found, path, {"method": usual, **values})
         case "schedule":
             return _schedule(found, path, values)
         case "queue":
@@ -98,7 +104,7 @@ def _resource(
 
 
 def _http(found: Findings, path: Path, values: Mapping[str, Any]) -> HttpTrigger:
-    method = values.get("method", "GET")
+    method = values["method"]
     methods = () if method == "ANY" else _several(method)
     template: str = values["path"]
     _check_path(found, (*path, "path"), template)
@@ -218,9 +224,7 @@ def _table(
     return TableTrigger(name, on, images)
 
 
-def share_cors(
-    found: Findings, functions: tuple[FunctionPlan, ...]
-) -> tuple[FunctionPlan, ...]:
+def share_cors(found: Findings, functions: tuple[FunctionPlan, ...]) -> tuple[FunctionPlan, ...]:
     """Refuse duplicate routes; give all functions of one path the same CORS methods.
 
     The first function of a path that has CORS answers its preflight requests, for the methods of

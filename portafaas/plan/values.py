@@ -14,7 +14,7 @@ def seconds(value: int | str) -> float:
 
 
 def mebibytes(value: int | str) -> int:
-    """Return the MiB of ``256``, ``256MB`` or ``1GB``; MB and MiB mean the same, as on the clouds."""
+    """Return the MiB of ``256``, ``256MB`` or ``1GB``; MB means MiB, as on the clouds."""
     if isinstance(value, int):
         return value
     number = int(value.rstrip("MGiB"))

@@ -10,17 +10,19 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    import threading
     from collections.abc import Awaitable
     from typing import Any
 
 _loop: asyncio.AbstractEventLoop | None = None
+_thread: threading.Thread | None = None
 _starting: Any = None
 
 
 def loop() -> asyncio.AbstractEventLoop:
     """Return the instance's event loop, started on first use."""
-    global _loop, _starting
-    if _loop is not None:
+    global _loop, _thread, _starting
+    if _loop is not None and (_thread is None or _thread.is_alive()):
         return _loop
     import asyncio
     import threading
@@ -28,17 +30,19 @@ def loop() -> asyncio.AbstractEventLoop:
     if _starting is None:
         _starting = threading.Lock()
     with _starting:
-        if _loop is None:
+        # A handler may have stopped it.
+        if _loop is None or (_thread is not None and not _thread.is_alive()):
             fresh = asyncio.new_event_loop()
-            threading.Thread(target=fresh.run_forever, name="portafaas-loop", daemon=True).start()
+            _thread = threading.Thread(target=fresh.run_forever, name="portafaas-loop", daemon=True)
+            _thread.start()
             _loop = fresh
     return _loop
 
 
 def adopt(running: asyncio.AbstractEventLoop | None) -> None:
     """Make the platform's own event loop the instance's; None lets go of it."""
-    global _loop
-    _loop = running
+    global _loop, _thread
+    _loop, _thread = running, None
 
 
 async def guarded(awaitable: Awaitable[Any]) -> tuple[Any, BaseException | None]:
@@ -53,6 +57,9 @@ async def guarded(awaitable: Awaitable[Any]) -> tuple[Any, BaseException | None]
         return await awaitable, None
     except CancelledError:
         raise
+    except GeneratorExit as exc:
+        # By this name Python closes coroutines: raised on, it would end the caller's instead.
+        return None, RuntimeError(f"the handler raised {exc!r}")
     except BaseException as exc:
         return None, exc
 

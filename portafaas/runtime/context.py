@@ -99,3 +99,23 @@ class Context:
         """Return the seconds left until the deadline, never below 0."""
         left = self.deadline - time()
         return left if left > 0 else 0.0
+
+
+def log_failure(context: Context, message: str, value: object) -> None:
+    """Log what became of a handler, whatever it did to its logger or to stderr."""
+    error = value if isinstance(value, BaseException) else None
+    try:
+        repr(value)
+    except Exception:
+        # An exception whose text cannot be made must not be lost for that.
+        value = type(value)
+    try:
+        context.logger.error(message, value, exc_info=error)
+    except Exception:
+        try:
+            from portafaas.runtime.log import logger_for
+
+            logger_for(context).error(message, value, exc_info=error)
+        except Exception:
+            # The answer matters more than the record of it.
+            return

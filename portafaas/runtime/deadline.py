@@ -8,6 +8,8 @@ exception is injected into the worker, which sees it at its next bytecode.
 
 from __future__ import annotations
 
+from time import monotonic
+
 from portafaas.runtime.context import HandlerTimeout
 
 TYPE_CHECKING = False
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_armed = False
+#: When the running invocation must end, on the monotonic clock; 0 between invocations.
+_ends = 0.0
+#: When the timer fires that is set, on the same clock; 0 when none is.
+_fires = 0.0
 #: ``signal.setitimer`` and which timer, once it is known that this process can use them.
 _setitimer: Any = None
 _timer = 0
@@ -25,8 +30,16 @@ _ident: Any = None
 
 
 def _on_alarm(signum: int, frame: object) -> None:
-    if _armed:
+    global _fires
+    _fires = 0.0
+    if not _ends:
+        return
+    left = _ends - monotonic()
+    if left <= 0:
         raise HandlerTimeout
+    # Set for an earlier invocation. The rest of this one's time:
+    _fires = _ends
+    _setitimer(_timer, left)
 
 
 def _prepare() -> None:
@@ -50,13 +63,20 @@ def call(handle: Callable[..., Any], payload: Any, context: Any, seconds: float)
 
     Raises :class:`HandlerTimeout` after *seconds*.
     """
-    global _armed
+    global _ends, _fires
     if _ident is None:
         _prepare()
     if _setitimer is None or _ident() != _main_ident:
         return _call_in_thread(handle, payload, context, seconds)
-    _armed = True
-    _setitimer(_timer, seconds)
+    # A timer that is set for an earlier invocation serves this one too, since it fires sooner:
+    # setting and clearing one for each would cost more than the rest of the bridge.
+    now = monotonic()
+    ends = now + seconds
+    if not now < _fires <= ends:
+        # None is set, one that some code has cancelled, or one that comes too late.
+        _fires = ends
+        _setitimer(_timer, seconds)
+    _ends = ends
     try:
         result = handle(payload, context)
         if type(result) is not dict and hasattr(result, "__await__"):
@@ -64,8 +84,7 @@ def call(handle: Callable[..., Any], payload: Any, context: Any, seconds: float)
 
             result = run(result)
     finally:
-        _armed = False
-        _setitimer(_timer, 0)
+        _ends = 0.0
     return result
 
 
@@ -83,9 +102,7 @@ def _call_in_thread(handle: Callable[..., Any], payload: Any, context: Any, seco
         finally:
             done.set()
 
-    import time
-
-    ends = time.monotonic() + seconds
+    ends = monotonic() + seconds
     # Daemon: an abandoned handler must not keep the instance from ending.
     worker = threading.Thread(target=work, name=f"portafaas-{context.function}", daemon=True)
     worker.start()
@@ -99,7 +116,7 @@ def _call_in_thread(handle: Callable[..., Any], payload: Any, context: Any, seco
 
     from portafaas.runtime.aio import run
 
-    return run(outcome[0], max(0.0, ends - time.monotonic()))
+    return run(outcome[0], max(0.0, ends - monotonic()))
 
 
 def interrupt(worker: threading.Thread) -> None:

@@ -6,7 +6,7 @@ raises, times out or exits has failed and the event is delivered again as the pl
 
 from __future__ import annotations
 
-from portafaas.runtime.context import HandlerTimeout
+from portafaas.runtime.context import HandlerTimeout, log_failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ class DeliveryFailed(Exception):
 def report(function: Function, context: Context, error: BaseException) -> Exception:
     """Log *error* and return the exception to raise to the platform."""
     if isinstance(error, HandlerTimeout):
-        context.logger.error("handler exceeded its timeout of %s s", function.timeout)
+        log_failure(context, "handler exceeded its timeout of %s s", function.timeout)
         return DeliveryFailed(f"{function.name} exceeded its timeout of {function.timeout} s")
-    context.logger.error("handler failed: %r", error, exc_info=error)
+    log_failure(context, "handler failed: %r", error)
     if isinstance(error, Exception):
         return error
     return DeliveryFailed(f"{function.name} raised {error!r}")
@@ -64,8 +64,6 @@ def run_event(function: Function, event: Event, context: Context) -> None:
 
     try:
         call(function.handle, event, context, function.timeout)
-    except (GeneratorExit, KeyboardInterrupt):
-        raise
     except BaseException as exc:
         raised = report(function, context, exc)
         if raised is exc:
@@ -111,8 +109,6 @@ def run_messages(function: Function, messages: Sequence[Message], context: Conte
         try:
             result = call(handle, Batch(messages[0].queue, messages), context, function.timeout)
             failed = failures(result, messages)
-        except (GeneratorExit, KeyboardInterrupt):
-            raise
         except BaseException as exc:
             report(function, context, exc)
             return [message.id for message in messages]
@@ -133,8 +129,6 @@ def run_messages(function: Function, messages: Sequence[Message], context: Conte
             if left <= 0:
                 raise HandlerTimeout
             call(handle, message, context, left)
-        except (GeneratorExit, KeyboardInterrupt):
-            raise
         except BaseException as exc:
             report(function, context, exc)
             failed.append(message.id)

@@ -384,7 +384,10 @@ def event_from_message(
     if content_type and content_type.lower().startswith("application/cloudevents+json"):
         import json
 
-        context = json.loads(body)
+        try:
+            context = json.loads(body)
+        except RecursionError:
+            raise ValueError("the structured CloudEvent is nested too deeply") from None
         if not isinstance(context, dict):
             raise ValueError("a structured CloudEvent must be a JSON object")
         encoded = context.pop("data_base64", None)

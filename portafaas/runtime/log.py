@@ -44,6 +44,13 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
     def __init__(self) -> None:
         super().__init__(sys.stderr)
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say so if that can be said: a closed stderr must not become the handler's failure."""
+        try:
+            sys.stderr.write(f"portafaas: a record of {record.name} could not be logged\n")
+        except Exception:
+            return
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write *record* to the current ``sys.stderr``."""
         self.stream = sys.stderr

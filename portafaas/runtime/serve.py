@@ -7,7 +7,7 @@ large, not authenticated); ``after`` turns what the handler returned into a send
 
 from __future__ import annotations
 
-from portafaas.runtime.context import HandlerTimeout
+from portafaas.runtime.context import HandlerTimeout, log_failure
 from portafaas.runtime.deadline import call
 from portafaas.runtime.http import HttpError, Response
 
@@ -149,6 +149,7 @@ def after(function: Function, request: Request, result: Any) -> Response:
     elif result is None:
         response = Response(None, 204)
     elif isinstance(result, str):
+        _check_text(result)
         response = Response(result, content_type="text/plain; charset=utf-8")
     elif isinstance(result, (bytes, bytearray, memoryview)):
         response = Response(bytes(result), content_type="application/octet-stream")
@@ -173,6 +174,12 @@ def after(function: Function, request: Request, result: Any) -> Response:
     return response
 
 
+def _check_text(text: str) -> None:
+    """Raise UnicodeEncodeError, a ValueError, for lone surrogates: no bytes stand for them."""
+    if not text.isascii():
+        text.encode("utf-8")
+
+
 def _checked(response: Response) -> Response:
     status = response.status
     if type(status) is not int:
@@ -183,7 +190,9 @@ def _checked(response: Response) -> Response:
     if not 200 <= status <= 599:
         raise ValueError(f"status {status} is not between 200 and 599")
     body = response.body
-    if body is not None and not isinstance(body, (str, bytes)):
+    if isinstance(body, str):
+        _check_text(body)
+    elif body is not None and not isinstance(body, bytes):
         if not isinstance(body, (bytearray, memoryview)):
             raise TypeError(f"body must be str, bytes or None, not {type(body).__name__!r}")
         response.body = body = bytes(body)
@@ -209,7 +218,11 @@ def _checked(response: Response) -> Response:
             "text/plain; charset=utf-8" if text else "application/octet-stream"
         )
     response.headers = headers
-    for cookie in response.cookies:
+    for number, cookie in enumerate(response.cookies):
+        name, _, rest = cookie.partition("=")
+        if rest[:2] == '""' and rest[2:3] in ("", ";"):
+            # How Python's own http.cookies deletes; means the same, and every cloud can carry it.
+            response.cookies[number] = f"{name}={rest[2:]}"
         if not cookie.isascii() or not cookie.isprintable() or "=" not in cookie:
             raise ValueError(f"cookie {cookie.partition('=')[0]!r} is not a Set-Cookie value")
     return response
@@ -229,16 +242,16 @@ def failed(
     if isinstance(error, HttpError):
         response = problem(error.status, error.detail, error.headers)
     elif isinstance(error, HandlerTimeout):
-        context.logger.error("handler exceeded its timeout of %s s", function.timeout)
+        log_failure(context, "handler exceeded its timeout of %s s", function.timeout)
         response = problem(504, "the function did not answer in time")
     else:
-        context.logger.error("handler failed: %r", error, exc_info=error)
+        log_failure(context, "handler failed: %r", error)
         response = problem(500)
     try:
         return after(function, request, response)
     except (TypeError, ValueError) as exc:
         # An HttpError's status and headers are as little to be trusted as a Response's.
-        context.logger.error("handler failed: %r", exc, exc_info=exc)
+        log_failure(context, "handler failed: %r", exc)
         return after(function, request, problem(500))
 
 
@@ -249,7 +262,5 @@ def run(function: Function, request: Request, context: Context) -> Response:
         if early is not None:
             return after(function, request, early)
         return after(function, request, call(function.handle, request, context, function.timeout))
-    except (GeneratorExit, KeyboardInterrupt):
-        raise
     except BaseException as exc:
         return failed(function, request, context, exc)

@@ -38,6 +38,7 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "item": _function("web:Echo", _http(["GET", "PUT"], "/items/{id}/parts/{part}")),
     "reply": _function("web:Reply", _http("ANY", "/reply/{what}"), timeout="1s"),
     "async-echo": _function("web:AsyncEcho", _http("ANY", "/async/{what}"), timeout="1s"),
+    "site": _function("web:Echo", _http("GET", "/{path*}")),
     "plain": _function("web:plain", _http("GET", "/plain")),
     "plain-async": _function("web:plain_async", _http("GET", "/plain-async")),
     "callable": _function("web:Callable", _http("GET", "/callable")),

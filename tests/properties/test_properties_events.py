@@ -86,7 +86,7 @@ def test_prefix_and_suffix_pass_the_same(agree, sent):
 # https://firebase.google.com/docs/firestore/quotas#collections_documents_and_fields
 # https://learn.microsoft.com/azure/cosmos-db/concepts-limits#per-item-limits
 SYSTEM = {"_rid", "_self", "_etag", "_attachments", "_ts", "_lsn", "id", "ttl"}
-FIELDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=6).filter(
+FIELDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6).filter(
     lambda name: name not in SYSTEM and not (name.startswith("__") and name.endswith("__"))
 )
 NUMBERS = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-(2.0**53), 2.0**53).filter(

@@ -124,7 +124,8 @@ def test_azure_payloads_of_the_wrong_shape(services, function):
     service = services["azure"]
     metadata = _payload(service, function)["metadata"]
     for kind, value in _DATA:
-        for more in ({}, metadata):
+        choices: tuple[dict[str, object], ...] = ({}, metadata)
+        for more in choices:
             payload = {"trigger": {"type": kind, "value": value}, "metadata": more}
             result = service.native(function, payload)
             try:

@@ -254,6 +254,9 @@ async def _in_thread(
             local.invocation_id = context.invocation_id
         try:
             outcome = (call(*arguments), None)
+        except GeneratorExit as exc:
+            # Raised on in a coroutine it would mean that this one is being closed.
+            outcome = (None, RuntimeError(f"the handler raised {exc!r}"))  # type: ignore[assignment]
         except BaseException as exc:
             outcome = (None, exc)  # type: ignore[assignment]
         try:

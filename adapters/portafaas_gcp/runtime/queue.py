@@ -35,8 +35,6 @@ def bind(function: Function) -> Callable[[Any], Any]:
         )
         try:
             return not run_messages(function, (message,), context)
-        except (GeneratorExit, KeyboardInterrupt):
-            raise
         except BaseException as exc:  # the handler could not be loaded
             report(function, context, exc)
             return False

@@ -89,6 +89,17 @@ def _topics() -> Iterator[Case]:
         _topic(json.dumps(binary).encode(), None, "application/cloudevents+json; charset=utf-8"),
         failed=(), seen=({"data": {"base64": base64.b64encode(b"\x00\xff").decode()}},),
     )  # fmt: skip
+    broken = {
+        "base64": b'{"specversion": "1.0", "id": "1", "data_base64": 7}',
+        "list": b"[1]",
+        "truncated": b'{"specversion": "1.0", "id"',
+        "deep": b"[" * 100_000,
+    }
+    for name, body in broken.items():
+        yield _case(
+            f"topic-structured-bad-{name}", "on-event",
+            _topic(body, None, "application/cloudevents+json"), failed=_FAILED, seen=(),
+        )  # fmt: skip
     yield _case(
         "topic-plain", "on-event", _topic(b'{"a": 1}', {"origin": "web"}),
         failed=(),
@@ -327,6 +338,12 @@ def _tables() -> Iterator[Case]:
                 None if before is None else {"id": "1", "n": 0},
             ),
             failed=(), seen=({"kind": "delete", "new": None, "old": {"id": "1", "n": 0}},) * (kind == "delete"),
+        )  # fmt: skip
+
+    for name, sent, seen in (("whole", 1.0, 1), ("large", 2.0**52, 2**52), ("half", 0.5, 0.5)):
+        yield _case(
+            f"table-float-{name}", "on-upsert", ChangeStimulus("insert", keys, {**keys, "n": sent}),
+            failed=(), seen=({"new": {"n": seen}},),
         )  # fmt: skip
 
 

@@ -89,6 +89,14 @@ def _paths() -> Iterator[Case]:
         "http-params-encoded", "item", "PUT", "/items/a%20b/parts/%C3%BC",
         status=200, json={"method": "PUT", "path_params": {"id": "a b", "part": "ü"}},
     )  # fmt: skip
+    yield _case(
+        "http-path-root", "site", "GET", "/", status=200, json={"path_params": {"path": ""}},
+    )  # fmt: skip
+    for name in ("static/x.css", "robots.txt", "favicon.ico", "a//b"):
+        yield _case(
+            f"http-path-{name.replace('/', '-')}", "site", "GET", f"/{name}",
+            status=200, json={"path": f"/{name}", "path_params": {"path": name}},
+        )  # fmt: skip
     for name, path in {
         "no-route": "/items/42",
         "no-route-longer": "/items/42/parts/left/more",
@@ -487,6 +495,12 @@ def _handlers() -> Iterator[Case]:
     yield _case(
         "http-bad-json", "reply", "POST", "/reply/bad-json",
         headers=(("content-type", "application/json"),), body=b"{oops",
+        status=400,
+    )  # fmt: skip
+
+    yield _case(
+        "http-json-too-deep", "reply", "POST", "/reply/bad-json",
+        headers=(("content-type", "application/json"),), body=b"[" * 200_000,
         status=400,
     )  # fmt: skip
 

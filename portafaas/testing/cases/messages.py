@@ -76,6 +76,11 @@ def _messages() -> Iterator[Case]:
     )  # fmt: skip
 
     yield _case(
+        "queue-content-type", "work",
+        MessageStimulus("m-1", b"{}", content_type="application/json"),
+        failed=(), seen=({"attributes": {"content-type": ABSENT}},),
+    )  # fmt: skip
+    yield _case(
         "queue-labels-hidden", "work", MessageStimulus("m-1", b"{}", {"pf-own": "1", "a": "b"}),
         failed=(), seen=({"attributes": {"a": "b", "pf-own": ABSENT}},),
     )  # fmt: skip

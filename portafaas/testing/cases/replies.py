@@ -109,6 +109,17 @@ _EXPECTED: dict[str, dict[str, Any]] = {
         "cookies": ("a=50%25; Path=/; Secure; HttpOnly; SameSite=Lax",),
     },
     "cookie-header": {"status": 200, "headers": _TEXT, "cookies": ("a=1; Path=/", "b=2; Path=/")},
+    "redirect-unicode": {
+        "status": 303,
+        "headers": {"location": "/gr%C3%BC%C3%9Fe?a=%20"},
+        "body": b"",
+    },
+    "deleted-cookies": {"status": 200, "headers": _TEXT},
+    "surrogate-text": _BROKEN,
+    "surrogate-response": _BROKEN,
+    "header-beyond-ascii": _BROKEN,
+    "raises-interrupt": _BROKEN,
+    "raises-generator-exit": _BROKEN,
     "hop-by-hop": {"status": 200, "headers": _TEXT, "body": b"x"},
     "server-error": {
         "status": 503,

@@ -324,3 +324,15 @@ def test_importing_the_package_module_is_cheap() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"dataclasses", "signal", "shutil", "tempfile", "json", "subprocess", "zipfile", "yaml", "jsonschema", "inspect"}
     assert not heavy & set(ran.stdout.split())
+
+
+def test_the_platforms_variables_are_there(project: Project) -> None:
+    project.write(
+        {
+            "app/orders.py": "import os\nassert os.environ['ACME_REGION'] == 'here'\n"
+            "assert 'PYTHONHASHSEED' not in os.environ\n"
+            "def handle(request): ...\n"
+        }
+    )
+    project.layout = replace(project.layout, environment={"ACME_REGION": "here"})
+    assert project.build().notes == ()

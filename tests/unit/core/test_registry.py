@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,3 +93,51 @@ def test_two_claims_to_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_support_has_no_silent_level() -> None:
     assert set(Support) == {"full", "not-implemented", "unsupported"}
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder at the front of the path."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def distribution(site: Path, name: str, text: str) -> None:
+    (site / name).mkdir()
+    (site / name / "entry_points.txt").write_text(text)
+
+
+def test_entry_points_are_read_as_the_standard_library_reads_them(site: Path) -> None:
+    distribution(
+        site,
+        "acme_faas-1.0.dist-info",
+        "[console_scripts]\nacme = acme:main\n\n[portafaas.adapters]\n# a comment\n"
+        " acme = acme_faas.adapter:ADAPTER [extra]\nother=acme_faas:OTHER\n[more]\nx = y:z\n",
+    )
+    found = {name: point.value for name, point in registry.installed_targets().items()}
+    assert found["acme"] == "acme_faas.adapter:ADAPTER" and found["other"] == "acme_faas:OTHER"
+    known = {point.name: (point.module, point.attr) for point in entry_points(group=registry.GROUP)}
+    assert {name: tuple(value.split(":")) for name, value in found.items()} == known
+
+
+def test_an_earlier_folder_hides_the_same_distribution_in_a_later_one(site: Path) -> None:
+    # Not the same version and not spelt the same: a distribution has one name however written.
+    distribution(site, "Portafaas-99.dist-info", "[portafaas.adapters]\nnew = one:A\n")
+    assert list(registry.installed_targets()) == ["new"]
+
+
+def test_what_is_installed_meanwhile_is_found(site: Path) -> None:
+    before = list(registry.installed_targets())
+    distribution(site, "late-1.dist-info", "[portafaas.adapters]\nlate = one:A\n")
+    assert sorted([*before, "late"]) == list(registry.installed_targets())
+
+
+def test_a_zip_on_the_path_is_read_too(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(site / "all.zip", "w") as archive:
+        text = "[portafaas.adapters]\nzipped = one:A\n"
+        archive.writestr("zipped-1.dist-info/entry_points.txt", text)
+        archive.writestr("zipped-1.dist-info/METADATA", "Name: zipped\nVersion: 1\n")
+    monkeypatch.syspath_prepend(str(site / "all.zip"))
+    assert "zipped" in registry.installed_targets()

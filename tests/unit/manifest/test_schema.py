@@ -110,7 +110,7 @@ def test_the_valid_document_is_valid() -> None:
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.data())
 def test_both_give_the_same_verdict_on_a_changed_document(data: st.DataObject) -> None:
-    document = copy.deepcopy(VALID)
+    document: Any = copy.deepcopy(VALID)
     for _ in range(data.draw(st.integers(1, 3))):
         path = data.draw(st.sampled_from(paths(document)))
         new = data.draw(values)

@@ -128,9 +128,49 @@ def test_a_deadline_does_not_hit_the_next_call(call: Any) -> None:
         assert call(lambda payload, ctx: sum(range(1000)), seconds=5) == 499_500
 
 
-def test_no_timer_is_left_behind(context: Context) -> None:
-    deadline.call(lambda payload, ctx: None, None, context, 5)
+def test_an_alarm_between_calls_does_nothing(context: Context) -> None:
+    deadline.call(lambda payload, ctx: None, None, context, 0.05)
+    # The timer of that call goes off here.
+    time.sleep(0.15)
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_the_timer_of_an_earlier_call_does_not_cut_a_later_one(context: Context) -> None:
+    deadline.call(lambda payload, ctx: None, None, context, 0.3)
+    time.sleep(0.2)
+
+    def sleep(payload: Any, ctx: Any) -> str:
+        time.sleep(0.2)
+        return "done"
+
+    assert deadline.call(sleep, None, context, 0.3) == "done"
+
+
+def test_a_later_call_ends_at_its_own_deadline(context: Context) -> None:
+    deadline.call(lambda payload, ctx: None, None, context, 0.2)
+    time.sleep(0.1)
+    started = time.monotonic()
+    with pytest.raises(HandlerTimeout):
+        deadline.call(lambda payload, ctx: time.sleep(5), None, context, 0.2)
+    assert 0.19 < time.monotonic() - started < 2
+
+
+def test_a_shorter_call_ends_before_the_timer_of_an_earlier_one(context: Context) -> None:
+    deadline.call(lambda payload, ctx: None, None, context, 30)
+    started = time.monotonic()
+    with pytest.raises(HandlerTimeout):
+        deadline.call(lambda payload, ctx: time.sleep(5), None, context, 0.1)
+    assert time.monotonic() - started < 2
+
+
+def test_a_timer_that_code_cancelled_is_set_again(context: Context) -> None:
+    def cancel(payload: Any, ctx: Any) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    deadline.call(cancel, None, context, 0.1)
+    time.sleep(0.15)
+    with pytest.raises(HandlerTimeout):
+        deadline.call(lambda payload, ctx: time.sleep(5), None, context, 0.1)
 
 
 def test_all_async_calls_share_one_loop(call: Any) -> None:

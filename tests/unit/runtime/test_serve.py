@@ -224,12 +224,36 @@ def test_other_errors_are_500_and_logged(
     assert "Traceback" in record["exception"]
 
 
-def test_an_interrupt_is_not_an_answer(serve: Any) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, SystemExit, BaseException])
+def test_what_is_no_exception_is_500_too(serve: Any, error: type[BaseException]) -> None:
     def handle(request: Request, context: Context) -> None:
-        raise KeyboardInterrupt
+        raise error
 
-    with pytest.raises(KeyboardInterrupt):
-        serve(handle)
+    assert serve(handle).status == 500
+
+
+def test_a_handler_that_spoils_its_logger_is_answered(serve: Any) -> None:
+    def handle(request: Request, context: Context) -> None:
+        context.logger = None  # type: ignore[assignment]
+        raise ValueError
+
+    assert serve(handle).status == 500
+
+
+@pytest.mark.parametrize("result", ["\udc80", "a\ud800b"])
+def test_text_that_is_no_unicode_is_500(serve: Any, result: str) -> None:
+    from portafaas.runtime.http import Response
+
+    assert serve(lambda request, context: result).status == 500
+    assert serve(lambda request, context: Response(result)).status == 500
+
+
+def test_an_empty_quoted_cookie_is_sent_empty(serve: Any) -> None:
+    from portafaas.runtime.http import Response
+
+    given = ['a=""; Max-Age=0', 'b=""', 'c="x"', 'd=""x']
+    response = serve(lambda request, context: Response("x", cookies=given))
+    assert response.cookies == ["a=; Max-Age=0", "b=", 'c="x"', 'd=""x']
 
 
 def test_a_handler_over_its_time_is_504(serve: Any, capsys: Any) -> None:

@@ -190,6 +190,31 @@ class Reply(HttpHandler):
         response.set_cookie("a", "50%25")
         return response
 
+    def deleted_cookies(self, request: Request) -> Response:
+        cookies = [
+            'one=""; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/',
+            'two=""; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/',
+        ]
+        return Response("x", cookies=cookies)
+
+    def surrogate_text(self, request: Request) -> str:
+        return "a\udc80"
+
+    def surrogate_response(self, request: Request) -> Response:
+        return Response("a\udc80")
+
+    def header_beyond_ascii(self, request: Request) -> Response:
+        return Response("x", 200, {"x-case": "gr\xfc\xdfe"})
+
+    def raises_interrupt(self, request: Request) -> Any:
+        raise KeyboardInterrupt
+
+    def raises_generator_exit(self, request: Request) -> Any:
+        raise GeneratorExit
+
+    def redirect_unicode(self, request: Request) -> Response:
+        return Response.redirect("/gr\xfc\xdfe?a=%20")
+
     def cookie_header(self, request: Request) -> Response:
         return Response("x", 200, [("Set-Cookie", "a=1; Path=/"), ("Set-Cookie", "b=2; Path=/")])
 

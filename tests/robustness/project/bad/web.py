@@ -223,7 +223,7 @@ class Act(HttpHandler):
 
     def trace(self, request: Request, context: Context) -> Any:
         sys.settrace(lambda *_: None)
-        sys.excepthook = None  # type: ignore[assignment]
+        sys.excepthook = lambda *_: os._exit(1)
         return {"changed": True}
 
     # Raises
@@ -308,7 +308,7 @@ class Act(HttpHandler):
         return {"a": 10**5000}
 
     def number_keys(self, request: Request, context: Context) -> Any:
-        return {1: "one", None: "none", True: "true"}
+        return {1: "one", None: "none", False: "false"}
 
     def tuple_keys(self, request: Request, context: Context) -> Any:
         return {(1, 2): 3}

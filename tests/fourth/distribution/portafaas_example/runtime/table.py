@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 _KINDS = {"added": "insert", "edited": "update", "dropped": "delete"}
 
 
+def _whole(value: Any) -> Any:
+    """Return *value* with whole numbers as int, which JSON does not tell from 1.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole(item) for name, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
+
+
 def bind(function: Function) -> Entry:
     """Return the entry of a table function."""
     wanted, images = function.trigger["on"], function.trigger["images"]
@@ -33,7 +42,7 @@ def bind(function: Function) -> Entry:
             table=function.trigger["table"],
             kind=kind,
             keys=row["key"],
-            new=row["row"] if "new" in images else None,
+            new=_whole(row["row"]) if "new" in images else None,
             time=row["at"],
             attempt=event["attempt"],
             raw=event,
