@@ -146,7 +146,7 @@ def check_target(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[
         for _, path, options in _blocks(plan, adapter)
     ]
     for diagnostic in adapter.check(plan):
-        placed = _place(manifest, diagnostic)
+        placed = place(manifest, diagnostic)
         (found if placed.severity == "error" else noted).append(placed)
     if found:
         raise UnsupportedCapabilityError(f"cannot build for target {adapter.target!r}:", found)
@@ -189,7 +189,7 @@ def _problems(
     return [(tuple(error.absolute_path), error.message, None) for error in errors]
 
 
-def _place(manifest: Manifest, diagnostic: Diagnostic) -> Diagnostic:
+def place(manifest: Manifest, diagnostic: Diagnostic) -> Diagnostic:
     """Give an adapter's diagnostic, which knows only a ``$.path``, its line in the manifest."""
     if diagnostic.line is not None or not diagnostic.path:
         return diagnostic

@@ -17,19 +17,24 @@ or not at all, and an earlier build stays whole until then.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portafaas.errors import ArtifactError, Diagnostic, DiagnosticsError
+from portafaas.errors import (
+    ArtifactError,
+    Diagnostic,
+    DiagnosticsError,
+    UnsupportedCapabilityError,
+)
 from portafaas.manifest.model import DEFAULT_PYTHON
 from portafaas.publish import descriptor, publish, scratch_beside
 from portafaas.publish import output_folder as output_folder
 from portafaas.record import dataclass
 
 if TYPE_CHECKING:
-    from portafaas.adapter import Adapter, Lowered
+    from portafaas.adapter import Adapter, Infrastructure, Lowered
     from portafaas.artifact import Assembly, Package
     from portafaas.artifact.project import Project
     from portafaas.manifest import Manifest
@@ -68,6 +73,8 @@ class Built:
     size: int
     unzipped: int
     files: int
+    #: Documents for the platform's own engine: a template, a configuration.
+    infrastructure: tuple[Path, ...]
     notes: tuple[Diagnostic, ...]
 
 
@@ -117,11 +124,13 @@ def build(
     *,
     stage: str | None = None,
     out: Path | None = None,
+    infrastructure: bool = False,
     progress: Progress = _quiet,
 ) -> list[Built]:
     """Build a package for each target and publish all of them; see :func:`output_folder`.
 
-    Raises a DiagnosticsError of the stage that failed; then the output folder is as it was.
+    With *infrastructure* what each package needs around it is written beside it. Raises a
+    DiagnosticsError of the stage that failed; then the output folder is as it was.
     """
     progress("checking the manifest")
     root = manifest_file.absolute().parent
@@ -144,7 +153,8 @@ def build(
             str(root), manifest.python, manifest.include, manifest.exclude, _inside(root, out)
         )
         checked = _check(manifest, targets, project.code)
-        made = _packages(checked, project, (root, out, scratch), progress)
+        emitted = _emitted(manifest, checked) if infrastructure else {}
+        made = _packages(checked, emitted, project, (root, out, scratch), progress)
         publish(
             scratch,
             [(folder, output_folder(out, stage, folder.name)) for folder, _ in made],
@@ -210,8 +220,29 @@ def _begun(python: str, root: Path, scratch: Path) -> Iterator[Project]:
         project.stop()
 
 
+def _emitted(manifest: Manifest, checked: Sequence[Checked]) -> dict[str, Infrastructure]:
+    """Return the infrastructure by target; raises what the platforms' engines would refuse."""
+    from portafaas.adapter import Infrastructure
+    from portafaas.capabilities import place
+
+    emitted: dict[str, Infrastructure] = {}
+    failures: list[DiagnosticsError] = []
+    for item in checked:
+        target = item.adapter.target
+        made = item.adapter.infrastructure(item.plan)
+        notes = tuple(place(manifest, note) for note in made.notes)
+        errors = [note for note in notes if note.severity == "error"]
+        if errors:
+            summary = f"target {target!r} has no such infrastructure:"
+            failures.append(UnsupportedCapabilityError(summary, errors))
+        emitted[target] = Infrastructure(made.documents, made.permissions, notes)
+    _raise_all(failures)
+    return emitted
+
+
 def _packages(
     checked: Sequence[Checked],
+    emitted: Mapping[str, Infrastructure],
     project: Project,
     places: tuple[Path, Path, Path],
     progress: Progress,
@@ -248,7 +279,8 @@ def _packages(
             except DiagnosticsError as error:
                 failures.append(error)
             else:
-                made.append((folder, _described(item, lowered, package, folder)))
+                around = emitted.get(item.adapter.target)
+                made.append((folder, _described(item, lowered, package, around, folder)))
     finally:
         for job in jobs:
             job.stop()
@@ -257,13 +289,25 @@ def _packages(
     return made
 
 
-def _described(item: Checked, lowered: Lowered, package: Package, folder: Path) -> dict[str, Any]:
-    """Write the deployment description beside *package*, and return what is known of both."""
+def _described(
+    item: Checked,
+    lowered: Lowered,
+    package: Package,
+    infrastructure: Infrastructure | None,
+    folder: Path,
+) -> dict[str, Any]:
+    """Write the infrastructure and the deployment description beside *package*.
+
+    Returns what is known of all of them.
+    """
     plan = item.plan
     document = descriptor(plan, item.adapter, lowered, package.digest)
-    (folder / f"{plan.service}.deployment.json").write_text(
-        json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    around = infrastructure.documents if infrastructure is not None else {}
+    notes = infrastructure.notes if infrastructure is not None else ()
+    documents = {f"{plan.service}.deployment.json": document, **around}
+    for name, content in documents.items():
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        (folder / name).write_text(text, encoding="utf-8")
     return {
         "target": item.adapter.target,
         "service": plan.service,
@@ -271,7 +315,8 @@ def _described(item: Checked, lowered: Lowered, package: Package, folder: Path) 
         "size": package.size,
         "unzipped": package.unzipped,
         "files": package.files,
-        "notes": [note.as_dict() for note in (*item.notes, *package.notes)],
+        "infrastructure": sorted(around),
+        "notes": [note.as_dict() for note in (*item.notes, *package.notes, *notes)],
     }
 
 
@@ -286,5 +331,6 @@ def _built(place: Path, facts: dict[str, Any]) -> Built:
         facts["size"],
         facts["unzipped"],
         facts["files"],
+        tuple(place / name for name in facts["infrastructure"]),
         tuple(Diagnostic(**note) for note in facts["notes"]),
     )

@@ -92,14 +92,17 @@ def _written(files: Iterable[str]) -> list[list[Any]]:
 
 
 def unchanged(
-    manifest: Path, targets: Sequence[str], stage: str | None, out: Path
+    manifest: Path, targets: Sequence[str], stage: str | None, out: Path, extra: str = ""
 ) -> list[dict[str, Any]] | None:
-    """Return the facts of the last build when another one would give the same, else None."""
+    """Return the facts of the last build when another one would give the same, else None.
+
+    *extra* tells builds with other options apart.
+    """
     import json
 
     root = manifest.parent
     try:
-        stamp = json.loads(_place(root, targets, stage, out, manifest.name).read_bytes())
+        stamp = json.loads(_place(root, targets, stage, out, manifest.name + extra).read_bytes())
         if stamp["written"] != _written(file for file, _, _ in stamp["written"]):
             return None
         if stamp["inputs"] != fingerprint(str(root), str(out), stamp["tools"]):
@@ -117,6 +120,7 @@ def remember(
     out: Path,
     built: Sequence[Built],
     inputs: str,
+    extra: str = "",
 ) -> None:
     """Write the stamp of a build whose inputs had the fingerprint *inputs* before it began.
 
@@ -127,11 +131,11 @@ def remember(
     from portafaas.artifact.cache import write_atomically
 
     root = manifest.parent
-    place = _place(root, targets, stage, out, manifest.name)
+    place = _place(root, targets, stage, out, manifest.name + extra)
     tools = _tools(targets)
     if inputs != fingerprint(str(root), str(out), tools):
         return  # something changed while the build ran
-    written = [str(f) for b in built for f in (b.package, b.deployment, b.sbom)]
+    written = [str(f) for b in built for f in (b.package, b.deployment, b.sbom, *b.infrastructure)]
     stamp = {
         "inputs": inputs,
         "tools": tools,
@@ -160,5 +164,6 @@ def facts(built: Built) -> dict[str, Any]:
         "size": built.size,
         "unzipped": built.unzipped,
         "files": built.files,
+        "infrastructure": [str(file) for file in built.infrastructure],
         "notes": [note.as_dict() for note in built.notes],
     }

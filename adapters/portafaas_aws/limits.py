@@ -40,9 +40,12 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     found = [d for function in plan.functions for d in _function(plan, function)]
     for queue in plan.queues:
         found += _queue(queue)
-    from portafaas_aws.infrastructure.limits import check as around
+    if plan.queues or plan.topics or plan.buckets or plan.tables or plan.secrets:
+        from portafaas_aws.infrastructure.limits import check as around
 
-    return found + list(around(plan, whole=not found))
+        # The size of the template is a matter of the template: see ``infrastructure.emit``.
+        found += around(plan, whole=False)
+    return found
 
 
 def _over(path: str, message: str, source: str, hint: str = "") -> Diagnostic:

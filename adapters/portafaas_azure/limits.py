@@ -45,8 +45,6 @@ _PARAMETERS = frozenset(
     ("location", "packageuri", "packagedigest", "logretentiondays", "protectdata", "secretshells",
      "authclientid")
 )  # fmt: skip
-#: So many functions may need more; counting means making the template.
-_MANY = 30
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
@@ -112,13 +110,14 @@ def _resources(plan: BuildPlan) -> Iterator[Diagnostic]:
                 "that an attribute tells",
                 _TTL,
             )
-    if len(plan.functions) > _MANY:
-        from portafaas_azure.infrastructure import size
 
-        made = size(plan)
-        if made > MAX_RESOURCES:
-            text = f"{made} resources of Azure; one deployment takes {MAX_RESOURCES}"
-            yield _refused("$.functions", text, _TEMPLATE)
+
+def too_many(count: int) -> list[Diagnostic]:
+    """Return the refusal of a template with *count* resources, if it has too many."""
+    if count <= MAX_RESOURCES:
+        return []
+    text = f"{count} resources of Azure; one deployment takes {MAX_RESOURCES}"
+    return [_refused("$.functions", text, _TEMPLATE)]
 
 
 def _refused(path: str, message: str, url: str) -> Diagnostic:

@@ -86,7 +86,8 @@ class Infrastructure:
     """What a package needs around it, for the platform's own engine.
 
     ``documents`` are JSON values by file name, written beside the package; ``permissions`` is what
-    they grant; ``notes`` say what the platform cannot give as narrowly as asked.
+    they grant; ``notes`` say what the platform cannot give as narrowly as asked, and, as errors and
+    without documents, what its engine would refuse.
     """
 
     documents: Mapping[str, Any]

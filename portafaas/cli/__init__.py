@@ -16,6 +16,7 @@ COMMANDS = {
     "check": "Check the manifest, the plan and each target's limits; write nothing.",
     "completion": "Print the script that completes commands in your shell.",
     "events": "Make sample events.",
+    "explain": "Tell what a function becomes: bindings, permissions and their reasons.",
     "init": "Start a project.",
     "invoke": "Call one function with an event.",
     "plan": "Print the provider-neutral plan of the service.",

@@ -21,6 +21,11 @@ from portafaas.cli.output import clear, print_json, progress, show, size
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder to write to.  [default: 'out' beside the manifest]",
 )
+@click.option(
+    "--infrastructure",
+    is_flag=True,
+    help="Write what each package needs around it, too: a template for the platform's own engine.",
+)
 @click.option("--force", is_flag=True, help="Build even when nothing has changed.")
 @options.format_
 def command(
@@ -28,6 +33,7 @@ def command(
     target: tuple[str, ...],
     stage: str | None,
     out: Path | None,
+    infrastructure: bool,
     force: bool,
     format_: str,
 ) -> None:
@@ -46,7 +52,7 @@ def command(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        built, fresh = _build(manifest, target, stage, out, force)
+        built, fresh = _build(manifest, target, stage, out, infrastructure, force)
         if format_ == "json":
             print_json({"packages": built, "changed": fresh})
         else:
@@ -57,7 +63,12 @@ def command(
 
 
 def _build(
-    manifest: Path, target: tuple[str, ...], stage: str | None, out: Path | None, force: bool
+    manifest: Path,
+    target: tuple[str, ...],
+    stage: str | None,
+    out: Path | None,
+    infrastructure: bool,
+    force: bool,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Return the facts of each package, and whether they are new."""
     from portafaas import stamp
@@ -65,17 +76,25 @@ def _build(
     targets = options.chosen(target)
     manifest = manifest.absolute()
     out = manifest.parent / "out" if out is None else out.absolute()
-    built = None if force else stamp.unchanged(manifest, targets, stage, out)
+    extra = "+infrastructure" if infrastructure else ""
+    built = None if force else stamp.unchanged(manifest, targets, stage, out, extra)
     if built is not None:
         return built, False
     from portafaas.pipeline import build
 
     inputs = stamp.before(manifest, targets, out) if manifest.is_file() else ""
     try:
-        results = build(manifest, targets, stage=stage, out=out, progress=progress())
+        results = build(
+            manifest,
+            targets,
+            stage=stage,
+            out=out,
+            infrastructure=infrastructure,
+            progress=progress(),
+        )
     finally:
         clear()
-    stamp.remember(manifest, targets, stage, out, results, inputs)
+    stamp.remember(manifest, targets, stage, out, results, inputs, extra)
     return [stamp.facts(item) for item in results], True
 
 

@@ -46,6 +46,7 @@ def command(
     The event is neutral ('portafaas events generate' writes one) or, with --target, the
     platform's own. Exits with 1 when the delivery failed or the status is 500 or more.
     """
+    from portafaas.cli.find import find
     from portafaas.manifest.load import load_manifest
     from portafaas.plan.build import build_plan
 
@@ -54,7 +55,7 @@ def command(
     environment = _environment(env)
     if target is None:
         plan = build_plan(load_manifest(manifest, stage))
-        answer = _from_sources(plan, _find(plan, function), document, manifest, environment)
+        answer = _from_sources(plan, find(plan, function), document, manifest, environment)
     else:
         answer = _in_runtime(manifest, stage, target, function, document, environment)
     print_json(answer) if format_ == "json" else _print(answer)
@@ -79,19 +80,6 @@ def _read(file: IO[bytes]) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvocationError(f"{name} must hold a JSON object")
     return document
-
-
-def _find(plan: Any, name: str) -> Any:
-    from portafaas.errors import guess
-
-    names = [function.name for function in plan.functions]
-    if name not in names:
-        raise InvocationError(
-            f"there is no function {name!r}; the manifest has: {', '.join(names)}",
-            hint=guess(name, names),
-            code="PF7002",
-        )
-    return plan.function(name)
 
 
 def _check_kind(function: Any, document: Mapping[str, Any]) -> None:
@@ -144,13 +132,14 @@ def _in_runtime(
         sample,
         stimulus_from_json,
     )
+    from portafaas.cli.find import find
     from portafaas.invocation import PackageRunner
     from portafaas.pipeline import STATE, build, check, output_folder
 
     options.chosen((target,))
     (checked,) = check(manifest, [target], stage)
     plan, adapter = checked.plan, checked.adapter
-    function = _find(plan, name)
+    function = find(plan, name)
     if document is not None and is_neutral(document):
         _check_kind(function, document)
     # Its own folder: what 'build' wrote is the user's.

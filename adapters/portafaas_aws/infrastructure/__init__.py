@@ -20,8 +20,14 @@ from portafaas_aws.lowering import lower
 def emit(plan: BuildPlan) -> Infrastructure:
     """Return the template ``<service>.template.json``, and what it permits.
 
-    Raises AssertionError, naming every fault, should the template break a rule of ``verify``.
+    What CloudFormation would refuse is an error among the notes, and there is no document. Raises
+    AssertionError, naming every fault, should the template break a rule of ``verify``.
     """
+    from portafaas_aws.infrastructure.limits import check
+
+    refused = tuple(found for found in check(plan) if found.severity == "error")
+    if refused:
+        return Infrastructure({}, (), refused)
     template, permissions = build(plan)
     document = template.document()
     from portafaas_aws.infrastructure.verify import verify

@@ -28,9 +28,14 @@ from portafaas_azure.lowering import lower
 def emit(plan: BuildPlan) -> Infrastructure:
     """Return ``<service>.arm.json`` for *plan*, what it grants, and notes (PF3010).
 
-    Raises PortafaasError when the template breaks one of its own rules: a bug.
+    More resources than a deployment takes are an error among the notes, without a document. Raises
+    PortafaasError when the template breaks one of its own rules: a bug.
     """
+    from portafaas_azure.limits import too_many
+
     document, permissions = _made(plan)
+    if refused := too_many(len(document["resources"])):
+        return Infrastructure({}, (), tuple(refused))
     _refuse_own_mistakes(plan, document)
     return Infrastructure({f"{plan.service}.arm.json": document}, permissions, notes(plan))
 

@@ -416,5 +416,9 @@ def test_more_resources_than_a_deployment_takes(service: types.ModuleType) -> No
         return made
 
     assert size(many(65)) <= 800 < size(many(90))
-    assert ADAPTER.check(many(65)) == []
-    assert [(p.code, p.path) for p in ADAPTER.check(many(90))] == [("PF3002", "$.functions")]
+    assert len(ADAPTER.infrastructure(many(65)).documents) == 1
+    refused = ADAPTER.infrastructure(many(90))
+    assert refused.documents == {}
+    assert [(n.code, n.path, n.severity) for n in refused.notes] == [
+        ("PF3002", "$.functions", "error")
+    ]
