@@ -11,7 +11,8 @@ Before all that a child of the target's Python starts, which compiles the source
 made, and imports the handlers in the end (``docs/adr/0010-build-speed.md``).
 
 Every stage reports all of its problems at once. All targets of one command are published together
-or not at all, and an earlier build stays whole until then.
+or not at all, and an earlier build stays whole until then. The module is long because the order
+stands nowhere else.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def decode(
 
 def _held_back(stimulus: QueueStimulus, failed: Sequence[str]) -> list[str]:
     from portafaas.runtime.deliver import held_back
-    from portafaas.runtime.event import Message
+    from portafaas.runtime.message import Message
 
     messages = [Message(item.id, b"", key=item.key) for item in stimulus.messages]
     return held_back(messages, failed)

@@ -20,17 +20,12 @@ from portafaas.adapter.stimulus import (
 )
 from portafaas.runtime import deliver as delivery
 from portafaas.runtime import serve
+from portafaas.runtime.cloudevent import event_from_message
 from portafaas.runtime.context import Context
-from portafaas.runtime.event import (
-    ChangeEvent,
-    Event,
-    Message,
-    ObjectEvent,
-    ScheduleEvent,
-    event_from_message,
-)
+from portafaas.runtime.event import ChangeEvent, Event, ObjectEvent, ScheduleEvent
 from portafaas.runtime.function import Function
 from portafaas.runtime.http import Request
+from portafaas.runtime.message import Message
 from portafaas.runtime.text import percent_decode
 
 

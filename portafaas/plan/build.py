@@ -20,8 +20,6 @@ from portafaas.plan.model import (
     FunctionPlan,
     HttpTrigger,
     QueuePlan,
-    QueueTrigger,
-    Retry,
     SecretPlan,
     TablePlan,
     TopicPlan,
@@ -29,28 +27,10 @@ from portafaas.plan.model import (
     Use,
     WorkflowPlan,
 )
+from portafaas.plan.settings import environment, retry
 from portafaas.plan.triggers import Findings, build_trigger, share_cors
 from portafaas.plan.values import mebibytes, seconds
-
-# Reserved by one platform or another; a function that sets one would behave differently there.
-# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
-# https://learn.microsoft.com/azure/azure-functions/functions-app-settings
-# https://cloud.google.com/run/docs/configuring/services/environment-variables
-_RESERVED = (
-    "AWS_",
-    "LAMBDA_",
-    "_HANDLER",
-    "FUNCTIONS_",
-    "WEBSITE_",
-    "X_GOOGLE_",
-    "K_",
-    "PORTAFAAS_",
-)
-_RESERVED_NAMES = frozenset(
-    ("PORT", "TZ", "FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE", "PYTHONPATH", "PYTHONHOME")
-)
-#: Lambda: all variables together (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
-_ENVIRONMENT_BYTES = 4096
+from portafaas.plan.whole import consumers, dead_letters, names
 
 #: verb -> kinds of resource it may name, in order of preference.
 _VERBS: dict[str, tuple[str, ...]] = {
@@ -96,9 +76,9 @@ class _Builder:
         functions = tuple(
             self.function(name, spec) for name, spec in self.block("functions").items()
         )
-        self.names()
-        self.dead_letters()
-        self.consumers(functions)
+        names(self.found, self.document)
+        dead_letters(self.found, self.document)
+        consumers(self.found, functions)
         functions = share_cors(self.found, functions)
         if self.found.problems:
             raise PlanError(f"{self.manifest.file.name} cannot be built:", self.found.problems)
@@ -190,70 +170,11 @@ class _Builder:
             memory=mebibytes(setting("memory", 256)),
             timeout=int(timeout),
             concurrency=setting("concurrency", 1),
-            environment=self.environment(path, defaults, spec),
-            retry=self.retry(path, trigger, defaults, spec),
+            environment=environment(self.found, path, defaults, spec),
+            retry=retry(self.found, path, trigger, defaults, spec),
             uses=self.uses(path, spec.get("uses", ())),
             options=self.options(spec),
             is_async=self.handler(path, module, attribute, trigger, interface),
-        )
-
-    def environment(
-        self, path: tuple[str, ...], defaults: Mapping[str, Any], spec: Mapping[str, Any]
-    ) -> dict[str, str]:
-        merged: dict[str, str] = {}
-        for origin, values in ((("defaults",), defaults), (path, spec)):
-            for name, value in (values.get("environment") or {}).items():
-                if name.startswith(_RESERVED) or name in _RESERVED_NAMES:
-                    self.found.add(
-                        "PF2011",
-                        (*origin, "environment", name),
-                        f"variable {name!r} is reserved by a platform",
-                        "choose another name",
-                    )
-                merged[name] = str(value).lower() if isinstance(value, bool) else str(value)
-        size = sum(len(name) + len(value.encode()) for name, value in merged.items())
-        if size > _ENVIRONMENT_BYTES:
-            self.found.add(
-                "PF2011",
-                (*path, "environment"),
-                f"the environment has {size} bytes; at most {_ENVIRONMENT_BYTES}",
-                "ship a configuration file, or use secrets",
-            )
-        return dict(sorted(merged.items()))
-
-    def retry(
-        self,
-        path: tuple[str, ...],
-        trigger: Trigger,
-        defaults: Mapping[str, Any],
-        spec: Mapping[str, Any],
-    ) -> Retry:
-        own = spec.get("retry")
-        if own is not None and isinstance(trigger, HttpTrigger):
-            self.found.add(
-                "PF2014",
-                (*path, "retry"),
-                "an http function is never retried by a platform",
-                "retry in the client, or send the work to a queue",
-            )
-        values = {**(defaults.get("retry") or {}), **(own or {})}
-        initial, longest = seconds(values.get("initial", 1)), seconds(values.get("max", 60))
-        if initial > longest:
-            origin = path if own is not None else ("defaults",)
-            self.found.add(
-                "PF2014",
-                (*origin, "retry"),
-                f"the first delay ({initial:g} s) is longer than the longest ({longest:g} s)",
-                "lower 'initial' or raise 'max'",
-            )
-        return Retry(
-            values.get("attempts", 5),
-            values.get("backoff", "exponential"),
-            initial,
-            longest,
-            values.get("jitter", True),
-            seconds(values.get("max-age", 86_400)),
-            bool(values),
         )
 
     def uses(self, path: tuple[str, ...], entries: Any) -> tuple[Use, ...]:
@@ -369,59 +290,3 @@ class _Builder:
         ]
         near = guess(last, found)
         return near.replace("'", f"'{parent}.", 1) if near and parent else near
-
-    def names(self) -> None:
-        """Refuse names that become one on a platform that spells hyphens otherwise."""
-        seen: dict[str, str] = {}
-        for name in self.block("functions"):
-            other = seen.setdefault(name.replace("-", ""), name)
-            if other != name:
-                self.found.add(
-                    "PF2007",
-                    ("functions", name),
-                    f"{name!r} and {other!r} differ only in hyphens",
-                    "rename one of them",
-                )
-
-    def dead_letters(self) -> None:
-        """Refuse dead-letter queues that do not exist or lead back to themselves."""
-        queues = self.block("queues")
-        follow = {
-            name: spec["dead-letter"]
-            for name, spec in queues.items()
-            if spec and isinstance(spec.get("dead-letter"), str)
-        }
-        for name, other in follow.items():
-            where = ("queues", name, "dead-letter")
-            if other not in queues:
-                self.found.add(
-                    "PF2002",
-                    where,
-                    f"no queue is called {other!r}",
-                    guess(other, queues) or "declare it under queues:, or write true",
-                )
-                continue
-            chain = [name]
-            while chain[-1] in follow and follow[chain[-1]] not in chain:
-                chain.append(follow[chain[-1]])
-            if follow.get(chain[-1]) == name:
-                self.found.add(
-                    "PF2008",
-                    where,
-                    f"dead letters go in a circle: {' -> '.join([*chain, name])}",
-                    "write true for a queue of its own",
-                )
-
-    def consumers(self, functions: tuple[FunctionPlan, ...]) -> None:
-        """Refuse two functions on one queue: the clouds would share the messages out at random."""
-        owner: dict[str, str] = {}
-        for function in functions:
-            if isinstance(function.trigger, QueueTrigger):
-                other = owner.setdefault(function.trigger.queue, function.name)
-                if other != function.name:
-                    self.found.add(
-                        "PF2015",
-                        ("functions", function.name, "trigger", "queue"),
-                        f"queue {function.trigger.queue!r} is consumed by {other!r} already",
-                        "use a topic to reach several functions",
-                    )

@@ -10,11 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portafaas.runtime.context import Context as Context
     from portafaas.runtime.context import HandlerTimeout as HandlerTimeout
-    from portafaas.runtime.event import Batch as Batch
-    from portafaas.runtime.event import BatchResult as BatchResult
     from portafaas.runtime.event import ChangeEvent as ChangeEvent
     from portafaas.runtime.event import Event as Event
-    from portafaas.runtime.event import Message as Message
     from portafaas.runtime.event import ObjectEvent as ObjectEvent
     from portafaas.runtime.event import ScheduleEvent as ScheduleEvent
     from portafaas.runtime.handler import BatchHandler as BatchHandler
@@ -31,11 +28,14 @@ if TYPE_CHECKING:
     from portafaas.runtime.http import Query as Query
     from portafaas.runtime.http import Request as Request
     from portafaas.runtime.http import Response as Response
+    from portafaas.runtime.message import Batch as Batch
+    from portafaas.runtime.message import BatchResult as BatchResult
+    from portafaas.runtime.message import Message as Message
 
 _HOME = {
-    "Batch": "event",
+    "Batch": "message",
     "BatchHandler": "handler",
-    "BatchResult": "event",
+    "BatchResult": "message",
     "ChangeEvent": "event",
     "ChangeHandler": "handler",
     "Context": "context",
@@ -46,7 +46,7 @@ _HOME = {
     "Headers": "http",
     "HttpError": "http",
     "HttpHandler": "handler",
-    "Message": "event",
+    "Message": "message",
     "ObjectEvent": "event",
     "ObjectHandler": "handler",
     "Query": "http",

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portafaas.runtime.context import Context
-    from portafaas.runtime.event import Event, Message
+    from portafaas.runtime.event import Event
     from portafaas.runtime.function import Function
+    from portafaas.runtime.message import Message
 
 
 class DeliveryFailed(Exception):
@@ -42,7 +43,7 @@ def wanted(function: Function, event: Event) -> bool:
     if function.kind == "topic":
         accepted = trigger.get("filter")
         if accepted:
-            from portafaas.runtime.event import matches_filter
+            from portafaas.runtime.cloudevent import matches_filter
 
             return matches_filter(event, accepted)
     elif function.kind == "object":
@@ -79,7 +80,7 @@ def failures(result: Any, messages: Sequence[Message]) -> list[str]:
     """
     if result is None:
         return []
-    from portafaas.runtime.event import BatchResult
+    from portafaas.runtime.message import BatchResult
 
     if not isinstance(result, BatchResult):
         raise TypeError(
@@ -103,7 +104,7 @@ def run_messages(function: Function, messages: Sequence[Message], context: Conte
 
     handle = function.handle
     if function.takes_batch:
-        from portafaas.runtime.event import Batch
+        from portafaas.runtime.message import Batch
 
         context.attempt = max(message.attempt for message in messages)
         try:

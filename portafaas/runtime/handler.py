@@ -13,16 +13,9 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from portafaas.runtime.context import Context
-    from portafaas.runtime.event import (
-        Batch,
-        BatchResult,
-        ChangeEvent,
-        Event,
-        Message,
-        ObjectEvent,
-        ScheduleEvent,
-    )
+    from portafaas.runtime.event import ChangeEvent, Event, ObjectEvent, ScheduleEvent
     from portafaas.runtime.http import Request, Response
+    from portafaas.runtime.message import Batch, BatchResult, Message
 
     F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,5 +1,8 @@
 """HTTP as handlers see it. Ships; imports nothing at module level.
 
+One module for requests and responses: every http function needs both, and a second file would cost
+each of their cold starts.
+
 Rules H-1 to H-30 of ``docs/spec/http.md``: bytes in, bytes out, header names in lower case,
 repeated request headers joined with ``,``, cookies as a list, everything percent-decoded once.
 """

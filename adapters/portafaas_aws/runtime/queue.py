@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from portafaas.runtime.event import Message
     from portafaas.runtime.function import Function
+    from portafaas.runtime.message import Message
 
 
 def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
@@ -39,7 +39,7 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
 
 def message_of(function: Function, record: dict[str, Any]) -> Message:
     """Return the message of an SQS record; raises ValueError when it lacks its id or body."""
-    from portafaas.runtime.event import Message
+    from portafaas.runtime.message import Message
 
     id = record.get("messageId")
     if not isinstance(id, str):

@@ -53,7 +53,7 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any] | None]:
 
 def event_of(function: Function, record: dict[str, Any]) -> Event:
     """Return the event of an SNS or SQS record; raises ValueError when it is malformed."""
-    from portafaas.runtime.event import event_from_message
+    from portafaas.runtime.cloudevent import event_from_message
     from portafaas.runtime.text import utc_time
 
     notification = record.get("Sns") or _envelope(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portafaas.runtime.context import Context
-from portafaas.runtime.event import Message
+from portafaas.runtime.message import Message
 from portafaas_azure.runtime.bus import Received, trace_parent
 from portafaas_azure.runtime.run import Runner
 

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portafaas.runtime.context import Context
-    from portafaas.runtime.event import Event, Message
+    from portafaas.runtime.event import Event
     from portafaas.runtime.function import Function
     from portafaas.runtime.http import Request, Response
+    from portafaas.runtime.message import Message
 
 # The loop keeps only weak references to tasks; these outlived their deadline.
 _abandoned: set[Any] = set()
@@ -117,7 +118,7 @@ class Runner:
             deliver.report(function, context, exc)
             return [message.id for message in messages]
         if function.takes_batch:
-            from portafaas.runtime.event import Batch
+            from portafaas.runtime.message import Batch
 
             context.attempt = max(message.attempt for message in messages)
             try:

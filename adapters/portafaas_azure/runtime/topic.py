@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from portafaas.runtime.cloudevent import event_from_message
 from portafaas.runtime.context import Context
-from portafaas.runtime.event import event_from_message
 from portafaas_azure.runtime.bus import Received, trace_parent
 from portafaas_azure.runtime.run import Runner
 

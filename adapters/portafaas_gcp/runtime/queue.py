@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portafaas.runtime.deliver import report, run_messages
-from portafaas.runtime.event import Message
+from portafaas.runtime.message import Message
 from portafaas_gcp.runtime.delivery import bind_delivery, open_delivery, traced
 from portafaas_gcp.runtime.pubsub import Received
 

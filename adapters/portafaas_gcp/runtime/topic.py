@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portafaas.runtime.event import event_from_message
+from portafaas.runtime.cloudevent import event_from_message
 from portafaas_gcp.runtime.delivery import bind_event, open_delivery, traced
 from portafaas_gcp.runtime.pubsub import Received
 

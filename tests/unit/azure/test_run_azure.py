@@ -189,7 +189,7 @@ def test_shutdown_after_the_workers_loop_has_ended(tmp_path: Path) -> None:
 import asyncio, sys, types
 sys.path[:0] = sys.argv[1:]
 from portafaas.runtime.context import Context
-from portafaas.runtime.event import Message
+from portafaas.runtime.message import Message
 from portafaas.runtime.function import Function
 from portafaas_azure.runtime.run import Runner
 function = Function({"name": "f", "service": "s", "kind": "queue", "handler": "app:H", "timeout": 5,

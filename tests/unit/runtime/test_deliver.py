@@ -17,8 +17,9 @@ from portafaas.runtime.deliver import (
     run_messages,
     wanted,
 )
-from portafaas.runtime.event import Batch, BatchResult, Event, Message, ObjectEvent
+from portafaas.runtime.event import Event, ObjectEvent
 from portafaas.runtime.handler import batch_handler
+from portafaas.runtime.message import Batch, BatchResult, Message
 
 
 def logged(capsys: Any) -> list[str]:

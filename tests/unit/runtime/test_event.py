@@ -10,18 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portafaas.runtime.event import (
-    Batch,
-    BatchResult,
-    ChangeEvent,
-    Event,
-    Message,
-    ObjectEvent,
-    ScheduleEvent,
-    decode_data,
-    event_from_message,
-    matches_filter,
-)
+from portafaas.runtime.cloudevent import decode_data, event_from_message, matches_filter
+from portafaas.runtime.event import ChangeEvent, Event, ObjectEvent, ScheduleEvent
+from portafaas.runtime.message import Batch, BatchResult, Message
 
 
 def wrap(body: bytes = b"", attributes: dict[str, str] | None = None, **facts: Any) -> Event:

@@ -11,7 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from portafaas.runtime.event import ChangeEvent, Event, ObjectEvent, event_from_message
+from portafaas.runtime.cloudevent import event_from_message
+from portafaas.runtime.event import ChangeEvent, Event, ObjectEvent
 
 CASES = Path(__file__).resolve().parents[4] / "shared" / "cases" / "events" / "cloudevents"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="shared/cases is not here")

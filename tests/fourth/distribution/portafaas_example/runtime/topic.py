@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portafaas.runtime.event import event_from_message
+from portafaas.runtime.cloudevent import event_from_message
 from portafaas_example.runtime.common import bind_event, visible
 
 TYPE_CHECKING = False
