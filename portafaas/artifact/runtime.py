@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from time import time
 
 from portafaas.artifact.cache import FORMAT
 from portafaas.artifact.interpreter import Interpreter
@@ -17,8 +19,8 @@ from portafaas.artifact.zipper import compressor
 
 #: What of portafaas itself ships.
 CORE = "portafaas.runtime"
-#: Trees of earlier versions, other adapters and other interpreters that stay.
-_KEPT = 16
+#: Seconds since its last use after which a tree of an earlier version goes: no build lasts so long.
+_IDLE = 86_400
 
 
 def runtime_files(package: str) -> list[tuple[str, str]]:
@@ -43,9 +45,7 @@ def runtime_files(package: str) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def ensure(
-    package: str, interpreter: Interpreter | None, cache: str, scratch: str
-) -> Tree:
+def ensure(package: str, interpreter: Interpreter | None, cache: str, scratch: str) -> Tree:
     """Return the tree of ``portafaas.runtime`` and *package*, from the cache or made now.
 
     Raises ModuleNotFoundError when *package* is not installed.
@@ -63,15 +63,22 @@ def ensure(
         _fill(files, fresh, interpreter, scratch)
         _thin_out(os.path.dirname(folder))
 
-    return ensure_tree(folder, make)
+    tree = ensure_tree(folder, make)
+    with suppress(OSError):
+        os.utime(folder)  # somebody else's folder may be read-only
+    return tree
 
 
 def _thin_out(folder: str) -> None:
-    """Remove all trees but the newest: every version of portafaas and of each adapter makes one."""
-    trees = [entry for entry in os.scandir(folder) if not entry.name.endswith(".new")]
-    trees.sort(key=lambda entry: entry.stat().st_mtime)
-    for entry in trees[:-_KEPT]:
-        remove(entry.path)
+    """Remove trees out of use: every version of portafaas and of each adapter makes one.
+
+    Never one that another process may be reading from.
+    """
+    oldest = time() - _IDLE
+    for entry in list(os.scandir(folder)):
+        with suppress(OSError):
+            if entry.stat().st_mtime < oldest:
+                remove(entry.path)
 
 
 def _stamp(path: str) -> tuple[int, int]:

@@ -78,15 +78,16 @@ def ensure_tree(folder: str, make: Callable[[str], None]) -> Tree:
     os.makedirs(os.path.join(fresh, "files"))  # noqa: PTH103
     try:
         make(fresh)
-        remove(folder)
-        os.rename(fresh, folder)
-    except OSError:
-        # Another build was faster: its tree has the same content.
-        remove(fresh)
-        tree = open_tree(folder, reused=True)
-        if tree is None:
-            raise
-        return tree
+        try:
+            os.rename(fresh, folder)
+        except OSError:
+            tree = open_tree(folder, reused=True)
+            if tree is not None:
+                # Another build was faster: its tree has the same content, and may be in use.
+                remove(fresh)
+                return tree
+            remove(folder)  # what cannot be opened is broken
+            os.rename(fresh, folder)
     except BaseException:
         remove(fresh)
         raise
