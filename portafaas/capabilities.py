@@ -78,7 +78,7 @@ def _function_needs(plan: BuildPlan, function: FunctionPlan) -> Iterator[Need]:
         case TopicTrigger():
             if trigger.filter:
                 yield Capability.TOPIC_FILTER, (*path, "filter"), "topic filters"
-            if any(topic.ordered for topic in plan.topics if topic.name == trigger.topic):
+            if plan.topic(trigger.topic).ordered:
                 yield (
                     Capability.TOPIC_ORDERED,
                     ("topics", trigger.topic, "ordered"),

@@ -150,7 +150,7 @@ def _invisible(function: FunctionPlan, wait: int = 0) -> int:
 
 
 def _topic(plan: BuildPlan, function: FunctionPlan, trigger: TopicTrigger) -> dict[str, Any]:
-    topic = next(topic for topic in plan.topics if topic.name == trigger.topic)
+    topic = plan.topic(trigger.topic)
     name = f"{trigger.topic}-{function.name}"
     subscription: dict[str, Any] = {
         "TopicName": topic_name(plan, trigger.topic, topic.ordered),

@@ -16,6 +16,7 @@ from portafaas.adapter import (
     Stimulus,
 )
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
+from portafaas.runtime.deliver import held_back
 
 Results = Sequence[tuple[NativeRequest, Mapping[str, Any]]]
 
@@ -71,14 +72,8 @@ def _queue_outcome(
             failed.update(str(id) for id in ids)
         else:
             failed.update(request.ids)
-    ordered = isinstance(function.trigger, QueueTrigger) and (
-        plan.queue(function.trigger.queue).ordered
-    )
-    blocked: set[str | None] = set()
-    out = []
-    for message in stimulus.messages:
+    trigger = function.trigger
+    if isinstance(trigger, QueueTrigger) and plan.queue(trigger.queue).ordered:
         # A FIFO queue holds back what follows a failed message in its group.
-        if message.id in failed or (ordered and message.key in blocked):
-            blocked.add(message.key)
-            out.append(message.id)
-    return DeliveryOutcome(tuple(out))
+        return DeliveryOutcome(tuple(held_back(stimulus.messages, failed)))
+    return DeliveryOutcome(tuple(m.id for m in stimulus.messages if m.id in failed))

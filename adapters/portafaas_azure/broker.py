@@ -33,7 +33,7 @@ def subscription_settings(
 ) -> dict[str, Any]:
     """Return the Service Bus subscription's properties, and its rule when there is a filter."""
     settings: dict[str, Any] = {
-        "requiresSession": any(t.ordered for t in plan.topics if t.name == trigger.topic),
+        "requiresSession": plan.topic(trigger.topic).ordered,
         "maxDeliveryCount": function.retry.attempts,
         "lockDuration": _lock(function),
     }

@@ -224,7 +224,7 @@ def _decorators(
                 )
             ]
         case TopicTrigger():
-            ordered = any(topic.ordered for topic in plan.topics if topic.name == trigger.topic)
+            ordered = plan.topic(trigger.topic).ordered
             return [
                 (
                     "service_bus_topic_trigger",

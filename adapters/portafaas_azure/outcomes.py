@@ -13,13 +13,13 @@ from portafaas.adapter import (
     DeliveryOutcome,
     HttpOutcome,
     HttpStimulus,
-    MessageStimulus,
     NativeRequest,
     Outcome,
     QueueStimulus,
     Stimulus,
 )
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
+from portafaas.runtime.deliver import held_back
 
 
 def decode(
@@ -35,20 +35,10 @@ def decode(
         failed = {name for request, result in results if not result["ok"] for name in request.ids}
         trigger = function.trigger
         if isinstance(trigger, QueueTrigger) and plan.queue(trigger.queue).ordered:
-            return DeliveryOutcome(_held_back(stimulus.messages, failed))
+            # A session would not have delivered what follows a failed message.
+            return DeliveryOutcome(tuple(held_back(stimulus.messages, failed)))
         return DeliveryOutcome(tuple(m.id for m in stimulus.messages if m.id in failed))
     return DeliveryOutcome(("event",) if any(not result["ok"] for _, result in results) else ())
-
-
-def _held_back(messages: Sequence[MessageStimulus], failed: set[str]) -> tuple[str, ...]:
-    """Add what a session would not have delivered: later messages with the key of a failed one."""
-    blocked: set[str | None] = set()
-    out = []
-    for message in messages:
-        if message.id in failed or message.key in blocked:
-            blocked.add(message.key)
-            out.append(message.id)
-    return tuple(out)
 
 
 def _response(result: Mapping[str, Any]) -> HttpOutcome:

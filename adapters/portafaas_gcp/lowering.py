@@ -166,7 +166,7 @@ def _trigger(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str,
             }
         case TopicTrigger():
             subscription = _subscription(function, timeout, None)
-            if any(topic.ordered for topic in plan.topics if topic.name == trigger.topic):
+            if plan.topic(trigger.topic).ordered:
                 subscription["enableMessageOrdering"] = True
             if wanted := broker_filter(trigger):
                 subscription["filter"] = wanted

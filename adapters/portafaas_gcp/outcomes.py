@@ -20,6 +20,7 @@ from portafaas.adapter import (
     Stimulus,
 )
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
+from portafaas.runtime.deliver import held_back
 
 #: Headers that a server adds, by the beginning of its ``Server`` header. Each is sent once, before
 #: those of the function.
@@ -47,16 +48,8 @@ def decode(
         if plan.queue(function.trigger.queue).ordered:
             # With ordering Pub/Sub delivers nothing behind a message that is not acknowledged:
             # https://cloud.google.com/pubsub/docs/ordering
-            return DeliveryOutcome(tuple(_held_back(stimulus, failed)))
+            return DeliveryOutcome(tuple(held_back(stimulus.messages, failed)))
     return DeliveryOutcome(tuple(failed))
-
-
-def _held_back(stimulus: QueueStimulus, failed: Sequence[str]) -> list[str]:
-    from portafaas.runtime.deliver import held_back
-    from portafaas.runtime.message import Message
-
-    messages = [Message(item.id, b"", key=item.key) for item in stimulus.messages]
-    return held_back(messages, failed)
 
 
 def _done(result: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from portafaas.adapter.capability import Capability, Support
 from portafaas.adapter.stimulus import Outcome, Stimulus
@@ -158,7 +158,3 @@ class Adapter(ABC):
     @abstractmethod
     def vendor_runtime(self) -> Any:
         """Return the target's ``portafaas.vendor.VendorRuntime``; import it here, lazily."""
-
-
-#: Shape of a plan's trigger as adapters dispatch on it.
-TriggerKind = Literal["http", "schedule", "queue", "topic", "object", "table"]

@@ -13,12 +13,10 @@ import os
 from collections.abc import Collection, Sequence
 
 from portafaas.artifact import uvtool
-from portafaas.artifact.blob import Blob
-from portafaas.artifact.bytecode import pyc_name
 from portafaas.artifact.cache import FORMAT, read, write_atomically
 from portafaas.artifact.interpreter import Interpreter
 from portafaas.artifact.lockfile import Lock
-from portafaas.artifact.tree import Tree, compile_tree, ensure_tree, listing
+from portafaas.artifact.tree import Tree, compile_tree, ensure_tree, listing, pack_tree
 from portafaas.artifact.zipper import compressor
 from portafaas.errors import DependencyError, Diagnostic
 
@@ -133,14 +131,7 @@ def _finish(
         compilations += compile_tree(files, late, interpreter, scratch, "late")
         for name in set(everything) - set(names):
             os.unlink(os.path.join(files, name))
-        writer = Blob(os.path.join(folder, "blob"), files)
-        writer.add(names)
-        failed = {name for job in compilations for name, _, _ in job.failures()}
-        if interpreter is not None:
-            # Some distributions carry templates, or code for other versions, that is no Python
-            # for this one: those stay without bytecode.
-            modules = [name for name in names if name.endswith(".py") and name not in failed]
-            writer.add([pyc_name(name, interpreter.tag) for name in modules])
+        writer = pack_tree(folder, names, compilations, interpreter)
     finally:
         for job in compilations:
             job.stop()

@@ -14,7 +14,7 @@ from time import time
 
 from portafaas.artifact.cache import FORMAT
 from portafaas.artifact.interpreter import Interpreter
-from portafaas.artifact.tree import Tree, compile_tree, ensure_tree, remove
+from portafaas.artifact.tree import Tree, compile_tree, ensure_tree, pack_tree, remove
 from portafaas.artifact.zipper import compressor
 
 #: What of portafaas itself ships.
@@ -89,8 +89,6 @@ def _stamp(path: str) -> tuple[int, int]:
 def _fill(
     files: list[tuple[str, str]], folder: str, interpreter: Interpreter | None, scratch: str
 ) -> None:
-    from portafaas.artifact.blob import Blob
-    from portafaas.artifact.bytecode import pyc_name
     from portafaas.artifact.cache import write_atomically
 
     inside = os.path.join(folder, "files")
@@ -102,12 +100,7 @@ def _fill(
     names = [name for name, _ in files]
     jobs = compile_tree(inside, names, interpreter, scratch, "runtime")
     try:
-        writer = Blob(os.path.join(folder, "blob"), inside)
-        writer.add(names)
-        failed = {name for job in jobs for name, _, _ in job.failures()}
-        if interpreter is not None:
-            modules = [name for name in names if name.endswith(".py") and name not in failed]
-            writer.add([pyc_name(name, interpreter.tag) for name in modules])
+        writer = pack_tree(folder, names, jobs, interpreter)
     finally:
         for job in jobs:
             job.stop()

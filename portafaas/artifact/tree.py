@@ -18,6 +18,10 @@ from portafaas.artifact.interpreter import Interpreter
 from portafaas.artifact.member import Member, Packed
 from portafaas.artifact.worker import Compilation
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portafaas.artifact.blob import Blob
+
 
 class Tree:
     """A tree in the cache; ``native`` when it holds extension modules."""
@@ -115,6 +119,24 @@ def compile_tree(
     return [
         Compilation(interpreter, jobs[at::count], scratch, f"{label}-{at}") for at in range(count)
     ]
+
+
+def pack_tree(
+    folder: str, names: Sequence[str], jobs: Sequence[Compilation], interpreter: Interpreter | None
+) -> Blob:
+    """Compress *names* below ``files``, and the bytecode that *jobs* make of them, into ``blob``.
+
+    What does not compile stays without: templates, or code for other versions of Python.
+    """
+    from portafaas.artifact.blob import Blob
+
+    writer = Blob(os.path.join(folder, "blob"), os.path.join(folder, "files"))
+    writer.add(names)
+    failed = {name for job in jobs for name, _, _ in job.failures()}
+    if interpreter is not None:
+        modules = [name for name in names if name.endswith(".py") and name not in failed]
+        writer.add([pyc_name(name, interpreter.tag) for name in modules])
+    return writer
 
 
 def listing(folder: str, prefix: str = "") -> Iterator[str]:

@@ -82,12 +82,20 @@ def _read(file: IO[bytes]) -> dict[str, Any]:
     return document
 
 
-def _check_kind(function: Any, document: Mapping[str, Any]) -> None:
+def _stimulus(plan: Any, function: Any, document: dict[str, Any] | None) -> Any:
+    """Return the stimulus in a neutral event, or a sample; None for a platform's own event."""
+    from portafaas.adapter.neutral import is_neutral, sample, stimulus_from_json
+
+    if document is None:
+        return sample(plan, function)
+    if not is_neutral(document):
+        return None
     kind = next(iter(document))
     if kind != function.kind:
         raise InvocationError(
             f"{function.name!r} has a {function.kind} trigger; the event is for {kind} triggers"
         )
+    return stimulus_from_json(document)
 
 
 def _from_sources(
@@ -97,15 +105,10 @@ def _from_sources(
     manifest: Path,
     environment: Mapping[str, str],
 ) -> dict[str, Any]:
-    from portafaas.adapter.neutral import is_neutral, sample, stimulus_from_json
     from portafaas.invocation import LocalRunner
 
-    if document is None:
-        stimulus = sample(plan, function)
-    elif is_neutral(document):
-        _check_kind(function, document)
-        stimulus = stimulus_from_json(document)
-    else:
+    stimulus = _stimulus(plan, function, document)
+    if stimulus is None:
         raise InvocationError(
             "the event is not a neutral one",
             hint="a platform's own event needs --target; 'portafaas events generate "
@@ -126,12 +129,7 @@ def _in_runtime(
     import tempfile
 
     from portafaas import stamp
-    from portafaas.adapter.neutral import (
-        is_neutral,
-        outcome_to_json,
-        sample,
-        stimulus_from_json,
-    )
+    from portafaas.adapter.neutral import outcome_to_json
     from portafaas.cli.find import find
     from portafaas.invocation import PackageRunner
     from portafaas.pipeline import STATE, build, check, output_folder
@@ -140,8 +138,7 @@ def _in_runtime(
     (checked,) = check(manifest, [target], stage)
     plan, adapter = checked.plan, checked.adapter
     function = find(plan, name)
-    if document is not None and is_neutral(document):
-        _check_kind(function, document)
+    stimulus = _stimulus(plan, function, document)
     # Its own folder: what 'build' wrote is the user's.
     out = manifest.parent / STATE / "run"
     report = progress()
@@ -163,16 +160,14 @@ def _in_runtime(
                 environment,
             ) as runner,
         ):
-            if document is None or is_neutral(document):
-                stimulus = (
-                    sample(plan, function) if document is None else stimulus_from_json(document)
-                )
+            if stimulus is not None:
                 delivery = runner.deliver(function, stimulus)
                 answer, logs = outcome_to_json(delivery.outcome), delivery.logs
                 broken = next((r.error for r in delivery.results if r.error is not None), None)
                 if broken is not None and broken.kind != "handler":
                     answer["error"] = f"{broken.type}: {broken.message}"
             else:
+                assert document is not None
                 result = runner.native(function, document)
                 answer = {"ok": result.ok, "value": result.value}
                 if result.error is not None:

@@ -267,6 +267,10 @@ class BuildPlan:
         """Return the queue called *name*; the plan holds no dangling reference."""
         return next(queue for queue in self.queues if queue.name == name)
 
+    def topic(self, name: str) -> TopicPlan:
+        """Return the topic called *name*."""
+        return next(topic for topic in self.topics if topic.name == name)
+
     def table(self, name: str) -> TablePlan:
         """Return the table called *name*."""
         return next(table for table in self.tables if table.name == name)

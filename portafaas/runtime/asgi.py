@@ -8,13 +8,13 @@ https://asgi.readthedocs.io/en/latest/specs/lifespan.html
 from __future__ import annotations
 
 from portafaas.runtime.wsgi import (
+    LATE,
     application,
     body_limit,
     check_size,
     connection,
     header_pairs,
     joined,
-    late_failure,
     octets,
 )
 
@@ -96,7 +96,9 @@ class AsgiApplication:
         except Exception as exc:
             if not exchange.complete:
                 raise
-            late_failure(context, exc)
+            from portafaas.runtime.context import log_failure
+
+            log_failure(context, LATE, exc)
         finally:
             exchange.disconnect()
         return exchange.result()

@@ -11,12 +11,23 @@ from portafaas.runtime.context import HandlerTimeout, log_failure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
+    from typing import Any, Protocol
 
     from portafaas.runtime.context import Context
     from portafaas.runtime.event import Event
     from portafaas.runtime.function import Function
     from portafaas.runtime.message import Message
+
+    class Keyed(Protocol):
+        """A message, or the stimulus of one."""
+
+        @property
+        def id(self) -> str:
+            """The message's id."""
+
+        @property
+        def key(self) -> str | None:
+            """Its ordering key."""
 
 
 class DeliveryFailed(Exception):
@@ -141,7 +152,7 @@ def _ordered(function: Function) -> bool:
     return bool(function.trigger.get("ordered"))
 
 
-def held_back(messages: Iterable[Message], failed: Iterable[str]) -> list[str]:
+def held_back(messages: Iterable[Keyed], failed: Iterable[str]) -> list[str]:
     """Return *failed* and, in order, every later message with the key of a failed one."""
     names = set(failed)
     blocked: set[str | None] = set()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from portafaas.runtime.function import Function
     from portafaas.runtime.http import Request, Response
 
+#: What is logged when the response was complete already.
+LATE = "application failed after its response: %r"
+
 _VARARGS = 0x04  # inspect.CO_VARARGS, without importing inspect
 
 
@@ -51,7 +54,9 @@ class WsgiApplication:
                     close()
                 except Exception as exc:
                     # Behind a server the client has its response by now, complete or not.
-                    late_failure(context, exc)
+                    from portafaas.runtime.context import log_failure
+
+                    log_failure(context, LATE, exc)
         return reply.response()
 
     def _environ(self, request: Request, context: Context) -> dict[str, Any]:
@@ -276,8 +281,3 @@ def check_size(size: int, limit: int) -> None:
 def joined(chunks: list[bytes]) -> bytes | None:
     """Return the whole body; None when there is none."""
     return chunks[0] if len(chunks) == 1 else b"".join(chunks) or None
-
-
-def late_failure(context: Context, error: BaseException) -> None:
-    """Log what an application raised when its response was complete already."""
-    context.logger.error("application failed after its response: %r", error, exc_info=error)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,12 +26,15 @@ from portafaas.testing.cases import CASES, Case, Observation
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def required(function: str, folder: Path) -> frozenset[Capability]:
-    """Return the capabilities that *function* of the service needs."""
-    manifest = service.write(
-        folder, service.document(PYTHON, {function: service.FUNCTIONS[function]})
-    )
-    return frozenset(need[0] for need in needs(build_plan(load_manifest(manifest))))
+@cache
+def requirements() -> Mapping[str, frozenset[Capability]]:
+    """Return what each function of the service needs."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = build_plan(load_manifest(service.write(Path(folder), service.document(PYTHON))))
+    return {
+        function.name: frozenset(need[0] for need in needs(replace(plan, functions=(function,))))
+        for function in plan.functions
+    }
 
 
 class _Recorder:
@@ -84,7 +90,7 @@ class Kit:
         self.functions = {
             name: spec
             for name, spec in service.FUNCTIONS.items()
-            if requirements_of(name, folder / "scratch") <= offered
+            if requirements()[name] <= offered
         }
         self.manifest = service.write(folder / "project", service.document(PYTHON, self.functions))
         self.built: Built = build(self.manifest, [target])[0]
@@ -130,29 +136,19 @@ class Kit:
         self._runner.close()
 
 
-_requirements: dict[str, frozenset[Capability]] = {}
-
-
-def requirements_of(function: str, scratch: Path) -> frozenset[Capability]:
-    """Return what *function* needs, computed once a process."""
-    if function not in _requirements:
-        _requirements[function] = required(function, scratch)
-    return _requirements[function]
-
-
 def offers(adapter: Adapter) -> frozenset[Capability]:
     """Return the capabilities that *adapter* declares to support fully."""
     return frozenset(c for c in Capability if adapter.capabilities[c] is Support.FULL)
 
 
-def refused_manifest(capability: Capability, scratch: Path) -> Mapping[str, Any]:
+def refused_manifest(capability: Capability) -> Mapping[str, Any]:
     """Return a manifest that needs *capability*; every capability has one."""
     document = service.document(PYTHON)
     if capability is Capability.ARCHITECTURE_ARM:
         return {**document, "architecture": "aarch64", "functions": _one("plain")}
     if capability is Capability.WORKFLOW:
         return {**document, "workflows": {"order": {}}, "functions": _one("plain")}
-    fitting = [name for name in service.FUNCTIONS if capability in requirements_of(name, scratch)]
+    fitting = [name for name in service.FUNCTIONS if capability in requirements()[name]]
     return {**document, "functions": _one(fitting[0])}
 
 
@@ -160,7 +156,7 @@ def _one(name: str) -> dict[str, Any]:
     return {name: service.FUNCTIONS[name]}
 
 
-def cases_of(adapter: Adapter, scratch: Path) -> list[Case]:
+def cases_of(adapter: Adapter) -> list[Case]:
     """Return the cases whose functions need nothing that *adapter* does not declare."""
     offered = offers(adapter)
-    return [case for case in CASES if requirements_of(case.function, scratch) <= offered]
+    return [case for case in CASES if requirements()[case.function] <= offered]

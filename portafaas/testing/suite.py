@@ -14,7 +14,6 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,7 +27,7 @@ from portafaas.plan.entry import function_spec
 from portafaas.registry import get_adapter
 from portafaas.testing import service
 from portafaas.testing.cases import CASES, Case, problems
-from portafaas.testing.kit import Kit, cases_of, offers, refused_manifest, requirements_of
+from portafaas.testing.kit import Kit, cases_of, offers, refused_manifest, requirements
 
 _ISOLATED = """
 import json, sys
@@ -66,8 +65,7 @@ class ConformanceSuite:
         """Choose cases and refusals from the adapter's capability table."""
         adapter = get_adapter(self.target)
         if "case" in metafunc.fixturenames:
-            with tempfile.TemporaryDirectory() as scratch:
-                cases = cases_of(adapter, Path(scratch))
+            cases = cases_of(adapter)
             metafunc.parametrize("case", cases, ids=[case.name for case in cases])
         if "undeclared" in metafunc.fixturenames:
             undeclared = [c for c in Capability if adapter.capabilities[c] is not Support.FULL]
@@ -87,11 +85,11 @@ class ConformanceSuite:
         assert adapter.api_version == API_VERSION
         assert adapter.target == self.target
 
-    def test_every_declared_capability_has_a_case(self, tmp_path: Path) -> None:
+    def test_every_declared_capability_has_a_case(self) -> None:
         """What is declared is tried; what is never tried cannot be declared."""
         tried: set[Capability] = set()
         for function in {case.function for case in CASES}:
-            tried |= requirements_of(function, tmp_path)
+            tried |= requirements()[function]
         untried = offers(get_adapter(self.target)) - tried
         assert untried <= {Capability.ARCHITECTURE_ARM}
 
@@ -102,7 +100,7 @@ class ConformanceSuite:
 
     def test_refuses(self, undeclared: Capability, tmp_path: Path) -> None:
         """What needs something undeclared is refused, and nothing is written."""
-        content = refused_manifest(undeclared, tmp_path / "scratch")
+        content = refused_manifest(undeclared)
         manifest = service.write(tmp_path / "project", content)
         before = _written(tmp_path)
         with pytest.raises(UnsupportedCapabilityError) as caught:

@@ -88,7 +88,7 @@ def target(plan: BuildPlan, use: Use) -> tuple[Any, str]:
             name = queue_name(plan, use.name, plan.queue(use.name).ordered)
             return att(logical_id(use.name, "Queue")), arn("sqs", name)
         case "topic":
-            topic = next(topic for topic in plan.topics if topic.name == use.name)
+            topic = plan.topic(use.name)
             scope = arn("sns", topic_name(plan, use.name, topic.ordered))
             return ref(logical_id(use.name, "Topic")), scope
         case "table":

@@ -1,4 +1,7 @@
-"""What handlers of topics, objects, tables and schedules see, and what comes again."""
+"""What handlers of topics, objects, tables and schedules see, and what comes again.
+
+Long because it is all tables, of which a half would be no easier to read.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What an http handler sees, and who gets past the bridge."""
+"""What an http handler sees, and who gets past the bridge.
+
+Long because it is all tables, of which a half would be no easier to read.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 from portafaas.adapter import HttpStimulus
 from portafaas.testing import tokens
-from portafaas.testing.cases.model import ABSENT, TRACE, Case
+from portafaas.testing.cases.model import ABSENT, PROBLEM, TRACE, Case, problem
 from portafaas.testing.service import KEY, KEY_NAME
 
 Headers = tuple[tuple[str, str], ...]
@@ -28,14 +31,6 @@ def _case(
 ) -> Case:
     stimulus = HttpStimulus(method, path, query, headers, body, caller)
     return Case(name=name, function=function, stimulus=stimulus, headers=headers_out, **expected)
-
-
-def _problem(status: int, title: str, detail: str | None = None) -> dict[str, Any]:
-    problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
-    return problem if detail is None else {**problem, "detail": detail}
-
-
-_PROBLEM = {"content-type": "application/problem+json"}
 
 
 def _methods() -> Iterator[Case]:
@@ -106,7 +101,7 @@ def _paths() -> Iterator[Case]:
     }.items():
         yield _case(
             f"http-{name}", "item", "GET", path,
-            status=404, json=_problem(404, "Not Found"), headers_out=_PROBLEM, seen=(),
+            status=404, json=problem(404, "Not Found"), headers_out=PROBLEM, seen=(),
         )  # fmt: skip
     for method in ("POST", "DELETE", "HEAD", "OPTIONS"):
         yield _case(
@@ -115,8 +110,8 @@ def _paths() -> Iterator[Case]:
         )  # fmt: skip
     yield _case(
         "http-method-refused-allow", "item", "PATCH", "/items/1/parts/2",
-        status=405, json=_problem(405, "Method Not Allowed"),
-        headers_out={**_PROBLEM, "allow": "GET, PUT"},
+        status=405, json=problem(405, "Method Not Allowed"),
+        headers_out={**PROBLEM, "allow": "GET, PUT"},
     )  # fmt: skip
 
 
@@ -273,8 +268,8 @@ def _bodies() -> Iterator[Case]:
     )  # fmt: skip
     yield _case(
         "http-body-over-limit", "small", "POST", "/small/size", body=b"\x01" * 101,
-        status=413, headers_out=_PROBLEM, seen=(),
-        json=_problem(413, "Content Too Large", "the body has 101 bytes; the limit is 100"),
+        status=413, headers_out=PROBLEM, seen=(),
+        json=problem(413, "Content Too Large", "the body has 101 bytes; the limit is 100"),
     )  # fmt: skip
 
 
@@ -328,7 +323,7 @@ def _cors() -> Iterator[Case]:
     )  # fmt: skip
     yield _case(
         "http-cors-refused-method", "cors", "PUT", "/cors", headers=(origin,),
-        status=405, seen=(), headers_out={**_PROBLEM, **granted, "allow": "GET, POST"},
+        status=405, seen=(), headers_out={**PROBLEM, **granted, "allow": "GET, POST"},
     )  # fmt: skip
     yield _case(
         "http-cors-any", "cors-any", "GET", "/cors-any/text", headers=(other,), status=200,
@@ -338,7 +333,7 @@ def _cors() -> Iterator[Case]:
     )  # fmt: skip
     yield _case(
         "http-cors-any-error", "cors-any", "GET", "/cors-any/raises", headers=(origin,),
-        status=500, headers_out={**_PROBLEM, "access-control-allow-origin": "*"},
+        status=500, headers_out={**PROBLEM, "access-control-allow-origin": "*"},
     )  # fmt: skip
 
 
@@ -408,7 +403,7 @@ def _handlers() -> Iterator[Case]:
         "GET",
         "/async/raise",
         status=500,
-        json=_problem(500, "Internal Server Error"),
+        json=problem(500, "Internal Server Error"),
     )
     yield _case("http-async-hangs", "async-echo", "GET", "/async/hang", status=504, seen=("hang",))
     yield _case("http-async-after-hang", "async-echo", "GET", "/async/again", status=200)
@@ -433,7 +428,7 @@ def _handlers() -> Iterator[Case]:
     for again in ("", "-again"):
         yield _case(
             f"http-broken{again}", "broken-web", "GET", "/broken",
-            status=500, json=_problem(500, "Internal Server Error"), seen=(),
+            status=500, json=problem(500, "Internal Server Error"), seen=(),
         )  # fmt: skip
     yield _case(
         "http-environment", "settings", "GET", "/settings",
@@ -531,7 +526,7 @@ def _applications() -> Iterator[Case]:
         yield _case(f"http-{kind}-no-route", name, "GET", "/elsewhere", status=404, seen=())
         yield _case(
             f"http-{kind}-raises", name, "GET", f"{prefix}/raise",
-            status=500, json=_problem(500, "Internal Server Error"), seen=(),
+            status=500, json=problem(500, "Internal Server Error"), seen=(),
         )  # fmt: skip
         yield _case(f"http-{kind}-hangs", name, "GET", f"{prefix}/hang", status=504, seen=())
         yield _case(f"http-{kind}-after", name, "GET", f"{prefix}/x", status=201)

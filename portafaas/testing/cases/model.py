@@ -17,6 +17,16 @@ ABSENT: Any = object()
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
+#: Headers of a problem document that has no others.
+PROBLEM = {"content-type": "application/problem+json"}
+
+
+def problem(status: int, title: str, detail: str | None = None) -> dict[str, Any]:
+    """Return the problem document (RFC 9457) that the bridge answers with."""
+    content: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
+    return content if detail is None else {**content, "detail": detail}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """A stimulus for a function of the service, and what must come of it.

@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from portafaas.adapter import HttpStimulus
-from portafaas.testing.cases.model import Case
+from portafaas.testing.cases.model import PROBLEM, Case, problem
 
 _JSON = {"content-type": "application/json"}
 _TEXT = {"content-type": "text/plain; charset=utf-8"}
 _BYTES = {"content-type": "application/octet-stream"}
-_PROBLEM = {"content-type": "application/problem+json"}
 _BROKEN: dict[str, Any] = {
     "status": 500,
-    "headers": _PROBLEM,
+    "headers": PROBLEM,
     "json": {"type": "about:blank", "title": "Internal Server Error", "status": 500},
 }
 _LATE: dict[str, Any] = {
     "status": 504,
-    "headers": _PROBLEM,
+    "headers": PROBLEM,
     "json": {
         "type": "about:blank",
         "title": "Gateway Timeout",
@@ -26,11 +25,6 @@ _LATE: dict[str, Any] = {
         "detail": "the function did not answer in time",
     },
 }
-
-
-def _problem(status: int, title: str, detail: str | None = None) -> dict[str, Any]:
-    problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
-    return problem if detail is None else {**problem, "detail": detail}
 
 
 _SESSION = "session=abc123; Max-Age=60; Path=/; Secure; HttpOnly; SameSite=Lax"
@@ -130,14 +124,14 @@ _EXPECTED: dict[str, dict[str, Any]] = {
     "raises-base": _BROKEN,
     "raises-http": {
         "status": 409,
-        "headers": {**_PROBLEM, "x-case": "conflict"},
-        "json": _problem(409, "Conflict", "already placed"),
+        "headers": {**PROBLEM, "x-case": "conflict"},
+        "json": problem(409, "Conflict", "already placed"),
     },
-    "raises-http-bare": {"status": 404, "headers": _PROBLEM, "json": _problem(404, "Not Found")},
+    "raises-http-bare": {"status": 404, "headers": PROBLEM, "json": problem(404, "Not Found")},
     "raises-http-unicode": {
         "status": 422,
-        "headers": _PROBLEM,
-        "json": _problem(422, "Unprocessable Content", "größer als erlaubt"),
+        "headers": PROBLEM,
+        "json": problem(422, "Unprocessable Content", "größer als erlaubt"),
     },
     "sys-exit": _BROKEN,
     "wrong-type": _BROKEN,

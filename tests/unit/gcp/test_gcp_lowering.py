@@ -24,6 +24,7 @@ from portafaas.plan import (
     ScheduleTrigger,
     TablePlan,
     TableTrigger,
+    TopicPlan,
     TopicTrigger,
 )
 from portafaas_gcp.adapter import ADAPTER
@@ -42,6 +43,7 @@ def _plan(trigger: Any = GET, *, plan: dict[str, Any] | None = None, **more: Any
             "architecture": "x86_64",
             "functions": (function,),
             "queues": (QueuePlan("jobs"),),
+            "topics": (TopicPlan("t"),),
             "tables": (TablePlan("t"),),
             **(plan or {}),
         }

@@ -1,4 +1,7 @@
-"""Handlers of http functions."""
+"""Handlers of http functions.
+
+Long because each odd answer is a method; they are one handler's, as the cases name them by path.
+"""
 
 from __future__ import annotations
 
