@@ -5,7 +5,8 @@ advice. Anything that is not a :class:`PortafaasError` is a bug and keeps its tr
 
 Code ranges: PF10 manifest syntax and shape, PF20 plan (references, handlers, sources), PF30
 capabilities and limits of a target, PF40 adapters, PF50 packages, PF51 dependencies, PF52
-bytecode, PF53 import check, PF60 vendor runtimes. ``docs/diagnostics.md`` has all.
+bytecode, PF53 import check, PF60 vendor runtimes, PF70 invocation, PF80 deployment.
+``docs/diagnostics.md`` has all.
 """
 
 from __future__ import annotations
@@ -126,6 +127,12 @@ class ArtifactError(DiagnosticsError):
 
 class DependencyError(DiagnosticsError):
     """Dependencies could not be resolved or installed for the target (PF51xx)."""
+
+
+class DeploymentError(DiagnosticsError):
+    """The platform or its engine refused or failed (PF80xx); the summary says what is left."""
+
+    exit_code = 1
 
 
 class AdapterNotFoundError(PortafaasError):

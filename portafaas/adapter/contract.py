@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from portafaas.adapter.capability import Capability, Support
 from portafaas.adapter.stimulus import Outcome, Stimulus
-from portafaas.errors import Diagnostic
+from portafaas.errors import Diagnostic, UnsupportedCapabilityError
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.record import dataclass, field
+
+if TYPE_CHECKING:
+    from portafaas.deployment.contract import Engine
 
 #: Bumped when the contract changes incompatibly.
 API_VERSION = 1
@@ -135,6 +138,16 @@ class Adapter(ABC):
         A target that emits none returns no documents.
         """
         return Infrastructure({})
+
+    def engine(self, plan: BuildPlan) -> Engine:
+        """Return what deploys *plan*'s service and stage; no I/O yet.
+
+        Raises UnsupportedCapabilityError (PF8000) for a target that only builds.
+        """
+        raise UnsupportedCapabilityError(
+            f"target {self.target!r} cannot deploy:",
+            [Diagnostic("PF8000", f"the adapter of {self.title} only builds packages")],
+        )
 
     @abstractmethod
     def encode(

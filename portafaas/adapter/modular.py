@@ -5,6 +5,7 @@
 | ``limits`` | ``check(plan)`` |
 | ``lowering`` | ``lower(plan)`` |
 | ``infrastructure`` | ``emit(plan)`` |
+| ``deployment`` | ``engine(plan)`` |
 | ``events`` | ``encode(plan, function, stimulus)`` |
 | ``outcomes`` | ``decode(plan, function, stimulus, results)`` |
 | ``vendor`` | ``runtime()`` |
@@ -16,12 +17,15 @@ The names are the same in every adapter, so that one who knows one finds the way
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portafaas.adapter.contract import Adapter, Infrastructure, Lowered, NativeRequest
 from portafaas.adapter.stimulus import Outcome, Stimulus
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan, FunctionPlan
+
+if TYPE_CHECKING:
+    from portafaas.deployment.contract import Engine
 
 
 class ModularAdapter(Adapter):
@@ -57,6 +61,11 @@ class ModularAdapter(Adapter):
         """Return what ``infrastructure.emit`` makes."""
         emitted: Infrastructure = self._part("infrastructure").emit(plan)
         return emitted
+
+    def engine(self, plan: BuildPlan) -> Engine:
+        """Return what ``deployment.engine`` makes."""
+        made: Engine = self._part("deployment").engine(plan)
+        return made
 
     def encode(
         self, plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus

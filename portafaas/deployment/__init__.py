@@ -1,0 +1,49 @@
+"""Putting a build where it runs, through the platform's own engine; no state of our own.
+
+| module | what it holds |
+|---|---|
+| ``contract`` | what an adapter offers: an :class:`Engine`, and the records it speaks in |
+| ``release`` | what is deployed: package, documents, permissions, and the digest of all |
+| ``record`` | who deployed what and when: kept beside the packages, on the platform |
+| ``session`` | deploy, roll back, destroy: the order of things, the same for every engine |
+
+``docs/adr/0011-deployment.md`` says why.
+"""
+
+from __future__ import annotations
+
+from portafaas.deployment.contract import (
+    Blobs,
+    Caller,
+    Change,
+    Drift,
+    Engine,
+    Kept,
+    LogLine,
+    Preview,
+    Progress,
+    Report,
+    SecretFacts,
+    Secrets,
+    Status,
+)
+from portafaas.deployment.release import Release
+from portafaas.errors import DeploymentError
+
+__all__ = [
+    "Blobs",
+    "Caller",
+    "Change",
+    "DeploymentError",
+    "Drift",
+    "Engine",
+    "Kept",
+    "LogLine",
+    "Preview",
+    "Progress",
+    "Release",
+    "Report",
+    "SecretFacts",
+    "Secrets",
+    "Status",
+]
