@@ -34,6 +34,8 @@ def needs(plan: BuildPlan) -> Iterator[Need]:
         yield Capability.ARCHITECTURE_ARM, ("architecture",), "architecture aarch64"
     for workflow in plan.workflows:
         yield Capability.WORKFLOW, ("workflows", workflow.name), "workflows"
+    for alert in plan.alerts:
+        yield Capability(f"alert.{alert.metric}"), ("alerts", alert.name), f"alerts {alert.metric}"
     for function in plan.functions:
         yield from _function_needs(plan, function)
 
@@ -47,6 +49,12 @@ def _function_needs(plan: BuildPlan, function: FunctionPlan) -> Iterator[Need]:
             ("functions", function.name, "concurrency"),
             f"concurrency {function.concurrency}",
         )
+    if function.max_instances:
+        yield (
+            Capability.MAX_INSTANCES,
+            ("functions", function.name, "max-instances"),
+            "max-instances",
+        )
     yield Capability(f"trigger.{trigger.kind}"), path, f"{trigger.kind} triggers"
     match trigger:
         case HttpTrigger():
@@ -57,6 +65,8 @@ def _function_needs(plan: BuildPlan, function: FunctionPlan) -> Iterator[Need]:
             if trigger.auth is not None:
                 scheme = trigger.auth.scheme
                 yield Capability(f"http.auth.{scheme}"), (*path, "auth"), f"auth {scheme}"
+            if trigger.rate is not None:
+                yield Capability.HTTP_RATE, (*path, "rate"), "rate limits"
             if function.interface != "handler":
                 yield (
                     Capability(f"http.{function.interface}"),

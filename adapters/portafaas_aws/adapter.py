@@ -25,6 +25,7 @@ class AwsAdapter(ModularAdapter):
         Capability.HTTP_AUTH_KEY: Support.FULL,
         Capability.HTTP_AUTH_JWT: Support.FULL,
         Capability.HTTP_AUTH_IAM: Support.FULL,
+        Capability.HTTP_RATE: Support.FULL,
         Capability.HTTP_ASGI: Support.FULL,
         Capability.HTTP_WSGI: Support.FULL,
         Capability.SCHEDULE_TIMEZONE: Support.FULL,
@@ -39,6 +40,11 @@ class AwsAdapter(ModularAdapter):
         Capability.TABLE_OLD_IMAGE: Support.FULL,
         # An environment of Lambda serves one invocation at a time, which keeps to any bound.
         Capability.CONCURRENCY: Support.FULL,
+        Capability.MAX_INSTANCES: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_ERRORS: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_LATENCY: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_DEAD_LETTERS: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_OLDEST_MESSAGE: Support.NOT_IMPLEMENTED,
         Capability.ARCHITECTURE_ARM: Support.FULL,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }

@@ -25,6 +25,7 @@ class AzureAdapter(ModularAdapter):
         Capability.HTTP_AUTH_KEY: Support.FULL,
         Capability.HTTP_AUTH_JWT: Support.FULL,
         Capability.HTTP_AUTH_IAM: Support.FULL,
+        Capability.HTTP_RATE: Support.FULL,
         Capability.HTTP_ASGI: Support.FULL,
         Capability.HTTP_WSGI: Support.FULL,
         Capability.SCHEDULE_TIMEZONE: Support.FULL,
@@ -42,6 +43,11 @@ class AzureAdapter(ModularAdapter):
         Capability.TABLE_OLD_IMAGE: Support.UNSUPPORTED,
         # An upper bound for each function in each instance; the bridge keeps it.
         Capability.CONCURRENCY: Support.FULL,
+        Capability.MAX_INSTANCES: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_ERRORS: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_LATENCY: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_DEAD_LETTERS: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_OLDEST_MESSAGE: Support.UNSUPPORTED,
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }

@@ -29,6 +29,7 @@ class GcpAdapter(ModularAdapter):
         Capability.HTTP_AUTH_KEY: Support.FULL,
         Capability.HTTP_AUTH_JWT: Support.FULL,
         Capability.HTTP_AUTH_IAM: Support.FULL,
+        Capability.HTTP_RATE: Support.FULL,
         Capability.HTTP_ASGI: Support.FULL,
         Capability.HTTP_WSGI: Support.FULL,
         Capability.SCHEDULE_TIMEZONE: Support.FULL,
@@ -44,6 +45,11 @@ class GcpAdapter(ModularAdapter):
         Capability.TABLE_OLD_IMAGE: Support.FULL,
         Capability.CONCURRENCY: Support.FULL,
         # x86-64 containers only: https://cloud.google.com/run/docs/container-contract
+        Capability.MAX_INSTANCES: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_ERRORS: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_LATENCY: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_DEAD_LETTERS: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_OLDEST_MESSAGE: Support.NOT_IMPLEMENTED,
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }

@@ -28,6 +28,10 @@ _STAGE_KEYS = (
     "tables",
     "secrets",
     "workflows",
+    "config",
+    "logs",
+    "channels",
+    "alerts",
     "targets",
 )
 

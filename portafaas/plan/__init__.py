@@ -1,17 +1,21 @@
 """The neutral intermediate representation (models only; ``portafaas.plan.build`` fills it)."""
 
 from portafaas.plan.model import (
+    AlertPlan,
     Auth,
     BucketPlan,
     BuildPlan,
+    ChannelPlan,
     Cors,
     Dependencies,
     FunctionPlan,
     HttpTrigger,
     Kind,
+    Logs,
     ObjectTrigger,
     QueuePlan,
     QueueTrigger,
+    Rate,
     Retry,
     ScheduleTrigger,
     SecretPlan,
@@ -25,17 +29,21 @@ from portafaas.plan.model import (
 )
 
 __all__ = [
+    "AlertPlan",
     "Auth",
     "BucketPlan",
     "BuildPlan",
+    "ChannelPlan",
     "Cors",
     "Dependencies",
     "FunctionPlan",
     "HttpTrigger",
     "Kind",
+    "Logs",
     "ObjectTrigger",
     "QueuePlan",
     "QueueTrigger",
+    "Rate",
     "Retry",
     "ScheduleTrigger",
     "SecretPlan",

@@ -12,6 +12,8 @@ from typing import Any
 
 from portafaas.errors import Diagnostic, PlanError, guess
 from portafaas.manifest import Manifest
+from portafaas.plan.alerts import alerts, channels, logs
+from portafaas.plan.config import config, variable
 from portafaas.plan.handlers import Source, find_module, is_async, kind_of, read_module
 from portafaas.plan.model import (
     BucketPlan,
@@ -31,6 +33,9 @@ from portafaas.plan.settings import environment, retry
 from portafaas.plan.triggers import Findings, build_trigger, share_cors
 from portafaas.plan.values import mebibytes, seconds
 from portafaas.plan.whole import consumers, dead_letters, names
+
+#: Variable with the least severe level of the log, unless that is ``info``.
+LEVEL = "PORTAFAAS_LOG_LEVEL"
 
 #: verb -> kinds of resource it may name, in order of preference.
 _VERBS: dict[str, tuple[str, ...]] = {
@@ -63,6 +68,8 @@ class _Builder:
         self.code = code
         self.found = Findings(manifest)
         self.modules: dict[str, Source | None] = {}
+        #: Variables that every function gets.
+        self.ours: Mapping[str, str] = {}
 
     def block(self, name: str) -> Mapping[str, Any]:
         return self.document.get(name) or {}
@@ -72,6 +79,10 @@ class _Builder:
         return dict(targets.get(self.target) or {})
 
     def build(self) -> BuildPlan:
+        settings = config(self.found, self.block("config"), self.block("stages"))
+        kept = logs(self.block("logs"))
+        level = {} if kept.level == "info" else {LEVEL: kept.level}
+        self.ours = {**variable(settings), **level}
         queues = tuple(self.queue(name, spec or {}) for name, spec in self.block("queues").items())
         functions = tuple(
             self.function(name, spec) for name, spec in self.block("functions").items()
@@ -80,6 +91,10 @@ class _Builder:
         dead_letters(self.found, self.document)
         consumers(self.found, functions)
         functions = share_cors(self.found, functions)
+        told = channels(self.block("channels"))
+        watched = alerts(
+            self.found, self.block("alerts"), self.block("channels"), functions, queues
+        )
         if self.found.problems:
             raise PlanError(f"{self.manifest.file.name} cannot be built:", self.found.problems)
         dependencies = self.document.get("dependencies") or {}
@@ -115,6 +130,9 @@ class _Builder:
                 WorkflowPlan(name, dict(spec), self.options(spec))
                 for name, spec in self.block("workflows").items()
             ),
+            logs=kept,
+            channels=told,
+            alerts=watched,
             dependencies=Dependencies(
                 dependencies.get("file", ""),
                 tuple(dependencies.get("allow-sdist", ())),
@@ -161,6 +179,13 @@ class _Builder:
                 f"interface {interface!r} needs an http trigger, not {trigger.kind}",
                 "remove the interface, or change the trigger",
             )
+        if isinstance(trigger, HttpTrigger) and trigger.rate and not setting("max-instances", 0):
+            self.found.add(
+                "PF2019",
+                (*path, "trigger", "http", "rate"),
+                "a rate needs 'max-instances': each instance enforces its share of it",
+                "max-instances: 10",
+            )
         return FunctionPlan(
             name=name,
             module=module,
@@ -170,7 +195,8 @@ class _Builder:
             memory=mebibytes(setting("memory", 256)),
             timeout=int(timeout),
             concurrency=setting("concurrency", 1),
-            environment=environment(self.found, path, defaults, spec),
+            max_instances=setting("max-instances", 0),
+            environment=environment(self.found, path, defaults, spec, self.ours),
             retry=retry(self.found, path, trigger, defaults, spec),
             uses=self.uses(path, spec.get("uses", ())),
             options=self.options(spec),

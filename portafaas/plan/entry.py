@@ -52,6 +52,14 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
             spec: dict[str, Any] = {"methods": list(trigger.methods), "path": trigger.path}
             if trigger.max_body != 4_500_000:
                 spec["max_body"] = trigger.max_body
+            if (rate := trigger.rate) is not None:
+                # Instances do not talk to one another: each has its share, and all together never
+                # let through more than was declared.
+                share = max(1, function.max_instances)
+                spec["rate"] = {
+                    "per_second": rate.per_second / share,
+                    "burst": max(1, rate.burst // share),
+                }
             if (auth := trigger.auth) is not None:
                 spec["auth"] = {"scheme": auth.scheme}
                 if auth.scheme == "key":

@@ -45,6 +45,14 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """Most requests of a route over all instances; each enforces its share of both numbers."""
+
+    per_second: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
 class HttpTrigger:
     """An HTTP route. ``methods`` empty means any; ``path`` may end in ``{name*}``."""
 
@@ -53,6 +61,7 @@ class HttpTrigger:
     auth: Auth | None = None
     cors: Cors | None = None
     max_body: int = 4_500_000
+    rate: Rate | None = None
     kind: Literal["http"] = "http"
 
 
@@ -152,6 +161,9 @@ class FunctionPlan:
     timeout: int = 30
     #: Invocations that one instance may run at the same time.
     concurrency: int = 1
+    #: Most instances at the same time; 0 is the platform's own limit.
+    max_instances: int = 0
+    #: What the manifest asks for, and ``PORTAFAAS_CONFIG`` with the service's settings as JSON.
     environment: Mapping[str, str] = field(default_factory=dict)
     retry: Retry = field(default_factory=Retry)
     uses: tuple[Use, ...] = ()
@@ -232,6 +244,45 @@ class WorkflowPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Logs:
+    """What is kept of the functions' logs: days, and the least severe level."""
+
+    retention: int = 30
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPlan:
+    """One way to tell somebody; either may be ""."""
+
+    name: str
+    email: str = ""
+    #: An ``https://`` address.
+    webhook: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPlan:
+    """Fires when ``metric`` of a function or queue is above ``threshold`` over ``window`` seconds.
+
+    ``errors``: failed invocations within the window. ``latency-p95``: seconds. ``dead-letters``:
+    messages there, of a queue or of what a function could not process. ``oldest-message``: seconds
+    that the oldest message of a queue has waited. Exactly one of ``function`` and ``queue`` is set.
+    """
+
+    name: str
+    metric: Literal["errors", "latency-p95", "dead-letters", "oldest-message"]
+    function: str
+    queue: str
+    threshold: float
+    #: 60, 300, 900, 1800 or 3600.
+    window: int
+    #: Names of channels.
+    notify: tuple[str, ...]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Dependencies:
     """Third-party packages: the input file (relative to the project), and what may be built."""
 
@@ -257,6 +308,9 @@ class BuildPlan:
     tables: tuple[TablePlan, ...] = ()
     secrets: tuple[SecretPlan, ...] = ()
     workflows: tuple[WorkflowPlan, ...] = ()
+    logs: Logs = field(default_factory=Logs)
+    channels: tuple[ChannelPlan, ...] = ()
+    alerts: tuple[AlertPlan, ...] = ()
     dependencies: Dependencies = field(default_factory=Dependencies)
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -274,6 +328,10 @@ class BuildPlan:
     def table(self, name: str) -> TablePlan:
         """Return the table called *name*."""
         return next(table for table in self.tables if table.name == name)
+
+    def channel(self, name: str) -> ChannelPlan:
+        """Return the channel called *name*."""
+        return next(channel for channel in self.channels if channel.name == name)
 
     def function(self, name: str) -> FunctionPlan:
         """Return the function called *name*."""

@@ -31,10 +31,17 @@ _ENVIRONMENT_BYTES = 4096
 
 
 def environment(
-    found: Findings, path: tuple[str, ...], defaults: Mapping[str, Any], spec: Mapping[str, Any]
+    found: Findings,
+    path: tuple[str, ...],
+    defaults: Mapping[str, Any],
+    spec: Mapping[str, Any],
+    ours: Mapping[str, str],
 ) -> dict[str, str]:
-    """Return the variables of a function: the defaults' and its own; PF2011 goes to *found*."""
-    merged: dict[str, str] = {}
+    """Return the variables of a function: ours, the defaults' and its own.
+
+    PF2011 goes to *found*.
+    """
+    merged: dict[str, str] = dict(ours)
     for origin, values in ((("defaults",), defaults), (path, spec)):
         for name, value in (values.get("environment") or {}).items():
             if name.startswith(_RESERVED) or name in _RESERVED_NAMES:

@@ -16,6 +16,7 @@ from portafaas.plan.model import (
     HttpTrigger,
     ObjectTrigger,
     QueueTrigger,
+    Rate,
     ScheduleTrigger,
     TableTrigger,
     TopicTrigger,
@@ -113,7 +114,12 @@ def _http(found: Findings, path: Path, values: Mapping[str, Any]) -> HttpTrigger
     rules = None
     if cors:
         rules = Cors(("*",), ()) if cors is True else _cors(found, path, cors)
-    return HttpTrigger(methods, template, auth, rules, values.get("max-body", 4_500_000))
+    rate = values.get("rate")
+    limit = None
+    if rate:
+        requests = rate["requests"]
+        limit = Rate(requests / seconds(rate.get("per", "1s")), rate.get("burst", requests))
+    return HttpTrigger(methods, template, auth, rules, values.get("max-body", 4_500_000), limit)
 
 
 def _cors(found: Findings, path: Path, cors: Mapping[str, Any]) -> Cors:

@@ -30,6 +30,7 @@ class Function:
     """
 
     __slots__ = (
+        "bucket",
         "concurrency",
         "handle",
         "handler",
@@ -65,6 +66,7 @@ class Function:
         self.source: str = spec["source"]
         self.trigger: Mapping[str, Any] = spec["trigger"]
         self.route: Any = None
+        self.bucket: Any = None
         self.loaded = False
 
     def __getattr__(self, name: str) -> Any:

@@ -108,14 +108,28 @@ def before(function: Function, request: Request, context: Context) -> Response |
     methods = trigger["methods"]
     if methods and method not in methods:
         return problem(405, headers={"allow": ", ".join(methods)})
-    if "auth" not in trigger and len(request.body) <= trigger.get("max_body", MAX_BODY):
+    if (
+        "auth" not in trigger
+        and "rate" not in trigger
+        and len(request.body) <= trigger.get("max_body", MAX_BODY)
+    ):
         return None
     return gate(function, request, context)
 
 
 def gate(function: Function, request: Request, context: Context) -> Response | None:
-    """Check the size of the body and who calls; the part of :func:`before` behind the route."""
+    """Check rate, size of the body and caller; the part of :func:`before` behind the route."""
     trigger = function.trigger
+    rate = trigger.get("rate")
+    if rate is not None:
+        bucket = function.bucket
+        if bucket is None:
+            from portafaas.runtime.rate import Bucket
+
+            bucket = function.bucket = Bucket(rate)
+        wait = bucket.take()
+        if wait:
+            return problem(429, headers={"retry-after": str(wait)})
     limit = trigger.get("max_body", MAX_BODY)
     if len(request.body) > limit:
         return problem(413, f"the body has {len(request.body)} bytes; the limit is {limit}")

@@ -39,6 +39,7 @@ class ExampleAdapter(Adapter):
         Capability.HTTP_AUTH_JWT: Support.FULL,
         # The platform knows no callers.
         Capability.HTTP_AUTH_IAM: Support.UNSUPPORTED,
+        Capability.HTTP_RATE: Support.FULL,
         Capability.HTTP_ASGI: Support.FULL,
         Capability.HTTP_WSGI: Support.FULL,
         Capability.SCHEDULE_TIMEZONE: Support.FULL,
@@ -54,6 +55,11 @@ class ExampleAdapter(Adapter):
         Capability.TABLE_OLD_IMAGE: Support.UNSUPPORTED,
         Capability.CONCURRENCY: Support.FULL,
         # It has one kind of processor.
+        Capability.MAX_INSTANCES: Support.FULL,
+        Capability.ALERT_ERRORS: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_LATENCY: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_DEAD_LETTERS: Support.NOT_IMPLEMENTED,
+        Capability.ALERT_OLDEST_MESSAGE: Support.NOT_IMPLEMENTED,
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
