@@ -15,12 +15,21 @@ COMMANDS = {
     "build": "Build a package for each target.",
     "check": "Check the manifest, the plan and each target's limits; write nothing.",
     "completion": "Print the script that completes commands in your shell.",
+    "deploy": "Build the service and put it where it runs.",
+    "destroy": "Remove what 'deploy' made, but for data.",
+    "diff": "Show what 'deploy' would change.",
+    "drift": "Tell what is no longer as it was deployed.",
     "events": "Make sample events.",
     "explain": "Tell what a function becomes: bindings, permissions and their reasons.",
+    "history": "List who deployed what, and when.",
     "init": "Start a project.",
     "invoke": "Call one function with an event.",
+    "logs": "Print the logs of deployed functions.",
     "plan": "Print the provider-neutral plan of the service.",
+    "rollback": "Deploy an earlier release again.",
     "schema": "Print the JSON Schema of the manifest, or of a target's options.",
+    "secrets": "Give the secrets that the manifest declares their values.",
+    "status": "Tell what is deployed.",
     "targets": "List the installed targets and what each supports.",
 }
 
@@ -72,7 +81,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; the exit status is 0, 1 (failed) or 2 (wrong input)."""
+    """Run the command line; the exit status is 0, 1 (failed), 2 (wrong input) or 130."""
     # The prog name must not depend on how it was started: completion and errors use it.
     cli(prog_name="portafaas")
 

@@ -52,7 +52,7 @@ def command(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        built, fresh = _build(manifest, target, stage, out, infrastructure, force)
+        built, fresh = build(manifest, options.chosen(target), stage, out, infrastructure, force)
         if format_ == "json":
             print_json({"packages": built, "changed": fresh})
         else:
@@ -62,29 +62,28 @@ def command(
             gc.enable()
 
 
-def _build(
+def build(
     manifest: Path,
-    target: tuple[str, ...],
+    targets: list[str],
     stage: str | None,
     out: Path | None,
     infrastructure: bool,
     force: bool,
 ) -> tuple[list[dict[str, Any]], bool]:
-    """Return the facts of each package, and whether they are new."""
+    """Build unless nothing has changed; return the facts of each package, and if they are new."""
     from portafaas import stamp
 
-    targets = options.chosen(target)
     manifest = manifest.absolute()
     out = manifest.parent / "out" if out is None else out.absolute()
     extra = "+infrastructure" if infrastructure else ""
     built = None if force else stamp.unchanged(manifest, targets, stage, out, extra)
     if built is not None:
         return built, False
-    from portafaas.pipeline import build
+    from portafaas import pipeline
 
     inputs = stamp.before(manifest, targets, out) if manifest.is_file() else ""
     try:
-        results = build(
+        results = pipeline.build(
             manifest,
             targets,
             stage=stage,

@@ -84,6 +84,26 @@ def target(help_text: str) -> Callable[[F], F]:
     )
 
 
+def one_target(help_text: str, required: bool = True) -> Callable[[F], F]:
+    """Return the ``--target`` option of a command that changes or reads what is deployed."""
+    return click.option(
+        "-t",
+        "--target",
+        metavar="NAME",
+        required=required,
+        shell_complete=_complete_target,
+        help=help_text,
+    )
+
+
+yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def exit_code(when: str) -> Callable[[F], F]:
+    """Return the ``--exit-code`` option."""
+    return click.option("--exit-code", is_flag=True, help=f"Exit with 3 when {when}.")
+
+
 def chosen(names: tuple[str, ...]) -> list[str]:
     """Return the targets meant by ``--target``: none or ``all`` is every installed one, sorted.
 

@@ -1,0 +1,32 @@
+"""``portafaas rollback``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from portafaas.cli import options
+
+
+@click.command()
+@click.argument("digest", required=False, default="")
+@options.one_target("Roll back on this target.")
+@options.manifest
+@options.stage
+@options.yes
+@options.format_
+def command(
+    digest: str, target: str, manifest: Path, stage: str | None, yes: bool, format_: str
+) -> None:
+    """Deploy an earlier release again: package, resources and permissions as they were then.
+
+    DIGEST is the beginning of a release's digest, as 'portafaas history' lists them; without one it
+    is the release before the current one. Data stays as it is.
+    """
+    from portafaas.cli import deploying
+
+    with deploying.interruptible("rollback"):
+        made = deploying.session(manifest, target, stage)
+        proposal = made.propose(made.earlier(digest))
+        deploying.carry_out(made, proposal, manifest, yes, format_ == "json", rollback=True)

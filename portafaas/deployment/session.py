@@ -1,0 +1,180 @@
+"""Deploy, roll back, destroy: the order of things, the same for every engine.
+
+Nothing is asked of the person here and nothing printed: ``portafaas.cli.deploying`` does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from portafaas.deployment import record as audit
+from portafaas.deployment.contract import Blobs, Caller, Engine, Kept, Preview, Report, Status
+from portafaas.deployment.record import Record
+from portafaas.deployment.release import Release, key_variables, make_release
+from portafaas.errors import DeploymentError, Diagnostic
+from portafaas.plan import BuildPlan
+from portafaas.record import dataclass
+
+if TYPE_CHECKING:
+    from portafaas.adapter import Adapter, Permission
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What would be done, for people to agree to. ``permissions``: ``+``/``-`` lines."""
+
+    release: Release
+    preview: Preview
+    permissions: tuple[str, ...]
+    #: The record of what is deployed now, None when nothing is or nobody knows.
+    current: Record | None
+    #: True when the very same release is deployed and nothing would change.
+    unchanged: bool
+
+
+class Session:
+    """One service and stage on one platform; the credentials are proved when it is made."""
+
+    def __init__(self, adapter: Adapter, plan: BuildPlan, environ: Mapping[str, str]) -> None:
+        self.target = adapter.target
+        self.plan = plan
+        self.adapter = adapter
+        self.environ = environ
+        self.engine: Engine = adapter.engine(plan)
+        self.caller: Caller = self.engine.caller()
+
+    def release(self, package: Path, digest: str, documents: Mapping[str, object]) -> Release:
+        """Return the release of what a build wrote."""
+        permissions = self.adapter.infrastructure(self.plan).permissions
+        return make_release(self.plan, package, digest, documents, permissions, self.environ)
+
+    def propose(self, release: Release) -> Proposal:
+        """Return what deploying *release* would change; changes nothing."""
+        preview = self.engine.preview(release)
+        blobs = self.engine.blobs()
+        current = audit.current(audit.history(blobs, self.plan))
+        before: Sequence[Permission] = ()
+        if current is not None and not preview.first:
+            try:
+                before = audit.recorded(blobs, self.plan, current.release, {}).permissions
+            except DeploymentError:
+                # Unreadable or removed: all permissions count as new, which is the careful way.
+                current = None
+        permissions = audit.permission_changes(before, release.permissions)
+        unchanged = (
+            not preview.first
+            and not preview.changes
+            and current is not None
+            and current.release == release.digest
+        )
+        return Proposal(release, preview, permissions, current, unchanged)
+
+    def earlier(self, digest: str = "") -> Release:
+        """Return the recorded release *digest*, by default the one before the current one.
+
+        Raises DeploymentError (PF8014).
+        """
+        blobs = self.engine.blobs()
+        keys = {n: self.environ[n] for n in key_variables(self.plan) if self.environ.get(n)}
+        if not digest:
+            records = audit.history(blobs, self.plan)
+            current = audit.current(records)
+            others = [
+                item
+                for item in records
+                if item.outcome == "succeeded"
+                and item.release
+                and (current is None or item.release != current.release)
+            ]
+            if not others:
+                raise DeploymentError(
+                    "there is nothing to go back to:",
+                    [Diagnostic("PF8014", "no other release of this stage has been deployed")],
+                )
+            digest = others[0].release
+        return audit.recorded(blobs, self.plan, digest, keys)
+
+    def apply(
+        self,
+        proposal: Proposal,
+        report: Report,
+        *,
+        rollback: bool = False,
+        commit: str = "",
+    ) -> Status:
+        """Do what was proposed, with a record of it; see :meth:`Engine.apply`."""
+        blobs = self.engine.blobs(create=True)
+        release = proposal.release
+        audit.store(blobs, release)
+        entry = audit.begin(
+            self.plan,
+            self.target,
+            "rollback" if rollback else "deploy",
+            self.caller,
+            release,
+            proposal.current,
+            proposal.permissions,
+            proposal.preview.changes,
+            commit,
+        )
+        return _recorded(
+            blobs, entry, lambda: self.engine.apply(release, proposal.preview, report)
+        )
+
+    def destroy(self, data: bool, report: Report, commit: str = "") -> Sequence[Kept]:
+        """Remove the service, with a record of it; see :meth:`Engine.destroy`."""
+        blobs = self.engine.blobs(create=True)
+        current = audit.current(audit.history(blobs, self.plan))
+        entry = audit.begin(
+            self.plan, self.target, "destroy", self.caller, None, current, commit=commit
+        )
+        return _recorded(blobs, entry, lambda: self.engine.destroy(data, report))
+
+    def history(self, limit: int = 0) -> list[Record]:
+        """Return the records of this stage, newest first."""
+        return audit.history(self.engine.blobs(), self.plan, limit)
+
+
+def _recorded(blobs: Blobs, entry: Record, work: Callable[[], T]) -> T:
+    """Return what *work* returns; what becomes of it is written to the store."""
+    audit.write(blobs, entry)
+    try:
+        result = work()
+    except BaseException as exc:
+        outcome: audit.Outcome = "interrupted" if isinstance(exc, KeyboardInterrupt) else "failed"
+        try:
+            audit.write(blobs, audit.finished(entry, outcome, _reason(exc)))
+        except Exception:
+            # What the engine said matters more than the record of it, which still says "started".
+            raise exc from None
+        raise
+    audit.write(blobs, audit.finished(entry, "succeeded"))
+    return result
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, DeploymentError):
+        return "; ".join(f"{item.code} {item.message}" for item in error.diagnostics)
+    return type(error).__name__
+
+
+def commit_of(root: Path) -> str:
+    """Return the commit of the project's git checkout, ``+`` behind it when files differ."""
+    import subprocess
+
+    def git(*arguments: str) -> str:
+        try:
+            done = subprocess.run(
+                ["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10,
+                check=True,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError):
+            return ""
+        return done.stdout.strip()
+
+    head = git("rev-parse", "HEAD")
+    return head + "+" if head and git("status", "--porcelain", "--", ".") else head
