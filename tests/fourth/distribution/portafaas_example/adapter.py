@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from portafaas.adapter import (
     Adapter,
     Capability,
+    Infrastructure,
     Layout,
     Limits,
     Lowered,
@@ -19,7 +20,11 @@ from portafaas.adapter import (
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan, FunctionPlan
 
+if TYPE_CHECKING:
+    from portafaas.deployment import Engine
+
 _MOST_MEMORY = 2048
+
 
 class ExampleAdapter(Adapter):
     """Lowers to a package of Example Functions."""
@@ -54,12 +59,12 @@ class ExampleAdapter(Adapter):
         # It keeps no old rows.
         Capability.TABLE_OLD_IMAGE: Support.UNSUPPORTED,
         Capability.CONCURRENCY: Support.FULL,
-        # It has one kind of processor.
         Capability.MAX_INSTANCES: Support.FULL,
         Capability.ALERT_ERRORS: Support.NOT_IMPLEMENTED,
         Capability.ALERT_LATENCY: Support.NOT_IMPLEMENTED,
         Capability.ALERT_DEAD_LETTERS: Support.NOT_IMPLEMENTED,
         Capability.ALERT_OLDEST_MESSAGE: Support.NOT_IMPLEMENTED,
+        # It has one kind of processor.
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
@@ -93,6 +98,18 @@ class ExampleAdapter(Adapter):
         from portafaas_example.lowering import lower
 
         return lower(plan)
+
+    def infrastructure(self, plan: BuildPlan) -> Infrastructure:
+        """Return the platform's document."""
+        from portafaas_example.deployment import emit
+
+        return emit(plan)
+
+    def engine(self, plan: BuildPlan) -> Engine:
+        """Return what deploys."""
+        from portafaas_example.deployment import engine
+
+        return engine(plan)
 
     def encode(
         self, plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus

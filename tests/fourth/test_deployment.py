@@ -1,0 +1,310 @@
+"""The commands around a deployment, on a platform that core knows nothing of."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+MANIFEST = f"""\
+portafaas: 1
+name: shop
+python: "{PYTHON}"
+functions:
+  hello: {{handler: "app:hello", trigger: {{http: {{path: /hello}}}}, uses: [{{send: jobs}}]}}
+  work: {{handler: "app:work", trigger: {{queue: {{name: jobs}}}}}}
+queues: {{jobs: {{}}}}
+secrets: {{api-key: {{}}}}
+stages: {{prod: {{defaults: {{memory: 512MB}}}}}}
+"""
+
+
+@dataclass
+class Console:
+    """A project, a cloud, and a person who types."""
+
+    root: Path
+    cloud: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, *arguments: str, status: int = 0, stdin: str | None = None) -> str:
+        done = self.start(*arguments, stdin=stdin)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def start(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        source: dict[str, Any] = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+        return subprocess.run(
+            [sys.executable, "-m", "portafaas", *arguments],
+            cwd=self.root, env=self.environ, capture_output=True, text=True, check=False, **source,
+        )  # fmt: skip
+
+    def json(self, *arguments: str, status: int = 0) -> Any:
+        done = self.start(*arguments, "--format", "json")
+        assert done.returncode == status, done.stdout + done.stderr
+        assert done.stderr == ""
+        return json.loads(done.stdout)
+
+    def edit(self, old: str, new: str) -> None:
+        file = self.root / "portafaas.yaml"
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+
+    def typed(self, answer: str, *arguments: str) -> tuple[int, str]:
+        """Run at a terminal, and answer the question that ends with a colon."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.root)
+            os.execve(sys.executable, [sys.executable, "-m", "portafaas", *arguments], self.environ)
+        out, asked = b"", 0
+        while select.select([terminal], [], [], 60)[0]:
+            try:
+                part = os.read(terminal, 4096)
+            except OSError:
+                break
+            if not part:
+                break
+            out += part
+            if out.count(b": ", asked) and out.endswith(b": "):
+                asked = len(out)
+                os.write(terminal, answer.encode() + b"\n")
+        _, status = os.waitpid(pid, 0)
+        os.close(terminal)
+        return os.waitstatus_to_exitcode(status), out.decode()
+
+
+@pytest.fixture
+def console(tmp_path: Path, installed: Path) -> Console:
+    root, cloud = tmp_path / "project", tmp_path / "cloud"
+    root.mkdir()
+    cloud.mkdir()
+    (root / "portafaas.yaml").write_text(MANIFEST)
+    (root / "app.py").write_text("def hello(request, context): ...\ndef work(message, context): ...\n")
+    environ = {
+        **os.environ, "PYTHONPATH": str(installed), "EXAMPLE_CLOUD": str(cloud),
+        "EXAMPLE_USER": "ada", "NO_COLOR": "1",
+    }  # fmt: skip
+    return Console(root, cloud, environ)
+
+
+AT = ("--target", "example")
+
+
+def deployed(console: Console, *arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = console.json("deploy", *AT, "--yes", *arguments)
+    return found
+
+
+def test_a_service_from_its_first_deployment_to_its_removal(console: Console) -> None:
+    assert "nothing is deployed" in console("drift", *AT, status=1)
+    assert console.json("status", *AT, status=1)["health"] == "absent"
+
+    shown = console("diff", *AT)
+    assert shown.index("Permissions") < shown.index("Access") < shown.index("Resources")
+    assert "+ hello: send on queue/jobs" in shown and "+ role/hello" in shown
+    assert not any(console.cloud.iterdir()), "diff changes nothing"
+
+    first = deployed(console)
+    assert first["first"] and first["status"]["health"] == "ready"
+    assert first["permissions"] == ["+ hello: send on queue/jobs"]
+    assert [c["security"] for c in first["changes"]] == [True, True, False, False, False]
+
+    again = deployed(console)
+    assert again["changes"] == [] and again["permissions"] == []
+    assert again["release"] == first["release"] == again["previous"]
+    assert len(console.json("history", *AT)) == 1, "nothing was done, nothing is recorded"
+
+    console.edit("{http: {path: /hello}}, uses: [{send: jobs}]", "{http: {path: /hello}}")
+    found = console.json("diff", *AT, "--exit-code", status=3)
+    assert found["permissions"] == ["- hello: send on queue/jobs"]
+    assert found["changes"][0] == {
+        "action": "change", "resource": "role/hello", "type": "role", "detail": "", "security": True,
+    }  # fmt: skip
+    second = deployed(console)
+    assert second["previous"] == first["release"] != second["release"]
+
+    back = console("rollback", *AT, "--yes")
+    assert "+ hello: send on queue/jobs" in back and first["release"][:19] in back
+    status = console.json("status", *AT)
+    assert status["release"] == first["release"]
+    assert status["outputs"]["hello"] == "https://example.test/hello"
+    # The manifest of now is not what is deployed.
+    assert console.json("diff", *AT)["permissions"] == ["- hello: send on queue/jobs"]
+
+    records = console.json("history", *AT)
+    assert [(r["action"], r["outcome"], r["who"]) for r in records] == [
+        ("rollback", "succeeded", "ada"), ("deploy", "succeeded", "ada"), ("deploy", "succeeded", "ada"),
+    ]  # fmt: skip
+    assert records[0]["previous"] == second["release"] and records[0]["release"] == first["release"]
+    assert records[1]["permissions"] == ["- hello: send on queue/jobs"]
+    assert "change role role/hello" in records[1]["changes"]
+
+    assert console.json("destroy", *AT, "--yes") == {
+        "destroyed": True, "kept": [{"name": "queue/jobs", "type": "queue"}],
+    }  # fmt: skip
+    assert console.json("history", *AT, "--limit", "1")[0]["action"] == "destroy"
+    assert console.json("status", *AT, status=1)["release"] is None
+    assert "PF8010" in console("destroy", *AT, "--yes", status=1)
+    # What was recorded is still there to go back to.
+    console("rollback", first["release"][7:19], *AT, "--yes")
+    assert console.json("status", *AT)["release"] == first["release"]
+
+
+def test_stages_are_apart(console: Console) -> None:
+    deployed(console)
+    assert console.json("status", *AT, "--stage", "prod", status=1)["health"] == "absent"
+    deployed(console, "--stage", "prod")
+    assert len(console.json("history", *AT)) == len(console.json("history", *AT, "--stage", "prod")) == 1
+    console("destroy", *AT, "--stage", "prod", "--yes", "--data")
+    assert console.json("status", *AT)["health"] == "ready"
+    text = console("deploy", *AT, "--stage", "pord", "--yes", status=2)
+    assert "PF1007" in text and "did you mean 'prod'?" in text
+
+
+def test_what_fails_midway_is_told_recorded_and_resumed(console: Console) -> None:
+    (console.cloud / "broken").write_text("role/hello")
+    text = console("deploy", *AT, "--yes", status=1)
+    assert "PF8007: role/hello: no room" in text and "FAILED" in text
+    status = console.json("status", *AT, status=1)
+    assert (status["health"], status["resume"]) == ("failed", "portafaas deploy")
+    assert status["last"]["outcome"] == "failed" and "no room" in status["last"]["reason"]
+    (console.cloud / "broken").unlink()
+    done = deployed(console)
+    # The rest was there already.
+    assert {c["resource"] for c in done["changes"]} == {"role/hello", "role/work", "package"}
+    assert [r["outcome"] for r in console.json("history", *AT)] == ["succeeded", "failed"]
+
+
+def test_nothing_happens_unasked(console: Console) -> None:
+    text = console("deploy", *AT, status=1)
+    assert "PF8015" in text and "say --yes" in text
+    assert not any(console.cloud.iterdir())
+    status, text = console.typed("no", "deploy", *AT)
+    assert status == 1 and "not confirmed" in text and not any(console.cloud.iterdir())
+    status, text = console.typed("yes", "deploy", *AT)
+    assert status == 0 and "WHOLE" in text
+    # To remove it the name is typed.
+    assert console.typed("yes", "destroy", *AT)[0] == 1
+    assert console.json("status", *AT)["health"] == "ready"
+    assert console.typed("shop", "destroy", *AT)[0] == 0
+
+
+def test_without_credentials_nothing_is_tried(console: Console) -> None:
+    del console.environ["EXAMPLE_USER"]
+    for command in ("deploy", "diff", "status", "logs", "rollback", "destroy", "drift", "history"):
+        assert "PF8001: EXAMPLE_USER is not set" in console(command, *AT, status=1), command
+    assert not any(console.cloud.iterdir())
+
+
+def test_two_at_once_are_refused_by_the_engine(console: Console) -> None:
+    (console.cloud / "lock").touch()
+    assert "PF8005" in console("deploy", *AT, "--yes", status=1)
+    assert console.json("history", *AT) == []
+
+
+def test_ctrl_c_leaves_word_of_itself(console: Console) -> None:
+    (console.cloud / "slow").touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "portafaas", "deploy", *AT, "--yes"],
+        cwd=console.root, env=console.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    _until(lambda: any((console.cloud / "blobs/records").rglob("*.json")))
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=30)
+    assert process.returncode == 130 and "'portafaas deploy' goes on" in text
+    assert console.json("history", *AT)[0]["outcome"] == "interrupted"
+    (console.cloud / "slow").unlink()
+    assert deployed(console)["status"]["health"] == "ready"
+
+
+def _until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_what_is_not_recorded_cannot_be_gone_back_to(console: Console) -> None:
+    assert "PF8014" in console("rollback", *AT, "--yes", status=1)
+    release = deployed(console)["release"]
+    assert "no other release" in console("rollback", *AT, "--yes", status=1)
+    assert "PF8014" in console("rollback", "ffff", *AT, "--yes", status=1)
+    for package in (console.cloud / "blobs/packages").rglob("*.zip"):
+        package.unlink()
+    assert "no longer in the store" in console("rollback", release, *AT, "--yes", status=1)
+
+
+def test_a_record_nobody_can_read_counts_as_none(console: Console) -> None:
+    deployed(console)
+    for file in (console.cloud / "blobs/records").rglob("*.json"):
+        file.write_text("{")
+    assert console.json("history", *AT) == []
+    # Who may do what is then all new, and the release deployed and recorded again.
+    assert deployed(console)["permissions"] == ["+ hello: send on queue/jobs"]
+    assert len(console.json("history", *AT)) == 1
+
+
+def test_drift_and_logs(console: Console) -> None:
+    deployed(console)
+    assert console.json("drift", *AT, "--exit-code") == []
+    (file,) = (console.cloud / "services").iterdir()
+    file.write_text(json.dumps({**json.loads(file.read_text()), "edited": {"function/hello": "memory: 256, is 512"}}))
+    assert "memory: 256, is 512" in console("drift", *AT, "--exit-code", status=3)
+    assert "hello of work, False" in console("logs", "work", *AT)
+    lines = [json.loads(line) for line in console("logs", "-f", "--format", "json", *AT).splitlines()]
+    assert [line["function"] for line in lines] == ["hello", "work"]
+    assert "did you mean 'hello'?" in console("logs", "helo", *AT, status=2)
+    assert "neither a duration" in console("logs", "--since", "soon", *AT, status=2)
+
+
+@pytest.mark.parametrize("at", [(), AT], ids=["local", "example"])
+def test_secrets_have_values_that_are_never_shown(console: Console, at: tuple[str, ...]) -> None:
+    said = console("secrets", "set", "api-key", *at, stdin="s3cr3t-value\n")
+    said += console("secrets", "list", *at)
+    (facts,) = console.json("secrets", "list", *at)
+    assert facts["name"] == "api-key" and facts["changed"]
+    status, text = console.typed("typed-value", "secrets", "set", "api-key", *at)
+    assert status == 0
+    (console.root / "value.bin").write_bytes(b"\x00\xff\n")
+    said += text + console("secrets", "set", "api-key", "--file", "value.bin", *at)
+    for value in ("s3cr3t-value", "typed-value"):
+        assert value not in said
+    assert "PF8011" in console("secrets", "set", "api-kye", *at, stdin="x", status=1)
+    assert "no secret" in console("secrets", "set", "api-key", *at, stdin="", status=2)
+    assert "PF8015" in console("secrets", "rm", "api-key", *at, status=1)
+    console("secrets", "rm", "api-key", "--yes", *at)
+    assert console.json("secrets", "list", *at)[0]["changed"] is None
+
+
+def test_local_secrets_are_for_their_owner_and_in_no_package(console: Console) -> None:
+    console("secrets", "set", "api-key", "--stage", "prod", stdin="s3cr3t-value")
+    file = console.root / ".portafaas/secrets/prod/api-key"
+    assert file.read_bytes() == b"s3cr3t-value"
+    assert file.stat().st_mode & 0o777 == 0o600
+    console("build", *AT, "--stage", "prod")
+    for written in (console.root / "out").rglob("*"):
+        assert not written.is_file() or b"s3cr3t-value" not in written.read_bytes()
+
+
+def test_a_target_that_only_builds_says_so(console: Console, installed: Path) -> None:
+    file = installed / "portafaas_example" / "adapter.py"
+    text = file.read_text()
+    start = text.index("    def engine(")
+    try:
+        file.write_text(text[:start] + text[text.index("    def encode(") :])
+        assert "PF8000" in console("deploy", *AT, "--yes", status=2)
+    finally:
+        file.write_text(text)
