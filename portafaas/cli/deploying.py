@@ -76,7 +76,7 @@ def changes_of(proposal: Proposal) -> dict[str, Any]:
             }
             for change in ordered(proposal.preview.changes)
         ],
-        "notes": [note.as_dict() for note in proposal.preview.notes],
+        "notes": [note.as_dict() for note in proposal.notes],
     }
 
 
@@ -97,7 +97,7 @@ def print_changes(proposal: Proposal) -> None:
         if part:
             click.secho(title, bold=True)
             _print_part(part)
-    show(proposal.preview.notes)
+    show(proposal.notes)
     counts = {sign: sum(c.action == name for c in changes) for name, sign in _SIGNS.items()}
     told = ", ".join(f"{sign}{count}" for sign, count in counts.items() if count)
     click.echo(f"{told or 'No changes of resources'}; release {proposal.release.digest[:19]}")

@@ -32,6 +32,8 @@ class Proposal:
     permissions: tuple[str, ...]
     #: The record of what is deployed now, None when nothing is or nobody knows.
     current: Record | None
+    #: Secrets that functions read and nobody has set yet (PF8011), and the engine's own.
+    notes: tuple[Diagnostic, ...]
     #: True when the very same release is deployed and nothing would change.
     unchanged: bool
 
@@ -71,7 +73,31 @@ class Session:
             and current is not None
             and current.release == release.digest
         )
-        return Proposal(release, preview, permissions, current, unchanged)
+        notes = (*preview.notes, *self._unset())
+        return Proposal(release, preview, permissions, current, notes, unchanged)
+
+    def _unset(self) -> list[Diagnostic]:
+        """Return a warning for each secret that a function reads and that has no value."""
+        readers: dict[str, list[str]] = {}
+        for function in self.plan.functions:
+            for use in function.uses:
+                if use.kind == "secret":
+                    readers.setdefault(use.name, []).append(function.name)
+        if not readers:
+            return []
+        valued = {facts.name for facts in self.engine.secrets().list() if facts.changed}
+        stage = f" --stage {self.plan.stage}" if self.plan.stage else ""
+        return [
+            Diagnostic(
+                "PF8011",
+                f"secret {name!r} has no value; needed by {', '.join(functions)}",
+                path=f"$.secrets.{name}",
+                hint=f"portafaas secrets set {name} --target {self.target}{stage}",
+                severity="warning",
+            )
+            for name, functions in readers.items()
+            if name not in valued
+        ]
 
     def earlier(self, digest: str = "") -> Release:
         """Return the recorded release *digest*, by default the one before the current one.

@@ -289,6 +289,17 @@ def test_secrets_have_values_that_are_never_shown(console: Console, at: tuple[st
     assert console.json("secrets", "list", *at)[0]["changed"] is None
 
 
+def test_a_secret_that_has_no_value_is_told_before(console: Console) -> None:
+    console.edit("uses: [{send: jobs}]", "uses: [{send: jobs}, {read: api-key}]")
+    for _ in range(2):
+        (note,) = console.json("diff", *AT)["notes"]
+        assert note["code"] == "PF8011" and "needed by hello" in note["message"]
+        assert note["hint"] == "portafaas secrets set api-key --target example"
+        deployed(console)
+    console("secrets", "set", "api-key", *AT, stdin="x")
+    assert console.json("diff", *AT)["notes"] == []
+
+
 def test_local_secrets_are_for_their_owner_and_in_no_package(console: Console) -> None:
     console("secrets", "set", "api-key", "--stage", "prod", stdin="s3cr3t-value")
     file = console.root / ".portafaas/secrets/prod/api-key"
