@@ -262,6 +262,7 @@ def _packages(
             request = PackageRequest(
                 *(root, item.plan, item.adapter.target, item.adapter.layout, lowered.files),
                 _inside(root, out),
+                tuple(item.adapter.requirements(item.plan)),
             )
             folder = scratch / request.target
             folder.mkdir()

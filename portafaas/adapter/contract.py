@@ -132,6 +132,13 @@ class Adapter(ABC):
     def lower(self, plan: BuildPlan) -> Lowered:
         """Return platform files for *plan*: a pure function, no I/O, no network, no clock."""
 
+    def requirements(self, plan: BuildPlan) -> Sequence[str]:
+        """Return what the package needs besides the project's own dependencies, as pip writes it.
+
+        The client libraries for what functions use; pure. None by default.
+        """
+        return ()
+
     def infrastructure(self, plan: BuildPlan) -> Infrastructure:
         """Return what *plan* needs around its package: pure, like :meth:`lower`.
 

@@ -6,6 +6,7 @@
 | ``lowering`` | ``lower(plan)`` |
 | ``infrastructure`` | ``emit(plan)`` |
 | ``deployment`` | ``engine(plan)`` |
+| ``requirements`` | ``requirements(plan)`` |
 | ``events`` | ``encode(plan, function, stimulus)`` |
 | ``outcomes`` | ``decode(plan, function, stimulus, results)`` |
 | ``vendor`` | ``runtime()`` |
@@ -56,6 +57,14 @@ class ModularAdapter(Adapter):
         """Return what ``lowering.lower`` makes."""
         lowered: Lowered = self._part("lowering").lower(plan)
         return lowered
+
+    def requirements(self, plan: BuildPlan) -> Sequence[str]:
+        """Return what ``requirements.requirements`` says."""
+        if not any(function.uses for function in plan.functions):
+            # Saves an import.
+            return ()
+        needed: Sequence[str] = self._part("requirements").requirements(plan)
+        return needed
 
     def infrastructure(self, plan: BuildPlan) -> Infrastructure:
         """Return what ``infrastructure.emit`` makes."""

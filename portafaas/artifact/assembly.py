@@ -170,7 +170,7 @@ class Assembly:
 
     def _dependencies(self, interpreter: Interpreter | None) -> Tree | None:
         wanted = self.plan.dependencies
-        if not wanted.file:
+        if not wanted.file and not self.request.added:
             return None
         from portafaas.artifact import dependencies, lockfile, prune
 
@@ -186,6 +186,8 @@ class Assembly:
                 platform,
                 wanted.allow_sdist,
                 self.work,
+                self.request.added,
+                self.request.target,
             )
             if lock.note is not None:
                 self.found.append(lock.note)

@@ -1,8 +1,10 @@
 """The lock: every distribution with its hashes, for one Python and platform, committed by the user.
 
 ``requirements.3.12-x86_64-manylinux_2_28.lock`` beside ``requirements.txt``; targets with the same
-platform share it. It is used unchanged while the hash of its inputs, kept in a comment, fits, and
-is otherwise brought up to date with as few changes as possible. It names no index.
+platform share it, unless an adapter adds requirements of its own; then the target is in the name,
+and ``portafaas`` stands for a project without a file. It is used unchanged while the hash of its
+inputs, kept in a comment, fits, and is otherwise brought up to date with as few changes as
+possible. It names no index.
 """
 
 # Plain strings instead of pathlib: it would cost more than the work itself.
@@ -41,10 +43,15 @@ def platform_tag(glibc: str, architecture: str) -> str:
     return f"{architecture}-manylinux_2_{fits[-1]}"
 
 
-def lock_name(file: str, python: str, platform: str) -> str:
-    """Return the lock's path for the input *file*, both relative to the project."""
-    folder, slash, base = file.rpartition("/")
-    return f"{folder}{slash}{base.rpartition('.')[0] or base}.{python}-{platform}.lock"
+def lock_name(file: str, python: str, platform: str, target: str = "") -> str:
+    """Return the lock's path for the input *file*, both relative to the project.
+
+    *target* is set for the lock of one target alone; without a *file* it has requirements that the
+    adapter adds and no others.
+    """
+    folder, slash, base = (file or "portafaas.in").rpartition("/")
+    of = f".{target}" if target else ""
+    return f"{folder}{slash}{base.rpartition('.')[0] or base}.{python}-{platform}{of}.lock"
 
 
 def inputs_of(root: str, file: str) -> list[tuple[str, bytes]]:
@@ -84,17 +91,28 @@ def ensure(
     platform: str,
     allow_sdist: Sequence[str],
     scratch: str,
+    added: Sequence[str] = (),
+    target: str = "",
 ) -> Lock:
     """Return the project's lock, resolved anew when it is missing or out of date.
 
+    *added* are requirements besides those in *file*, which *target* alone has.
+
     Raises DependencyError (PF5101 to PF5105).
     """
-    expected = _inputs_hash(inputs_of(root, file), allow_sdist)
-    path = os.path.join(root, lock_name(file, python, platform))
+    inputs = inputs_of(root, file) if file else []
+    if added:
+        inputs.append(("", "\n".join(added).encode()))
+    expected = _inputs_hash(inputs, allow_sdist)
+    path = os.path.join(root, lock_name(file, python, platform, target if added else ""))
     old = (read(path) or b"").decode(errors="replace").replace("\r\n", "\n")
     if f"{_MARK}{expected}\n" in old:
         return Lock(path, old, False, None)
-    text = _resolve(root, file, python, platform, allow_sdist, scratch, old)
+    files = [file] if file else []
+    if added:
+        files.append(os.path.join(os.path.abspath(scratch), "added.txt"))
+        write_atomically(files[-1], "\n".join(added).encode())
+    text = _resolve(root, files, bool(added), python, platform, allow_sdist, scratch, old)
     text = (
         f"# Locked by portafaas for Python {python} on {platform}; commit this file.\n"
         f"{_MARK}{expected}\n{text}"
@@ -160,7 +178,8 @@ def _relevant(name: str, data: bytes) -> bytes:
 
 def _resolve(
     root: str,
-    file: str,
+    files: Sequence[str],
+    added: bool,
     python: str,
     platform: str,
     allow_sdist: Sequence[str],
@@ -175,7 +194,9 @@ def _resolve(
         handle.write(old)
     code, said = uvtool.run(
         [
-            *("pip", "compile", file, "--output-file", output, "--quiet", "--no-header"),
+            *("pip", "compile", *files, "--output-file", output, "--quiet", "--no-header"),
+            # The comments would name the scratch folder.
+            *(("--no-annotate",) if added else ()),
             *("--generate-hashes", "--no-emit-package", "portafaas"),
             *uvtool.platform_options(python, platform, allow_sdist),
         ],
@@ -186,7 +207,7 @@ def _resolve(
     if code:
         raise DependencyError(
             "dependencies cannot be resolved",
-            uvtool.explain(said, file, f"Python {python} on {platform}"),
+            uvtool.explain(said, files[0], f"Python {python} on {platform}"),
         )
     with open(output, encoding="utf-8") as handle:
         return handle.read()

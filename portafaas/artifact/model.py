@@ -27,6 +27,8 @@ class PackageRequest:
     generated: Mapping[str, bytes]
     #: Output folder relative to *root*; never shipped.
     out: str | None = None
+    #: Requirements that the adapter adds to the project's: a platform's client library.
+    added: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

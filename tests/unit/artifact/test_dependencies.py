@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from portafaas.artifact import Package
+from portafaas.artifact import Package, assemble
 from portafaas.artifact.lockfile import lock_name, platform_tag
 from portafaas.errors import DependencyError, Diagnostic
 
@@ -263,3 +263,33 @@ def test_platforms(glibc: str, tag: str) -> None:
 def test_the_lock_is_named_after_its_input() -> None:
     tag = platform_tag("2.28", "x86_64")
     assert lock_name("a.b/req.txt", "3.12", tag) == "a.b/req.3.12-x86_64-manylinux_2_28.lock"
+
+
+def test_what_the_adapter_adds_is_locked_for_its_target_alone(
+    project: Project, wheelhouse: Wheelhouse, names: Callable[[Package], list[str]]
+) -> None:
+    wheelhouse.wheel("one", "1.0", {"one.py": ""})
+    wheelhouse.wheel("two", "2.0", {"two.py": ""})
+    python = project.plan.python
+
+    def build(*added: str) -> Package:
+        project.scratch.mkdir(exist_ok=True)
+        return assemble(replace(project.request(), added=added), project.scratch, project.cache)
+
+    # Without a file of its own the project gets a lock of the target's.
+    assert "two.py" in names(build("two>=1"))
+    alone = project.root / f"portafaas.{python}-x86_64-manylinux_2_28.acme.lock"
+    text = alone.read_text()
+    assert "two==2.0" in text and str(project.scratch) not in text
+    assert build("two>=1").reused and alone.read_text() == text
+
+    project.depend("one\n")
+    assert {"one.py", "two.py"} <= set(names(build("two>=1")))
+    both = project.root / f"requirements.{python}-x86_64-manylinux_2_28.acme.lock"
+    assert "one==1.0" in both.read_text() and "two==2.0" in both.read_text()
+    # Another wish of the adapter is another lock; without one the targets share theirs.
+    wheelhouse.wheel("two", "3.0", {"two.py": ""})
+    build("two>=3")
+    assert "two==3.0" in both.read_text()
+    assert "two.py" not in names(build())
+    assert "two" not in (project.root / lock_name("requirements.txt", python, "x86_64-manylinux_2_28")).read_text()
