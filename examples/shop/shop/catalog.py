@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 from portafaas.runtime import Context, ObjectEvent, ObjectHandler
 
 
 class ImportCatalog(ObjectHandler):
-    """A catalogue was uploaded."""
+    """A catalogue was uploaded: a CSV file with the columns sku and count."""
 
     def handle(self, event: ObjectEvent, context: Context) -> None:
-        context.logger.info("import %s, %s bytes", event.key, event.size)
+        text = context.buckets["uploads"].read(event.key).decode("utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text)))
+        for row in rows:
+            context.tables["stock"].put(
+                {"sku": row["sku"], "article": row["sku"], "change": int(row["count"])}
+            )
+        context.logger.info("%d articles of %s", len(rows), event.key)

@@ -13,5 +13,10 @@ class TakeFromStock(ChangeHandler):
         row = event.new or {}
         if row.get("state") != "paid":
             return
-        for line in parse_order(row).lines:
+        order = parse_order(row)
+        for line in order.lines:
+            # One row for what one order takes: a change that is told twice takes it once.
+            context.tables["stock"].put(
+                {"sku": f"{line.sku}/{order.id}", "article": line.sku, "change": -line.count}
+            )
             context.logger.info("take %d of %s from the stock", line.count, line.sku)

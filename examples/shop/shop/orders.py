@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
 from portafaas.runtime import (
+    Conflict,
     Context,
     Event,
     EventHandler,
     HttpError,
     HttpHandler,
+    NotFound,
     Request,
     Response,
 )
@@ -20,9 +21,6 @@ from shop.domain import InvalidOrder, parse_order
 class CreateOrder(HttpHandler):
     """POST /orders. The same order with the same idempotency key has the same id."""
 
-    def init(self) -> None:
-        self.currency = os.environ["CURRENCY"]
-
     def handle(self, request: Request, context: Context) -> Response:
         try:
             order = parse_order(request.json())
@@ -30,24 +28,36 @@ class CreateOrder(HttpHandler):
             raise HttpError(422, str(error)) from error
         key = request.headers.get("idempotency-key", context.invocation_id)
         name = hashlib.sha256(f"{order.customer}/{key}".encode()).hexdigest()[:12]
+        row = {**order.to_dict(), "id": name, "currency": context.config["currency"]}
+        try:
+            context.tables["orders"].put({**row, "state": "placed"}, if_absent=True)
+        except Conflict:
+            # The same request once more. The event may not have got out the first time, and those
+            # who get it twice do nothing twice.
+            context.logger.info("order %s was placed already", name)
+        context.topics["order-events"].publish(row, type="shop.order.placed", subject=name)
         context.logger.info("order %s placed", name, extra={"cents": order.cents})
-        body = {**order.to_dict(), "id": name, "currency": self.currency}
-        return Response.json(body, 201, {"location": f"/orders/{name}"})
+        context.metrics.count("orders-placed")
+        return Response.json(row, 201, {"location": f"/orders/{name}"})
 
 
 def get_order(request: Request, context: Context) -> dict[str, object]:
     """GET /orders/{id}."""
-    return {"id": request.path_params["id"], "state": "placed"}
+    try:
+        return context.tables["orders"].get(request.path_params["id"])
+    except NotFound:
+        raise HttpError(404, "there is no such order") from None
 
 
 class Validate(EventHandler):
-    """An order was placed: check what the customer could not know."""
+    """An order was placed: check what the customer could not know, then have it paid."""
 
-    async def handle(self, event: Event, context: Context) -> None:
+    def handle(self, event: Event, context: Context) -> None:
         try:
             order = parse_order(event.data)
         except InvalidOrder as error:
             # Trying again would not make it valid.
             context.logger.warning("order %s refused: %s", event.subject, error)
             return
+        context.queues["payments"].send(event.data)
         context.logger.info("order %s is valid", event.subject, extra={"cents": order.cents})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from portafaas.runtime import Context, ScheduleEvent, ScheduleHandler
 
 
@@ -9,4 +11,11 @@ class DailyReport(ScheduleHandler):
     """Runs at six on weekdays, local time."""
 
     def handle(self, event: ScheduleEvent, context: Context) -> None:
-        context.logger.info("report of %s", (event.time or "")[:10])
+        states: Counter[str] = Counter()
+        cents: Counter[str] = Counter()
+        for order in context.tables["orders"].scan():
+            states[order["state"]] += 1
+            cents[order["state"]] += order["cents"]
+        context.logger.info(
+            "report of %s", (event.time or "")[:10], extra={"orders": states, "cents": cents}
+        )
