@@ -11,7 +11,6 @@ from portafaas.runtime import (
     EventHandler,
     HttpError,
     HttpHandler,
-    NotFound,
     Request,
     Response,
 )
@@ -43,10 +42,10 @@ class CreateOrder(HttpHandler):
 
 def get_order(request: Request, context: Context) -> dict[str, object]:
     """GET /orders/{id}."""
-    try:
-        return context.tables["orders"].get(request.path_params["id"])
-    except NotFound:
-        raise HttpError(404, "there is no such order") from None
+    order = context.tables["orders"].get(request.path_params["id"])
+    if order is None:
+        raise HttpError(404, "there is no such order")
+    return order
 
 
 class Validate(EventHandler):
