@@ -156,7 +156,7 @@ def remove(cloud: Cloud, id: str) -> None:
 def read(
     cloud: Cloud, release: Release, stack: Stack, found: Sequence[Mapping[str, Any]]
 ) -> list[Change]:
-    """Return *found*, the changes of a change set, in our words, in an order that is always same."""
+    """Return the changes of a change set in our words, always in the same order."""
     secret = _secret_parameters(release)
     policies = _Policies(cloud, str(stack["StackId"]))
     changes = list(_each(cloud, found, "", secret, policies))
@@ -180,15 +180,13 @@ def _each(
             continue
         names = _details(change)
         action, note = _action(change, name, policies)
-        guarded = any(
-            (d.get("CausingEntity") or "").split(".")[0] in secret for d in change.get("Details", ())
-        )
+        causes = {d.get("CausingEntity", "") for d in change.get("Details", ())}
         yield Change(
             action,
             name,
             type,
             ", ".join([*names, *note]),
-            security=access(type) or guarded or bool(_GUARDS & set(names)),
+            security=access(type) or bool(causes & secret) or bool(_GUARDS & set(names)),
         )
 
 

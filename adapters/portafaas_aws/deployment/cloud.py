@@ -130,13 +130,13 @@ def speaking(
     """Let a method of an object with a ``cloud`` raise nothing but DeploymentError, or bugs."""
 
     def wrap(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-        @functools.wraps(method)
-        def run(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
+        def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
             cloud: Cloud = self.cloud  # type: ignore[attr-defined]
             with cloud.speaking(summary):
                 return method(self, *args, **kwargs)
             raise AssertionError("not reached")
 
+        functools.update_wrapper(run, method)
         return run
 
     return wrap

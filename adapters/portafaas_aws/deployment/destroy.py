@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from portafaas.deployment.contract import Kept, Progress, Report
 from portafaas.errors import DeploymentError, Diagnostic
-from portafaas_aws.deployment import changes, data
+from portafaas_aws.deployment import changes, data, documents
 from portafaas_aws.deployment.cloud import Cloud
 from portafaas_aws.deployment.events import Follower
 from portafaas_aws.deployment.faults import fail
@@ -57,7 +57,7 @@ def _held(cloud: Cloud, retained: Sequence[Resource]) -> list[data.Held]:
     """Return what holds data of the service: in the stack, and left by earlier ones."""
     found: dict[tuple[str, str], data.Held] = {}
     for resource in retained:
-        if resource.type not in data.NAMED:
+        if resource.type not in documents.NAMED:
             continue
         name = data.name_of(resource.type, resource.physical)
         held = data.find(cloud, resource.type, name)

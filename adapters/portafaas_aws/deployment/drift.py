@@ -19,6 +19,7 @@ from portafaas_aws.deployment.stack import (
     Stack,
     current,
     nothing,
+    parameter,
     resources,
     touchable,
 )
@@ -123,10 +124,7 @@ def _code(cloud: Cloud, stack: Stack, there: Sequence[Resource]) -> Iterator[Dri
     """Yield the functions that do not run the package of the release."""
     from base64 import b64encode
 
-    key = next(
-        (p["ParameterValue"] for p in stack.get("Parameters", ()) if p["ParameterKey"] == "CodeKey"), ""
-    )
-    name = key.rpartition("/")[2].removesuffix(".zip")
+    name = parameter(stack, "CodeKey").rpartition("/")[2].removesuffix(".zip")
     try:
         expected = b64encode(bytes.fromhex(name)).decode()
     except ValueError:

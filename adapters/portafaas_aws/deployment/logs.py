@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from portafaas.deployment.contract import LogLine
@@ -91,6 +91,6 @@ def _events(cloud: Cloud, function: str, group: str, start: int) -> Iterator[Eve
 
 def _line(event: Event) -> LogLine:
     function, facts = event
-    at = datetime.fromtimestamp(facts["timestamp"] / 1000, timezone.utc)
+    at = datetime.fromtimestamp(facts["timestamp"] / 1000, UTC)
     stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return LogLine(stamp, function, facts["message"].rstrip("\n"))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import builtins
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timezone
+from datetime import UTC
 from typing import Any
 
 from portafaas.deployment.contract import SecretFacts, Secrets
 from portafaas.errors import Diagnostic, guess
 from portafaas_aws.deployment import data
 from portafaas_aws.deployment.cloud import Cloud, speaking
-from portafaas_aws.deployment.faults import code_of, fail
+from portafaas_aws.deployment.faults import fail
 from portafaas_aws.deployment.stack import current, ours, resources, who
 from portafaas_aws.infrastructure.document import tags
 from portafaas_aws.names import SECRET_NAME, physical_name
@@ -127,11 +127,14 @@ def changed(cloud: Cloud, physical: str) -> str:
     version = _current(cloud, physical)
     if version is None:
         return ""
-    at = version["CreatedDate"].astimezone(timezone.utc)
+    at = version["CreatedDate"].astimezone(UTC)
     return str(at.isoformat(timespec="seconds")).replace("+00:00", "Z")
 
 
 def _current(cloud: Cloud, physical: str) -> Mapping[str, Any] | None:
+    held = data.find(cloud, data.SECRET, physical)
+    if held is None or held.doomed:
+        return None
     for version in _versions(cloud, physical):
         stages = version.get("VersionStages", ())
         if "AWSCURRENT" in stages:
@@ -142,14 +145,8 @@ def _current(cloud: Cloud, physical: str) -> Mapping[str, Any] | None:
 def _versions(cloud: Cloud, physical: str) -> Iterator[Mapping[str, Any]]:
     more: dict[str, str] = {}
     while True:
-        try:
-            page = cloud.client("secretsmanager").list_secret_version_ids(
-                SecretId=physical, **more
-            )
-        except Exception as exc:
-            if code_of(exc) == "ResourceNotFoundException":
-                return
-            raise
+        client = cloud.client("secretsmanager")
+        page = client.list_secret_version_ids(SecretId=physical, **more)
         yield from page["Versions"]
         if not page.get("NextToken"):
             return

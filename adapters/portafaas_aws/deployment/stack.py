@@ -97,7 +97,7 @@ def who(plan: BuildPlan) -> str:
 
 
 def touchable(cloud: Cloud, stack: Stack | None) -> None:
-    """Raise DeploymentError where nothing can be deployed now: PF8005, or PF8006 with the way out."""
+    """Raise DeploymentError where nothing can be deployed now: PF8005, PF8006."""
     state = stack["StackStatus"] if stack else ""
     name = stack_name(cloud.plan)
     if state.endswith("_IN_PROGRESS") and state not in HUSKS:
@@ -146,6 +146,12 @@ def template(cloud: Cloud, stack: str) -> dict[str, Any]:
     # boto3 decodes JSON.
     found: dict[str, Any] = dict(body) if isinstance(body, Mapping) else json.loads(body)
     return found
+
+
+def parameter(stack: Stack, name: str) -> str:
+    """Return the value of a parameter of *stack*, "" when it has none."""
+    found = (p for p in stack.get("Parameters", ()) if p["ParameterKey"] == name)
+    return next((str(p.get("ParameterValue", "")) for p in found), "")
 
 
 def nothing(cloud: Cloud) -> DeploymentError:

@@ -8,7 +8,7 @@ from portafaas.deployment.contract import Status
 from portafaas.plan import HttpTrigger
 from portafaas_aws.deployment.cloud import Cloud
 from portafaas_aws.deployment.faults import masked
-from portafaas_aws.deployment.stack import STACK, Stack, current, mend, resources
+from portafaas_aws.deployment.stack import STACK, Stack, current, mend, parameter, resources
 from portafaas_aws.infrastructure.document import logical_id
 from portafaas_aws.infrastructure.http import API
 from portafaas_aws.names import front
@@ -36,10 +36,7 @@ def status(cloud: Cloud) -> Status:
         resume = "portafaas deploy"
     if state == "UPDATE_ROLLBACK_COMPLETE":
         reason = f"the last deployment failed, what ran before runs: {reason}"
-    digest = next(
-        (p["ParameterValue"] for p in stack.get("Parameters", ()) if p["ParameterKey"] == "CodeDigest"),
-        "",
-    )
+    digest = parameter(stack, "CodeDigest")
     return Status(
         health,
         state,
