@@ -25,8 +25,10 @@ class Follower:
     def __init__(self, cloud: Cloud, id: str, report: Report) -> None:
         self._cloud, self.id, self._report = cloud, id, report
         self._seen: set[str] = set()
-        #: Stacks to read, with the path of their resources and the time from which on.
-        self._stacks: dict[str, tuple[str, Any]] = {id: ("", None)}
+        #: Stacks to read, with the path of their resources; nested ones join when they are heard of.
+        self._stacks = {id: ""}
+        #: When the operation began, by CloudFormation's clock.
+        self._began: Any = None
         self.events: list[tuple[str, Event]] = []
         for page in self._pages(id):
             self._seen.update(event["EventId"] for event in page)
@@ -40,13 +42,16 @@ class Follower:
 
     def look(self) -> None:
         """Report what has happened since the last look."""
-        for id in list(self._stacks):
-            path, since = self._stacks[id]
+        read: set[str] = set()
+        while unread := [id for id in self._stacks if id not in read]:
+            id = unread[0]
+            read.add(id)
+            path = self._stacks[id]
             fresh: list[Event] = []
             for page in self._pages(id):
                 new = [event for event in page if event["EventId"] not in self._seen]
-                if since is not None:
-                    new = [event for event in new if event["Timestamp"] >= since]
+                if path:
+                    new = [event for event in new if event["Timestamp"] >= self._began]
                 fresh += new
                 if len(new) < len(page):
                     break
@@ -55,6 +60,8 @@ class Follower:
 
     def _take(self, path: str, event: Event) -> None:
         self._seen.add(event["EventId"])
+        if self._began is None:
+            self._began = event["Timestamp"]
         self.events.append((path, event))
         logical, physical = event["LogicalResourceId"], event.get("PhysicalResourceId") or ""
         if event["ResourceType"] == STACK and physical.startswith("arn:"):
@@ -63,7 +70,7 @@ class Follower:
                     # A nested stack speaks of itself; its parent says the same.
                     return
             else:
-                self._stacks.setdefault(physical, (f"{path}{logical}/", event["Timestamp"]))
+                self._stacks.setdefault(physical, f"{path}{logical}/")
         self._report(
             Progress(
                 f"{path}{logical}",

@@ -22,10 +22,15 @@ _THROTTLED = frozenset({
     "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException",
     "SlowDown", "RequestThrottled", "PriorRequestNotComplete",
 })  # fmt: skip
+_FAULTS = frozenset({
+    "500", "502", "503", "504", "InternalError", "InternalFailure", "InternalServerError",
+    "ServiceUnavailable", "ServiceUnavailableException",
+})  # fmt: skip
 _QUOTA = frozenset({
     "LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException", "TooManyBuckets",
     "QuotaExceededException",
 })  # fmt: skip
+_NETWORK = frozenset({"HTTPClientError", "ConnectionError", "ResponseParserError"})
 _BUSY = re.compile(r"is in (?:stack )?'?[A-Z_]+_IN_PROGRESS'?(?: state)?")
 _TAKEN = re.compile(r"already exists|AlreadyExists|AlreadyOwned|EntityAlreadyExists", re.I)
 _FULL = re.compile(
@@ -52,8 +57,9 @@ def text_of(exc: BaseException) -> str:
 
 
 def transient(exc: BaseException) -> bool:
-    """Return whether asking again may help: the network, or too many questions."""
-    return code_of(exc) in _THROTTLED or _unreachable(exc)
+    """Return whether asking again may help: the network, too many questions, a fault of AWS."""
+    code = code_of(exc)
+    return code in _THROTTLED or code in _FAULTS or _unreachable(exc)
 
 
 def _names(exc: BaseException) -> set[str]:
@@ -61,7 +67,7 @@ def _names(exc: BaseException) -> set[str]:
 
 
 def _unreachable(exc: BaseException) -> bool:
-    return _of_client(exc) and bool(_names(exc) & {"HTTPClientError", "ConnectionError"})
+    return _of_client(exc) and bool(_names(exc) & _NETWORK)
 
 
 def _of_client(exc: BaseException) -> bool:

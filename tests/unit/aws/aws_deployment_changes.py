@@ -346,6 +346,12 @@ def describe_stack_resource_drifts(self: Any) -> ActionResult:
 
 
 def patch() -> None:
+    # Those for moto's own change sets.
+    CloudFormationResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER = {
+        key: value
+        for key, value in CloudFormationResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER.items()
+        if not key.startswith("DescribeChangeSet")
+    }
     for call in (
         create_change_set, describe_change_set, describe_events, list_change_sets,
         delete_change_set, execute_change_set, delete_stack, list_stack_resources,

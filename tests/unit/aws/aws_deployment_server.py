@@ -29,6 +29,7 @@ import moto_aws  # type: ignore[import-not-found]
 from moto.cloudformation.models import cloudformation_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.iam.access_control import PermissionResult
+from moto.s3 import notifications
 from moto.s3.models import FakeBucket, s3_backends
 from werkzeug.serving import make_server
 
@@ -78,7 +79,11 @@ class Gate:
 
 
 def spare() -> None:
-    """Let requests pass for such as come by TLS; moto leaves conditions of policies aside."""
+    """Let requests pass for such as come by TLS; moto leaves conditions of policies aside.
+
+    And tell no function of objects: moto would run it in a docker.
+    """
+    notifications.send_event = lambda *_, **__: None
     bucket: Any = FakeBucket
     judge = bucket.get_permission
 
@@ -118,6 +123,8 @@ def obey(command: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
+    # moto prints where it lacks a docker.
+    answers, sys.stdout = sys.stdout, sys.stderr
     moto_aws.patch()
     formation.patch()
     changes.patch()
@@ -126,8 +133,8 @@ if __name__ == "__main__":
     server = make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     moto_aws.ENDPOINT[0] = f"http://127.0.0.1:{server.server_port}"
-    print(moto_aws.ENDPOINT[0], flush=True)
+    print(moto_aws.ENDPOINT[0], file=answers, flush=True)
     # Until the test closes the pipe.
     for line in sys.stdin:
-        print(json.dumps(obey(json.loads(line))), flush=True)
+        print(json.dumps(obey(json.loads(line))), file=answers, flush=True)
     server.shutdown()

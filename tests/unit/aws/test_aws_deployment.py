@@ -115,7 +115,7 @@ def test_a_change_and_the_way_back(cloud: Any, kit: Any, small: BuildPlan, tmp_p
     # Back, as a record gives it: without the package; the queue is taken back into the stack.
     record = replace(first, package=None)
     preview = engine.preview(record)
-    assert {c.resource for c in preview.changes if "taken back" in c.detail} == {"MailsQueue"}
+    assert {c.resource for c in preview.changes if "taken back" in c.detail} == {"MailsQueue", "StoreFailedEvents"}
     status = engine.apply(record, preview, deployed.progress.append)
     assert (status.health, status.package) == ("ready", first.package_digest)
     assert name(FunctionName="shop-dev-create")["CodeSha256"] == before
