@@ -2,7 +2,7 @@
 
 | module | what it does |
 |---|---|
-| ``engine`` | :class:`AwsEngine`, the contract |
+| ``awsengine`` | :class:`AwsEngine`, the contract |
 | ``cloud`` | session, clients, who calls; ``faults``: what AWS says, as diagnostics |
 | ``store`` | the bucket of packages, records and templates |
 | ``stack`` | what CloudFormation knows of a stack, and in which states it can be touched |
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from portafaas.plan import BuildPlan
-    from portafaas_aws.deployment.engine import AwsEngine
+    from portafaas_aws.deployment.awsengine import AwsEngine
 
 
 def engine(plan: BuildPlan) -> AwsEngine:
     """Return what deploys *plan*'s service and stage; no I/O, and boto3 is not imported yet."""
-    from portafaas_aws.deployment.engine import AwsEngine
+    from portafaas_aws.deployment.awsengine import AwsEngine
 
     return AwsEngine(plan)

@@ -118,10 +118,8 @@ class Cloud:
             found = diagnose(exc, self.hidden)
             if found is None:
                 raise
-        else:
-            return
-        # Outside of the handler: the original may hold what must not be shown.
-        raise DeploymentError(summary, [found])
+            # The original may hold what must not be shown.
+            raise DeploymentError(summary, [found]) from None
 
 
 def speaking(

@@ -9,7 +9,7 @@ import json
 import re
 import threading
 import uuid
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import aws_deployment_formation as formation  # type: ignore[import-not-found]
@@ -99,7 +99,7 @@ def create_change_set(self: Any) -> ActionResult:
         "ChangeSetId": id, "ChangeSetName": self._get_param("ChangeSetName"), "StackId": stack.stack_id,
         "StackName": name, "Status": status, "StatusReason": why, "Changes": found,
         "ExecutionStatus": "AVAILABLE" if status == "CREATE_COMPLETE" else "UNAVAILABLE",
-        "CreationTime": datetime.now(timezone.utc), "Description": self._get_param("Description"),
+        "CreationTime": datetime.now(UTC), "Description": self._get_param("Description"),
         "_run": (kind, text, parameters, imports, tags), "_failures": failures,
     }  # fmt: skip
     return ActionResult({"Id": id, "StackId": stack.stack_id})
@@ -196,7 +196,7 @@ def reckon(backend: Any, stack: Any, template: Any, old: Any, before: Any, param
             failures.append({
                 "LogicalResourceId": logical, "ResourceType": facts["Type"], "EventType": "VALIDATION_ERROR",
                 "ValidationStatus": "FAILED", "EventId": str(uuid.uuid4()), "StackId": stack.stack_id,
-                "Timestamp": datetime.now(timezone.utc),
+                "Timestamp": datetime.now(UTC),
                 "ValidationStatusReason": f"Resource of type '{facts['Type']}' with identifier '{name}' already exists.",
             })  # fmt: skip
     details = formation.differences(old, new, before, parameters)
@@ -314,7 +314,7 @@ def list_stack_resources(self: Any) -> ActionResult:
     stack = find_stack(self.cloudformation_backend, self._get_param("StackName"))
     if stack is None:
         raise refuse(f"Stack with id {self._get_param('StackName')} does not exist")
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     return ActionResult({"StackResourceSummaries": [
         {"LogicalResourceId": logical, "PhysicalResourceId": physical, "ResourceType": type,
          "ResourceStatus": state, "LastUpdatedTimestamp": now}
@@ -332,7 +332,7 @@ def describe_stack_drift_detection_status(self: Any) -> ActionResult:
     id = self._get_param("StackDriftDetectionId")
     return ActionResult({
         "StackId": DETECTIONS[id], "StackDriftDetectionId": id, "StackDriftStatus": "DRIFTED",
-        "DetectionStatus": "DETECTION_COMPLETE", "Timestamp": datetime.now(timezone.utc),
+        "DetectionStatus": "DETECTION_COMPLETE", "Timestamp": datetime.now(UTC),
     })  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import moto.cloudformation.parsing as parsing
@@ -39,7 +39,7 @@ def drifts(stack: Any) -> Iterator[dict[str, Any]]:
     for logical, (type, physical, _) in list(stack.states.items()):
         entry: dict[str, Any] = {
             "StackId": stack.stack_id, "LogicalResourceId": logical, "PhysicalResourceId": physical,
-            "ResourceType": type, "Timestamp": datetime.now(timezone.utc),
+            "ResourceType": type, "Timestamp": datetime.now(UTC),
         }  # fmt: skip
         try:
             found = live(type, physical, region)

@@ -397,7 +397,7 @@ def differences(old: dict[str, Any], new: dict[str, Any], before: dict[str, Any]
     changed = {name for name in after if name in before and before[name] != after[name]}
     found: dict[str, list[dict[str, Any]]] = {}
     for logical in new:
-        if logical not in old or old[logical] == new[logical] and not references(new[logical]) & changed:
+        if logical not in old or (old[logical] == new[logical] and not references(new[logical]) & changed):
             continue
         details = []
         was, now = (d.get("Properties", {}) for d in (old[logical], new[logical]))

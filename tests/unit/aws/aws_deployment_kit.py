@@ -17,12 +17,42 @@ from typing import Any
 from portafaas.deployment import Progress, Release
 from portafaas.deployment.release import make_release
 from portafaas.plan import BuildPlan
-from portafaas_aws.deployment.engine import AwsEngine
+from portafaas_aws.adapter import ADAPTER
+from portafaas_aws.deployment.awsengine import AwsEngine
 from portafaas_aws.infrastructure import emit
 
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 KEYS = {"PORTAFAAS_HTTP_KEYS": f"ada={'5e' * 32}"}
 STORE = f"portafaas-{ACCOUNT}-{REGION}"
+
+
+#: IAM actions of calls whose names differ.
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+ACTIONS = {
+    "s3:HeadBucket": ("s3:ListBucket",), "s3:ListObjectsV2": ("s3:ListBucket",),
+    "s3:ListObjectVersions": ("s3:ListBucketVersions",),
+    "s3:DeleteObjects": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
+    "s3:PutPublicAccessBlock": ("s3:PutBucketPublicAccessBlock",),
+    "s3:PutBucketEncryption": ("s3:PutEncryptionConfiguration",),
+    "s3:CreateBucket": ("s3:CreateBucket", "s3:PutBucketOwnershipControls"),
+    "logs:FilterLogEvents": ("logs:FilterLogEvents",),
+    "dynamodb:ListTagsOfResource": ("dynamodb:ListTagsOfResource",),
+}  # fmt: skip
+
+
+#: Prefixes of IAM that are not the service's name in boto3.
+NAMES = {"resourcegroupstaggingapi": "tag"}
+
+
+def policy() -> dict[str, list[str]]:
+    """Return the resources of each action of the policy in the documentation."""
+    text = (Path(__file__).parents[3] / "docs" / "deployment-aws.md").read_text("utf-8")
+    found: dict[str, list[str]] = {}
+    for block in text.split("```json\n")[1:2]:
+        for statement in json.loads(block.split("```")[0])["Statement"]:
+            for action in statement["Action"]:
+                found.setdefault(action, []).append(statement["Resource"])
+    return found
 
 
 class Local:
@@ -54,6 +84,10 @@ class Local:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
+    def actions(self) -> set[str]:
+        """Return the IAM actions of the calls that engines have made."""
+        return {action for call in self.calls for action in ACTIONS.get(call, (call,))}
+
     def reset(self) -> None:
         self.tell(fail={}, fault={}, go=True)
         import urllib.request
@@ -63,11 +97,11 @@ class Local:
         ).close()
 
     def engine(self, plan: BuildPlan) -> AwsEngine:
-        engine = AwsEngine(plan)
+        engine: AwsEngine = ADAPTER.engine(plan)  # type: ignore[assignment]
         engine.cloud.poll = 0.02
 
         def note(model: Any, **_: Any) -> None:
-            self.calls.add(f"{model.service_model.service_name}:{model.name}")
+            self.calls.add(f"{NAMES.get(model.service_model.service_name, model.service_model.service_name)}:{model.name}")
 
         engine.cloud.session.events.register("before-call", note)
         return engine

@@ -27,8 +27,8 @@ import aws_deployment_changes as changes  # type: ignore[import-not-found]
 import aws_deployment_formation as formation  # type: ignore[import-not-found]
 import moto_aws  # type: ignore[import-not-found]
 from moto.cloudformation.models import cloudformation_backends
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.iam.access_control import PermissionResult
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3 import notifications
 from moto.s3.models import FakeBucket, s3_backends
 from werkzeug.serving import make_server
@@ -63,6 +63,8 @@ class Gate:
                 fault[3] -= 1
                 if fault[3] == 0:
                     del FAULTS[action]
+                    # What is held was held for these.
+                    formation.CONTROL.go.set()
             return self.refuse(start, *fault[:3], "json" if target else "query")
         return self.app(environ, start)
 

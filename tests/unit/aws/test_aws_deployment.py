@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from portafaas.deployment import Change, DeploymentError, Kept
-from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, QueuePlan, SecretPlan
+from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, QueuePlan
 from portafaas_aws.infrastructure import emit
 
 
@@ -88,7 +88,7 @@ def test_a_change_and_the_way_back(cloud: Any, kit: Any, small: BuildPlan, tmp_p
         replace(small.function("create"), memory=512), *small.functions[1:-1],
         FunctionPlan("new", "m", "a", HttpTrigger(("GET",), "/new")),
     )  # fmt: skip
-    later = replace(small, functions=functions, queues=small.queues[1:] + (QueuePlan("jobs", dead_letter=True, max_concurrency=5),))
+    later = replace(small, functions=functions, queues=(*small.queues[1:], QueuePlan("jobs", dead_letter=True, max_concurrency=5)))
     later = replace(later, queues=tuple(q for q in later.queues if q.name != "mails"))
     # Without the variable: the deployed digests stay.
     second = kit.release(later, tmp_path, "other", environ={})
