@@ -74,10 +74,11 @@ class Cloud:
     def client(self, service: str) -> Any:
         """Return the client of *service*, one for all calls."""
         if service not in self._clients:
+            session = self.session
             from botocore.config import Config
 
             config = Config(user_agent_extra="portafaas")
-            self._clients[service] = self.session.client(
+            self._clients[service] = session.client(
                 service, region_name=self.region, config=config
             )
         return self._clients[service]

@@ -25,7 +25,7 @@ class Follower:
     def __init__(self, cloud: Cloud, id: str, report: Report) -> None:
         self._cloud, self.id, self._report = cloud, id, report
         self._seen: set[str] = set()
-        #: Stacks to read, with the path of their resources; nested ones join when they are heard of.
+        #: Stacks to read, with the path of their resources; nested ones join when heard of.
         self._stacks = {id: ""}
         #: When the operation began, by CloudFormation's clock.
         self._began: Any = None

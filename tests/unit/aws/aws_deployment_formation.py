@@ -370,7 +370,8 @@ def remove_stack(stack: Any) -> None:
 
 
 def empty_stack(backend: Any, name: str, tags: dict[str, str]) -> Any:
-    stack: Any = Stack(
+    kind: Any = Stack
+    stack = kind(
         stack_id=generate_stack_id(name, backend.region_name, backend.account_id), name=name,
         template={}, parameters={}, account_id=backend.account_id,
         region_name=backend.region_name, tags=tags,

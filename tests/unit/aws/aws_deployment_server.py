@@ -65,7 +65,7 @@ class Gate:
                     del FAULTS[action]
                     # What is held was held for these.
                     formation.CONTROL.go.set()
-            return self.refuse(start, *fault[:3], "json" if target else "query")
+            return self.refuse(start, fault[0], fault[1], fault[2], "json" if target else "query")
         return self.app(environ, start)
 
     @staticmethod
@@ -117,7 +117,8 @@ def obey(command: dict[str, Any]) -> Any:
         name, value, why = command["state"]
         for stack in cloudformation_backends[ACCOUNT][REGION].stacks.values():
             if stack.name == name:
-                stack.status, stack.status_reason = value, why
+                stack.status = value
+                vars(stack)["status_reason"] = why
     if "protect" in command:
         for stack in cloudformation_backends[ACCOUNT][REGION].stacks.values():
             stack.enable_termination_protection = command["protect"]

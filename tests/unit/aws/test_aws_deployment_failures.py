@@ -190,16 +190,17 @@ def test_a_rollback_that_fails(cloud: Any, kit: Any, tiny: BuildPlan, tmp_path: 
     assert (status.health, status.resume) == ("failed", command)
 
 
-@pytest.mark.parametrize("state", ["ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_FAILED", "CREATE_FAILED"])
-def test_states_that_must_be_mended(cloud: Any, kit: Any, tiny: BuildPlan, tmp_path: Path, state: str) -> None:
+def test_states_that_must_be_mended(cloud: Any, kit: Any, tiny: BuildPlan, tmp_path: Path) -> None:
     engine = cloud.engine(tiny)
     release = kit.release(tiny, tmp_path)
     kit.Deployed(engine).deploy(release)
-    cloud.tell(state=[NAME, state, "no reason"])
-    error = refused(engine.preview, release)
-    verb = "rollback-stack" if state == "UPDATE_FAILED" else "delete-stack"
-    assert code(error) == "PF8006" and f"aws cloudformation {verb} --stack-name {NAME}" in str(error)
-    assert engine.status().health == "failed"
+    for state in ("ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_FAILED", "CREATE_FAILED"):
+        cloud.tell(state=[NAME, state, "no reason"])
+        error = refused(engine.preview, release)
+        verb = "rollback-stack" if state == "UPDATE_FAILED" else "delete-stack"
+        assert code(error) == "PF8006", state
+        assert f"aws cloudformation {verb} --stack-name {NAME}" in str(error)
+        assert engine.status().health == "failed"
 
 
 def test_a_state_left_by_others(cloud: Any, kit: Any, tiny: BuildPlan, tmp_path: Path) -> None:
