@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from botocore.loaders import create_loader
+
 from portafaas.deployment import Progress, Release
 from portafaas.deployment.release import make_release
 from portafaas.plan import BuildPlan
@@ -53,6 +55,9 @@ def policy() -> dict[str, list[str]]:
             for action in statement["Action"]:
                 found.setdefault(action, []).append(statement["Resource"])
     return found
+
+
+LOADER = create_loader()
 
 
 class Local:
@@ -98,7 +103,9 @@ class Local:
 
     def engine(self, plan: BuildPlan) -> AwsEngine:
         engine: AwsEngine = ADAPTER.engine(plan)  # type: ignore[assignment]
-        engine.cloud.poll = 0.02
+        engine.cloud.poll = 0.04
+        # Reading the models of services is most of what a small call costs.
+        engine.cloud.session._session.register_component("data_loader", LOADER)
 
         def note(model: Any, **_: Any) -> None:
             self.calls.add(f"{NAMES.get(model.service_model.service_name, model.service_model.service_name)}:{model.name}")

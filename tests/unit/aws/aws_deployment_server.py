@@ -20,6 +20,7 @@ import io
 import json
 import sys
 import threading
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -27,6 +28,7 @@ import aws_deployment_changes as changes  # type: ignore[import-not-found]
 import aws_deployment_formation as formation  # type: ignore[import-not-found]
 import moto_aws  # type: ignore[import-not-found]
 from moto.cloudformation.models import cloudformation_backends
+from moto.core import responses
 from moto.iam.access_control import PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3 import notifications
@@ -128,6 +130,8 @@ def obey(command: dict[str, Any]) -> Any:
 if __name__ == "__main__":
     # moto prints where it lacks a docker.
     answers, sys.stdout = sys.stdout, sys.stderr
+    # moto looks at its methods anew for each request.
+    responses.method_names_from_class = cache(responses.method_names_from_class)
     moto_aws.patch()
     formation.patch()
     changes.patch()
