@@ -25,11 +25,20 @@ class AwsEngine(Engine):
     """One service and stage in one account and region.
 
     Account and region are those of boto3's default chain; ``AWS_ENDPOINT_URL`` and the like are
-    boto3's own. Assign ``cloud.poll`` to look more or less often at an engine at work.
+    boto3's own.
     """
 
     def __init__(self, plan: BuildPlan) -> None:
         self.cloud = Cloud(plan)
+
+    @property
+    def poll(self) -> float:
+        """Seconds between two looks at CloudFormation at work; grows to five times that."""
+        return self.cloud.poll
+
+    @poll.setter
+    def poll(self, seconds: float) -> None:
+        self.cloud.poll = seconds
 
     @speaking("AWS does not know you:")
     def caller(self) -> Caller:

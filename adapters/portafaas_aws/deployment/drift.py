@@ -23,8 +23,8 @@ from portafaas_aws.deployment.stack import (
     resources,
     touchable,
 )
+from portafaas_aws.deployment.status import FUNCTION
 
-FUNCTION = "AWS::Lambda::Function"
 #: Below these are values that may be secret: digests of keys, for one.
 _SECRET = ("/Environment",)
 _LONGEST = 200

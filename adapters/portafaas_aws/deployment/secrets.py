@@ -155,12 +155,12 @@ def _versions(cloud: Cloud, physical: str) -> Iterator[Mapping[str, Any]]:
 
 def missing(cloud: Cloud) -> Iterator[Diagnostic]:
     """Yield a warning for each declared secret that has no value."""
-    for index, secret in enumerate(cloud.plan.secrets):
+    for secret in cloud.plan.secrets:
         if not changed(cloud, physical_name(cloud.plan, secret.name, SECRET_NAME)):
             yield Diagnostic(
                 "PF8011",
                 f"secret {secret.name!r} has no value yet; who reads it will fail",
-                path=f"$.resources.secrets[{index}]",
+                path=f"$.secrets.{secret.name}",
                 hint=f"portafaas secrets set {secret.name}",
                 severity="warning",
             )

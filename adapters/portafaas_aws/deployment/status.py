@@ -13,6 +13,8 @@ from portafaas_aws.infrastructure.document import logical_id
 from portafaas_aws.infrastructure.http import API
 from portafaas_aws.names import front
 
+FUNCTION = "AWS::Lambda::Function"
+
 Health = Literal["ready", "busy", "failed", "absent"]
 
 #: An operation begins with one of these, and its events name who began it.
@@ -27,14 +29,17 @@ def status(cloud: Cloud) -> Status:
         return Status("absent")
     state, id = stack["StackStatus"], str(stack["StackId"])
     found = list(resources(cloud, id))
-    health = _health(state)
+    health: Health = _health(state)
     resume = mend(cloud, state)
+    if health == "ready" and cloud.plan.functions:
+        # Data was taken back, and what should have followed failed or was broken off.
+        health = "ready" if any(r.type == FUNCTION for r in found) else "failed"
     reason = stack.get("StackStatusReason") or ""
     if health == "failed" or "ROLLBACK" in state:
         reason = _why(cloud, id) or reason
     if health == "failed" and not resume:
         resume = "portafaas deploy"
-    if state == "UPDATE_ROLLBACK_COMPLETE":
+    if state == "UPDATE_ROLLBACK_COMPLETE" and health == "ready":
         reason = f"the last deployment failed, what ran before runs: {reason}"
     digest = parameter(stack, "CodeDigest")
     return Status(

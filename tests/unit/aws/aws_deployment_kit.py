@@ -103,7 +103,7 @@ class Local:
 
     def engine(self, plan: BuildPlan) -> AwsEngine:
         engine: AwsEngine = ADAPTER.engine(plan)  # type: ignore[assignment]
-        engine.cloud.poll = 0.04
+        engine.poll = 0.04
         # Reading the models of services is most of what a small call costs.
         engine.cloud.session._session.register_component("data_loader", LOADER)
 

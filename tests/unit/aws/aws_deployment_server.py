@@ -131,7 +131,8 @@ if __name__ == "__main__":
     # moto prints where it lacks a docker.
     answers, sys.stdout = sys.stdout, sys.stderr
     # moto looks at its methods anew for each request.
-    responses.method_names_from_class = cache(responses.method_names_from_class)
+    core: Any = responses
+    core.method_names_from_class = cache(core.method_names_from_class)
     moto_aws.patch()
     formation.patch()
     changes.patch()

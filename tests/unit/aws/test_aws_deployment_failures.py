@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +92,16 @@ def test_no_boto3(tiny: BuildPlan, monkeypatch: Any) -> None:
     assert code(error) == "PF8004" and "portafaas[aws]" in str(error)
 
 
+def test_an_engine_is_made_without_its_library(tiny: BuildPlan) -> None:
+    """The start of the command line is a budget."""
+    program = (
+        "import sys; from portafaas_aws.adapter import ADAPTER; ADAPTER.engine(None); "
+        "print([m for m in sys.modules if m.startswith(('boto', 'portafaas_aws.infra'))])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
 def test_a_network_that_is_not_there(cloud: Any, tiny: BuildPlan, monkeypatch: Any) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -172,6 +184,23 @@ def test_a_change_that_fails(cloud: Any, kit: Any, small: BuildPlan, tmp_path: P
     assert status.package == first.package_digest
     cloud.tell(fail={})
     assert deployed.deploy(kit.release(small, tmp_path, "new")).state == "UPDATE_COMPLETE"
+
+
+def test_data_that_was_taken_back_for_nothing(cloud: Any, kit: Any, tiny: BuildPlan, tmp_path: Path) -> None:
+    """The import went well and what follows fails: the data stays in a stack without functions."""
+    engine = cloud.engine(tiny)
+    deployed = kit.Deployed(engine)
+    release = kit.release(tiny, tmp_path)
+    deployed.deploy(release)
+    engine.destroy(False, print)
+    cloud.tell(fail={"WorkFunction": "no"})
+    error = refused(deployed.deploy, release)
+    assert "WorkFunction (AWS::Lambda::Function): no" in str(error)
+    status = engine.status()
+    assert (status.health, status.resume) == ("failed", "portafaas deploy")
+    assert "JobsQueue" in {name for name, _, _ in status.resources}
+    cloud.tell(fail={})
+    assert deployed.deploy(release).health == "ready"
 
 
 def test_a_rollback_that_fails(cloud: Any, kit: Any, tiny: BuildPlan, tmp_path: Path) -> None:
