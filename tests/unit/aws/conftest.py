@@ -214,3 +214,42 @@ def bound(plan: BuildPlan, handlers: ModuleType) -> Callable[..., Callable[[Any,
         return bridge.bind(Function(function_spec(plan, function)))  # type: ignore[no-any-return]
 
     return make
+
+
+def _kit() -> ModuleType:
+    path = Path(__file__).with_name("aws_deployment_kit.py")
+    spec = importlib.util.spec_from_file_location("aws_deployment_kit", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def kit() -> ModuleType:
+    """Helpers of the tests of deployment."""
+    return _kit()
+
+
+@pytest.fixture(scope="session")
+def local_aws(kit: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A local AWS for all tests; see :func:`cloud` for a clean one."""
+    with kit.local(tmp_path_factory.mktemp("aws") / "log") as local:
+        yield local
+
+
+@pytest.fixture
+def cloud(local_aws: Any, kit: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A local AWS with nothing in it, which boto3's default chain leads to."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": local_aws.endpoint, "AWS_REGION": kit.REGION, "AWS_DEFAULT_REGION": kit.REGION,
+        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    local_aws.reset()
+    yield local_aws
+    # What the documentation asks for suffices for what the engine has called.
+    assert local_aws.actions() <= kit.policy().keys()
