@@ -9,6 +9,7 @@ from __future__ import annotations
 from portafaas.adapter import Infrastructure, Permission
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan
+from portafaas_aws.infrastructure.alerts import add_alarm, add_channels, add_failures
 from portafaas_aws.infrastructure.document import Template
 from portafaas_aws.infrastructure.functions import add_function, add_parameters
 from portafaas_aws.infrastructure.http import add_api, routes
@@ -49,13 +50,19 @@ def build(plan: BuildPlan) -> tuple[Template, list[Permission]]:
     add_resources(template, bindings)
     if any(binding["type"] == "http-api" for binding in bindings.values()):
         add_api(template)
+    add_channels(template)
     owned = routes(plan, bindings)
     permissions: list[Permission] = []
     for function in plan.functions:
         binding = bindings[function.name]
+        template.owner = function.name
         grants = before(template, function, binding)
         permissions += add_function(template, function, deployments[function.name], grants)
         permissions += after(template, function, binding, owned.get(function.name, ()))
+        add_failures(template, function.name)
+    for alert in plan.alerts:
+        template.owner = alert.function
+        add_alarm(template, alert)
     return template, permissions
 
 

@@ -15,6 +15,7 @@ from portafaas.adapter import Permission
 from portafaas.plan import BuildPlan
 from portafaas_aws.infrastructure import (
     rules_access,
+    rules_alerts,
     rules_front,
     rules_plan,
     rules_queues,
@@ -34,20 +35,22 @@ _NAMES: Mapping[str, tuple[str, int]] = {
     "AWS::DynamoDB::Table": ("TableName", 255),
     "AWS::SecretsManager::Secret": ("Name", 512),
     "AWS::Scheduler::Schedule": ("Name", 64),
+    "AWS::CloudWatch::Alarm": ("AlarmName", 255),
 }
 _KEPT = (
     "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret",
 )  # fmt: skip
 _UNTAGGED = (
     "AWS::ApiGatewayV2::Integration", "AWS::ApiGatewayV2::Route", "AWS::Lambda::EventInvokeConfig",
-    "AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::SNS::Subscription",
-    "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule",
+    "AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::Logs::MetricFilter",
+    "AWS::SNS::Subscription", "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule",
 )  # fmt: skip
 
 _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "AWS::ApiGatewayV2::Api": ("ApiEndpoint",),
     "AWS::DynamoDB::Table": ("Arn", "StreamArn"),
     "AWS::Lambda::Url": ("FunctionUrl",),
+    "AWS::SQS::Queue": ("Arn", "QueueName"),
 }
 
 Rule = Callable[[View], Iterator[str]]
@@ -162,4 +165,5 @@ RULES: tuple[Rule, ...] = (
     *rules_queues.RULES,
     *rules_sources.RULES,
     *rules_front.RULES,
+    *rules_alerts.RULES,
 )
