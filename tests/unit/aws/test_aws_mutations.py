@@ -139,12 +139,12 @@ STUDY: dict[str, Mutation] = {
     "large batch without a window": _set("WorkMapping", "MaximumBatchingWindowInSeconds", 0),
     "stream without StartingPosition": _drop("RowsMapping", "StartingPosition"),
     "mapping without its grant": _without_statement("WorkRole", "Consume"),
-    "route key without a method": _set("FilesGetRoute", "RouteKey", "/files/{path+}"),
+    "route key without a method": _set("FilesAnyRoute", "RouteKey", "/files/{path+}"),
     "secret as plain text": _set(
         "WorkFunction", "Environment.Variables.KEY",
         "{{resolve:secretsmanager:shop-dev-payment-key}}",
     ),
-    "wildcard within a route": _set("FilesGetRoute", "RouteKey", "GET /files/{path+}/end"),
+    "wildcard within a route": _set("FilesAnyRoute", "RouteKey", "GET /files/{path+}/end"),
 }  # fmt: skip
 
 OWN: dict[str, Mutation] = {
@@ -183,18 +183,18 @@ OWN: dict[str, Mutation] = {
     "two functions of one name": _set("WorkFunction", "FunctionName", "shop-dev-root"),
     "untagged": _drop("JobsQueue", "Tags"),
     # HTTP.
-    "route without a permission": _drop("FilesGetPermission"),
+    "route without a permission": _drop("FilesAnyPermission"),
     "permission for another route": _set(
-        "FilesGetPermission", _SOURCE,
+        "FilesAnyPermission", _SOURCE,
         {"Fn::Sub": "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${HttpApi}/*/GET/x"},
     ),
-    "permission for all accounts": _drop("FilesGetPermission", _SOURCE),
-    "everyone may invoke": _set("FilesGetPermission", "Principal", "*"),
-    "signed route open": _set("SignedGetRoute", "AuthorizationType", "JWT"),
+    "permission for all accounts": _drop("FilesAnyPermission", _SOURCE),
+    "everyone may invoke": _set("FilesAnyPermission", "Principal", "*"),
+    "signed route open": _set("SignedAnyRoute", "AuthorizationType", "JWT"),
     "payload 1.0": _set("FilesIntegration", "PayloadFormatVersion", "1.0"),
     "API gives up first": _set("FilesIntegration", "TimeoutInMillis", 3000),
-    "route twice": _set("FilesGetRoute", "RouteKey", "ANY /files"),
-    "route of nothing": _set("FilesGetRoute", "Target", {"Fn::Sub": "${FilesIntegration}"}),
+    "route twice": _set("FilesAnyRoute", "RouteKey", "ANY /files"),
+    "route of nothing": _set("FilesAnyRoute", "Target", {"Fn::Sub": "${FilesIntegration}"}),
     "no automatic deployment": _set("HttpApiStage", "AutoDeploy", False),
     "stage with a path": _set("HttpApiStage", "StageName", "dev"),
     "cross-origin rules of the API": _set("HttpApi", "CorsConfiguration", {"AllowOrigins": ["*"]}),
@@ -295,10 +295,10 @@ HARMLESS = (
 
 
 @pytest.fixture(scope="module")
-def built(stack: BuildPlan) -> tuple[Template, list[Permission]]:
-    template, permissions = build(stack)
+def built(watched: BuildPlan) -> tuple[Template, list[Permission]]:
+    template, permissions = build(watched)
     document = template.document()
-    assert verify(document, permissions, stack) == []
+    assert verify(document, permissions, watched) == []
     return json.loads(json.dumps(document)), permissions
 
 
@@ -310,10 +310,10 @@ def _mutated(document: Template, mutation: Mutation) -> Template:
 
 
 @pytest.mark.parametrize("name", [*STUDY, *OWN])
-def test_found(built: tuple[Template, list[Permission]], stack: BuildPlan, name: str) -> None:
+def test_found(built: tuple[Template, list[Permission]], watched: BuildPlan, name: str) -> None:
     document, permissions = built
     changed = _mutated(document, (STUDY | OWN)[name])
-    assert verify(changed, permissions, stack) != []
+    assert verify(changed, permissions, watched) != []
 
 
 def test_without_the_plan(built: tuple[Template, list[Permission]]) -> None:
@@ -338,7 +338,7 @@ def _changed(value: Any) -> Any:
 
 
 def test_any_single_change_is_seen(
-    built: tuple[Template, list[Permission]], stack: BuildPlan
+    built: tuple[Template, list[Permission]], watched: BuildPlan
 ) -> None:
     """Remove every value, and change every number, truth and text: the first of its type."""
     document, permissions = built
@@ -359,7 +359,7 @@ def test_any_single_change_is_seen(
                 del at[path[-1]]
             else:
                 at[path[-1]] = _changed(value)
-            if not verify(changed, permissions, stack):
+            if not verify(changed, permissions, watched):
                 unseen.append(f"{kind} {'.'.join(map(str, path))}")
     assert len(done) > 400
     assert set(unseen) == set(HARMLESS)
