@@ -7,8 +7,13 @@ from typing import Any
 
 from portafaas.plan import BuildPlan
 
-#: Parameters, which share one namespace with the logical ids of resources.
-PARAMETERS = ("CodeBucket", "CodeKey", "CodeDigest", "TemplatesPrefix")
+#: Parameters and nested stacks, which share one namespace with the logical ids of resources.
+PARAMETERS = (
+    "CodeBucket", "CodeKey", "CodeDigest", "TemplatesPrefix",
+    *(f"FunctionStack{number}" for number in range(1, 21)),
+)  # fmt: skip
+#: What nested stacks are called, with their numbers.
+STACK = "FunctionStack"
 
 #: What survives the stack, and a replacement; a stack that fails to come up leaves nothing behind.
 #: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html

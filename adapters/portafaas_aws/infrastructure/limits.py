@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from portafaas.errors import Diagnostic
@@ -16,10 +15,8 @@ from portafaas_aws.bindings import filter_policy
 from portafaas_aws.infrastructure.iam import target
 from portafaas_aws.infrastructure.rules_queues import complexity
 from portafaas_aws.infrastructure.rules_sources import overlapping
-from portafaas_aws.infrastructure.verify import MAX_BYTES, MAX_OUTPUTS, MAX_RESOURCES
 from portafaas_aws.names import queue_name
 
-_STACK = "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"
 _NOTIFY = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html"
 _FILTER = "https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html"
 _DEAD = (
@@ -54,7 +51,9 @@ def check(plan: BuildPlan, *, whole: bool = True) -> Iterator[Diagnostic]:
     yield from found
     foreign = any(use.kind == "workflow" for function in plan.functions for use in function.uses)
     if whole and not foreign and all(finding.severity != "error" for finding in found):
-        yield from _size(plan)
+        from portafaas_aws.infrastructure.limits_size import check as size
+
+        yield from size(plan)
 
 
 def _over(path: str, message: str, source: str, hint: str) -> Diagnostic:
@@ -192,24 +191,3 @@ def _filled(scope: str) -> str:
     for name, value in _PLACES.items():
         scope = scope.replace(f"${{AWS::{name}}}", value)
     return scope
-
-
-def _size(plan: BuildPlan) -> Iterator[Diagnostic]:
-    from portafaas_aws.infrastructure import build
-
-    document = build(plan)[0].document()
-    size = len(json.dumps(document, indent=2))
-    for what, count, most in (
-        ("resources", len(document["Resources"]), MAX_RESOURCES),
-        ("outputs", len(document.get("Outputs", {})), MAX_OUTPUTS),
-        ("bytes", size, MAX_BYTES),
-    ):
-        if count > most:
-            yield _over(
-                "$.functions",
-                f"the template of the service has {count} {what}; at most {most}",
-                _STACK,
-                "split the service",
-            )
-
-
