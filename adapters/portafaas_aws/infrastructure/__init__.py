@@ -44,7 +44,10 @@ def emit(plan: BuildPlan) -> Infrastructure:
         faults += joined(documents, document)
     if faults:
         raise AssertionError("the template would not deploy or work:\n  " + "\n  ".join(faults))
-    return Infrastructure(documents, tuple(permissions), tuple(_notes(plan)))
+    from portafaas_aws.infrastructure.limits_size import crowded
+
+    notes = (*_notes(plan), *crowded(template))
+    return Infrastructure(documents, tuple(permissions), notes)
 
 
 def stacks_of(plan: BuildPlan) -> int:

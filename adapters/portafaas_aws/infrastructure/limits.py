@@ -12,10 +12,11 @@ from portafaas.plan import (
     TopicTrigger,
 )
 from portafaas_aws.bindings import filter_policy
+from portafaas_aws.infrastructure.functions import keys_variable
 from portafaas_aws.infrastructure.iam import target
 from portafaas_aws.infrastructure.rules_queues import complexity
 from portafaas_aws.infrastructure.rules_sources import overlapping
-from portafaas_aws.names import queue_name
+from portafaas_aws.names import channel_topic, queue_name, topic_name
 
 _NOTIFY = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html"
 _FILTER = "https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html"
@@ -25,6 +26,10 @@ _DEAD = (
 )
 _CREATE = (
     "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html"
+)
+_TOPIC = "https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html"
+_ALARM = (
+    "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html"
 )
 _KEYS = "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.CoreComponents.html"
 _SECRETS = (
@@ -46,6 +51,7 @@ def check(plan: BuildPlan, *, whole: bool = True) -> Iterator[Diagnostic]:
         *_names(plan),
         *_notifications(plan),
         *_tables(plan),
+        *_alerts(plan),
         *(d for function in plan.functions for d in _function(plan, function)),
     ]
     yield from found
@@ -139,6 +145,46 @@ def _notifications(plan: BuildPlan) -> Iterator[Diagnostic]:
         seen.append((function.name, trigger))
 
 
+def _alerts(plan: BuildPlan) -> Iterator[Diagnostic]:
+    topics = {topic_name(plan, topic.name, topic.ordered): topic.name for topic in plan.topics}
+    used = {name for alert in plan.alerts for name in alert.notify}
+    for channel in plan.channels:
+        path = f"$.channels.{channel.name}"
+        physical = channel_topic(plan, channel.name)
+        if channel.name in used and physical in topics:
+            yield _over(
+                path,
+                f"needs a topic {physical!r}, which is the name of that of "
+                f"$.topics.{topics[physical]}",
+                _TOPIC,
+                "rename one",
+            )
+        for kind, text in (("email", channel.email), ("webhook", channel.webhook)):
+            if "{{resolve:" in text:
+                yield _resolved(f"{path}.{kind}", "write the address")
+    for alert in plan.alerts:
+        path = f"$.alerts.{alert.name}"
+        if len(alert.notify) > 5:
+            yield _over(
+                f"{path}.notify",
+                f"an alarm tells 5 topics at most, not {len(alert.notify)}",
+                _ALARM,
+                "notify fewer channels",
+            )
+        if "{{resolve:" in alert.description:
+            yield _resolved(f"{path}.description", "write it out")
+
+
+def _resolved(path: str, hint: str) -> Diagnostic:
+    return _over(
+        path,
+        "CloudFormation would put what {{resolve:…}} stands for into the stack, where all who may "
+        "look at it can read it",
+        _SECRETS,
+        hint,
+    )
+
+
 def _tables(plan: BuildPlan) -> Iterator[Diagnostic]:
     for table in plan.tables:
         if table.sort == table.key:
@@ -178,10 +224,15 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
         _, scope = target(plan, use)
         # A URL is longer than an ARN by no more than this.
         size += len(f"PORTAFAAS_{use.kind}_{use.name}") + len(_filled(scope)) + 16
-    if size > 4096 and function.uses:
+    keys = keys_variable(function)
+    if keys:
+        # One key at least: its name, "=", and a digest.
+        size += len(keys) + 66
+    if size > 4096 and (function.uses or keys):
         yield _over(
-            f"$.functions.{function.name}.uses",
-            f"the environment and the names of what is used have about {size} bytes; at most 4096",
+            f"$.functions.{function.name}.{'uses' if function.uses else 'trigger.http.auth.keys'}",
+            "the environment (with the settings of the service), and the names and keys that are "
+            f"added, have about {size} bytes; at most 4096",
             _LAMBDA,
             "use less in one function, or set fewer variables",
         )

@@ -21,7 +21,15 @@ def check(plan: BuildPlan) -> Iterator[Diagnostic]:
     from portafaas_aws.infrastructure.split import split
 
     template = build(plan)[0]
-    yield from _api(template)
+    integrations = _count(template, "AWS::ApiGatewayV2::Integration")
+    if integrations > _INTEGRATIONS:
+        yield Diagnostic(
+            "PF3002",
+            f"{integrations} functions are behind the HTTP API; it takes {_INTEGRATIONS} "
+            f"({_HTTP_API})",
+            path="$.functions",
+            hint="give some of them targets: {aws: {front: function-url}}, or split the service",
+        )
     count = len(template.resources)
     if count > MAX_NESTED:
         yield Diagnostic(
@@ -40,15 +48,17 @@ def check(plan: BuildPlan) -> Iterator[Diagnostic]:
     ]
     if not found:
         return
-    hint = _hint(template)
-    for name, (what, count, most) in found:
-        where = "the template of the service" if stacks == 1 else name
-        yield Diagnostic(
-            "PF3002",
-            f"{where} has {count} {what}; at most {most} ({_STACK})",
-            path="$.functions" if stacks == 1 else "$.targets.aws.stacks",
-            hint=hint,
-        )
+    told = [
+        f"{'the template of the service' if stacks == 1 else name} has {count} {what}; "
+        f"at most {most}"
+        for name, (what, count, most) in found
+    ]
+    yield Diagnostic(
+        "PF3002",
+        f"{', '.join(told)} ({_STACK})",
+        path="$.functions" if stacks == 1 else "$.targets.aws.stacks",
+        hint=_hint(template),
+    )
 
 
 def _hint(template: Template) -> str:
@@ -61,19 +71,10 @@ def _hint(template: Template) -> str:
     return "split the service: more stacks do not help"
 
 
-def _api(template: Template) -> Iterator[Diagnostic]:
-    types = [resource["Type"] for resource in template.resources.values()]
-    integrations = types.count("AWS::ApiGatewayV2::Integration")
-    routes = types.count("AWS::ApiGatewayV2::Route")
-    if integrations > _INTEGRATIONS:
-        yield Diagnostic(
-            "PF3002",
-            f"{integrations} functions are behind the HTTP API; it takes {_INTEGRATIONS} "
-            f"({_HTTP_API})",
-            path="$.functions",
-            hint="give some of them targets: {aws: {front: function-url}}, or split the service",
-        )
-    elif routes > _ROUTES:
+def crowded(template: Template) -> Iterator[Diagnostic]:
+    """Warn of what AWS takes only of accounts that have asked for it."""
+    routes = _count(template, "AWS::ApiGatewayV2::Route")
+    if routes > _ROUTES:
         yield Diagnostic(
             "PF3002",
             f"the HTTP API has {routes} routes; an account has a quota of {_ROUTES} unless it was "
@@ -82,3 +83,7 @@ def _api(template: Template) -> Iterator[Diagnostic]:
             hint="ask for a higher quota before you deploy",
             severity="warning",
         )
+
+
+def _count(template: Template, type: str) -> int:
+    return sum(resource["Type"] == type for resource in template.resources.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -102,8 +103,11 @@ def _metrics(view: View, logical: str, facts: Mapping[str, Any]) -> Iterator[str
 def _sum(view: View, logical: str, facts: Mapping[str, Any]) -> Iterator[str]:
     """A sum is of what Lambda counts and of what the same function answers."""
     entries = facts["Metrics"]
-    shown = [entry for entry in entries if entry.get("ReturnData", True)]
+    shown = [entry for entry in entries if entry.get("ReturnData") is not False]
     parts = [entry["Id"] for entry in entries if "MetricStat" in entry]
+    ids = [str(entry.get("Id")) for entry in entries]
+    if not all(re.fullmatch(r"[a-z]\w*", each) for each in ids) or len({*ids}) != len(ids):
+        yield f"{logical}: the metrics are called {ids}"
     if len(shown) != 1 or shown[0].get("Expression") != f"SUM([{', '.join(parts)}])":
         yield f"{logical} is not about the sum of its metrics"
     names = {name: subject for name, subject, _, _ in series(view, facts)}
@@ -129,7 +133,11 @@ def series(view: View, facts: Mapping[str, Any]) -> Iterator[Series]:
         entry["MetricStat"] for entry in facts.get("Metrics", ()) if "MetricStat" in entry
     ]
     if "MetricName" in facts:
-        stat = facts.get("Statistic", facts.get("ExtendedStatistic"))
+        plain, percentile = facts.get("Statistic"), facts.get("ExtendedStatistic")
+        # Each property takes only its own kind.
+        stat = percentile if plain is None else f"{plain} of {percentile}" if percentile else plain
+        if (plain or "").startswith("p"):
+            stat = f"Statistic {plain}"
         entries.append({"Metric": facts, "Stat": stat, "Period": facts.get("Period")})
     for entry in entries:
         metric = entry["Metric"]
