@@ -291,8 +291,7 @@ def nest() -> None:
     stack: Any = models.Stack
 
     def attribute(self: Any, name: str) -> Any:
-        (value,) = (o.value for o in self.stack_outputs if f"Outputs.{o.key}" == name)
-        return value
+        return self.output_map[name.removeprefix("Outputs.")].value
 
     def update(cls: Any, /, original_resource: Any, new_resource_name: str,
                cloudformation_json: Any, account_id: str, region_name: str) -> Any:  # fmt: skip
