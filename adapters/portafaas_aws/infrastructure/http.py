@@ -32,9 +32,9 @@ def routes(
     """Return the routes of each function, every route key once.
 
     A function that is given all other methods of a path needs no route for those it names: it
-    answers 405 itself. A function's own path comes before the root of another's wildcard, a method it names before
-    one that is routed to it for the answer 405 or a preflight. Names of parameters do not tell
-    routes apart.
+    answers 405 itself. A function's own path comes before the root of another's wildcard, a method
+    it names before one that is routed to it for the answer 405 or a preflight. Names of parameters
+    do not tell routes apart.
     """
     ranked: list[tuple[int, str, Route]] = []
     for function in plan.functions:

@@ -224,11 +224,11 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
         _, scope = target(plan, use)
         # A URL is longer than an ARN by no more than this.
         size += len(f"PORTAFAAS_{use.kind}_{use.name}") + len(_filled(scope)) + 16
-    keys = keys_variable(function)
-    if keys:
+    variable = keys_variable(function)
+    if variable:
         # One key at least: its name, "=", and a digest.
-        size += len(keys) + 66
-    if size > 4096 and (function.uses or keys):
+        size += len(variable) + 66
+    if size > 4096 and (function.uses or variable):
         yield _over(
             f"$.functions.{function.name}.{'uses' if function.uses else 'trigger.http.auth.keys'}",
             "the environment (with the settings of the service), and the names and keys that are "

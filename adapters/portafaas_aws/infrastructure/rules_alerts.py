@@ -245,7 +245,7 @@ def _asked(
 
 
 def _subjects(view: View, plan: BuildPlan, alert: AlertPlan) -> list[str | None]:
-    """Return the function, the queue, or the queue for its dead letters: found by what leads there."""
+    """Return the function, the queue, or where dead letters are: found by what leads there."""
     if alert.metric in ("errors", "latency-p95"):
         end = "." + plan.function(alert.function).entry
         return [

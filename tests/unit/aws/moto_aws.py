@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 import moto.cloudformation.models as models
 import moto.cloudformation.parsing as parsing
+from moto.cloudformation.utils import get_stack_from_s3_url
 from moto.core.common_models import CloudFormationModel
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.s3.models import FakeBucket
@@ -296,7 +297,7 @@ def nest() -> None:
     def update(cls: Any, /, original_resource: Any, new_resource_name: str,
                cloudformation_json: Any, account_id: str, region_name: str) -> Any:  # fmt: skip
         facts = cloudformation_json["Properties"]
-        template = models.get_stack_from_s3_url(
+        template = get_stack_from_s3_url(
             facts["TemplateURL"], account_id=account_id, partition="aws"
         )
         original_resource.update(template, parameters=dict(facts["Parameters"]))
