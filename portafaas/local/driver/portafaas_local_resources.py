@@ -2,8 +2,8 @@
 
 A module on its own: ``portafaas invoke --target`` puts its folder on the import path of the
 vendor's runtime, where the package has nothing of portafaas but its runtime. Standard library only,
-Python 3.10. Addresses are ``<folder>/<kind>/<name>``; the folder holds ``resources.db``. A secret's is the
-path of the file with its value.
+Python 3.10. Addresses are ``<folder>/<kind>/<name>``; the folder holds ``resources.db``. A secret's
+is the path of the file with its value.
 """
 
 # ruff: noqa: PTH103, PTH118, PTH119, PTH120, PTH123 (plain strings: pathlib costs the handler time)
