@@ -28,7 +28,7 @@ from portafaas.runtime.resources import (
 )
 from portafaas.runtime.serve import run
 
-USES = {
+USES: dict[str, dict[str, Any]] = {
     "queue": {"jobs": {"verbs": ["send"], "ordered": False},
               "in-order": {"verbs": ["send"], "ordered": True}},
     "topic": {"news": {"verbs": ["publish"], "ordered": False},

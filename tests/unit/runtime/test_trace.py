@@ -23,7 +23,7 @@ from portafaas.runtime.trace import parse_parent, parse_state, parse_xray, sampl
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GOOD = f"00-{TRACE}-{SPAN}-01"
 
-PARENTS = [
+PARENTS: list[Any] = [
     GOOD,
     f"00-{TRACE}-{SPAN}-00",
     f"00-{TRACE}-{SPAN}-ff",
@@ -32,7 +32,7 @@ PARENTS = [
     f"cc-{TRACE}-{SPAN}-01",
     f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be",
 ]
-NONE = [
+NONE: list[Any] = [
     None, "", 7, "00", GOOD[:-1], GOOD + "0", GOOD + "-01", GOOD.upper(),
     f"ff-{TRACE}-{SPAN}-01", f"0g-{TRACE}-{SPAN}-01", f"00-{'0' * 32}-{SPAN}-01",
     f"00-{TRACE}-{'0' * 16}-01", f"00-{TRACE}{SPAN}-01", f"00_{TRACE}_{SPAN}_01",
