@@ -7,9 +7,10 @@ from time import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
+    from portafaas.runtime.config import Config
     from portafaas.runtime.function import Function
     from portafaas.runtime.metrics import Metrics
     from portafaas.runtime.resources import Clients
@@ -92,7 +93,7 @@ class Context:
 
     attempt: int
     buckets: Clients
-    config: Mapping[str, Any]
+    config: Config
     correlation_id: str
     deadline: float
     invocation_id: str

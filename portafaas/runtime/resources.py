@@ -215,7 +215,8 @@ class Client:
         from os import environ
 
         variable = f"PORTAFAAS_{self.kind}_{self.name}".upper().replace("-", "_")
-        address = environ.get(variable)
+        # A test's context says in the grant where things are.
+        address = self._grant.get("address") or environ.get(variable)
         if not address:
             raise ResourceError(f"{variable}, which says where {self!r} is, is not set")
         return address
