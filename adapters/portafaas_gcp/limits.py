@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portafaas.errors import Diagnostic
-from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, ObjectTrigger, QueueTrigger
+from portafaas.plan import (
+    BuildPlan,
+    FunctionPlan,
+    HttpTrigger,
+    ObjectTrigger,
+    QueueTrigger,
+    Use,
+)
 from portafaas_gcp import names
+from portafaas_gcp.alerting import description, notified
 from portafaas_gcp.lowering import most_instances
 
 QUOTAS = "https://cloud.google.com/functions/quotas"
@@ -45,6 +53,16 @@ SHORTEST_NAME = 4
 MOST_NOTIFICATIONS = 10
 #: Bytes of all names and values together (VARIABLES).
 ENVIRONMENT = 32_768
+#: Instances of a service: https://cloud.google.com/run/docs/configuring/max-instances
+MOST_INSTANCES = 1000
+MONITORING = "https://cloud.google.com/monitoring/quotas"
+#: Notification channels of one alerting policy (MONITORING), and characters of what it says:
+#: https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies#Documentation
+MOST_CHANNELS = 16
+LONGEST_DOCUMENTATION = 8192
+#: Characters of the longest id of a project:
+#: https://cloud.google.com/resource-manager/docs/creating-managing-projects
+PROJECT = 30
 _RESERVED = (
     "PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION", "FUNCTION_TARGET",
     "FUNCTION_SIGNATURE_TYPE", "THREADS", "WORKERS",
@@ -56,7 +74,7 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     for function in plan.functions:
         found += _function(plan, function)
-        found += _environment(function)
+        found += _environment(plan, function)
         trigger = function.trigger
         if isinstance(trigger, QueueTrigger):
             found += _consumer(plan, function, trigger)
@@ -79,6 +97,7 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     found += _queues(plan)
     found += _names(plan)
     found += _notifications(plan)
+    found += watched(plan)
     return found
 
 
@@ -127,25 +146,79 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
             path=f"{path}.handler",
             hint="rename main.py",
         )
+    if function.max_instances > MOST_INSTANCES:
+        yield _over(
+            f"{path}.max-instances",
+            f"{function.max_instances} instances are over {MOST_INSTANCES}",
+            "https://cloud.google.com/run/docs/configuring/max-instances",
+        )
     low_instances = function.options.get("minInstances", 0)
     most_allowed = most_instances(plan, function)
     if most_allowed is not None and low_instances > most_allowed:
         yield Diagnostic(
             "PF3002",
-            f"minInstances is greater than maxInstances, {most_allowed}",
+            f"minInstances is greater than the most instances there may be, {most_allowed}",
             path=f"{path}.targets.gcp.minInstances",
         )
 
 
-def _environment(function: FunctionPlan) -> Iterator[Diagnostic]:
+def _environment(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
     path = f"$.functions.{function.name}.environment"
     for name in function.environment:
         if name in _RESERVED or name.startswith("X_GOOGLE_"):
             yield _over(f"{path}.{name}", f"the environment variable {name} is reserved", VARIABLES)
-    size = sum(len(k.encode()) + len(v.encode()) for k, v in function.environment.items())
+    everything = {"THREADS": "1000", "WORKERS": "1", **function.environment}
+    for use in function.uses:
+        everything[names.variable(use.kind, use.name)] = _longest_location(plan, use)
+    size = sum(len(k.encode()) + len(v.encode()) for k, v in everything.items())
     if size > ENVIRONMENT:
-        message = f"the environment has {size} bytes; the limit is {ENVIRONMENT}"
+        added = len(everything) - len(function.environment)
+        message = (
+            f"the environment has {size} bytes with the {added} variables that portafaas adds; "
+            f"the limit is {ENVIRONMENT}"
+        )
         yield _over(path, message, VARIABLES)
+
+
+def _longest_location(plan: BuildPlan, use: Use) -> str:
+    """Return what a function is told of *use* in the project of the longest name."""
+    project = "p" * PROJECT
+    match use.kind:
+        case "table":
+            return f"projects/{project}/databases/{names.database(plan)}/documents/{use.name}"
+        case "bucket":
+            return f"{project}-{names.physical(plan, use.name, names.BUCKET)}"
+    return f"projects/{project}/secrets/{names.physical(plan, use.name)}"
+
+
+def watched(plan: BuildPlan) -> Iterator[Diagnostic]:
+    """Yield alerts that Google Cloud cannot give, or not whole."""
+    for alert in plan.alerts:
+        path = f"$.alerts.{alert.name}"
+        if alert.metric == "dead-letters" and alert.function:
+            # A push subscription without a queue, a job and an Eventarc trigger have no dead
+            # letters: what they cannot deliver is tried until it is too old, and gone.
+            kind = plan.function(alert.function).kind
+            yield Diagnostic(
+                "PF3001",
+                f"on Google Cloud a {kind} trigger keeps no dead letters to be counted",
+                path=path,
+                hint="watch metric errors, or let the function send what fails to a queue",
+            )
+        count = notified(plan, alert)
+        if count > MOST_CHANNELS:
+            yield _over(
+                f"{path}.notify",
+                f"{count} addresses are notified; the limit is {MOST_CHANNELS}",
+                MONITORING,
+            )
+        size = len(description(plan, alert))
+        if size > LONGEST_DOCUMENTATION:
+            yield _over(
+                f"{path}.description",
+                f"the alert says {size} characters; the limit is {LONGEST_DOCUMENTATION}",
+                MONITORING,
+            )
 
 
 def _consumer(

@@ -24,6 +24,7 @@ _EXAMPLES = {
     "google_service_account.id": "projects/p/serviceAccounts/a@b",
     "google_artifact_registry_repository.id": "projects/p/locations/l/repositories/r",
     "google_logging_project_bucket_config.id": "projects/p/locations/l/buckets/b",
+    "google_monitoring_notification_channel.id": "projects/p/notificationChannels/1",
     "google_pubsub_topic.id": "projects/p/topics/t",
 }
 
@@ -46,6 +47,8 @@ def split(text: str) -> list[tuple[bool, str]]:
 
     Raises ValueError for a template that does not end, or is of a kind that portafaas never writes.
     """
+    if "${" not in text and "%{" not in text:
+        return [(False, text)]
     parts: list[tuple[bool, str]] = []
     plain, at = "", 0
     while at < len(text):
@@ -83,6 +86,8 @@ def _end(text: str, at: int) -> int:
 
 def references(text: str) -> Iterator[tuple[str, str, str, str]]:
     """Yield (``data`` or nothing, type, key, attributes) of each reference in a template."""
+    if "${" not in text and "%{" not in text:
+        return
     for is_expression, part in split(text):
         if is_expression:
             for found in _REFERENCE.finditer(_STRING.sub('""', part)):
