@@ -79,14 +79,14 @@ def _block(address: str, taken: Mapping[str, Any], body: Any) -> Iterator[str]:
     if not isinstance(body, dict):
         yield f"{address}: must be a block"
         return
-    specs = {name.rstrip("!"): kind for name, kind in taken.items()}
     for name in taken:
         if name.endswith("!") and name[:-1] not in body:
             yield f"{address}: {name[:-1]} is missing"
     top = address.removeprefix("data.").count(".") == 1
     for name, value in body.items():
-        if name in specs:
-            yield from _value(f"{address}.{name}", specs[name], value)
+        kind = taken.get(f"{name}!", taken.get(name))
+        if kind is not None:
+            yield from _value(f"{address}.{name}", kind, value)
         elif not (top and name in schema.META):
             yield f"{address}: no argument is called {name}"
 
@@ -146,15 +146,20 @@ def _references(document: Mapping[str, Any]) -> Iterator[str]:
             for name, body in named:
                 where = ".".join(part for part in (kind, name) if part)
                 try:
-                    for text in graph.texts(body):
-                        for found in graph.references(text):
-                            yield from _reference(document, where, found)
-                    if section == "resource":
-                        edges[where] = graph.addresses(body) | set(body.get("depends_on", ()))
+                    found = {one for text in graph.texts(body) for one in graph.references(text)}
                 except ValueError as exc:
                     yield f"{where}: {exc}"
+                    continue
+                for one in sorted(found):
+                    yield from _reference(document, where, one)
+                if section == "resource":
+                    edges[where] = {
+                        f"{kind}.{name}"
+                        for data, kind, name, _ in found
+                        if not data and kind.startswith("google_")
+                    } | set(body.get("depends_on", ()))
     for address, others in edges.items():
-        for other in others:
+        for other in sorted(others):
             kind, _, name = other.partition(".")
             if name not in resources.get(kind, {}):
                 yield f"{address}: {other} is not there"
@@ -179,7 +184,11 @@ def _reference(
         yield f"{where}: {kind}.{name} is not there"
         return
     attribute = rest.lstrip(".").partition(".")[0].partition("[")[0]
-    names = {argument.rstrip("!") for argument in known.arguments} | set(known.attributes)
     inner = rest.rpartition(".")[2]
-    if attribute not in names or (attribute == "service_config" and inner != "uri"):
+    missing = (
+        attribute not in known.arguments
+        and f"{attribute}!" not in known.arguments
+        and attribute not in known.attributes
+    )
+    if missing or (attribute == "service_config" and inner != "uri"):
         yield f"{where}: {kind} has no attribute {rest.lstrip('.')!r}"
