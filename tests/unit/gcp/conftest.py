@@ -17,11 +17,14 @@ import pytest
 from portafaas.adapter import NativeRequest, Outcome, Stimulus
 from portafaas.local.runner import deliver
 from portafaas.plan import (
+    AlertPlan,
     Auth,
     BucketPlan,
     BuildPlan,
+    ChannelPlan,
     FunctionPlan,
     HttpTrigger,
+    Logs,
     ObjectTrigger,
     QueuePlan,
     QueueTrigger,
@@ -207,6 +210,21 @@ _USES = {
 }
 _RETRY = Retry(7, initial=2.5, maximum=90, declared=True)
 
+_ALERTS = (
+    AlertPlan("broken", "errors", "echo", "", 3, 300, ("ops", "pager"), "Somebody ${should} look."),
+    AlertPlan("broken-orders", "errors", "take-orders", "", 0, 60, ("ops",)),
+    AlertPlan("slow", "latency-p95", "echo", "", 1.5, 900, ("pager",)),
+    AlertPlan("lost-orders", "dead-letters", "", "orders", 0, 1800, ("ops",)),
+    AlertPlan("lost-turns", "dead-letters", "", "turns", 5, 3600, ("ops",)),
+    AlertPlan("waiting", "oldest-message", "", "orders", 600, 300, ("both",)),
+)
+_CHANNELS = (
+    ChannelPlan("ops", "ops@example.com"),
+    ChannelPlan("pager", webhook="https://hooks.example.com/?token=${abc}"),
+    ChannelPlan("both", "both@example.com", "https://hooks.example.com/both"),
+    ChannelPlan("unused", "nobody@example.com"),
+)
+
 #: Every trigger, resource and kind of use; each queue with one consumer at most, as a build has it.
 EVERYTHING = dataclasses.replace(
     PLAN,
@@ -216,6 +234,7 @@ EVERYTHING = dataclasses.replace(
             uses=_USES.get(function.name, ()),
             retry=_RETRY if function.name in ("take-orders", "nightly", "listen") else Retry(),
             concurrency=8 if function.name == "echo" else 1,
+            max_instances=7 if function.name in ("echo", "listen") else 0,
             environment={"TEMPLATE": "${not} %{this}"} if function.name == "echo" else {},
         )
         for function in (
@@ -234,6 +253,9 @@ EVERYTHING = dataclasses.replace(
     tables=(TablePlan("items", ttl="expires"), TablePlan("pairs", "owner", "number")),
     secrets=(SecretPlan("token"),),
     options={"region": "europe-west1"},
+    logs=Logs(90),
+    channels=_CHANNELS,
+    alerts=_ALERTS,
 )
 
 
