@@ -261,6 +261,6 @@ def _change(plan: BuildPlan, function: FunctionPlan, stimulus: ChangeStimulus) -
         },
         "application/protobuf",
     )
-    images = (image and stored(image) for image in (new, old))
-    body = event_data(f"{source}/documents/{document}", *images, stimulus.time)
+    kept = [None if image is None else stored(image) for image in (new, old)]
+    body = event_data(f"{source}/documents/{document}", kept[0], kept[1], stimulus.time)
     return _request("POST", "/", headers, body, ("event",))

@@ -40,7 +40,9 @@ def get(address: str, key: dict[str, Any]) -> dict[str, Any] | None:
         return reference.get(retry=patient(), timeout=PATIENCE)
 
     found = calling(f"read a row of {address}", call)
-    return {name: loaded(value) for name, value in found.to_dict().items()} if found.exists else None
+    if not found.exists:
+        return None
+    return {name: loaded(value) for name, value in found.to_dict().items()}
 
 
 def put(address: str, row: dict[str, Any], key_names: tuple[str, ...], if_absent: bool) -> None:

@@ -43,8 +43,8 @@ def latest(address: str) -> bytes:
 
         try:
             # Protocol buffers' JSON leaves out what is empty.
-            return a2b_base64(document.get("payload", {}).get("data", ""))
-        except (AttributeError, TypeError, ValueError) as exc:
+            return a2b_base64(document["payload"].get("data", ""))
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise ResourceError(f"cannot read {address}: the answer is no secret") from exc
     said = document.get("error")
     error: dict[str, Any] = said if isinstance(said, dict) else {}

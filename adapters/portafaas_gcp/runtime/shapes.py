@@ -84,7 +84,12 @@ def loaded(value: Any) -> Any:
 
         return b2a_base64(value, newline=False).decode("ascii")
     if hasattr(value, "rfc3339"):
-        return value.rfc3339()
+        # 0, 3, 6 or 9 digits of a fraction.
+        moment, _, fraction = value.rfc3339().rstrip("Z").partition(".")
+        fraction = fraction.ljust(9, "0")
+        while fraction.endswith("000"):
+            fraction = fraction[:-3]
+        return f"{moment}.{fraction}Z" if fraction else f"{moment}Z"
     if hasattr(value, "latitude"):
         return {"latitude": loaded(value.latitude), "longitude": loaded(value.longitude)}
     if hasattr(value, "_document_path"):
