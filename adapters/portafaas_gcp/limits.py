@@ -14,7 +14,7 @@ from portafaas.plan import (
     Use,
 )
 from portafaas_gcp import names
-from portafaas_gcp.alerting import description, notified
+from portafaas_gcp.alerting import watched
 from portafaas_gcp.lowering import most_instances
 
 QUOTAS = "https://cloud.google.com/functions/quotas"
@@ -55,11 +55,9 @@ MOST_NOTIFICATIONS = 10
 ENVIRONMENT = 32_768
 #: Instances of a service: https://cloud.google.com/run/docs/configuring/max-instances
 MOST_INSTANCES = 1000
-MONITORING = "https://cloud.google.com/monitoring/quotas"
-#: Notification channels of one alerting policy (MONITORING), and characters of what it says:
-#: https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies#Documentation
-MOST_CHANNELS = 16
-LONGEST_DOCUMENTATION = 8192
+#: Service accounts of a project.
+ACCOUNTS = 100
+IAM_QUOTAS = "https://cloud.google.com/iam/quotas"
 #: Characters of the longest id of a project:
 #: https://cloud.google.com/resource-manager/docs/creating-managing-projects
 PROJECT = 30
@@ -98,7 +96,22 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     found += _names(plan)
     found += _notifications(plan)
     found += watched(plan)
+    found += _accounts(plan)
     return found
+
+
+def _accounts(plan: BuildPlan) -> Iterator[Diagnostic]:
+    """Warn where a project's quota, which can be raised, is not enough for this service alone."""
+    wanted = len(plan.functions) + 1
+    if wanted > ACCOUNTS:
+        yield Diagnostic(
+            "PF3002",
+            f"the service needs {wanted} service accounts, one a function and one that builds; a "
+            f"project has {ACCOUNTS} unless its quota is raised ({IAM_QUOTAS})",
+            path="$.functions",
+            hint="ask for more before deploying",
+            severity="warning",
+        )
 
 
 def _over(path: str, message: str, source: str, hint: str | None = None) -> Diagnostic:
@@ -189,36 +202,6 @@ def _longest_location(plan: BuildPlan, use: Use) -> str:
         case "bucket":
             return f"{project}-{names.physical(plan, use.name, names.BUCKET)}"
     return f"projects/{project}/secrets/{names.physical(plan, use.name)}"
-
-
-def watched(plan: BuildPlan) -> Iterator[Diagnostic]:
-    """Yield alerts that Google Cloud cannot give, or not whole."""
-    for alert in plan.alerts:
-        path = f"$.alerts.{alert.name}"
-        if alert.metric == "dead-letters" and alert.function:
-            # A push subscription without a queue, a job and an Eventarc trigger have no dead
-            # letters: what they cannot deliver is tried until it is too old, and gone.
-            kind = plan.function(alert.function).kind
-            yield Diagnostic(
-                "PF3001",
-                f"on Google Cloud a {kind} trigger keeps no dead letters to be counted",
-                path=path,
-                hint="watch metric errors, or let the function send what fails to a queue",
-            )
-        count = notified(plan, alert)
-        if count > MOST_CHANNELS:
-            yield _over(
-                f"{path}.notify",
-                f"{count} addresses are notified; the limit is {MOST_CHANNELS}",
-                MONITORING,
-            )
-        size = len(description(plan, alert))
-        if size > LONGEST_DOCUMENTATION:
-            yield _over(
-                f"{path}.description",
-                f"the alert says {size} characters; the limit is {LONGEST_DOCUMENTATION}",
-                MONITORING,
-            )
 
 
 def _consumer(

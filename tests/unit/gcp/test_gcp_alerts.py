@@ -207,6 +207,42 @@ def test_the_smaller_of_two_limits(function: int, queue: int, most: int) -> None
     assert config.get("max_instance_count", 0) == most
 
 
+def test_settings_arrive_and_count(everything: BuildPlan) -> None:
+    config = '{"greeting":"${hello} %{you}"}'
+    given = {"PORTAFAAS_CONFIG": config, "PORTAFAAS_LOG_LEVEL": "debug"}
+    uses = (Use("read", "secret", "token"), Use("read", "table", "items"))
+    function = dataclasses.replace(everything.function("later"), environment=given, uses=uses)
+    plan = dataclasses.replace(everything, functions=(function,), queues=(), alerts=())
+    made = _resources(plan)["google_cloudfunctions2_function"]["later"]["service_config"]
+    assert made["environment_variables"] == {
+        "PORTAFAAS_CONFIG": '{"greeting":"$${hello} %%{you}"}',
+        "PORTAFAAS_LOG_LEVEL": "debug",
+        "THREADS": "1",
+        "WORKERS": "1",
+        "PORTAFAAS_SECRET_TOKEN": "${google_secret_manager_secret.token.id}",
+        "PORTAFAAS_TABLE_ITEMS": "projects/${var.project}/databases/"
+        "${google_firestore_database.tables.name}/documents/items",
+    }
+    # The names and addresses of what it uses count, too, with the longest id of a project.
+    told = (
+        f"PORTAFAAS_SECRET_TOKENprojects/{'p' * 30}/secrets/shop-test-token"
+        f"PORTAFAAS_TABLE_ITEMSprojects/{'p' * 30}/databases/shop-test-tables/documents/items"
+        "THREADS1WORKERS1"
+    )
+    for room, size in ((0, 32_768), (1, 32_769)):
+        filler = {"A": "x" * (32_768 - len(told) - 1 + room)}
+        full = dataclasses.replace(function, environment=filler)
+        found = ADAPTER.check(dataclasses.replace(plan, functions=(full,)))
+        assert [f"has {size} bytes" in item.message for item in found] == [True] * room
+
+
+def test_many_functions_need_more_accounts(everything: BuildPlan) -> None:
+    assert ADAPTER.check(_many(99)) == []
+    [found] = ADAPTER.check(_many(100))
+    assert (found.severity, found.path) == ("warning", "$.functions")
+    assert "101 service accounts" in found.message
+
+
 def _many(count: int) -> BuildPlan:
     triggers: Any = (
         lambda n: HttpTrigger(("GET",), f"/{n}"),

@@ -246,6 +246,26 @@ def test_what_cannot_be_sent(topic: Any, core: Any) -> None:
     assert send(name, [], False) == []
 
 
+def test_after_a_failure_nothing_more_of_its_key(
+    topic: Any, core: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from portafaas_gcp.runtime import publisher
+    from portafaas_gcp.runtime.resources import send
+
+    name, wait = topic
+    monkeypatch.setattr(publisher, "MOST", 1)  # messages of a request
+    messages = [
+        core.Outgoing("0", b"first", key="k"),
+        core.Outgoing("1", b"no UTF-8", key="k", attributes={"a": "\ud800"}),
+        core.Outgoing("2", b"after", key="k"),
+        core.Outgoing("3", b"other", key="j"),
+    ]
+    failed = send(name, messages, True)
+    assert [index for index, _ in failed] == [1, 2] and "earlier" in failed[1][1]
+    arrived = [json.loads(body)["message"]["data"] for body in wait(2)]
+    assert {base64.b64decode(data) for data in arrived} == {b"first", b"other"}
+
+
 ROW = {
     "id": "a", "whole": 7, "big": 2**53 - 1, "negative": -1, "part": 0.1, "tiny": 1e-9,
     "none": None, "yes": True, "no": False, "empty": "", "text": "grüße ☃", "map": {},
