@@ -90,7 +90,8 @@ class Cloud:
                 text = str(exc).partition("\n")[0]
                 raise failure("PF8001", "no credentials for Google Cloud:", text, LOGIN) from exc
             self._project = project or ""
-            self._session = AuthorizedSession(credentials)
+            make: Any = AuthorizedSession
+            self._session = make(credentials)
         return self._session
 
     def who(self) -> str:

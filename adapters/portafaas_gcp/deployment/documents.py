@@ -99,7 +99,8 @@ def companion(
 
     The release is said last, so that it is what is wholly there; the package with the functions.
     """
-    functions, others = [], []
+    functions: list[str] = []
+    others: list[str] = []
     for kind, name, _ in resources(release.documents):
         (functions if kind == FUNCTION else others).append(f"{kind}.{name}")
     document: dict[str, Any] = {
@@ -149,7 +150,7 @@ def protected(documents: Documents) -> dict[str, tuple[str, Any]]:
     return {
         f"{kind}.{name}": (kind, body)
         for kind, name, body in resources(documents)
-        if body.get("lifecycle", {}).get("prevent_destroy")
+        if "prevent_destroy" in body.get("lifecycle", {})
     }
 
 
@@ -171,7 +172,7 @@ def retained(documents: Documents, release: bool) -> dict[str, Any]:
             block = address.partition(".")[2]
             if block in document.get("resource", {}).get(kind, {}):
                 lean = _lean(content, every - kept.keys())
-                blocks.setdefault(kind, {})[block] = _released(kind, lean) if release else lean
+                blocks.setdefault(kind, {})[block] = _guarded(kind, lean, not release)
         body["resource"] = blocks
         body.update(_needed(document, body))
         out[name] = body
@@ -192,14 +193,16 @@ def _lean(body: Mapping[str, Any], gone: set[str]) -> dict[str, Any]:
     return out
 
 
-def _released(kind: str, body: dict[str, Any]) -> dict[str, Any]:
-    body = {name: value for name, value in body.items() if name != "lifecycle"}
+def _guarded(kind: str, body: Mapping[str, Any], guard: bool) -> dict[str, Any]:
+    """Return a resource with data that is, or is not, protected from being deleted."""
+    out = {**body, "lifecycle": {"prevent_destroy": guard}}
     if kind == "google_storage_bucket":
-        body["force_destroy"] = True
+        out["force_destroy"] = not guard
     if kind == "google_firestore_database":
-        body["delete_protection_state"] = "DELETE_PROTECTION_DISABLED"
-        body["deletion_policy"] = "DELETE"
-    return body
+        word = "ENABLED" if guard else "DISABLED"
+        out["delete_protection_state"] = f"DELETE_PROTECTION_{word}"
+        out["deletion_policy"] = "ABANDON" if guard else "DELETE"
+    return out
 
 
 def _needed(document: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,7 +249,7 @@ def keys_of_functions(
     *environments* are the functions' variables, by the functions' addresses.
     """
     found = {}
-    for name, body in environments.items():
+    for body in environments.values():
         found.update({key: value for key, value in body.items() if value})
     wanted = {n[len(_KEYS) :] for n in variables(documents) if n.startswith(_KEYS)}
     return {name: value for name, value in found.items() if name in wanted}

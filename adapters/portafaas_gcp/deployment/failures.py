@@ -42,7 +42,8 @@ def refused(what: str, status: int, content: bytes, project: str) -> ApiError:
     except (ValueError, TypeError, KeyError, AttributeError):
         message, word, info = content.decode("utf-8", "replace")[:300].strip(), "", {}
     reason = info.get("reason") or word
-    text = f"{what}: {message or 'no reason given'} (HTTP {status}{f', {reason}' if reason else ''})"
+    brackets = ", ".join(filter(None, (f"HTTP {status}", reason)))
+    text = f"{what}: {message or 'no reason given'} ({brackets})"
     code, hint = _classify(status, reason, message, info, project)
     return ApiError(f"Google Cloud refused to {what}", Diagnostic(code, text, hint=hint), status,
                     reason)  # fmt: skip

@@ -56,7 +56,8 @@ class ManagerEngine(GcpEngine):
         gathered = self.gathered(release)
         if deployment is None:
             return Preview(changes.first(release.documents), True, notes)
-        blueprint = self._blueprint(gathered, given, release)
+        self.store.create()
+        blueprint = self._blueprint(gathered, given)
         plan = self._plan(blueprint, release.keys.values())
         found = changes.changes(plan, key_variables(release.plan))
         return Preview(found, _is_kept(deployment), notes)
@@ -66,7 +67,7 @@ class ManagerEngine(GcpEngine):
         deployment = self._free()
         given = self.inputs(release, self._keys(deployment))
         self.store.create()
-        blueprint = self._blueprint(self.gathered(release), given, release)
+        blueprint = self._blueprint(self.gathered(release), given)
         self._put(deployment, blueprint, {RELEASE: release.digest}, report, given)
         return self.status()
 
@@ -81,7 +82,7 @@ class ManagerEngine(GcpEngine):
             state = f"{state}, {deployment['lockState']}"
         latest = deployment.get("latestRevision", "")
         revision = self._get(latest) or {}
-        outputs = self._outputs(revision)
+        outputs = operations.outputs(self, revision)
         found = self.cloud.pages("config", f"v1/{latest}/resources", "resources") if latest else ()
         resources = tuple(sorted(_resource(item) for item in found))
         if state.startswith(_BUSY) or state.endswith("LOCKED"):
@@ -126,7 +127,8 @@ class ManagerEngine(GcpEngine):
         if data or not kept:
             query = {"force": "true", "deletePolicy": "DELETE"}
             operation = self.cloud.call("config", "DELETE", self.path, query)
-            operations.follow(self, operation, report, given.values(), "destroy")
+            before = deployment.get("latestRevision", "")
+            operations.follow(self, operation, before, report, _secret(given), "destroy")
             return ()
         return kept
 
@@ -161,7 +163,8 @@ class ManagerEngine(GcpEngine):
             self._free()
             raise self.busy("it was made by somebody else just now") from exc
         verb = "destroy" if KEPT in annotations else "deploy"
-        operations.follow(self, operation, report, _secret(given), verb)
+        before = (deployment or {}).get("latestRevision", "")
+        operations.follow(self, operation, before, report, _secret(given), verb)
 
     def _plan(self, blueprint: Any, secrets: Any) -> Any:
         """Return Terraform's plan for the deployment with a blueprint."""
@@ -184,9 +187,7 @@ class ManagerEngine(GcpEngine):
             if name:
                 self.cloud.call("config", "DELETE", f"v1/{name}", absent=True)
 
-    def _blueprint(
-        self, gathered: docs.Documents, given: Mapping[str, str], release: Release | None = None
-    ) -> Any:
+    def _blueprint(self, gathered: docs.Documents, given: Mapping[str, str]) -> Any:
         """Write documents to the store, and return what tells Infrastructure Manager of them."""
         from hashlib import sha256
 
@@ -267,20 +268,6 @@ class ManagerEngine(GcpEngine):
         """Return the error for a deployment that somebody else is at work on."""
         summary = f"another deployment of {self.id} is under way:"
         return failure("PF8005", summary, text, hint or f"wait: {self.command('status')}")
-
-    def _outputs(self, revision: Any) -> Mapping[str, Any]:
-        """Return the outputs of a revision, or of the last that succeeded."""
-        found = (revision.get("applyResults") or {}).get("outputs") or {}
-        if docs.PACKAGE in found or docs.KEPT in found or not revision:
-            return found  # type: ignore[no-any-return]
-        path = f"{self.path}/revisions"
-        done = [
-            item
-            for item in self.cloud.pages("config", path, "revisions")
-            if item.get("state") == "APPLIED"
-        ]
-        last = max(done, key=lambda item: item.get("createTime", ""), default={})
-        return (last.get("applyResults") or {}).get("outputs") or {}
 
 
 def _package(outputs: Mapping[str, Any]) -> str:

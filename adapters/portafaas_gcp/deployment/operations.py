@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from portafaas.deployment.contract import Progress, Report
 from portafaas.errors import DeploymentError, Diagnostic
+from portafaas_gcp.deployment import documents as docs
 from portafaas_gcp.deployment.failures import failure, is_lock, of_resource, scrub
 
 if TYPE_CHECKING:
@@ -29,17 +30,16 @@ def wait(engine: ManagerEngine, operation: Any, look: Any) -> Any:
 def follow(
     engine: ManagerEngine,
     operation: Any,
+    before: str,
     report: Report,
     secrets: Iterable[str],
     verb: str,
 ) -> None:
     """Wait for a change of the deployment; raise PF8005, PF8007, PF8008 or PF8009 if it failed.
 
-    Reports the steps of the whole, and the resources of the new revision as they change.
+    Reports the steps of the whole, and the resources of the new revision, which is not *before*, as
+    they change.
     """
-    before = (engine.cloud.call("config", "GET", engine.path, absent=True) or {}).get(
-        "latestRevision", ""
-    )
     seen: dict[str, str] = {}
 
     def tell(resource: str, kind: str, state: str) -> None:
@@ -141,3 +141,14 @@ def target(operation: Any) -> str:
     """Return the name of what an operation makes."""
     about = operation.get("metadata") or {}
     return str((operation.get("response") or {}).get("name") or about.get("target") or "")
+
+
+def outputs(engine: ManagerEngine, revision: Any) -> Mapping[str, Any]:
+    """Return the outputs of a revision, or of the last that succeeded if it has none."""
+    found: Mapping[str, Any] = (revision.get("applyResults") or {}).get("outputs") or {}
+    if docs.PACKAGE in found or docs.KEPT in found or not revision:
+        return found
+    pages = engine.cloud.pages("config", f"{engine.path}/revisions", "revisions")
+    done = [item for item in pages if item.get("state") == "APPLIED"]
+    last: Any = max(done, key=lambda item: str(item.get("createTime", "")), default={})
+    return (last.get("applyResults") or {}).get("outputs") or {}
