@@ -161,9 +161,9 @@ class TerraformEngine(GcpEngine):
             if codes == {"PF8005"}:
                 lock = self.store.read(f"{self._prefix}/default.tflock") or b""
                 hint = f"wait: {self.command('status')}"
-                if place := _field(lock, "ID"):
+                if lock:
                     name = f"gs://{self.store.bucket}/{object_of(self._prefix)}/default.tflock"
-                    hint += f"; if nobody is at work any more: gcloud storage rm {name} (lock {place})"
+                    hint += f"; if nobody is at work any more: gcloud storage rm {name}"
                 raise failure(
                     "PF8005",
                     f"another deployment of {self.id} is under way{_who(lock)}:",
