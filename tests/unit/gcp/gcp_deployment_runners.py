@@ -89,8 +89,11 @@ class Listed:
         }
 
     def _given(self, value: Any, inputs: dict[str, Any]) -> Any:
-        text = re.sub(r"\$\{var\.(\w+)\}", lambda v: str(inputs.get(v[1], "")), json.dumps(value))
-        return json.loads(text)
+        text = json.dumps(value).replace(
+            '${trimprefix(var.source_digest, \\"sha256:\\")}',
+            str(inputs.get("source_digest")).removeprefix("sha256:"),
+        )
+        return json.loads(re.sub(r"\$\{var\.(\w+)\}", lambda v: str(inputs.get(v[1], "")), text))
 
     def _error(self, address: str) -> dict[str, Any]:
         status, text = self.fail[address]

@@ -73,7 +73,7 @@ class Google:
 
     def route(self, verb: str, path: str, query: dict[str, str], headers: Any, body: bytes,
               root: str) -> Answer:  # fmt: skip
-        if path.startswith("computeMetadata/"):
+        if not path or path.startswith("computeMetadata/"):
             return self._metadata(path)
         if path == "token":
             return self.token_answer or say(200, {"access_token": self.token, "expires_in": 3600})
@@ -104,7 +104,7 @@ class Google:
         return found
 
     def _metadata(self, path: str) -> Answer:
-        flavor = {"Metadata-Flavor": "Google"}
+        flavor = {"Metadata-Flavor": "Google", "Content-Type": "text/plain"}
         if path.endswith("/project/project-id"):
             return 200, flavor, PROJECT.encode()
         if path.endswith("/token"):
@@ -112,11 +112,11 @@ class Google:
             if told is not None:
                 return told[0], {**told[1], **flavor}, told[2]
             value = {"access_token": self.token, "expires_in": 3600, "token_type": "Bearer"}
-            return say(200, value, **flavor)
+            return say(200, value, **{**flavor, "Content-Type": "application/json"})
         if "/service-accounts/" in path:
             value = {"email": self.email, "scopes": ["cloud-platform"], "aliases": ["default"]}
-            return say(200, value, **flavor)
-        return 200, {**flavor, "Content-Type": "text/plain"}, b"computeMetadata/"
+            return say(200, value, **{**flavor, "Content-Type": "application/json"})
+        return 200, flavor, b"computeMetadata/"
 
     def _oauth2(self, verb: str, path: str, query: Any, body: Any, root: str) -> Answer:
         return say(200, {"id": "1", "email": "ada@example.com"})
@@ -392,6 +392,9 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Else half of an answer waits for the other to be acknowledged.
+    disable_nagle_algorithm = True
+    wbufsize = -1
     server: Server
 
     def _handle(self) -> None:
