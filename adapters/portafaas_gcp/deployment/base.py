@@ -92,7 +92,7 @@ class GcpEngine(Engine):
             if kind == docs.SECRET and vault.exists(body["secret_id"]):
                 place = f"projects/{self.cloud.project}/secrets/{body['secret_id']}"
                 imports[f"{kind}.{name}"] = place
-        own = docs.companion(release, imports, self.cloud.project)
+        own = docs.companion(release, imports)
         return {**docs.terraform(release.documents), docs.OURS: own}
 
     def notes(self, release: Release) -> tuple[Diagnostic, ...]:

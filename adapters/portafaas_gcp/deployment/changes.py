@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from portafaas.deployment.contract import Action, Change, Drift
-from portafaas_gcp.deployment.documents import KEPT, Documents, resources, variables
+from portafaas_gcp.deployment.documents import MARK, Documents, resources, variables
 
 _ACTIONS: Mapping[tuple[str, ...], Action] = {
     ("create",): "add",
@@ -51,7 +51,7 @@ def changes(plan: Mapping[str, Any], keys: Collection[str] = ()) -> tuple[Change
         detail, paths = "", list(_paths(change.get("before"), change.get("after")))
         if action is None and change.get("importing"):
             action, detail = "change", "taken over as it is"
-        if action is None or item.get("mode") != "managed":
+        if action is None or item.get("mode") != "managed" or item["type"] == MARK:
             continue
         if action in ("change", "replace") and not detail:
             unknown = _unknown(change.get("after_unknown"), change.get("before"))
@@ -95,7 +95,7 @@ def drift(plan: Mapping[str, Any]) -> tuple[Drift, ...]:
     found = []
     for item in plan.get("resource_drift") or ():
         change, address = item["change"], item["address"]
-        if item.get("mode") != "managed":
+        if item.get("mode") != "managed" or item["type"] == MARK:
             continue
         if change["actions"] == ["delete"]:
             found.append(Drift(address, item["type"], "removed"))
@@ -109,11 +109,6 @@ def drift(plan: Mapping[str, Any]) -> tuple[Drift, ...]:
         if detail:
             found.append(Drift(address, item["type"], "changed", detail))
     return tuple(sorted(found, key=lambda one: one.resource))
-
-
-def is_kept(outputs: Mapping[str, Any]) -> bool:
-    """Return whether outputs say that only data is left of the service."""
-    return KEPT in outputs
 
 
 def _paths(before: Any, after: Any, path: Path = ()) -> Iterator[Path]:

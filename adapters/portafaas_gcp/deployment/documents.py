@@ -22,10 +22,12 @@ Documents = Mapping[str, Any]
 
 OURS = "portafaas.tf.json"
 INPUTS = "inputs.json"
-#: Outputs of ours; no function's can be called this, as theirs end in ``_url``.
+#: Outputs of ours; a function's ends in ``_url``.
 PACKAGE, RELEASE, KEPT = "portafaas_package", "portafaas_release", "portafaas_kept"
 FUNCTION = "google_cloudfunctions2_function"
 SECRET = "google_secret_manager_secret"
+#: Terraform's own type of resource that stands for nothing.
+MARK = "terraform_data"
 _KEYS = "env_"
 _ADDRESS = re.compile(r"\b(?:data\.)?google_[a-z0-9_]+\.[A-Za-z0-9_-]+")
 
@@ -92,21 +94,12 @@ def _no_key(name: str) -> Diagnostic:
     )
 
 
-def companion(
-    release: Release, imports: Mapping[str, str], project: str
-) -> dict[str, Any]:
-    """Return our document; *imports* are ids by address of what is there already.
-
-    The release is said last, so that it is what is wholly there; the package with the functions.
-    """
-    functions: list[str] = []
-    others: list[str] = []
-    for kind, name, _ in resources(release.documents):
-        (functions if kind == FUNCTION else others).append(f"{kind}.{name}")
+def companion(release: Release, imports: Mapping[str, str]) -> dict[str, Any]:
+    """Return our document; *imports* are ids by address of what is there already."""
     document: dict[str, Any] = {
         "output": {
-            PACKAGE: _said(release.package_digest, functions),
-            RELEASE: _said(release.digest, functions + others),
+            PACKAGE: {"value": release.package_digest},
+            RELEASE: {"value": release.digest},
         }
     }
     if imports:
@@ -114,8 +107,27 @@ def companion(
     return document
 
 
-def _said(value: str, after: list[str]) -> dict[str, Any]:
-    return {"value": value, **({"depends_on": after} if after else {})}
+def marked(documents: Documents) -> dict[str, Any]:
+    """Return our document of *documents* with its outputs said when all else has been done.
+
+    An output with a value that is known beforehand is written even if what it depends on fails; a
+    resource is not. https://developer.hashicorp.com/terraform/language/resources/terraform-data
+    """
+    own = dict(documents.get(OURS, {}))
+    outputs = own.get("output", {})
+    if KEPT in outputs:
+        return own
+    functions = [f"{kind}.{name}" for kind, name, _ in resources(documents) if kind == FUNCTION]
+    others = [f"{kind}.{name}" for kind, name, _ in resources(documents) if kind != FUNCTION]
+    after = {PACKAGE: functions, RELEASE: functions + others}
+    own["resource"] = {
+        MARK: {
+            name: {"input": body["value"], "depends_on": after[name]}
+            for name, body in outputs.items()
+        }
+    }
+    own["output"] = {name: {"value": f"${{{MARK}.{name}.output}}"} for name in outputs}
+    return own
 
 
 def backend(bucket: str, prefix: str, endpoint: str = "") -> dict[str, Any]:

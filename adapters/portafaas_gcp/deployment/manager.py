@@ -60,7 +60,7 @@ class ManagerEngine(GcpEngine):
         blueprint = self._blueprint(gathered, given)
         plan = self._plan(blueprint, release.keys.values())
         found = changes.changes(plan, key_variables(release.plan))
-        return Preview(found, _is_kept(deployment), notes)
+        return Preview(found, _is_only_data(deployment), notes)
 
     def apply(self, release: Release, preview: Preview, report: Report) -> Status:
         """Create or update the deployment, and follow it to its end."""
@@ -89,7 +89,7 @@ class ManagerEngine(GcpEngine):
             reason = "a deployment is under way"
             return Status("busy", state, reason, "", _package(outputs), self.addresses(outputs),
                           resources)  # fmt: skip
-        if state == "ACTIVE" and _is_kept(deployment):
+        if _is_only_data(deployment):
             return Status("absent", state, "only data is left", resources=resources)
         if state == "ACTIVE":
             return Status("ready", state, package=_package(outputs),
@@ -102,7 +102,7 @@ class ManagerEngine(GcpEngine):
     def drift(self) -> Sequence[Drift]:
         """Preview what is deployed against itself, and return what Terraform finds changed."""
         deployment = self._free()
-        if deployment is None or _is_kept(deployment):
+        if deployment is None or _is_only_data(deployment):
             raise self.nothing()
         return changes.drift(self._plan(deployment["terraformBlueprint"], ()))
 
@@ -111,7 +111,7 @@ class ManagerEngine(GcpEngine):
         deployment = self._free()
         if deployment is None:
             raise self.nothing()
-        if _is_kept(deployment) and not data and deployment.get("state") == "ACTIVE":
+        if _is_only_data(deployment) and not data:
             raise self.nothing(f"of {self.id} only data is left")
         blueprint = deployment["terraformBlueprint"]
         deployed = self._deployed(blueprint)
@@ -276,6 +276,10 @@ def _package(outputs: Mapping[str, Any]) -> str:
 
 def _is_kept(deployment: Any) -> bool:
     return KEPT in (deployment.get("annotations") or {})
+
+
+def _is_only_data(deployment: Any) -> bool:
+    return _is_kept(deployment) and deployment.get("state") == "ACTIVE"
 
 
 def _resource(item: Any) -> tuple[str, str, str]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from portafaas.deployment.contract import Progress, Report
 from portafaas.errors import DeploymentError, Diagnostic
-from portafaas_gcp.deployment import documents as docs
 from portafaas_gcp.deployment.failures import failure, is_lock, of_resource, scrub
 
 if TYPE_CHECKING:
@@ -144,9 +143,12 @@ def target(operation: Any) -> str:
 
 
 def outputs(engine: ManagerEngine, revision: Any) -> Mapping[str, Any]:
-    """Return the outputs of a revision, or of the last that succeeded if it has none."""
-    found: Mapping[str, Any] = (revision.get("applyResults") or {}).get("outputs") or {}
-    if docs.PACKAGE in found or docs.KEPT in found or not revision:
+    """Return the outputs of a revision, or of the last that succeeded.
+
+    Terraform writes outputs whose values are known even if what should be there failed.
+    """
+    if revision.get("state") == "APPLIED" or not revision:
+        found: Mapping[str, Any] = (revision.get("applyResults") or {}).get("outputs") or {}
         return found
     pages = engine.cloud.pages("config", f"{engine.path}/revisions", "revisions")
     done = [item for item in pages if item.get("state") == "APPLIED"]

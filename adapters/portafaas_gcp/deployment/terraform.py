@@ -46,7 +46,7 @@ class TerraformEngine(GcpEngine):
         there = self.store.exists()
         workspace = self._workspace(self.gathered(release), given, release.keys.values(), there)
         found = changes.changes(self._planned(workspace), key_variables(release.plan))
-        is_first = not _instances(state) or changes.is_kept(state.get("outputs", {}))
+        is_first = not _instances(state) or self._is_only_data(state, self._written())
         return Preview(found, is_first, notes, workspace if there else None)
 
     def apply(self, release: Release, preview: Preview, report: Report) -> Status:
@@ -79,24 +79,23 @@ class TerraformEngine(GcpEngine):
         applied = self._written()
         if not instances and applied is None:
             return Status("absent")
+        if self._is_only_data(state, applied):
+            return Status("absent", "APPLIED", "only data is left", resources=listed)
         wanted = (applied or {}).get(docs.OURS, {}).get("output", {})
-        ends = docs.KEPT if docs.KEPT in wanted else docs.RELEASE
-        value = wanted.get(ends, {}).get("value")
-        tainted = [address for address, _, word, _ in listed_all(state) if word == "tainted"]
-        if outputs.get(ends, {}).get("value") != value or tainted:
+        tainted = [address for address, _, word, _ in instances if word == "tainted"]
+        value = wanted.get(docs.RELEASE, {}).get("value")
+        if value is None or outputs.get(docs.RELEASE, {}).get("value") != value or tainted:
             reason = "the last deployment did not get to its end"
             if tainted:
                 reason += f"; to be made again: {', '.join(tainted)}"
-            verb = "destroy" if ends == docs.KEPT else "deploy"
-            return Status("failed", "INCOMPLETE", reason, self.command(verb), package, urls, listed)
-        if ends == docs.KEPT:
-            return Status("absent", "APPLIED", "only data is left", resources=listed)
+            resume = self.command("destroy" if docs.KEPT in wanted else "deploy")
+            return Status("failed", "INCOMPLETE", reason, resume, package, urls, listed)
         return Status("ready", "APPLIED", "", "", package, urls, listed)
 
     def drift(self) -> Sequence[Drift]:
         """Return what ``plan -refresh-only`` finds."""
         state, applied = self._state(), self._written()
-        if not _instances(state) or changes.is_kept(state.get("outputs", {})):
+        if not _instances(state) or self._is_only_data(state, applied):
             raise self.nothing()
         gathered = self._parts(applied)
         given = {**(applied or {})[docs.INPUTS], **self._secret(gathered, state)}
@@ -112,7 +111,7 @@ class TerraformEngine(GcpEngine):
                 raise self.nothing()
             self._forget()
             return ()
-        if changes.is_kept(state.get("outputs", {})) and not data:
+        if self._is_only_data(state, applied) and not data:
             raise self.nothing(f"of {self.id} only data is left")
         deployed = self._parts(applied)
         kept = self.kept(deployed)
@@ -139,7 +138,7 @@ class TerraformEngine(GcpEngine):
         remote: bool = True,
     ) -> Workspace:
         """Return a folder; without *remote*, with a state of its own, as there is none yet."""
-        own = dict(gathered.get(docs.OURS, {}))
+        own = docs.marked(gathered)
         if remote:
             override = "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE" in os.environ
             endpoint = f"{base('storage')}storage/v1/b" if override else ""
@@ -205,6 +204,13 @@ class TerraformEngine(GcpEngine):
             docs.unpacked(None, f"gs://{self.store.bucket}/{place}", _MEND)
         return docs.terraform(applied or {})
 
+    @staticmethod
+    def _is_only_data(state: Mapping[str, Any], applied: Mapping[str, Any] | None) -> bool:
+        """Return whether "destroy" got to its end, and left data."""
+        left = {address for address, _, _, _ in _instances(state)}
+        is_kept = docs.KEPT in (applied or {}).get(docs.OURS, {}).get("output", {})
+        return is_kept and bool(left) and left <= docs.protected(applied or {}).keys()
+
     def _own(self) -> None:
         owner = (self._written() or {}).get("owner.json")
         if owner not in (None, {"service": self.plan.service, "stage": self.plan.stage}):
@@ -229,15 +235,13 @@ class TerraformEngine(GcpEngine):
 
 
 def _instances(state: Mapping[str, Any]) -> list[tuple[str, str, str, Any]]:
-    """Return (address, type, state, attributes) of each resource."""
-    return [item for item in listed_all(state) if item[2] != "deposed"]
+    """Return (address, type, state, attributes) of each resource.
 
-
-def listed_all(state: Mapping[str, Any]) -> list[tuple[str, str, str, Any]]:
-    """Return the same with what is only still there until its successor is."""
+    ``tainted`` is one that was made but not to its end, ``deposed`` one whose successor is there.
+    """
     found = []
     for resource in state.get("resources") or ():
-        if resource.get("mode") != "managed":
+        if resource.get("mode") != "managed" or resource["type"] == docs.MARK:
             continue
         for instance in resource.get("instances") or ():
             address = f"{resource['type']}.{resource['name']}"

@@ -91,4 +91,7 @@ if __name__ == "__main__":
     CloudProvider.folder = Path(sys.argv.pop(1))
     base.Provider = CloudProvider
     base.CALLS = (*base.CALLS, "ImportResourceState")
-    base.serve(sys.argv[1:], [])
+    data = [kind for kind in sys.argv[1:] if kind.startswith("data.")]
+    base.serve(
+        [kind for kind in sys.argv[1:] if kind not in data], [kind[5:] for kind in data]
+    )

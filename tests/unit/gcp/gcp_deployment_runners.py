@@ -164,7 +164,7 @@ class Terraform:
         state = json.loads((self._folder / "terraform.tfstate").read_text())
         listed = [
             (f"{r['type']}.{r['name']}", r["type"], "RECONCILED")
-            for r in state["resources"] if r["instances"]
+            for r in state["resources"] if r["instances"] and r["mode"] == "managed"
         ]  # fmt: skip
         outputs = {n: {"value": o["value"]} for n, o in state["outputs"].items()}
         return Ran(outputs=outputs, resources=listed, errors=errors)
