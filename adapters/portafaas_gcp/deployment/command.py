@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,8 @@ class Workspace:
         self, documents: Mapping[str, Any], given: Mapping[str, str], secrets: Iterable[str]
     ) -> None:
         self._binary = binary()
-        self._folder = tempfile.TemporaryDirectory(prefix="portafaas-")
-        self.path = Path(self._folder.name)
+        self.path = Path(tempfile.mkdtemp(prefix="portafaas-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
         self._secrets = list(secrets)
         for name, value in documents.items():
             (self.path / name).write_text(json.dumps(value), encoding="utf-8")
