@@ -18,6 +18,7 @@ from typing import Any
 
 from portafaas.deployment.contract import Progress, Report
 from portafaas.errors import DeploymentError, Diagnostic
+from portafaas_gcp.deployment.documents import MARK
 from portafaas_gcp.deployment.failures import failure, is_lock, of_resource, scrub
 
 _STATES = {
@@ -156,4 +157,6 @@ class Workspace:
             problems.append(of_resource(found.get("address", ""), text, 0, self._secrets))
         if report is not None and kind in _STATES:
             about = said["hook"]["resource"]
+            if about["resource_type"] == MARK:
+                return
             report(Progress(about["addr"], about["resource_type"], _STATES[kind]))

@@ -105,6 +105,7 @@ class TerraformEngine(GcpEngine):
 
     def destroy(self, data: bool, report: Report) -> Sequence[Kept]:
         """Apply documents that hold the data only; with *data*, remove that and the state, too."""
+        self._own()
         state, applied = self._state(), self._written()
         if not _instances(state):
             if applied is None:
