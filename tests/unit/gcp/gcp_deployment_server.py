@@ -96,7 +96,10 @@ class Google:
         value = None
         if api != "storage" or headers.get("Content-Type") == "application/json":
             value = json.loads(body) if body and "uploadType" not in query else None
-        if api != "storage" or rest.startswith(("storage/", "upload/")):
+        # The XML API, and the rest of an upload in parts, are not in the document.
+        if api != "storage" or (
+            rest.startswith(("storage/", "upload/")) and "upload_id" not in query
+        ):
             self.problems += problems(api, verb, rest, query, value)
         if api == "storage":
             return self.storage.handle(verb, rest, query, headers, body, root)
@@ -110,7 +113,7 @@ class Google:
         if path.endswith("/token"):
             told = self.token_answer
             if told is not None:
-                return told[0], {**told[1], **flavor}, told[2]
+                return told[0], {**flavor, **told[1]}, told[2]
             value = {"access_token": self.token, "expires_in": 3600, "token_type": "Bearer"}
             return say(200, value, **{**flavor, "Content-Type": "application/json"})
         if "/service-accounts/" in path:
