@@ -125,7 +125,11 @@ class Cloud:
         response = self.send(api, method, path, query, json=body, absent=absent)
         if response is None:
             return None
-        return response.json() if response.content else {}
+        try:
+            return response.json() if response.content else {}
+        except ValueError as exc:
+            text = f"the answer to {method} {path} is not JSON; is there a proxy in between?"
+            raise failure("PF8012", "Google Cloud is out of reach:", text) from exc
 
     def send(
         self,

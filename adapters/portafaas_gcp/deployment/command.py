@@ -80,8 +80,12 @@ class Workspace:
         return json.loads(shown[1])
 
     def apply(self, report: Report) -> None:
-        """Do what :meth:`plan` said; PF8005 if somebody else did something in between."""
-        self._done(["apply", "-input=false", "-json", "plan"], report)
+        """Do what :meth:`plan` said, or, without it, what there is to do.
+
+        PF8005 if somebody else did something since the plan.
+        """
+        what = "plan" if (self.path / "plan").exists() else "-auto-approve"
+        self._done(["apply", "-input=false", "-json", what], report)
 
     def destroy(self, report: Report) -> None:
         """Remove all."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
 from portafaas.deployment.contract import Drift, Kept, Preview, Report, Status
 from portafaas.deployment.release import Release, key_variables
+from portafaas.errors import DeploymentError
 from portafaas_gcp.deployment import changes, operations
 from portafaas_gcp.deployment import documents as docs
 from portafaas_gcp.deployment.base import GcpEngine
@@ -58,7 +60,7 @@ class ManagerEngine(GcpEngine):
             return Preview(changes.first(release.documents), True, notes)
         self.store.create()
         blueprint = self._blueprint(gathered, given)
-        plan = self._plan(blueprint, release.keys.values())
+        plan = self._plan(blueprint)
         found = changes.changes(plan, key_variables(release.plan))
         return Preview(found, _is_only_data(deployment), notes)
 
@@ -94,7 +96,9 @@ class ManagerEngine(GcpEngine):
         if state == "ACTIVE":
             return Status("ready", state, package=_package(outputs),
                           outputs=self.addresses(outputs), resources=resources)  # fmt: skip
-        reason = "; ".join(item.message for item in operations.reasons(self, deployment, ()))
+        secrets = _secret(_given(deployment.get("terraformBlueprint", {})))
+        reasons = operations.reasons(self, deployment, secrets)
+        reason = "; ".join(item.message for item in reasons)
         resume = self.command("destroy" if _is_kept(deployment) else "deploy")
         return Status("failed", state, reason, resume, _package(outputs),
                       self.addresses(outputs), resources)  # fmt: skip
@@ -104,7 +108,7 @@ class ManagerEngine(GcpEngine):
         deployment = self._free()
         if deployment is None or _is_only_data(deployment):
             raise self.nothing()
-        return changes.drift(self._plan(deployment["terraformBlueprint"], ()))
+        return changes.drift(self._plan(deployment["terraformBlueprint"]))
 
     def destroy(self, data: bool, report: Report) -> Sequence[Kept]:
         """Shrink the deployment to its data; with *data*, then delete it with all it has."""
@@ -116,7 +120,7 @@ class ManagerEngine(GcpEngine):
         blueprint = deployment["terraformBlueprint"]
         deployed = self._deployed(blueprint)
         kept = self.kept(deployed)
-        given = {name: item["inputValue"] for name, item in blueprint["inputValues"].items()}
+        given = _given(blueprint)
         if kept:
             lean = docs.retained(deployed, data)
             wanted = docs.variables(lean)
@@ -166,7 +170,7 @@ class ManagerEngine(GcpEngine):
         before = (deployment or {}).get("latestRevision", "")
         operations.follow(self, operation, before, report, _secret(given), verb)
 
-    def _plan(self, blueprint: Any, secrets: Any) -> Any:
+    def _plan(self, blueprint: Any) -> Any:
         """Return Terraform's plan for the deployment with a blueprint."""
         body = {
             "deployment": self.path.removeprefix("v1/"),
@@ -178,14 +182,16 @@ class ManagerEngine(GcpEngine):
         operation = self.cloud.call("config", "POST", f"{self.parent}/previews", body=body)
         name = ""
         try:
-            name = operations.preview(self, operation, secrets)
+            name = operations.preview(self, operation, _secret(_given(blueprint)))
             result = self.cloud.call("config", "POST", f"v1/{name}:export", body={})
             return json.loads(self.cloud.fetch(result["result"]["jsonSignedUri"]))
         finally:
             # It holds the plan with all values, and counts against a quota.
             name = name or operations.target(operation)
             if name:
-                self.cloud.call("config", "DELETE", f"v1/{name}", absent=True)
+                # One that is interrupted cannot be deleted yet: nothing more to be done.
+                with suppress(DeploymentError):
+                    self.cloud.call("config", "DELETE", f"v1/{name}", absent=True)
 
     def _blueprint(self, gathered: docs.Documents, given: Mapping[str, str]) -> Any:
         """Write documents to the store, and return what tells Infrastructure Manager of them."""
@@ -206,12 +212,8 @@ class ManagerEngine(GcpEngine):
         return docs.unpacked(self.store.read_object(name, bucket), source, mend)
 
     def _keys(self, deployment: Any) -> dict[str, str]:
-        given = (deployment or {}).get("terraformBlueprint", {}).get("inputValues", {})
-        return {
-            name.removeprefix("env_"): item.get("inputValue", "")
-            for name, item in given.items()
-            if name.startswith("env_")
-        }
+        given = _given((deployment or {}).get("terraformBlueprint", {}))
+        return {n.removeprefix("env_"): v for n, v in given.items() if n.startswith("env_")}
 
     @property
     def _account(self) -> str:
@@ -285,6 +287,11 @@ def _is_only_data(deployment: Any) -> bool:
 def _resource(item: Any) -> tuple[str, str, str]:
     about = item.get("terraformInfo", {})
     return about.get("address", ""), about.get("type", ""), item.get("state", "")
+
+
+def _given(blueprint: Any) -> dict[str, str]:
+    values = blueprint.get("inputValues") or {}
+    return {name: item.get("inputValue", "") for name, item in values.items()}
 
 
 def _secret(given: Mapping[str, str]) -> list[str]:

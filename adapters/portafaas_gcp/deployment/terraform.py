@@ -45,7 +45,8 @@ class TerraformEngine(GcpEngine):
         notes = self.notes(release)
         there = self.store.exists()
         workspace = self._workspace(self.gathered(release), given, release.keys.values(), there)
-        found = changes.changes(self._planned(workspace), key_variables(release.plan))
+        self._run(workspace, "init")
+        found = changes.changes(self._run(workspace, "plan"), key_variables(release.plan))
         is_first = not _instances(state) or self._is_only_data(state, self._written())
         return Preview(found, is_first, notes, workspace if there else None)
 
@@ -58,7 +59,7 @@ class TerraformEngine(GcpEngine):
         workspace = preview.token
         if workspace is None:
             workspace = self._workspace(gathered, given, release.keys.values())
-            self._planned(workspace)
+            self._run(workspace, "init")
         self._write(gathered, given)
         self._run(workspace, "apply", report, "deploy")
         return self.status()
@@ -122,7 +123,7 @@ class TerraformEngine(GcpEngine):
         given = {name: value for name, value in known.items() if name in wanted}
         secrets = list(self._keys(deployed, state).values())
         workspace = self._workspace(lean, given, secrets)
-        self._planned(workspace)
+        self._run(workspace, "init")
         self._write(lean, given)
         self._run(workspace, "apply", report, "destroy")
         if kept and not data:
@@ -146,10 +147,6 @@ class TerraformEngine(GcpEngine):
             own |= docs.backend(self.store.bucket, object_of(self._prefix), endpoint)
         secret = [*secrets, *(given[name] for name in given if name.startswith("env_"))]
         return Workspace({**docs.terraform(gathered), docs.OURS: own}, given, secret)
-
-    def _planned(self, workspace: Workspace) -> Any:
-        self._run(workspace, "init")
-        return self._run(workspace, "plan")
 
     def _run(self, workspace: Workspace, verb: str, *arguments: Any) -> Any:
         """Run a command of Terraform, and say in its errors what is left and what goes on."""

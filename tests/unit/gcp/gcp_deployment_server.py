@@ -33,7 +33,7 @@ class Google:
     """The state of all services."""
 
     def __init__(self, runner: Any = None) -> None:
-        self.runner = runner or Listed()
+        self.runner: Any = runner or Listed()
         self.storage = Storage()
         self.problems: list[str] = []
         #: (verb, path) of each call.

@@ -52,25 +52,25 @@ class Storage:
                 return self._error(409, "conflict", "The requested bucket name is not available.")
             self.buckets[bucket["name"]] = bucket
             return say(200, bucket)
-        found = re.fullmatch(r"(?:upload/)?storage/v1/b/([^/]+)/o(?:/(.+))?", path)
-        if found is None:
+        place = re.fullmatch(r"(?:upload/)?storage/v1/b/([^/]+)/o(?:/(.+))?", path)
+        if place is None:
             bucket_name, _, name = path.partition("/")  # as the XML API has it
             return self._read(verb, bucket_name, unquote(name), {"alt": "media"})
-        if found[1] not in self.buckets:
+        if place[1] not in self.buckets:
             return self._error(404, "notFound", "The specified bucket does not exist.")
         if path.startswith("upload/"):
-            return self._upload(verb, found[1], query, headers, body, root)
-        if found[2] is None:
-            return self._list(found[1], query)
-        return self._read(verb, found[1], unquote(found[2]), query)
+            return self._upload(verb, place[1], query, headers, body, root)
+        if place[2] is None:
+            return self._list(place[1], query)
+        return self._read(verb, place[1], unquote(place[2]), query)
 
     def _list(self, bucket: str, query: dict[str, str]) -> Answer:
         names = sorted(n for b, n in self.objects if b == bucket)
         names = [n for n in names if n.startswith(query.get("prefix", ""))]
         start = int(query.get("pageToken", "0"))
-        page = {"items": [self._about(bucket, n) for n in names[start : start + 3]]}
+        page: dict[str, Any] = {"items": [self._about(bucket, n) for n in names[start : start + 3]]}
         if start + 3 < len(names):
-            page["nextPageToken"] = str(start + 3)  # type: ignore[assignment]
+            page["nextPageToken"] = str(start + 3)
         return say(200, page)
 
     def _read(self, verb: str, bucket: str, name: str, query: dict[str, str]) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from portafaas.deployment import DeploymentError
 from portafaas.plan import BucketPlan
 from portafaas_gcp.adapter import ADAPTER
 from tests.unit.gcp import gcp_deployment_cases as cases
-from tests.unit.gcp.gcp_deployment_server import PROJECT, Google, Server, refuse
+from tests.unit.gcp.gcp_deployment_server import PROJECT, Google, Server
+from tests.unit.gcp.gcp_deployment_storage import refuse
 
 NAME = f"projects/{PROJECT}/locations/europe-west1/deployments/shop-test"
 FUNCTION = "google_cloudfunctions2_function.work"
@@ -162,7 +164,7 @@ def test_a_failure_midway_and_how_it_goes_on(
     status = engine.status()
     assert status.health == "failed" and status.state == "FAILED"
     assert status.resume == "portafaas deploy --target gcp --stage test"
-    assert "bad build" in status.reason
+    assert "bad build" in status.reason and cases.DIGEST not in status.reason
     assert status.package == one.package_digest, "the new one does not run"
 
     google.runner.fail = {}
@@ -185,10 +187,12 @@ def test_a_preview_that_fails(engine: Any, google: Google, tmp_path: Path) -> No
     release = cases.release(tmp_path)
     cases.deploy(engine, release)
     before = dict(google.deployments[NAME])
-    errors = [{"resourceAddress": FUNCTION, "errorDescription": "wrong\n  region"}]
+    errors = [
+        {"resourceAddress": FUNCTION, "errorDescription": f"wrong\n  region {cases.DIGEST}"}
+    ]
     google.preview_failure = {"errorCode": "PREVIEW_BUILD_RUN_FAILED", "tfErrors": errors}
     error = _refusal(engine.preview, release)
-    assert error.diagnostics[0].message == f"{FUNCTION}: wrong region"
+    assert error.diagnostics[0].message == f"{FUNCTION}: wrong region (not shown)"
     assert "nothing was changed" in error.message
     google.preview_failure = {"errorCode": "DEPLOYMENT_LOCK_ACQUIRE_FAILED",
                               "errorStatus": {"message": "held by bob"}}  # fmt: skip
@@ -240,6 +244,24 @@ def test_somebody_was_quicker(engine: Any, google: Google, tmp_path: Path) -> No
     ):
         google.answers["PATCH", f"v1/{NAME}"] = [answer]
         assert _codes(_refusal(engine.apply, release, preview, print)) == ["PF8005"]
+
+
+def test_ctrl_c_while_a_preview_is_made(engine: Any, google: Google, tmp_path: Path) -> None:
+    release = cases.release(tmp_path)
+    cases.deploy(engine, release)
+    google.go.clear()
+    timer = threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        engine.preview(release)
+    timer.join()
+    assert google.previews == {}
+    assert engine.status().health == "ready"
+
+
+def test_an_answer_that_is_no_json(engine: Any, google: Google) -> None:
+    google.answers["GET", f"v1/{NAME}"] = [(200, {}, b"<html>log in to our network</html>")]
+    assert _codes(_refusal(engine.status)) == ["PF8012"]
 
 
 def test_a_lock_by_hand(engine: Any, google: Google, tmp_path: Path) -> None:

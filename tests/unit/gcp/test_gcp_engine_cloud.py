@@ -21,7 +21,8 @@ from portafaas.deployment import DeploymentError
 from portafaas_gcp.adapter import ADAPTER
 from portafaas_gcp.deployment import store as stores
 from tests.unit.gcp import gcp_deployment_cases as cases
-from tests.unit.gcp.gcp_deployment_server import EMAIL, PROJECT, Google, Server, refuse, say
+from tests.unit.gcp.gcp_deployment_server import EMAIL, PROJECT, Google, Server
+from tests.unit.gcp.gcp_deployment_storage import refuse, say
 
 BUCKET = f"{PROJECT}-portafaas-europe-west1"
 SECRET = f"projects/{PROJECT}/secrets/shop-test-token"

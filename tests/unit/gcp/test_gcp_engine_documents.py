@@ -47,7 +47,7 @@ def test_variables_that_nobody_knows(tmp_path: Path) -> None:
 def test_a_bundle_is_the_same_for_the_same_documents(tmp_path: Path) -> None:
     release = cases.release(tmp_path)
     one = documents.bundle(release.documents)
-    assert documents.bundle(dict(reversed(release.documents.items()))) == one
+    assert documents.bundle(dict(reversed(list(release.documents.items())))) == one
     assert documents.unbundle(one) == release.documents
     # Documents that are not Terraform's are not handed to it.
     assert documents.terraform({"a.tf.json": {}, "notes.json": {}}) == {"a.tf.json": {}}

@@ -307,7 +307,7 @@ def test_ctrl_c_writes_the_state_and_a_deployment_goes_on(
 def test_a_state_that_cannot_be_written(google: Google, cloud: Path, tmp_path: Path) -> None:
     engine, release = _engine(_tiny()), cases.release(tmp_path, _tiny())
     preview = engine.preview(release)
-    denied = (403, {}, b'{"error": {"code": 403, "message": "no"}}')
+    denied: Any = (403, {}, b'{"error": {"code": 403, "message": "no"}}')
 
     def deny(progress: Any) -> None:
         google.answers["POST", "upload/.*"] = [denied] * 50
@@ -383,8 +383,8 @@ def _made_secret(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     shape = module.shape_of("google_secret_manager_secret")
-    empty = {**dict.fromkeys(shape["attributes"]), **{n: [] for n in shape["blocks"]}}
-    auto = {"customer_managed_encryption": []}
+    empty: Any = {**dict.fromkeys(shape["attributes"]), **{n: [] for n in shape["blocks"]}}
+    auto: Any = {"customer_managed_encryption": []}
     return {
         **empty, "secret_id": name, "id": f"google_secret_manager_secret/{name}",
         "replication": [{"auto": [auto], "user_managed": []}],
