@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from portafaas.errors import Diagnostic
 from portafaas.plan import (
@@ -38,8 +39,11 @@ MAX_HTTP_TIMEOUT = 230
 #: Bytes of a request body.
 MAX_REQUEST = 100_000_000
 MAX_CONCURRENCY = 1000
+MAX_INSTANCES = 1000
 #: Of one deployment.
-MAX_RESOURCES = 800
+MAX_PARTS = {"resources": 800, "parameters": 256, "variables": 256, "outputs": 64}
+#: Bytes.
+MAX_TEMPLATE = 4 * 1024 * 1024
 #: Parameters of the template beside those of the keys, in lower case.
 _PARAMETERS = frozenset(
     ("location", "packageuri", "packagedigest", "logretentiondays", "protectdata", "secretshells",
@@ -112,12 +116,28 @@ def _resources(plan: BuildPlan) -> Iterator[Diagnostic]:
             )
 
 
-def too_many(count: int) -> list[Diagnostic]:
-    """Return the refusal of a template with *count* resources, if it has too many."""
-    if count <= MAX_RESOURCES:
-        return []
-    text = f"{count} resources of Azure; one deployment takes {MAX_RESOURCES}"
-    return [_refused("$.functions", text, _TEMPLATE)]
+def too_many(plan: BuildPlan, document: Mapping[str, Any]) -> list[Diagnostic]:
+    """Return the refusals of *document*, the template of *plan*, as a whole: it has too much."""
+    hint = "give the service targets: {azure: {apps: grouped}}, or divide it"
+    if plan.options.get("apps") == "grouped":
+        hint = "divide the service"
+    found = [
+        Diagnostic(
+            "PF3002",
+            f"{len(document[part])} {part} of Azure; one deployment takes {most}",
+            path="$.functions",
+            hint=f"{hint}; {_TEMPLATE}",
+        )
+        for part, most in MAX_PARTS.items()
+        if len(document[part]) > most
+    ]
+    import json
+
+    size = len(json.dumps(document).encode())
+    if size > MAX_TEMPLATE:
+        text = f"a template of {size} bytes; one deployment takes {MAX_TEMPLATE}"
+        found.append(_refused("$.functions", text, f"{hint}; {_TEMPLATE}"))
+    return found
 
 
 def _refused(path: str, message: str, url: str) -> Diagnostic:

@@ -21,6 +21,7 @@ from portafaas.plan import (
 )
 from portafaas.plan.entry import function_spec
 from portafaas_azure.broker import event_subscription, queue_settings, subscription_settings
+from portafaas_azure.grouping import apps_of
 from portafaas_azure.host import (
     host_json,
     host_settings,
@@ -88,8 +89,12 @@ _register(app)
 
 
 def lower(plan: BuildPlan) -> Lowered:
-    """Return ``function_app.py``, ``host.json`` and one deployment per function."""
+    """Return ``function_app.py``, ``host.json`` and one deployment per function.
+
+    Functions of one app have deployments of equal settings.
+    """
     methods = route_methods(plan)
+    entries = {function.name: app.entries for app in apps_of(plan) for function in app.functions}
     facts = {
         function.entry: (_decorators(plan, function, methods), function_spec(plan, function))
         for function in plan.functions
@@ -101,7 +106,10 @@ def lower(plan: BuildPlan) -> Lowered:
             "function_app.py": _TEMPLATE.format(functions=literal).encode("utf-8"),
             "host.json": f"{host}\n".encode(),
         },
-        tuple(_deployment(plan, function, methods) for function in plan.functions),
+        tuple(
+            _deployment(plan, function, methods, entries[function.name])
+            for function in plan.functions
+        ),
     )
 
 
@@ -154,11 +162,14 @@ def route(path: str) -> str:
 
 
 def _deployment(
-    plan: BuildPlan, function: FunctionPlan, methods: Mapping[str, tuple[str, ...]]
+    plan: BuildPlan,
+    function: FunctionPlan,
+    methods: Mapping[str, tuple[str, ...]],
+    entries: str,
 ) -> Deployment:
     environment = {
         **function.environment,
-        "PORTAFAAS_FUNCTIONS": function.entry,
+        "PORTAFAAS_FUNCTIONS": entries,
         "AzureWebJobsDisableHomepage": "true",
         **host_settings(function),
     }

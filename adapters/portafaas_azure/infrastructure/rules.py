@@ -46,7 +46,7 @@ NAMES = {
 _GUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 #: Types that Azure keeps in a region, and that have tags.
 TRACKED = frozenset(kind for kind in NAMES if kind.count("/") == 1)
-#: Types of which every resource belongs to one function.
+#: Types of which every resource belongs to one function or group of them.
 _OWNED = ("Microsoft.Web/serverfarms", "Microsoft.Web/sites")
 _DURATION = re.compile(r"P(?=.)(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
@@ -66,7 +66,8 @@ def check_values(nodes: Nodes, tags: Mapping[str, str]) -> Iterator[str]:
             site = node.type == "Microsoft.Web/sites"
             if (found.pop("package", "") == "text") != site:
                 yield f"{node.label}: the tag of the package is missing, or is too much"
-            owned = bool(found.pop("function", "")) or node.type not in _OWNED
+            owner = [found.pop(name, "") for name in ("function", "app")]
+            owned = sum(map(bool, owner)) == 1 or node.type not in _OWNED
             if found != tags or not owned:
                 yield f"{node.label}: lacks the tags"
         elif "location" in node.body or "tags" in node.body:

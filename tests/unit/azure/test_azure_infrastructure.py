@@ -140,7 +140,10 @@ def test_a_new_function_changes_only_its_own_block(service: types.ModuleType) ->
         assert owners == {new.name}
         assert before["parameters"] == after["parameters"]
         assert before["variables"] == after["variables"]
-        assert before["outputs"].items() <= after["outputs"].items()
+        assert before["outputs"]["vault"] == after["outputs"]["vault"]
+        urls, more = (d["outputs"]["urls"]["value"] for d in (before, after))
+        assert urls.items() <= more.items()
+        assert set(more) - set(urls) <= {new.name}
 
 
 def test_an_app_of_each_function(plan: BuildPlan, nodes: dict[str, Node]) -> None:
@@ -312,7 +315,7 @@ def test_nothing_is_made_that_nothing_needs(service: types.ModuleType) -> None:
         "Microsoft.Authorization", "Microsoft.Insights", "Microsoft.ManagedIdentity",
         "Microsoft.OperationalInsights", "Microsoft.Storage", "Microsoft.Web",
     ]  # fmt: skip
-    assert list(document["outputs"]) == ["url_web"]
+    assert list(document["outputs"]["urls"]["value"]) == ["web"]
     assert set(document["variables"]) == {"unique"}
 
 

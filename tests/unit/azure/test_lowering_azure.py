@@ -211,6 +211,7 @@ def test_every_capability_has_a_position() -> None:
         Capability.TABLE_INSERT,
         Capability.TABLE_DELETE,
         Capability.TABLE_OLD_IMAGE,
+        Capability.ALERT_OLDEST_MESSAGE,
         Capability.ARCHITECTURE_ARM,
     }
 
