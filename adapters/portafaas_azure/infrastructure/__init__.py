@@ -11,6 +11,7 @@ from typing import Any
 from portafaas.adapter import Infrastructure, Permission
 from portafaas.plan import BuildPlan, HttpTrigger
 from portafaas_azure.grouping import apps_of
+from portafaas_azure.infrastructure.alerts import add_alerts
 from portafaas_azure.infrastructure.apps import add_app
 from portafaas_azure.infrastructure.arm import Template
 from portafaas_azure.infrastructure.iam import grants, notes
@@ -74,6 +75,7 @@ def _made(plan: BuildPlan) -> tuple[dict[str, Any], tuple[Permission, ...]]:
             add_trigger(template, plan, function, made, places)
         own = [grant for function in app.functions for grant in granted[function.name]]
         add_app(template, plan, app, made, places, own)
+    add_alerts(template, plan, places)
     for function in plan.functions:
         # Those of the app are equal in all its functions: what one may do, its own lines ask for.
         permissions += [
@@ -107,9 +109,11 @@ def _parameters(plan: BuildPlan) -> dict[str, Any]:
             "string", "SHA-256 of the package, kept as a tag of the apps.", ""
         ),
         "logRetentionDays": {
-            **_parameter("int", "Days that logs are kept.", 30), "minValue": 30, "maxValue": 730,
+            **_parameter("int", "Days that logs are kept.", plan.logs.retention),
+            "minValue": 30,
+            "maxValue": 730,
         },
-    }  # fmt: skip
+    }
     if Places(plan).has_data:
         found["protectData"] = _parameter("bool", "Lock what holds data against deletion.", True)
     if plan.secrets:

@@ -22,6 +22,8 @@ _KEYS = frozenset(
      "identity", "properties", "dependsOn")
 )  # fmt: skip
 _PARAMETERS = {"string": str, "securestring": str, "int": int, "bool": bool, "array": list}
+#: What stands for a number that a deployment gives; nobody writes it down by chance.
+SAMPLE = 77
 #: The two roles that every Cosmos DB account has.
 BUILT_IN = ("00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002")
 #: A template holds no more: https://learn.microsoft.com/azure/azure-resource-manager/templates/best-practices#template-limits
@@ -108,7 +110,7 @@ def outputs(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sample(document: Mapping[str, Any], found: list[str]) -> Iterator[tuple[str, Any]]:
     """Yield values for the parameters with which every condition holds."""
-    samples = {"string": "text", "securestring": "text", "int": 30, "bool": True}
+    samples = {"string": "text", "securestring": "text", "int": SAMPLE, "bool": True}
     for name, declared in document["parameters"].items():
         kind = declared.get("type")
         if kind not in _PARAMETERS:

@@ -78,6 +78,18 @@ class Places:
         """The Application Insights component."""
         return Ref("Microsoft.Insights/components", (self._own(255),))
 
+    def channel(self, name: str) -> Ref:
+        """Return the action group of the channel *name*."""
+        return Ref("Microsoft.Insights/actionGroups", (self._own(128, name),))
+
+    def metric_alert(self, name: str) -> Ref:
+        """Return the alert *name* as one on a metric."""
+        return Ref("Microsoft.Insights/metricAlerts", (self._own(128, name),))
+
+    def query_alert(self, name: str) -> Ref:
+        """Return the alert *name* as one on the log."""
+        return Ref("Microsoft.Insights/scheduledQueryRules", (self._own(128, name),))
+
     @property
     def namespace(self) -> Ref:
         """The Service Bus namespace."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from portafaas.adapter import Deployment
 from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas_azure.infrastructure.alert_rules import check_alerts
 from portafaas_azure.infrastructure.apps_rules import (
     SITE,
     check_apps,
@@ -50,6 +51,7 @@ def verify(plan: BuildPlan, document: Mapping[str, Any]) -> list[str]:
         _kept(nodes),
         _in_turn(nodes),
         _parameters(plan, document),
+        check_alerts(plan, document, nodes),
         check_urls(plan, apps, outputs(document)),
     )
     for check in checks:
@@ -230,7 +232,7 @@ def _addresses(
     settings = settings_of(app)
     told = {name for name in settings if name.startswith("PORTAFAAS_")}
     auth = getattr(function.trigger, "auth", None)
-    own = {"PORTAFAAS_FUNCTIONS", auth.keys if auth is not None else ""}
+    own = {"PORTAFAAS_FUNCTIONS", auth.keys if auth is not None else "", *function.environment}
     wanted = {
         f"PORTAFAAS_{u.kind}_{u.name}".upper().replace("-", "_"): u for u in function.uses
     }
