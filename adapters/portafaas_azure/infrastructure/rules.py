@@ -181,6 +181,8 @@ def _event_subscription(node: Node, nodes: Nodes) -> Iterator[str]:
         yield "waits for blobs of every container"
     elif f"{account}/blobServices/default/containers/{begin[1]}" not in nodes:
         yield f"waits for blobs of {begin[1]!r}, which its account does not hold"
+    elif f"{account}/blobServices/default/containers/{begin[1]}" not in reachable(nodes, node.id):
+        yield f"is made before {begin[1]!r}"
 
 
 def _holder(assignment: Node) -> str:

@@ -74,7 +74,7 @@ def _collect(found: list[str], start: str, messages: Iterator[str]) -> None:
     try:
         for message in messages:
             found.append(start + message)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         found.append(f"{start}something is missing: {type(error).__name__} {error}")
 
 
