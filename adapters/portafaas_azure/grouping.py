@@ -92,14 +92,13 @@ def _name(function: FunctionPlan) -> str:
 
 
 def equal_in(function: FunctionPlan) -> dict[str, Any]:
-    """Return what the functions of one app are equal in, as JSON values.
+    """Return what the functions of one app are equal in besides their kind, as JSON values.
 
     Changing a key or how a value is written renames every group: add keys only where they differ
     from what was before.
     """
     auth = getattr(function.trigger, "auth", None)
     return {
-        "kind": function.kind,
         "needs": _needs(function),
         "uses": sorted({(use.verb, use.kind, use.name) for use in function.uses}),
         "memory": instance_memory(function.memory),

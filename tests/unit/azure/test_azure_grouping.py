@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from portafaas.errors import PortafaasError
 from portafaas.plan import (
     Auth,
     BuildPlan,
+    FunctionPlan,
     HttpTrigger,
     QueueTrigger,
     ScheduleTrigger,
@@ -21,8 +23,9 @@ from portafaas.plan import (
     TopicTrigger,
 )
 from portafaas.plan.model import SecretPlan, Use
+from portafaas_azure import grouping
 from portafaas_azure.adapter import ADAPTER
-from portafaas_azure.grouping import app_of, apps_of
+from portafaas_azure.grouping import app_of, apps_of, equal_in
 from portafaas_azure.infrastructure import emit, size
 from portafaas_azure.infrastructure.graph import Node, outputs, resolve
 from portafaas_azure.infrastructure.verify import verify
@@ -178,7 +181,8 @@ def test_what_has_its_own_source_is_called_the_same_in_both_modes(mixed: BuildPl
     alone = of(dataclasses.replace(mixed, options={}))
     for name in ("work", "on-news"):
         assert app_of(mixed, mixed.function(name)).name == name
-        (site,) = [s for s in sites(of(mixed)) if setting(s, "PORTAFAAS_FUNCTIONS") == name.replace("-", "_")]
+        entry = name.replace("-", "_")
+        (site,) = [s for s in sites(of(mixed)) if setting(s, "PORTAFAAS_FUNCTIONS") == entry]
         assert site.name in {other.name for other in sites(alone)}
 
 
@@ -358,3 +362,22 @@ def test_a_mistake_is_found(mixed: BuildPlan, change: Callable[[Any], None]) -> 
     assert verify(mixed, document) == []
     change(document)
     assert verify(mixed, document)
+
+
+@pytest.mark.parametrize("word", sorted(equal_in(FunctionPlan("f", "m", "a", http("/")))))
+def test_a_grouping_that_forgets_something_builds_nothing(
+    mixed: BuildPlan, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """The check of every build does not take the grouping's word for it."""
+
+    before = len(apps_of(mixed))
+
+    def forgetful(function: FunctionPlan) -> dict[str, Any]:
+        found = equal_in(function)
+        del found[word]
+        return found
+
+    monkeypatch.setattr(grouping, "equal_in", forgetful)
+    assert len(apps_of(mixed)) < before
+    with pytest.raises(PortafaasError, match="breaks its own rules"):
+        emit(mixed)
