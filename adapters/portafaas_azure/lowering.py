@@ -21,7 +21,7 @@ from portafaas.plan import (
 )
 from portafaas.plan.entry import function_spec
 from portafaas_azure.broker import event_subscription, queue_settings, subscription_settings
-from portafaas_azure.grouping import apps_of
+from portafaas_azure.grouping import App, apps_of, is_grouped
 from portafaas_azure.host import (
     host_json,
     host_settings,
@@ -98,7 +98,7 @@ def lower(plan: BuildPlan) -> Lowered:
     Functions of one app have deployments of equal settings.
     """
     methods = route_methods(plan.functions)
-    entries = {function.name: app.entries for app in apps_of(plan) for function in app.functions}
+    homes = {function.name: app for app in apps_of(plan) for function in app.functions}
     facts = {
         function.entry: (_decorators(plan, function, methods), function_spec(plan, function))
         for function in plan.functions
@@ -114,7 +114,7 @@ def lower(plan: BuildPlan) -> Lowered:
             "host.json": f"{host}\n".encode(),
         },
         tuple(
-            _deployment(plan, function, methods, entries[function.name])
+            _deployment(plan, function, methods, homes[function.name])
             for function in plan.functions
         ),
     )
@@ -124,11 +124,11 @@ def _deployment(
     plan: BuildPlan,
     function: FunctionPlan,
     methods: Mapping[str, tuple[str, ...]],
-    entries: str,
+    app: App,
 ) -> Deployment:
     environment = {
         **function.environment,
-        "PORTAFAAS_FUNCTIONS": entries,
+        "PORTAFAAS_FUNCTIONS": app.entries,
         "AzureWebJobsDisableHomepage": "true",
         **host_settings(function),
     }
@@ -136,6 +136,8 @@ def _deployment(
     binding: dict[str, Any] = {
         decorator: settings for decorator, settings in _decorators(plan, function, methods)
     }
+    if is_grouped(plan):
+        binding["app"] = app.name
     binding["instanceMemoryMB"] = instance_memory(function.memory)
     binding["perInstanceConcurrency"] = function.concurrency
     match trigger:
