@@ -149,8 +149,8 @@ def _query(template: Template, plan: BuildPlan, alert: AlertPlan, places: Places
 def query(function: FunctionPlan, alert: AlertPlan) -> str:
     """Return the query whose ``Value`` is the metric: a number of rows, or milliseconds.
 
-    A window of one minute is each of the five whole minutes since the last evaluation: more often
-    than every five minutes a rule may not ask for ``ingestion_time``.
+    A window of one minute is each of the five whole minutes before: every minute Azure runs only
+    queries that it can rewrite (https://aka.ms/lsa_1m_limits), every five minutes all.
     """
     if alert.window == 60:
         came = "ingestion_time() >= bin(ago(5m), 1m) and ingestion_time() < bin(now(), 1m)"

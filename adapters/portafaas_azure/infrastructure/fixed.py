@@ -63,7 +63,7 @@ FIXED: Mapping[str, Mapping[str, Any]] = {
         "kind": "LogAlert",
         "properties/enabled": True,
         "properties/autoMitigate": True,
-        # More often it may not ask when rows arrived; and rows may arrive late.
+        # Every minute Azure takes some queries only; and rows may arrive late.
         "properties/evaluationFrequency": "PT5M",
         "properties/overrideQueryTimeRange": "PT2H",
         "properties/skipQueryValidation": True,
