@@ -27,6 +27,8 @@ from portafaas.record import dataclass
 from portafaas_azure.host import instance_memory
 
 GROUPED = "grouped"
+#: Variables that the core gives all functions of a service; their values rename no app.
+_OF_ALL = ("PORTAFAAS_CONFIG", "PORTAFAAS_LOG_LEVEL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,9 @@ def equal_in(function: FunctionPlan) -> dict[str, Any]:
         # The whole app asks for a token, or nobody does; and the digests of keys are a setting.
         "iam": auth is not None and auth.scheme == "iam",
         "keys": auth.keys if auth is not None else "",
-        "environment": dict(function.environment),
+        "environment": {
+            name: value for name, value in function.environment.items() if name not in _OF_ALL
+        },
     }
 
 

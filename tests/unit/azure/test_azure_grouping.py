@@ -177,6 +177,19 @@ def test_who_joins_or_leaves_renames_nobody(mixed: BuildPlan, service: types.Mod
     assert turned == before
 
 
+def test_another_value_of_a_setting_of_the_service_renames_nobody(mixed: BuildPlan) -> None:
+    def names(config: str, level: str) -> list[str]:
+        ours = {"PORTAFAAS_CONFIG": config, "PORTAFAAS_LOG_LEVEL": level}
+        functions = tuple(
+            dataclasses.replace(f, environment={**f.environment, **ours}) for f in mixed.functions
+        )
+        plan = dataclasses.replace(mixed, functions=functions)
+        emit(plan)
+        return [app.name for app in apps_of(plan)]
+
+    assert names('{"a":1}', "info") == names('{"a":2}', "debug")
+
+
 def test_what_has_its_own_source_is_called_the_same_in_both_modes(mixed: BuildPlan) -> None:
     alone = of(dataclasses.replace(mixed, options={}))
     for name in ("work", "on-news"):
