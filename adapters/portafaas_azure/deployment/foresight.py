@@ -1,0 +1,135 @@
+"""What-if: what a deployment would change, and so also what is not as it was deployed.
+
+https://learn.microsoft.com/azure/azure-resource-manager/templates/deploy-what-if; it names some
+properties that Azure fills in itself as changed, which is its known noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from portafaas.deployment.contract import Change, Drift
+from portafaas.plan import BuildPlan
+from portafaas_azure.deployment.account import Account
+from portafaas_azure.deployment.ids import is_data, is_security, label, shown
+from portafaas_azure.deployment.refusals import azure, diagnostic, reasons
+
+_ACTIONS = {"create": "add", "modify": "change", "delete": "remove"}
+
+
+def what_if(
+    account: Account,
+    document: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    secrets: Iterable[str],
+) -> list[dict[str, Any]]:
+    """Return what-if's changes of the template's resources; the values in them are secret."""
+    from portafaas.errors import DeploymentError
+
+    body = {
+        "properties": {
+            "mode": "Incremental",
+            "template": dict(document),
+            "parameters": {name: {"value": value} for name, value in parameters.items()},
+            "whatIfSettings": {"resultFormat": "FullResourcePayloads"},
+        }
+    }
+    with azure("asking Azure what would change", secrets):
+        poller = account.deployments.deployments.begin_what_if(
+            account.group, account.stack, body, polling_interval=account.poll
+        )
+        found = poller.result().as_dict()
+    if found.get("error"):
+        raise DeploymentError(
+            "Azure would not deploy this:",
+            [diagnostic(*one, secrets) for one in reasons(found["error"])],
+        )
+    changes = (found.get("properties") or {}).get("changes") or ()
+    return [one for one in changes if _word(one) != "ignore" and one.get("resourceId")]
+
+
+def _word(change: Mapping[str, Any]) -> str:
+    return str(change.get("changeType", "")).lower()
+
+
+def leaves(delta: Iterable[Mapping[str, Any]], above: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (path, before, after) of each changed property."""
+    for change in delta:
+        kind = str(change.get("propertyChangeType", "")).lower()
+        path = f"{above}.{change['path']}" if above else str(change["path"])
+        children = change.get("children") or ()
+        if kind == "noeffect":
+            continue
+        if children:
+            yield from leaves(children, path)
+        else:
+            yield path, change.get("before"), change.get("after")
+
+
+def changes(found: Iterable[Mapping[str, Any]]) -> list[Change]:
+    """Return what-if's changes in its order, without those that change nothing."""
+    made = []
+    for one in found:
+        identifier, word = one["resourceId"], _word(one)
+        paths = sorted({path for path, _, _ in leaves(one.get("delta") or ())})
+        if word == "unsupported":
+            action, detail = "change", "Azure cannot tell beforehand"
+        elif word in _ACTIONS:
+            action, detail = _ACTIONS[word], ", ".join(paths) if word == "modify" else ""
+        else:
+            continue
+        security = is_security(identifier, paths)
+        made.append(Change(action, label(identifier), shown(identifier), detail, security))  # type: ignore[arg-type]
+    return made
+
+
+def leaving(plan: BuildPlan, identifiers: Iterable[str]) -> list[Change]:
+    """Return the changes of resources that have left the template."""
+    made = []
+    for one in identifiers:
+        kept = is_data(plan, one)
+        detail = "holds data; 'destroy --data' would remove it" if kept else ""
+        action: Any = "keep" if kept else "remove"
+        made.append(Change(action, label(one), shown(one), detail, is_security(one)))
+    return made
+
+
+def first(document: Mapping[str, Any], location: str) -> list[Change]:
+    """Return what the first deployment makes, where there is no group to ask what-if about.
+
+    The part of a name that Azure computes stands as ``*``.
+    """
+    from portafaas_azure.infrastructure.expressions import GROUP, Evaluator
+    from portafaas_azure.infrastructure.graph import resolve
+
+    nodes, _ = resolve(document)
+    values = {"resourceGroup().location": location}
+    unique = Evaluator(document, values).value("[uniqueString(resourceGroup().id)]")
+    skipped = ("/extensions/onedeploy",)
+    return [
+        Change("add", label(one).replace(unique, "*"), shown(one), "", is_security(one))
+        for one in nodes
+        if one.startswith(GROUP) and not one.endswith(skipped)
+    ]
+
+
+def drifts(found: Iterable[Mapping[str, Any]]) -> list[Drift]:
+    """Return what what-if of the deployed template would set right again."""
+    made = []
+    for one in found:
+        identifier, word = one["resourceId"], _word(one)
+        if word == "create":
+            made.append(Drift(label(identifier), shown(identifier), "removed"))
+        elif word == "modify":
+            detail = tuple(sorted({_told(*leaf) for leaf in leaves(one.get("delta") or ())}))
+            if detail:
+                made.append(Drift(label(identifier), shown(identifier), "changed", detail))
+    return made
+
+
+def _told(path: str, before: Any, after: Any) -> str:
+    """Return a property; its values only where they cannot be secret: switches and numbers."""
+    if isinstance(before, bool | int | float) and isinstance(after, bool | int | float):
+        return f"{path}: expected {after}, found {before}"
+    return path
