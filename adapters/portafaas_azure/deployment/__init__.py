@@ -3,12 +3,12 @@
 | module | what it holds |
 |---|---|
 | ``engine`` | the engine itself: the order of things |
-| ``account`` | credentials, cloud, subscription, group, region; Microsoft's clients |
+| ``account``, ``clouds`` | credentials, subscription, group, region; Microsoft's clients |
 | ``refusals`` | Azure's errors as diagnostics |
 | ``ids`` | resource ids: names for people, what is data, what decides who may do what |
 | ``parameters`` | the values of the template's parameters |
 | ``stack`` | the deployment stack: put, wait, delete, why it failed |
-| ``foresight`` | what-if as changes, and as drift |
+| ``foresight``, ``drifting`` | what-if as changes, and as drift |
 | ``publish`` | one-deploy of the package to each app |
 | ``removal`` | what has left the manifest; destroy |
 | ``store``, ``vault``, ``logs`` | blobs, secrets, log lines |

@@ -10,48 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from portafaas.plan import BuildPlan
-from portafaas.record import dataclass
+from portafaas_azure.deployment.clouds import CLOUDS, HOSTS, Cloud, is_local, load
 from portafaas_azure.deployment.ids import is_ours, stack_name, tags, version
 from portafaas_azure.deployment.refusals import azure, refused
-
-#: (Resource Manager, Log Analytics) by the names that ``az cloud list`` gives.
-#: https://learn.microsoft.com/azure/azure-government/compare-azure-government-global-azure
-#: https://learn.microsoft.com/azure/china/resources-developer-guide
-_CLOUDS = {
-    "AzureCloud": ("AZURE_PUBLIC_CLOUD", "https://api.loganalytics.io"),
-    "AzureUSGovernment": ("AZURE_US_GOVERNMENT", "https://api.loganalytics.us"),
-    "AzureChinaCloud": ("AZURE_CHINA_CLOUD", "https://api.loganalytics.azure.cn"),
-}
-_HOSTS = {"AzureUSGovernment": "AZURE_GOVERNMENT", "AzureChinaCloud": "AZURE_CHINA"}
-_INSTALL = "pip install 'portafaas[azure]'"
-
-
-@dataclass(frozen=True, slots=True)
-class Cloud:
-    """The endpoints of a cloud, without a slash at the end; ``scope`` is Resource Manager's."""
-
-    arm: str
-    scope: str
-    logs: str
-
-
-def is_local(url: str) -> bool:
-    """Return whether *url* is plain http on this machine, the only place where it may be."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
-
-
-def load(name: str) -> Any:
-    """Import one of Microsoft's modules; raises PF8004 when it is not installed."""
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        hint = _INSTALL
-        raise refused("PF8004", f"{error.name or name} is not installed", hint=hint) from None
 
 
 class Account:
@@ -86,7 +47,7 @@ class Account:
         own = self.environ.get("ARM_ENDPOINT", "").rstrip("/")
         if own:
             return self._private(own)
-        setting, logs = _CLOUDS[self.option("cloud") or "AzureCloud"]
+        setting, logs = CLOUDS[self.option("cloud") or "AzureCloud"]
         clouds = load("azure.core").AzureClouds
         ends = load("azure.mgmt.core.tools").get_arm_endpoints(getattr(clouds, setting))
         return Cloud(ends["resource_manager"].rstrip("/"), ends["credential_scopes"][0], logs)
@@ -109,7 +70,7 @@ class Account:
         if isinstance(found, list):
             found = found[0]
         audience = str(found["authentication"]["audiences"][0]).rstrip("/")
-        logs = str(found.get("logAnalyticsResourceId") or _CLOUDS["AzureCloud"][1])
+        logs = str(found.get("logAnalyticsResourceId") or CLOUDS["AzureCloud"][1])
         return Cloud(own, f"{audience}/.default", logs.rstrip("/"))
 
     @property
@@ -119,7 +80,7 @@ class Account:
 
     def _credential(self) -> Any:
         identity = load("azure.identity")
-        host = _HOSTS.get(self.option("cloud"))
+        host = HOSTS.get(self.option("cloud"))
         given = {"authority": getattr(identity.AzureAuthorityHosts, host)} if host else {}
         if self.environ.get("AZURE_AUTHORITY_HOST"):
             given = {}
@@ -149,7 +110,7 @@ class Account:
         if not is_local(url):
             return base(self.credential, scope)
 
-        class Local(base):  # type: ignore[misc]
+        class Local(base):  # type: ignore[misc, valid-type]
             """Sends tokens to this machine without TLS."""
 
             def on_request(self, request: Any) -> None:

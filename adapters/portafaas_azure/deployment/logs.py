@@ -67,7 +67,7 @@ class Logs:
             _QUERY.format(
                 since=_stamp(since), page=_PAGE,
                 apps=", ".join(f"'{name}'" for name in sorted(self.names)),
-            )  # fmt: skip
+            )
         )
         tables = found.get("tables") or ()
         if not tables:
@@ -98,7 +98,7 @@ def apps(managed: Sequence[Mapping[str, Any]], tagged: Mapping[str, str]) -> dic
 
 
 def _stamp(seconds: float) -> str:
-    found = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    found = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     return found.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

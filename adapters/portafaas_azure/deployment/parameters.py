@@ -91,7 +91,7 @@ def values(
                 Diagnostic(
                     "PF8003", "'auth: iam' needs the client id of an app registration",
                     hint="targets: {azure: {auth-client-id: …}}",
-                )  # fmt: skip
+                )
             )
     wanted = sorted(set(declared) - _KNOWN)
     deployed = _deployed_keys(account, apps, [name for name in wanted if not keys.get(name)])
@@ -104,7 +104,7 @@ def values(
                 Diagnostic(
                     "PF8013", f"the variable {name} with the API keys' digests has no value",
                     hint=f"set {name} to the SHA-256 of each key: printf %s KEY | sha256sum",
-                )  # fmt: skip
+                )
             )
     if problems:
         raise DeploymentError("the deployment lacks values:", problems)

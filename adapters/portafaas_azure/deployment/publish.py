@@ -17,6 +17,7 @@ from typing import Any
 from portafaas.deployment.contract import Progress, Report
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas_azure.deployment.account import Account
+from portafaas_azure.deployment.clouds import is_local
 from portafaas_azure.deployment.ids import label, shown
 from portafaas_azure.deployment.refusals import azure
 
@@ -171,8 +172,6 @@ def scm(site: Mapping[str, Any]) -> str:
 
     Newer apps have a region and a hash in it, so that it cannot be told from the name.
     """
-    from portafaas_azure.deployment.account import is_local
-
     properties = site.get("properties") or {}
     for one in properties.get("hostNameSslStates") or ():
         if one.get("hostType") == "Repository" and one.get("name"):

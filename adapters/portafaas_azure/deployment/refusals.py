@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from portafaas.errors import Diagnostic, DeploymentError
+from portafaas.errors import DeploymentError, Diagnostic
 
 #: https://github.com/Azure/deployment-stacks/issues/180 names the first.
 _BUSY = frozenset((
@@ -37,8 +37,8 @@ _DENIED = frozenset((
 _DELETED = re.compile(r"(soft[- ]?deleted|deleted state|recoverable state)", re.I)
 #: What an identity's server or Entra ID says when it was asked and refused.
 _REFUSED = re.compile(
-    r"AADSTS|invalid_(client|grant|request)|expired|unauthori[sz]ed|\b40[0-9]\b|unexpected response",
-    re.I,
+    r"AADSTS|invalid_(client|grant|request)|expired|unauthori[sz]ed|\b40[0-9]\b"
+    r"|unexpected response", re.I,
 )
 _WRAPPERS = frozenset((
     "deploymentfailed", "deploymentstackdeploymentfailed", "resourcedeploymentfailure",
@@ -108,7 +108,9 @@ def clean(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def refused(code: str, message: str, *, hint: str | None = None, doing: str = "") -> DeploymentError:
+def refused(
+    code: str, message: str, *, hint: str | None = None, doing: str = ""
+) -> DeploymentError:
     """Return an error with one diagnostic."""
     return DeploymentError(doing or "Azure:", [Diagnostic(code, message, hint=hint)])
 

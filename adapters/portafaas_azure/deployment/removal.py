@@ -14,7 +14,8 @@ from typing import Any
 
 from portafaas.deployment.contract import Kept, Progress, Report
 from portafaas.errors import DeploymentError, Diagnostic
-from portafaas_azure.deployment.account import Account, load
+from portafaas_azure.deployment.account import Account
+from portafaas_azure.deployment.clouds import load
 from portafaas_azure.deployment.ids import (
     LOCK,
     LOCKS,

@@ -127,7 +127,7 @@ class Stack:
                 where = label(identifier or target) if identifier or target else ""
                 one = diagnostic(where, code, message, secrets)
                 key = f"{code}: {message}"
-                if key not in named or identifier and one not in found:
+                if key not in named or (identifier and one not in found):
                     named.add(key)
                     found.append(one)
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from portafaas.deployment.contract import Blobs
 from portafaas.errors import DeploymentError
-from portafaas_azure.deployment.account import Account, is_local, load
+from portafaas_azure.deployment.account import Account
+from portafaas_azure.deployment.clouds import is_local, load
 from portafaas_azure.deployment.refusals import azure, refused
 from portafaas_azure.infrastructure.arm import API
 from portafaas_azure.infrastructure.names import digest

@@ -132,7 +132,7 @@ def scope_of(root: str) -> str:
 def _time(seconds: Any) -> str:
     if seconds is None:
         return ""
-    found = datetime.datetime.fromtimestamp(float(seconds), datetime.timezone.utc)
+    found = datetime.datetime.fromtimestamp(float(seconds), datetime.UTC)
     return found.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
