@@ -286,3 +286,9 @@ def arm_models() -> types.ModuleType:
 def fake_arm() -> types.ModuleType:
     """``fake_arm``: a stand-in for Azure Resource Manager."""
     return _helper("fake_arm")
+
+
+@pytest.fixture(scope="session")
+def azure_cloud_modules() -> tuple[types.ModuleType, types.ModuleType]:
+    """``azure_deployment_server`` and ``azure_deployment_planes``: a cloud to deploy to."""
+    return _helper("azure_deployment_server"), _helper("azure_deployment_planes")
