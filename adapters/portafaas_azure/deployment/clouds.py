@@ -39,9 +39,13 @@ def is_local(url: str) -> bool:
 def load(name: str) -> Any:
     """Import one of Microsoft's modules; raises PF8004 when it is not installed."""
     import importlib
+    import warnings
 
     try:
-        return importlib.import_module(name)
+        with warnings.catch_warnings():
+            # Microsoft's stacks package has a docstring that compiles with a warning.
+            warnings.filterwarnings("ignore", "invalid escape sequence")
+            return importlib.import_module(name)
     except ImportError as error:
         hint = _INSTALL
         raise refused("PF8004", f"{error.name or name} is not installed", hint=hint) from None

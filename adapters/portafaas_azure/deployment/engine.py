@@ -104,7 +104,8 @@ class AzureEngine(Engine):
         stay = {one["resourceId"].lower() for one in found}
         before = [one["id"] for one in stacks.managed(now)]
         every = dict.fromkeys([*before, *self._pending().read()])
-        made += foresight.leaving(self.plan, [one for one in every if one.lower() not in stay])
+        left = [one for one in every if one.lower() not in stay]
+        made += foresight.leaving(self.plan, left, document)
         made += self._packages(found, release)
         return Preview(tuple(made), now is None, notes)
 
@@ -138,7 +139,7 @@ class AzureEngine(Engine):
 
     def apply(self, release: Release, preview: Preview, report: Report) -> Status:
         """Put the stack, deploy the package where another one runs, delete what has left."""
-        from portafaas_azure.deployment.parameters import sites, template
+        from portafaas_azure.deployment.parameters import running, sites, template
         from portafaas_azure.deployment.publish import Publisher
         from portafaas_azure.deployment.removal import remove
 
@@ -147,6 +148,7 @@ class AzureEngine(Engine):
         now = self.stack.idle()
         values = self._values(document, release, now)
         content = self._package(release)
+        ran = running(account, sites(stacks.managed(now)))
         pending = self._pending()
         before = {one["id"]: str(one.get("apiVersion") or "") for one in stacks.managed(now)}
         old = dict.fromkeys([*pending.read(), *before])
@@ -154,10 +156,8 @@ class AzureEngine(Engine):
             pending.write(list(old))
         done = self.stack.put(document, values, report, _secret(document, values))
         after = [one["id"] for one in stacks.managed(done)]
-        late = self._other(sites(stacks.managed(done)), release.package_digest)
-        if late:
-            publisher = Publisher(account, self.patience, self.limit)
-            publisher.publish(late, content, release.package_digest, report)
+        publisher = Publisher(account, self.patience, self.limit)
+        publisher.bring(sites(stacks.managed(done)), ran, content, release.package_digest, report)
         stay = {one.lower() for one in after}
         left = [one for one in old if one.lower() not in stay]
         locks = [one for one in [*after, *left] if kind(one) == LOCKS]
@@ -165,11 +165,6 @@ class AzureEngine(Engine):
         if old:
             pending.clear()
         return self.status()
-
-    def _other(self, apps: Sequence[str], digest: str) -> list[str]:
-        from portafaas_azure.deployment.parameters import running
-
-        return [site for site, found in running(self.account, apps).items() if found != digest]
 
     def _package(self, release: Release) -> bytes:
         content = self.blobs().read(release.package_key)

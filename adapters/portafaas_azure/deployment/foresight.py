@@ -12,8 +12,9 @@ from typing import Any
 from portafaas.deployment.contract import Change, Drift
 from portafaas.plan import BuildPlan
 from portafaas_azure.deployment.account import Account
-from portafaas_azure.deployment.ids import is_data, is_security, label, shown
+from portafaas_azure.deployment.ids import SECRETS, is_data, is_security, kind, label, shown
 from portafaas_azure.deployment.refusals import azure, diagnostic, reasons
+from portafaas_azure.deployment.vault import secret_names
 
 _ACTIONS = {"create": "add", "modify": "change", "delete": "remove"}
 
@@ -56,10 +57,10 @@ def _word(change: Mapping[str, Any]) -> str:
 def leaves(delta: Iterable[Mapping[str, Any]], above: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield (path, before, after) of each changed property."""
     for change in delta:
-        kind = str(change.get("propertyChangeType", "")).lower()
+        word = str(change.get("propertyChangeType", "")).lower()
         path = f"{above}.{change['path']}" if above else str(change["path"])
         children = change.get("children") or ()
-        if kind == "noeffect":
+        if word == "noeffect":
             continue
         if children:
             yield from leaves(children, path)
@@ -84,10 +85,18 @@ def changes(found: Iterable[Mapping[str, Any]]) -> list[Change]:
     return made
 
 
-def leaving(plan: BuildPlan, identifiers: Iterable[str]) -> list[Change]:
-    """Return the changes of resources that have left the template."""
+def leaving(
+    plan: BuildPlan, identifiers: Iterable[str], document: Mapping[str, Any]
+) -> list[Change]:
+    """Return the changes of resources that have left the template *document*.
+
+    A secret leaves the stack as soon as it is made, and the manifest only when it says so.
+    """
     made = []
+    declared = secret_names(document)
     for one in identifiers:
+        if kind(one) == SECRETS and one.rpartition("/")[2] in declared:
+            continue
         kept = is_data(plan, one)
         detail = "holds data; 'destroy --data' would remove it" if kept else ""
         action: Any = "keep" if kept else "remove"

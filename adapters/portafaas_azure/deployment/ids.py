@@ -13,6 +13,7 @@ LOCKS = "microsoft.authorization/locks"
 LOCK = "portafaas-keep"
 SITES = "microsoft.web/sites"
 VAULTS = "microsoft.keyvault/vaults"
+SECRETS = "microsoft.keyvault/vaults/secrets"
 
 #: Types that decide who may do what.
 _SECURITY = frozenset((
@@ -33,7 +34,7 @@ _DATA = frozenset((
     "microsoft.servicebus/namespaces/topics", "microsoft.documentdb/databaseaccounts",
     "microsoft.documentdb/databaseaccounts/sqldatabases",
     "microsoft.documentdb/databaseaccounts/sqldatabases/containers",
-    VAULTS, "microsoft.keyvault/vaults/secrets",
+    VAULTS, SECRETS,
 ))  # fmt: skip
 #: What is deleted first; types that are not named go last, in the order of the stack.
 _ORDER = (

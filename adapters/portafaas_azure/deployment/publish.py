@@ -39,6 +39,25 @@ class Publisher:
         #: Seconds that an app may take for its deployment.
         self.limit = limit
 
+    def bring(
+        self, sites: Sequence[str], ran: Mapping[str, str], content: bytes, digest: str,
+        report: Report,
+    ) -> None:  # fmt: skip
+        """Publish to those of *sites* where another package runs; *ran* is what did by app.
+
+        Where apps had different ones the stack has taken the note from all of them.
+        """
+        from portafaas_azure.deployment.parameters import running
+
+        late = []
+        for site, noted in running(self.account, sites).items():
+            if ran.get(site) != digest:
+                late.append(site)
+            elif noted != digest:
+                with azure(f"noting the package at {label(site)}"):
+                    note(self.account, site, digest)
+        self.publish(late, content, digest, report)
+
     def publish(self, sites: Sequence[str], content: bytes, digest: str, report: Report) -> None:
         """Deploy *content* to *sites* at the same time, and note *digest* at each.
 
@@ -130,7 +149,7 @@ class _Job:
         found = _json(answer) if answer.status_code in (200, 202) else {}
         status = found.get("status")
         if status == _SUCCESS:
-            self._note()
+            note(self.account, self.site, self.digest)
             self.tell("deployed")
             return True
         if status in _FAILED:
@@ -155,16 +174,17 @@ class _Job:
         text = "; ".join(dict.fromkeys(" ".join(word.split()) for word in words if word))
         return (text or f"status {found.get('status')}, without a reason")[:1000]
 
-    def _note(self) -> None:
-        """Write down at the app what runs there, without a change of anything else.
 
-        https://learn.microsoft.com/rest/api/resources/tags/update-at-scope
-        """
-        self.account.resources.tags.begin_update_at_scope(
-            self.site,
-            {"operation": "Merge", "properties": {"tags": {"package": self.digest}}},
-            polling_interval=self.account.poll,
-        ).result()
+def note(account: Account, site: str, digest: str) -> None:
+    """Write down at an app what runs there, without a change of anything else.
+
+    https://learn.microsoft.com/rest/api/resources/tags/update-at-scope
+    """
+    account.resources.tags.begin_update_at_scope(
+        site,
+        {"operation": "Merge", "properties": {"tags": {"package": digest}}},
+        polling_interval=account.poll,
+    ).result()
 
 
 def scm(site: Mapping[str, Any]) -> str:

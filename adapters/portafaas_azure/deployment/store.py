@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from portafaas.deployment.contract import Blobs
 from portafaas.errors import DeploymentError
 from portafaas_azure.deployment.account import Account
-from portafaas_azure.deployment.clouds import is_local, load
+from portafaas_azure.deployment.clouds import load
 from portafaas_azure.deployment.refusals import azure, refused
 from portafaas_azure.infrastructure.arm import API
 from portafaas_azure.infrastructure.names import digest
@@ -110,24 +109,11 @@ class AzureBlobs(Blobs):
             if found is None:
                 return None
             url = str(found["properties"]["primaryEndpoints"]["blob"])
-            self._client = self._connect(url).get_container_client(CONTAINER)
+            service = load("azure.storage.blob").BlobServiceClient(
+                url, credential=self.account.credential, retry_total=self.account.retries
+            )
+            self._client = service.get_container_client(CONTAINER)
         return self._client
-
-    def _connect(self, url: str) -> Any:
-        given: dict[str, Any] = {"retry_total": self.account.retries}
-        if is_local(url):
-
-            def local(request: Any) -> None:
-                request.context["enforce_https"] = False
-
-            given["raw_request_hook"] = local
-        service = load("azure.storage.blob").BlobServiceClient
-        return service(url, credential=self.account.credential, **given)
-
-    @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
-        with azure(doing):
-            yield
 
     def _patiently(self, doing: str, ask: Any) -> Any:
         """Call *ask*; wait while the role of a new store is not honoured yet."""

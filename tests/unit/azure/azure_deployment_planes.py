@@ -6,13 +6,21 @@ A plane answers ``(status, body, headers)``; ``body`` is bytes, text, or JSON va
 from __future__ import annotations
 
 import base64
+import datetime
+import ipaddress
 import json
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 ARM = "https://management.azure.com"
 
@@ -199,12 +207,35 @@ class Planes:
         return 200, {"tables": [table]}, {}
 
 
-class Server:
-    """One HTTP server; *answer* gets method, URL, headers and body."""
+def certify(path: Path) -> str:
+    """Write a certificate of 127.0.0.1 with its key; return the file's name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(address, False)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    pem = serialization.Encoding.PEM
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path.write_bytes(key.private_bytes(pem, *plain) + made.public_bytes(pem))
+    return str(path)
 
-    def __init__(self, answer: Any) -> None:
+
+class Server:
+    """One HTTP server; *answer* gets method, URL, headers and body. TLS with *certificate*."""
+
+    def __init__(self, answer: Any, certificate: str = "") -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # One write for each answer: else the client's delayed ACK costs 40 ms.
+            wbufsize = -1
 
             def _do(self) -> None:
                 size = int(self.headers.get("Content-Length") or 0)
@@ -230,6 +261,10 @@ class Server:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.host = f"127.0.0.1:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()

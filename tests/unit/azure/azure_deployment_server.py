@@ -22,6 +22,7 @@ _GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/([^/]+)", re.I)
 _STACK = re.compile(
     r".*/resourcegroups/([^/]+)/providers/microsoft.resources/deploymentstacks/([^/]+)(/.*)?$", re.I
 )
+_SECRET = re.compile(r"/vaults/[^/]+/secrets/[^/]+$")
 _BUSY = ("deploying", "deleting")
 LOCK = "/providers/microsoft.authorization/locks/"
 
@@ -29,7 +30,7 @@ LOCK = "/providers/microsoft.authorization/locks/"
 class Cloud:
     """The state of the cloud, and the answers of Resource Manager."""
 
-    def __init__(self, planes_module: Any, fake_arm: Any) -> None:
+    def __init__(self, planes_module: Any, fake_arm: Any, certificate: str) -> None:
         self.lib, self.fake_arm = planes_module, fake_arm
         self.planes = planes_module.Planes()
         self.subscriptions = [{"subscriptionId": SUBSCRIPTION, "state": "Enabled"}]
@@ -51,11 +52,13 @@ class Cloud:
         self.apps: dict[str, Any] = {}
         self.results: dict[str, Any] = {}
         self.server = planes_module.Server(self.answer)
+        # Microsoft's client of blobs sends tokens through TLS only.
+        self.store = planes_module.Server(self.planes.blob, certificate)
         self.root = self.planes.root = f"http://{self.server.host}"
 
     def close(self) -> None:
         """End all servers."""
-        for one in [self.server, *self.apps.values()]:
+        for one in [self.server, self.store, *self.apps.values()]:
             one.close()
 
     # What a test does by hand.
@@ -83,8 +86,6 @@ class Cloud:
             if verb == method and part.lower() in path.lower():
                 del self.instead[index]
                 return status, found, {}
-        if path.startswith("/blobs/"):
-            return self.planes.blob(method, url, headers, body)
         value = json.loads(body) if body else None
         if path == "/identity":
             return self.planes.issue(url, headers)
@@ -174,7 +175,7 @@ class Cloud:
 
     def _resource(self, method: str, path: str, body: Any) -> Any:
         key = path.lower()
-        if "/vaults/" in key and "/secrets/" in key and method == "GET":
+        if _SECRET.search(key) and method == "GET":
             return (200, {"id": path}) if path.split("/")[-1] in self.planes.secrets else None
         if method == "PUT":
             made = {"id": path, "type": "", "name": path.split("/")[-1], **body}
@@ -232,7 +233,7 @@ class Cloud:
         if "/microsoft.keyvault/vaults/" in key:
             properties["vaultUri"] = f"{self.root}/vault/"
         if "/microsoft.storage/storageaccounts/" in key:
-            properties["primaryEndpoints"] = {"blob": f"{self.root}/blobs"}
+            properties["primaryEndpoints"] = {"blob": f"https://{self.store.host}/blobs"}
         if "/microsoft.operationalinsights/workspaces/" in key:
             properties["customerId"] = "customer"
         return found
@@ -358,7 +359,7 @@ class Cloud:
 
     def _make(self, one: dict[str, Any]) -> None:
         self.resources[one["id"].lower()] = one
-        if "/vaults/" in one["id"] and "/secrets/" in one["id"]:
+        if _SECRET.search(one["id"]):
             self.planes.put_secret(one["id"].split("/")[-1], one["properties"]["value"], False)
 
     def _what_if(self, group: str, body: Any) -> Any:
@@ -400,9 +401,9 @@ def _delta(before: Any, after: Any, path: str) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def cloud(planes_module: Any, fake_arm: Any) -> Iterator[Cloud]:
+def cloud(planes_module: Any, fake_arm: Any, certificate: str) -> Iterator[Cloud]:
     """Yield a cloud that is served until the end."""
-    made = Cloud(planes_module, fake_arm)
+    made = Cloud(planes_module, fake_arm, certificate)
     try:
         yield made
     finally:
