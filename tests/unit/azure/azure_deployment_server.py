@@ -1,8 +1,4 @@
-"""A stand-in for Resource Manager as the engine uses it: groups, stacks, what-if, locks, tags.
-
-Templates are checked and evaluated by ``fake_arm``. A stack advances with each time it is read, so
-that a client sees it at work, and goes on when nobody waits for it.
-"""
+"""A stand-in for Resource Manager as the engine uses it: groups, resources by id, locks, tags."""
 
 from __future__ import annotations
 
@@ -14,8 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from portafaas_azure.infrastructure.expressions import GROUP, Evaluator, ExpressionError
-from portafaas_azure.infrastructure.graph import resolve
+from portafaas_azure.infrastructure.expressions import GROUP
 
 SUBSCRIPTION = GROUP.split("/")[2]
 _GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/([^/]+)", re.I)
@@ -23,23 +18,23 @@ _STACK = re.compile(
     r".*/resourcegroups/([^/]+)/providers/microsoft.resources/deploymentstacks/([^/]+)(/.*)?$", re.I
 )
 _SECRET = re.compile(r"/vaults/[^/]+/secrets/[^/]+$")
-_BUSY = ("deploying", "deleting")
 LOCK = "/providers/microsoft.authorization/locks/"
 
 
 class Cloud:
     """The state of the cloud, and the answers of Resource Manager."""
 
-    def __init__(self, planes_module: Any, fake_arm: Any, certificate: str) -> None:
+    def __init__(
+        self, planes_module: Any, stacks_module: Any, fake_arm: Any, certificate: str
+    ) -> None:
         self.lib, self.fake_arm = planes_module, fake_arm
+        self.engine = stacks_module.Stacks(self)
+        self.stacks: dict[str, dict[str, Any]] = self.engine.stacks
         self.planes = planes_module.Planes()
         self.subscriptions = [{"subscriptionId": SUBSCRIPTION, "state": "Enabled"}]
         self.groups: dict[str, dict[str, Any]] = {}
         #: By id in lower case; ``id``, ``tags``, ``properties``, … as they are.
         self.resources: dict[str, dict[str, Any]] = {}
-        self.stacks: dict[str, dict[str, Any]] = {}
-        self.jobs: dict[str, list[dict[str, Any]]] = {}
-        self.operations: dict[str, list[dict[str, Any]]] = {}
         self.deleted_vaults: dict[str, dict[str, Any]] = {}
         #: Part of an id -> the error that making or deleting it gives.
         self.failures: dict[str, dict[str, Any]] = {}
@@ -50,7 +45,6 @@ class Cloud:
         self.pace = 40
         self.calls: list[str] = []
         self.apps: dict[str, Any] = {}
-        self.results: dict[str, Any] = {}
         self.server = planes_module.Server(self.answer)
         # Microsoft's client of blobs sends tokens through TLS only.
         self.store = planes_module.Server(self.planes.blob, certificate)
@@ -113,7 +107,7 @@ class Cloud:
         if lowered == "/subscriptions":
             return 200, {"value": self.subscriptions}
         if lowered.startswith("/results/"):
-            return 200, self.results[lowered]
+            return 200, self.engine.results[lowered]
         if "/deletedvaults/" in lowered:
             return self._deleted(method, lowered) or missing
         group = _GROUP.match(path)
@@ -123,15 +117,15 @@ class Cloud:
         if group and name.lower() not in self.groups:
             return 404, self.lib.error("ResourceGroupNotFound", f"no group {name}")
         if stack := _STACK.match(path):
-            return self._stack(method, lowered, stack.group(3) or "", body, path)
+            return self.engine.answer(method, lowered, stack.group(3) or "", body, path)
         if lowered.endswith("/whatif"):
-            return self._what_if(name, body)
+            return self.engine.what_if(name, body)
         if lowered.endswith("/operations"):
-            return 200, {"value": self.operations.get(lowered.split("/")[-2], [])}
+            return 200, {"value": self.engine.operations.get(lowered.split("/")[-2], [])}
         if lowered.endswith(f"/resourcegroups/{name.lower()}/resources"):
-            return 200, {"value": [self._live(r) for r in self._in(name) if "location" in r]}
+            return 200, {"value": [self._live(r) for r in self.within(name) if "location" in r]}
         if lowered.endswith("microsoft.authorization/locks"):
-            return 200, {"value": [r for r in self._in(name) if LOCK in r["id"].lower()]}
+            return 200, {"value": [r for r in self.within(name) if LOCK in r["id"].lower()]}
         if lowered.endswith("/providers/microsoft.resources/tags/default"):
             one = self.resources[lowered.removesuffix("/providers/microsoft.resources/tags/default")]
             assert body["operation"] == "Merge"
@@ -144,7 +138,8 @@ class Cloud:
             return (200, found) if one else missing
         return self._resource(method, path, body) or missing
 
-    def _in(self, group: str) -> list[dict[str, Any]]:
+    def within(self, group: str) -> list[dict[str, Any]]:
+        """Return the resources of a group."""
         part = f"/resourcegroups/{group.lower()}/"
         return [one for key, one in self.resources.items() if part in key]
 
@@ -155,11 +150,11 @@ class Cloud:
         if name.lower() not in self.groups:
             return 404, self.lib.error("ResourceGroupNotFound", f"no group {name}")
         if method == "DELETE":
-            inside = self._in(name)
+            inside = self.within(name)
             if any(LOCK in one["id"].lower() for one in inside):
                 return 409, self.lib.error("ScopeLocked", f"{name} has locks")
             for one in inside:
-                self._gone(one["id"])
+                self.gone(one["id"])
             del self.groups[name.lower()]
             return 200, {}
         return 200, self.groups[name.lower()]
@@ -179,7 +174,7 @@ class Cloud:
             return (200, {"id": path}) if path.split("/")[-1] in self.planes.secrets else None
         if method == "PUT":
             made = {"id": path, "type": "", "name": path.split("/")[-1], **body}
-            if refused := self._failing(key):
+            if refused := self.failing(key):
                 return 409, {"error": refused}
             self.resources[key] = made
             if key.endswith("/containers/portafaas"):
@@ -188,16 +183,18 @@ class Cloud:
         if key not in self.resources:
             return None
         if method == "DELETE":
-            if refused := (self._locked(key) or self._failing(key)):
+            if refused := (self.locked(key) or self.failing(key)):
                 return 409, {"error": refused}
-            self._gone(path)
+            self.gone(path)
             return 200, {}
         return 200, self._live(self.resources[key])
 
-    def _failing(self, key: str) -> Any:
+    def failing(self, key: str) -> Any:
+        """Return the error that a test has put on a resource."""
         return next((e for part, e in self.failures.items() if part.lower() in key), None)
 
-    def _locked(self, key: str) -> Any:
+    def locked(self, key: str) -> Any:
+        """Return the error of deleting what lies under a lock."""
         for other in self.resources:
             above, found, _ = other.partition(LOCK)
             if found and other != key and (key == above or key.startswith(f"{above}/")):
@@ -205,7 +202,7 @@ class Cloud:
                 return {"code": "ScopeLocked", "message": message}
         return None
 
-    def _gone(self, identifier: str) -> None:
+    def gone(self, identifier: str) -> None:
         """Delete a resource with what is inside of it or extends it."""
         low = identifier.lower()
         for key in [k for k in self.resources if k == low or k.startswith(f"{low}/")]:
@@ -238,172 +235,13 @@ class Cloud:
             properties["customerId"] = "customer"
         return found
 
-    # Stacks and what-if.
-
-    def desired(self, group: str, properties: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the resources of a template in the order they can be made in."""
-        template = properties["template"]
-        given = {n: p["value"] for n, p in (properties.get("parameters") or {}).items()}
-        order = self.fake_arm.deploy(template, given, {})
-        values = {n: given.get(n, d.get("defaultValue")) for n, d in template["parameters"].items()}
-        evaluator = Evaluator(template, values)
-        nodes, _ = resolve(template)
-        bodies = dict(zip(nodes, template["resources"], strict=True))
-        real = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}"
-        made = []
-        for identifier in order:
-            body = {key: evaluator.value(value) for key, value in bodies[identifier].items()
-                    if key not in ("dependsOn", "condition", "scope", "type", "name")}  # fmt: skip
-            made.append(json.loads(json.dumps({"id": identifier, **body}).replace(GROUP, real)))
-        return made
-
-    def _stack(self, method: str, path: str, rest: str, body: Any, shown: str) -> Any:
-        key = path.removesuffix(rest.lower())
-        found = self.stacks.get(key)
-        if method == "PUT":
-            return self._put_stack(key, body, shown)
-        if found is None:
-            return 404, self.lib.error("DeploymentStackNotFound", "no stack")
-        if method == "POST":
-            return 200, {"template": found["template"]}
-        if method == "DELETE":
-            self.jobs[key] = []
-            found["shown"]["properties"]["provisioningState"] = "deleting"
-            found["then"] = body
-            return 202, {}
-        self._advance(key, found)
-        return (200, self.stacks[key]["shown"]) if key in self.stacks else (404, {})
-
-    def _put_stack(self, key: str, body: Any, shown: str) -> Any:
-        before = self.stacks.get(key)
-        if before and before["shown"]["properties"]["provisioningState"] in _BUSY:
-            text = "The stack could not be updated as it is in a non-terminal state 'deploying'."
-            return 409, self.lib.error("DeploymentStackInNonTerminalState", text)
-        asked = body["properties"]
-        try:
-            wanted = self.desired(_GROUP.match(shown).group(1), asked)  # type: ignore[union-attr]
-        except (self.fake_arm.Refused, ExpressionError) as error:
-            code, _, message = str(error).partition(": ")
-            return 400, self.lib.error(code, message)
-        number = len(self.operations)
-        declared = asked["template"]["parameters"]
-        old = before["shown"]["properties"]["resources"] if before else []
-        secret = {n for n, d in declared.items() if d["type"].startswith("secure")}
-        self.stacks[key] = {
-            "template": asked["template"],
-            "outputs": Evaluator(
-                asked["template"],
-                {n: asked["parameters"].get(n, {}).get("value", d.get("defaultValue"))
-                 for n, d in declared.items()},
-            ).value(asked["template"]["outputs"]),
-            "wanted": [one["id"] for one in wanted],
-            "unmanage": asked["actionOnUnmanage"]["resources"],
-            "shown": {
-                "id": shown, "name": shown.split("/")[-1], "tags": body.get("tags"),
-                "properties": {
-                    "provisioningState": "deploying",
-                    "actionOnUnmanage": asked["actionOnUnmanage"],
-                    "denySettings": asked["denySettings"],
-                    "parameters": {n: ({"type": "secureString"} if n in secret else p)
-                                   for n, p in asked["parameters"].items()},
-                    "deploymentId": f"{shown.split('/providers/')[0]}/providers/"
-                                    f"Microsoft.Resources/deployments/run{number}",
-                    "resources": old,
-                },
-            },
-        }  # fmt: skip
-        self.operations[f"run{number}"] = []
-        self.jobs[key] = wanted
-        return 201, self.stacks[key]["shown"]
-
-    def _advance(self, key: str, stack: dict[str, Any]) -> None:
-        properties = stack["shown"]["properties"]
-        if properties["provisioningState"] == "deleting":
-            for one in properties["resources"] if stack["then"] == "delete" else ():
-                refused = self._locked(one["id"].lower())
-                if refused and one["id"].lower() in self.resources:
-                    properties |= {"provisioningState": "failed", "error": refused}
-                    return
-            for one in properties["resources"] if stack["then"] == "delete" else ():
-                self._gone(one["id"])
-            del self.stacks[key]
-            return
-        if properties["provisioningState"] != "deploying":
-            return
-        run = self.operations[properties["deploymentId"].split("/")[-1]]
-        for _ in range(self.pace):
-            if not self.jobs[key]:
-                break
-            one = self.jobs[key].pop(0)
-            refused = self._failing(one["id"].lower())
-            operation = {"targetResource": {"id": one["id"]}, "provisioningState": "Succeeded"}
-            run.append({"operationId": str(len(run)), "properties": operation})
-            if refused:
-                operation |= {"provisioningState": "Failed", "statusMessage": {"error": refused}}
-                inner = {"code": "DeploymentFailed", "message": "See details.", "details": [refused]}
-                properties["provisioningState"] = "failed"
-                properties["failedResources"] = [{"id": one["id"], "error": refused}]
-                properties["error"] = {"code": "DeploymentStackDeploymentFailed",
-                                       "message": "At least one failed.", "details": [inner]}  # fmt: skip
-                return
-            self._make(one)
-            if one["id"] not in [other["id"] for other in properties["resources"]]:
-                properties["resources"] = [
-                    *properties["resources"],
-                    {"id": one["id"], "apiVersion": one["apiVersion"], "status": "managed"},
-                ]
-        if not self.jobs[key]:
-            stays = [r for r in properties["resources"] if r["id"] in stack["wanted"]]
-            properties |= {"provisioningState": "succeeded", "resources": stays,
-                           "outputs": stack["outputs"]}  # fmt: skip
-
-    def _make(self, one: dict[str, Any]) -> None:
-        self.resources[one["id"].lower()] = one
-        if _SECRET.search(one["id"]):
-            self.planes.put_secret(one["id"].split("/")[-1], one["properties"]["value"], False)
-
-    def _what_if(self, group: str, body: Any) -> Any:
-        try:
-            wanted = self.desired(group, body["properties"])
-        except (self.fake_arm.Refused, ExpressionError) as error:
-            code, _, message = str(error).partition(": ")
-            return 400, self.lib.error(code, message)
-        changes = []
-        for one in wanted:
-            change: dict[str, Any] = {"resourceId": one["id"], "after": one}
-            before = self.resources.get(one["id"].lower())
-            delta = [] if before is None else list(_delta(before, one, ""))
-            word = "Create" if before is None else "Modify" if delta else "NoChange"
-            changes.append({**change, "changeType": word, "delta": delta})
-        ids = {one["id"].lower() for one in wanted}
-        changes += [{"resourceId": r["id"], "changeType": "Ignore"}
-                    for r in self._in(group) if r["id"].lower() not in ids]  # fmt: skip
-        place = f"/results/{len(self.results)}"
-        self.results[place] = {"status": "Succeeded", "properties": {"changes": changes}}
-        headers = {"Location": f"{self.root}{place}?api-version=1", "Retry-After": "0"}
-        return 202, b"", headers
-
-
-def _delta(before: Any, after: Any, path: str) -> Iterator[dict[str, Any]]:
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for name in sorted({*before, *after}):
-            yield from _delta(before.get(name), after.get(name), f"{path}.{name}".lstrip("."))
-    elif isinstance(before, list) and isinstance(after, list) and before != after:
-        children = [
-            {"path": str(index), "propertyChangeType": "Modify",
-             "children": list(_delta(old, new, ""))}
-            for index, (old, new) in enumerate(zip(before, after, strict=False)) if old != new
-        ]  # fmt: skip
-        yield {"path": path, "propertyChangeType": "Array", "children": children,
-               "before": before, "after": after}  # fmt: skip
-    elif before != after:
-        yield {"path": path, "propertyChangeType": "Modify", "before": before, "after": after}
-
 
 @contextmanager
-def cloud(planes_module: Any, fake_arm: Any, certificate: str) -> Iterator[Cloud]:
+def cloud(
+    planes_module: Any, stacks_module: Any, fake_arm: Any, certificate: str
+) -> Iterator[Cloud]:
     """Yield a cloud that is served until the end."""
-    made = Cloud(planes_module, fake_arm, certificate)
+    made = Cloud(planes_module, stacks_module, fake_arm, certificate)
     try:
         yield made
     finally:
