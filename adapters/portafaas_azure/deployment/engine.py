@@ -269,10 +269,12 @@ class AzureEngine(Engine):
         yield from Logs(self.account, workspaces[0], names).lines(since, follow)
 
     def secrets(self) -> Secrets:
-        """Return the secrets in the vault of the deployed stack."""
+        """Return the secrets in the service's vault."""
         from portafaas_azure.deployment.vault import AzureSecrets, vault_of
 
-        return AzureSecrets(self.account, vault_of(stacks.managed(self.stack.get())))
+        return AzureSecrets(
+            self.account, vault_of(self.account, stacks.managed(self.stack.get()))
+        )
 
 
 def _secret(document: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:

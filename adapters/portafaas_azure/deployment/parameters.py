@@ -129,7 +129,7 @@ def _shells(
     from portafaas_azure.deployment.vault import secret_names, vault_of
 
     names = secret_names(document)
-    vault = vault_of(managed)
+    vault = vault_of(account, managed)
     if vault is None:
         return names
     found = []

@@ -20,9 +20,16 @@ _API = "7.4"
 _TRIES = 60
 
 
-def vault_of(managed: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the id of the vault among a stack's resources."""
-    return next((one["id"] for one in managed if kind(one["id"]) == VAULTS), None)
+def vault_of(account: Account, managed: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the id of the vault: among a stack's resources, else of those the stack let go of.
+
+    A vault outlives ``destroy``, and its secrets must be found again.
+    """
+    from portafaas_azure.deployment.removal import leftovers
+
+    own = [one["id"] for one in managed if kind(one["id"]) == VAULTS]
+    own = own or [one["id"] for one in leftovers(account) if kind(one["id"]) == VAULTS]
+    return own[0] if own else None
 
 
 def secret_names(document: Mapping[str, Any]) -> list[str]:

@@ -125,7 +125,8 @@ class Cloud:
         if lowered.endswith(f"/resourcegroups/{name.lower()}/resources"):
             return 200, {"value": [self._live(r) for r in self.within(name) if "location" in r]}
         if lowered.endswith("microsoft.authorization/locks"):
-            return 200, {"value": [r for r in self.within(name) if LOCK in r["id"].lower()]}
+            found = [self._live(r) for r in self.within(name) if LOCK in r["id"].lower()]
+            return 200, {"value": found}
         if lowered.endswith("/providers/microsoft.resources/tags/default"):
             one = self.resources[lowered.removesuffix("/providers/microsoft.resources/tags/default")]
             assert body["operation"] == "Merge"
@@ -217,7 +218,7 @@ class Cloud:
         """Return a resource with what Azure says of it."""
         found = copy.deepcopy(dict(one))
         name, properties = found["id"].split("/")[-1], found.setdefault("properties", {})
-        key = found["id"].lower()
+        key, found["name"] = found["id"].lower(), name
         if "/microsoft.web/sites/" in key and key.count("/") == 8:
             if key not in self.apps:
                 self.apps[key] = self.lib.Server(
