@@ -238,14 +238,15 @@ class AzureEngine(Engine):
         if data:
             vaults = removal.vaults(account, every)
             removal.erase(account, every, report)
-            if found is not None:
-                self.stack.delete("delete", report)
+            if not account.owns_group():
+                removal.remove_all(account, every, versions, report)
+            self.stack.delete(report)
             removal.empty(account, report)
             pending.clear()
             return removal.purge(account, vaults, report)
         locks = [one for one in every if kind(one) == LOCKS]
         removal.remove(account, every, locks, versions, report, "destroy")
-        self.stack.delete("detach", report)
+        self.stack.delete(report)
         pending.clear()
         kept = removal.kept(account, every)
         if not kept and account.owns_group():

@@ -1,7 +1,8 @@
 """Removing: what has left the manifest, and the whole service.
 
 Azure's own ``deleteResources`` deletes data as readily as the rest, and fails at whatever lies
-under a lock, role assignments included. So resources are deleted here, one by one, and the stack
+under a lock, role assignments included, or is gone already
+(https://github.com/Azure/deployment-stacks/issues/194). So resources are deleted here, one by one, and the stack
 is told to let go. https://learn.microsoft.com/azure/azure-resource-manager/management/lock-resources
 """
 
@@ -125,6 +126,18 @@ def remove(
         )  # fmt: skip
 
 
+def remove_all(
+    account: Account, identifiers: Iterable[str], versions: Mapping[str, str], report: Report
+) -> None:
+    """Delete *identifiers*, data and all. Raises PF8007 with each one's reason."""
+    failed = delete(account, identifiers, versions, report)
+    if failed:
+        raise DeploymentError(
+            f"{len(failed)} resources could not be deleted; mend the cause and run "
+            "'portafaas destroy --data' again:", failed,
+        )  # fmt: skip
+
+
 def kept(account: Account, identifiers: Iterable[str]) -> list[Kept]:
     """Return what of *identifiers* holds data and stays."""
     return [
@@ -198,9 +211,7 @@ def empty(account: Account, report: Report) -> None:
             ).result()
         report(Progress(account.group, "Microsoft.Resources/resourceGroups", "deleted"))
         return
-    failed = delete(account, [one["id"] for one in leftovers(account)], {}, report)
-    if failed:
-        raise DeploymentError("resources could not be deleted; run it again:", failed)
+    remove_all(account, [one["id"] for one in leftovers(account)], {}, report)
 
 
 def vaults(account: Account, identifiers: Iterable[str]) -> list[tuple[str, str]]:

@@ -149,13 +149,17 @@ class Stack:
         )
         return DeploymentError(clean(summary, secrets), found)
 
-    def delete(self, resources: str, report: Report) -> None:
-        """Delete the stack; *resources* is ``delete`` or ``detach``. Raises PF8007."""
+    def delete(self, report: Report) -> None:
+        """Delete the stack and none of its resources. Raises PF8007.
+
+        A stack that deletes its resources is stuck for hours when one is gone already or locked:
+        https://github.com/Azure/deployment-stacks/issues/194
+        """
         own = self.account
         with azure(f"deleting the deployment stack {own.stack}"):
             own.missing_is_none(
                 own.stacks.begin_delete_at_resource_group, own.group, own.stack,
-                unmanage_action_resources=resources, unmanage_action_resource_groups="detach",
+                unmanage_action_resources="detach", unmanage_action_resource_groups="detach",
                 unmanage_action_management_groups="detach",
                 bypass_stack_out_of_sync_error=True, polling=False,
             )  # fmt: skip

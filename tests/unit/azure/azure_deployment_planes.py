@@ -234,8 +234,8 @@ class Server:
     def __init__(self, answer: Any, certificate: str = "") -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # One write for each answer: else the client's delayed ACK costs 40 ms.
-            wbufsize = -1
+            # Else the client's delayed ACK costs 40 ms an answer.
+            wbufsize, disable_nagle_algorithm = -1, True
 
             def _do(self) -> None:
                 size = int(self.headers.get("Content-Length") or 0)
