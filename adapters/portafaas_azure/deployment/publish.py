@@ -9,7 +9,6 @@ https://github.com/projectkudu/kudu/wiki/REST-API#deployment.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from portafaas.deployment.contract import Progress, Report
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas_azure.deployment.account import Account
-from portafaas_azure.deployment.clouds import is_local
+from portafaas_azure.deployment.clouds import is_local, load
 from portafaas_azure.deployment.ids import label, shown
 from portafaas_azure.deployment.refusals import azure
 
@@ -119,21 +118,30 @@ class _Job:
                 return self._send()
             return self._watch()
 
-    def _ask(self, method: str, path: str, **more: Any) -> Any:
-        return self.account.ask(
-            method, f"{self.root}/api/{path}", self.account.cloud.scope, **more
-        )
+    def _ask(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
+        """Return status and answer; (503, reason) while a new site's name is not known yet."""
+        core = load("azure.core.exceptions")
+        try:
+            answer = self.account.ask(
+                method, f"{self.root}/api/{path}", self.account.cloud.scope, **more
+            )
+        except (core.ServiceRequestError, core.ServiceResponseError) as error:
+            return 503, str(error)
+        try:
+            return answer.status_code, answer.json()
+        except ValueError:
+            return answer.status_code, answer.text()
 
     def _send(self) -> bool:
-        answer = self._ask(
+        status, answer = self._ask(
             "POST", "publish", params={"RemoteBuild": "false", "Deployer": "portafaas"},
             content=self.content, headers={"Content-Type": "application/zip"},
         )  # fmt: skip
-        if answer.status_code in (200, 202):
+        if status in (200, 202):
             self.deployment = _identifier(answer) or "latest"
             self.tell("deploying")
-            return False
-        self._later(answer.status_code, answer.text())
+        else:
+            self._later(status, str(answer))
         return False
 
     def _later(self, status: int, text: str) -> None:
@@ -142,11 +150,12 @@ class _Job:
         may = status in _NOT_YET or any(word in text for word in _NOT_ALLOWED)
         if not may or time.monotonic() >= self.patience:
             raise self.fail(reason)
+        self.root = ""  # a new app may get another address
         self.tell("waiting", f"HTTP {status}: new permissions take a minute or two to be honoured")
 
     def _watch(self) -> bool:
-        answer = self._ask("GET", f"deployments/{self.deployment}")
-        found = _json(answer) if answer.status_code in (200, 202) else {}
+        code, answer = self._ask("GET", f"deployments/{self.deployment}")
+        found = answer if isinstance(answer, dict) and code in (200, 202) else {}
         status = found.get("status")
         if status == _SUCCESS:
             note(self.account, self.site, self.digest)
@@ -160,15 +169,14 @@ class _Job:
                 return False
             raise self.fail(reason)
         if time.monotonic() >= self.limit:
-            raise self.fail(f"no end after a long time (HTTP {answer.status_code}, {status})")
+            raise self.fail(f"no end after a long time (HTTP {code}, {status})")
         if isinstance(status, int):
             self.tell(_STATES.get(status, str(status)))
         return False
 
     def _reason(self, found: Mapping[str, Any]) -> str:
         words = [str(found.get("status_text") or ""), str(found.get("message") or "")]
-        answer = self._ask("GET", f"deployments/{self.deployment}/log")
-        entries = _json(answer) if answer.status_code == 200 else ()
+        _, entries = self._ask("GET", f"deployments/{self.deployment}/log")
         if isinstance(entries, list):
             words += [str(one.get("message") or "") for one in entries[-5:]]
         text = "; ".join(dict.fromkeys(" ".join(word.split()) for word in words if word))
@@ -201,17 +209,6 @@ def scm(site: Mapping[str, Any]) -> str:
 
 
 def _identifier(answer: Any) -> str:
-    """Return the deployment's id: the answer's text in quotes."""
-    try:
-        found = json.loads(answer.text())
-    except ValueError:
-        return ""
-    text = found if isinstance(found, str) else ""
+    """Return the deployment's id, which is the whole answer."""
+    text = answer if isinstance(answer, str) else ""
     return text if text.replace("-", "").isalnum() else ""
-
-
-def _json(answer: Any) -> Any:
-    try:
-        return answer.json()
-    except ValueError:
-        return {}

@@ -77,7 +77,7 @@ def number(code: str, message: str) -> str:
         return "PF8002"
     if any(part in word for part in _QUOTA) or "quota" in message.lower():
         return "PF8009"
-    if _DELETED.search(message):
+    if _DELETED.search(message) or word == "missingsubscriptionregistration":
         return "PF8006"
     if word in _TAKEN or _TAKEN_TEXT.search(message):
         return "PF8008"
@@ -89,15 +89,23 @@ _HINTS = {
     "PF8002": "sign in again (az login), and see docs/deployment-azure.md for the roles needed",
     "PF8009": "ask for more in the portal under 'Quotas', or choose another location",
     "PF8008": "another service has it; a stage or a resource group of another name avoids it",
-    "PF8006": "recover it first: az keyvault recover --name NAME (az cosmosdb restore, …)",
 }
+
+
+def _mending(target: str, message: str) -> str:
+    """Return the command that mends what stands against a deployment."""
+    provider = re.search(r"namespace '([\w.]+)'", message)
+    if provider is not None:
+        return f"az provider register --wait --namespace {provider.group(1)}"
+    return f"az keyvault recover --name {target or 'NAME'}; then 'portafaas deploy' again"
 
 
 def diagnostic(target: str, code: str, message: str, secrets: Iterable[str] = ()) -> Diagnostic:
     """Return the diagnostic of one of Azure's errors; no secret of *secrets* is left in it."""
     made = number(code, message)
     text = f"{target}: {code}: {message}" if target else f"{code}: {message}"
-    return Diagnostic(made, clean(text, secrets), hint=_HINTS.get(made))
+    hint = _mending(target, message) if made == "PF8006" else _HINTS.get(made)
+    return Diagnostic(made, clean(text, secrets), hint=hint)
 
 
 def clean(text: str, secrets: Iterable[str]) -> str:

@@ -1,9 +1,9 @@
 """Removing: what has left the manifest, and the whole service.
 
-Azure's own ``deleteResources`` deletes data as readily as the rest, and fails at whatever lies
-under a lock, role assignments included, or is gone already
-(https://github.com/Azure/deployment-stacks/issues/194). So resources are deleted here, one by one, and the stack
-is told to let go. https://learn.microsoft.com/azure/azure-resource-manager/management/lock-resources
+Azure's own ``deleteResources`` deletes data as readily as the rest, and fails at what is gone
+already (https://github.com/Azure/deployment-stacks/issues/194) or lies under a lock, role
+assignments included: https://learn.microsoft.com/azure/azure-resource-manager/management/lock-resources
+So resources are deleted here, one by one, and the stack is told to let go.
 """
 
 from __future__ import annotations

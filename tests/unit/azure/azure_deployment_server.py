@@ -43,6 +43,8 @@ class Cloud:
         self.purge_protection = True
         #: Resources a stack makes between two readings.
         self.pace = 40
+        #: How often the address of a deployment site is one that nobody answers at.
+        self.dark = 0
         self.calls: list[str] = []
         self.apps: dict[str, Any] = {}
         self.server = planes_module.Server(self.answer)
@@ -69,6 +71,11 @@ class Cloud:
     def ids(self, kind: str = "") -> list[str]:
         """Return the ids with */kind/* in them."""
         return [one["id"] for one in self.resources.values() if f"/{kind}/" in one["id"] or not kind]
+
+    def _scm(self, key: str) -> str:
+        """Return the host of an app's deployment site, a dead one while it is ``dark``."""
+        self.dark -= 1
+        return self.apps[key].host if self.dark < 0 else "127.0.0.1:9"
 
     # HTTP.
 
@@ -226,7 +233,7 @@ class Cloud:
                 )
             properties["hostNameSslStates"] = [
                 {"hostType": "Standard", "name": f"{name}.azurewebsites.net"},
-                {"hostType": "Repository", "name": self.apps[key].host},
+                {"hostType": "Repository", "name": self._scm(key)},
             ]
         if "/microsoft.keyvault/vaults/" in key:
             properties["vaultUri"] = f"{self.root}/vault/"

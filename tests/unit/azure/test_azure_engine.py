@@ -156,6 +156,23 @@ def test_new_roles_are_waited_for(site: Any) -> None:
     assert waiting and all("permissions" in one.reason for one in waiting)
 
 
+def test_a_deployment_site_that_is_not_up_yet(site: Any) -> None:
+    site.cloud.dark = 3
+    assert site.deploy().health == "ready"
+    assert [one for one in site.told if one.state == "waiting" and "503" in one.reason]
+
+
+def test_an_app_that_never_ends(site: Any) -> None:
+    site.deploy()
+    site.cloud.planes.outcomes[f"shop-prod-work-{site.unique}"] = (1, "building")
+    engine, release = site.engine(), site.release(text="2")
+    engine.blobs().write(release.package_key, release.package)
+    engine.limit = 0.5
+    call = lambda: engine.apply(release, Preview(()), site.told.append)  # noqa: E731
+    found, text = site.refused(call)
+    assert found == ["PF8007"] and "no end" in text
+
+
 def test_waiting_for_roles_has_an_end(site: Any) -> None:
     engine, release = site.engine(), site.release()
     assert release.package is not None
@@ -207,14 +224,21 @@ def test_a_resource_that_fails_midway(site: Any) -> None:
         ({"code": "SubscriptionIsOverQuotaForSku", "message": "no room"}, "PF8009"),
         ({"code": "QuotaExceeded", "message": "no room"}, "PF8009"),
         ({"code": "ConflictError", "message": "A vault exists in deleted state."}, "PF8006"),
+        ({"code": "MissingSubscriptionRegistration",
+          "message": "not registered to use namespace 'Microsoft.KeyVault'"}, "PF8006"),
         ({"code": "AuthorizationFailed", "message": "not you"}, "PF8002"),
     ],
-)
+)  # fmt: skip
 def test_a_reason_has_its_code(site: Any, error: dict[str, str], code: str) -> None:
     site.cloud.failures["vaults/kv"] = error
     found, text = site.refused(site.applying())
     assert found == [code]
     assert error["message"] in text
+    commands = {
+        "ConflictError": "az keyvault recover --name kv",
+        "MissingSubscriptionRegistration": "register --wait --namespace Microsoft.KeyVault",
+    }
+    assert commands.get(error["code"], "") in text
 
 
 def test_a_secret_in_azures_own_words_is_struck_out(site: Any) -> None:
