@@ -119,7 +119,7 @@ def is_data(plan: BuildPlan, identifier: str) -> bool:
     if own.startswith("microsoft.storage/storageaccounts"):
         name = identifier.rpartition("/providers/")[2].split("/")[2].lower()
         return name.startswith(bucket_accounts(plan))
-    return own in _DATA and not extended(identifier)
+    return own in _DATA
 
 
 def in_order(identifiers: Iterable[str]) -> list[str]:

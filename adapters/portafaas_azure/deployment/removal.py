@@ -38,6 +38,8 @@ _GROUPS_API = "2021-04-01"
 _VAULTS_API = "2024-11-01"
 #: How often a deletion is tried that another one, or a lock just lifted, still stands against.
 _TRIES = 20
+#: Questions until a vault that was deleted is listed as such.
+_SOON = 5
 _WAIT = frozenset(("scopelocked", "conflict", "anotheroperationinprogress", "inuse"))
 
 
@@ -63,12 +65,12 @@ def _delete(account: Account, identifier: str, api: str) -> Diagnostic | None:
         try:
             with azure(f"deleting {label(identifier)}"):
                 try:
-                    account.missing_is_none(
+                    poller = account.missing_is_none(
                         account.resources.resources.begin_delete_by_id, identifier,
                         api_version=api, polling_interval=account.poll,
-                    ).result()  # fmt: skip
-                except AttributeError:
-                    pass  # not there: nothing to wait for
+                    )  # fmt: skip
+                    if poller is not None:
+                        poller.result()
                 except core.ResourceNotFoundError:
                     pass
                 except core.HttpResponseError as error:
@@ -169,7 +171,11 @@ def purge(account: Account, vaults: Sequence[tuple[str, str]], report: Report) -
             f"Microsoft.KeyVault/locations/{location}/deletedVaults/{name}"
         )
         with azure(f"purging the vault {name}"):
-            deleted = account.send("GET", place, _VAULTS_API)
+            for _ in range(_SOON):
+                deleted = account.send("GET", place, _VAULTS_API)
+                if deleted is not None:
+                    break
+                time.sleep(account.poll)
             if deleted is None:
                 continue
             properties = deleted.get("properties") or {}

@@ -27,7 +27,9 @@ ARM = "https://management.azure.com"
 
 def token(audience: str, **claims: Any) -> str:
     """Return an unsigned token."""
-    parts = ({"alg": "none"}, {"aud": audience, "exp": int(time.time()) + 3600, **claims})
+    now = int(time.time())
+    times = {"iss": "https://sts.windows.net/tenant/", "iat": now, "nbf": now, "exp": now + 3600}
+    parts = ({"alg": "none"}, {"aud": audience, **times, **claims})
     coded = [base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in parts]
     return f"{coded[0]}.{coded[1]}.none"
 

@@ -50,6 +50,7 @@ class Cloud:
         self.server = planes_module.Server(self.answer)
         # Microsoft's client of blobs sends tokens through TLS only.
         self.store = planes_module.Server(self.planes.blob, certificate)
+        self.blob_url = f"https://{self.store.host}/blobs"
         self.root = self.planes.root = f"http://{self.server.host}"
 
     def close(self) -> None:
@@ -238,7 +239,7 @@ class Cloud:
         if "/microsoft.keyvault/vaults/" in key:
             properties["vaultUri"] = f"{self.root}/vault/"
         if "/microsoft.storage/storageaccounts/" in key:
-            properties["primaryEndpoints"] = {"blob": f"https://{self.store.host}/blobs"}
+            properties["primaryEndpoints"] = {"blob": self.blob_url}
         if "/microsoft.operationalinsights/workspaces/" in key:
             properties["customerId"] = "customer"
         return found
