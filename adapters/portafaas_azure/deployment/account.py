@@ -266,7 +266,7 @@ class Account:
                     policies.HeadersPolicy(),
                     policies.UserAgentPolicy("portafaas"),
                     policies.ProxyPolicy(),
-                    policies.RetryPolicy(retry_total=self.retries, status_forcelist=[429]),
+                    policies.RetryPolicy(retry_total=self.retries),
                     self.policy(url, scope),
                 ],
             )

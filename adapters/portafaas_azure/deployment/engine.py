@@ -192,7 +192,7 @@ class AzureEngine(Engine):
             reason = "; ".join(one.message for one in error.diagnostics)
         elif health == "ready" and (not common(digests) and digests):
             health, resume = "failed", "portafaas deploy"
-            reason = "not all apps have the same package"
+            reason = "apps have no package, or not all the same one"
         return Status(
             health, word, reason, resume, common(digests), self._addresses(found), listed
         )

@@ -80,17 +80,17 @@ class Stack:
                 own.group, own.stack, body, polling=False
             )
             accepted = poller.result()
-        old = "" if before is None else _deployment(before)
+        old = "-" if before is None else _deployment(before)
         found = dict(accepted.as_dict()) if accepted is not None else self.get()
         seen: dict[str, str] = {}
         while found is None or is_busy(found):
             time.sleep(own.poll)
             found = self.get()
+            # Until the new deployment has begun the stack names the one before.
             if found is not None and _deployment(found) != old:
                 self._progress(found, report, seen)
-        self._progress(found, report, seen)
         if state(found) != "succeeded":
-            raise self.failure(found, secrets, "deploy")
+            raise self.failure(found, secrets, "deploy", old)
         return found
 
     def operations(self, stack: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -115,9 +115,9 @@ class Stack:
                 report(Progress(label(identifier), shown(identifier), now))
 
     def failure(
-        self, stack: Mapping[str, Any], secrets: Iterable[str], command: str
+        self, stack: Mapping[str, Any], secrets: Iterable[str], command: str, old: str = "-"
     ) -> DeploymentError:
-        """Return why the stack has failed: the reason of each resource."""
+        """Return why the stack has failed: the reason of each resource, not those of *old*."""
         properties = stack.get("properties") or {}
         found: list[Diagnostic] = []
         named: set[str] = set()
@@ -132,7 +132,7 @@ class Stack:
                     found.append(one)
 
         with azure("reading what failed"):
-            operations = self.operations(stack)
+            operations = [] if _deployment(stack) == old else self.operations(stack)
         for operation in operations:
             if str(operation.get("provisioningState", "")).lower() == "failed":
                 message = operation.get("statusMessage") or {}

@@ -70,8 +70,9 @@ class AzureBlobs(Blobs):
             container = f"{services}/containers/{CONTAINER}"
             if own.send("GET", container, _API) is None:
                 own.send("PUT", services, _API, {"properties": {"isVersioningEnabled": True}})
-                own.send("PUT", container, _API, {"properties": {"publicAccess": "None"}})
                 self._allow()
+                # Last, since it is what tells that all is made.
+                own.send("PUT", container, _API, {"properties": {"publicAccess": "None"}})
 
     def _allow(self) -> None:
         """Let the caller read and write blobs; who may not say so may be allowed already."""

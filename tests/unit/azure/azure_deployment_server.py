@@ -43,6 +43,8 @@ class Cloud:
         self.purge_protection = True
         #: Resources a stack makes between two readings.
         self.pace = 40
+        #: The error of a stack that fails before its deployment begins.
+        self.broken: Any = None
         #: How often the address of a deployment site is one that nobody answers at.
         self.dark = 0
         self.calls: list[str] = []
@@ -133,18 +135,18 @@ class Cloud:
         if lowered.endswith(f"/resourcegroups/{name.lower()}/resources"):
             return 200, {"value": [self._live(r) for r in self.within(name) if "location" in r]}
         if lowered.endswith("microsoft.authorization/locks"):
-            found = [self._live(r) for r in self.within(name) if LOCK in r["id"].lower()]
-            return 200, {"value": found}
+            locks = [self._live(r) for r in self.within(name) if LOCK in r["id"].lower()]
+            return 200, {"value": locks}
         if lowered.endswith("/providers/microsoft.resources/tags/default"):
             one = self.resources[lowered.removesuffix("/providers/microsoft.resources/tags/default")]
             assert body["operation"] == "Merge"
             one.setdefault("tags", {}).update(body["properties"]["tags"])
             return 200, {"properties": {"tags": one["tags"]}}
         if lowered.endswith("/config/appsettings/list"):
-            one = self.resources.get(lowered.removesuffix("/config/appsettings/list"))
-            settings = one["properties"]["siteConfig"]["appSettings"] if one else []
+            app = self.resources.get(lowered.removesuffix("/config/appsettings/list"))
+            settings = app["properties"]["siteConfig"]["appSettings"] if app else []
             found = {"properties": {s["name"]: s["value"] for s in settings}}
-            return (200, found) if one else missing
+            return (200, found) if app else missing
         return self._resource(method, path, body) or missing
 
     def within(self, group: str) -> list[dict[str, Any]]:

@@ -65,6 +65,10 @@ class Stacks:
 
     def _put_stack(self, key: str, body: Any, shown: str) -> Any:
         before = self.stacks.get(key)
+        if before and self.cloud.broken:
+            failed = {"provisioningState": "failed", "error": self.cloud.broken}
+            before["shown"]["properties"] |= {**failed, "failedResources": []}
+            return 200, before["shown"]
         if before and before["shown"]["properties"]["provisioningState"] in _BUSY:
             text = "The stack could not be updated as it is in a non-terminal state 'deploying'."
             return 409, self.cloud.lib.error("DeploymentStackInNonTerminalState", text)
@@ -125,6 +129,8 @@ class Stacks:
                 break
             one = self.jobs[key].pop(0)
             refused = self.cloud.failing(one["id"].lower())
+            if _SECRET.search(one["id"]) and one["id"].split("/")[-1] in self.cloud.planes.deleted:
+                refused = {"code": "Conflict", "message": "deleted but recoverable"}
             operation = {"targetResource": {"id": one["id"]}, "provisioningState": "Succeeded"}
             run.append({"operationId": str(len(run)), "properties": operation})
             if refused:

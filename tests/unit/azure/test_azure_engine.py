@@ -212,6 +212,11 @@ def test_a_resource_that_fails_midway(site: Any) -> None:
     status = site.engine().status()
     assert (status.health, status.state, status.resume) == ("failed", "failed", "portafaas deploy")
     assert "no such plan" in status.reason
+    # The second time Azure refuses before it begins: its reason, not that of the first.
+    site.cloud.broken = {"code": "DeploymentStackInvalid", "message": "not a stack"}
+    found, text = site.refused(site.applying())
+    assert "not a stack" in text and "no such plan" not in text
+    site.cloud.broken = None
     site.cloud.failures.clear()
     assert site.deploy().health == "ready"
 
@@ -251,8 +256,10 @@ def test_another_deployment_is_under_way(site: Any) -> None:
     site.deploy()
     (stack,) = site.cloud.stacks.values()
     stack["shown"]["properties"]["provisioningState"] = "validating"
-    for call in (site.applying(), lambda: site.engine().destroy(False, site.told.append),
-                 lambda: site.engine().preview(site.release())):  # fmt: skip
+    release = site.release()
+    for call in (site.applying(),
+                 lambda: site.engine().apply(release, Preview(()), site.told.append), lambda: site.engine().destroy(False, site.told.append),
+                 lambda: site.engine().preview(release)):  # fmt: skip
         found, text = site.refused(call)
         assert found == ["PF8005"] and "validating" in text
     assert site.engine().status().health == "busy"

@@ -293,6 +293,12 @@ def test_destroy_in_a_shared_group(site: Any) -> None:
     site.engine(named).destroy(True, site.told.append)
     assert "all" in site.cloud.groups
     assert [one for one in site.cloud.ids() if "/resourceGroups/all/" in one] == [strange]
+    # What somebody has taken the tags from is the stack's all the same.
+    site.deploy(named)
+    for part in (f"sites/shop-prod-web-{site.unique}", f"namespaces/shop-prod-{site.unique}"):
+        site.cloud.one(part)["tags"] = {}
+    site.engine(named).destroy(True, site.told.append)
+    assert [one for one in site.cloud.ids() if "/resourceGroups/all/" in one] == [strange]
 
 
 def test_a_service_without_data_leaves_no_group(site: Any) -> None:
