@@ -76,7 +76,7 @@ class AzureEngine(Engine):
     def _pending(self) -> Any:
         from portafaas_azure.deployment.store import Pending
 
-        return Pending(self.blobs(), self.plan.service, self.plan.stage)
+        return Pending(self.blobs(), self.account)
 
     def _values(self, document: Mapping[str, Any], release: Release, now: Any) -> dict[str, Any]:
         from portafaas_azure.deployment.parameters import values

@@ -1,7 +1,8 @@
 """What-if: what a deployment would change, and so also what is not as it was deployed.
 
 https://learn.microsoft.com/azure/azure-resource-manager/templates/deploy-what-if; it names some
-properties that Azure fills in itself as changed, which is its known noise.
+properties that Azure fills in itself as changed, which is its known noise. What the template asks
+deployed resources for (``reference``) it does not evaluate and always calls changed: left out.
 """
 
 from __future__ import annotations
@@ -60,12 +61,16 @@ def leaves(delta: Iterable[Mapping[str, Any]], above: str = "") -> Iterator[tupl
         word = str(change.get("propertyChangeType", "")).lower()
         path = f"{above}.{change['path']}" if above else str(change["path"])
         children = change.get("children") or ()
-        if word == "noeffect":
+        if word == "noeffect" or _is_unknown(change.get("after")):
             continue
         if children:
             yield from leaves(children, path)
         else:
             yield path, change.get("before"), change.get("after")
+
+
+def _is_unknown(after: Any) -> bool:
+    return isinstance(after, str) and after.startswith("[") and "reference(" in after
 
 
 def changes(found: Iterable[Mapping[str, Any]]) -> list[Change]:
@@ -74,6 +79,8 @@ def changes(found: Iterable[Mapping[str, Any]]) -> list[Change]:
     for one in found:
         identifier, word = one["resourceId"], _word(one)
         paths = sorted({path for path, _, _ in leaves(one.get("delta") or ())})
+        if word == "modify" and not paths:
+            continue
         if word == "unsupported":
             action, detail = "change", "Azure cannot tell beforehand"
         elif word in _ACTIONS:

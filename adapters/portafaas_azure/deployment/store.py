@@ -193,9 +193,10 @@ class Pending:
     Kept in the store from before the stack lets go of them until they are deleted.
     """
 
-    def __init__(self, blobs: Blobs, service: str, stage: str) -> None:
+    def __init__(self, blobs: Blobs, account: Account) -> None:
         self.blobs = blobs
-        self.key = f"pending/{service}/{stage or '-'}.json"
+        plan = account.plan
+        self.key = f"pending/{plan.service}/{plan.stage or '-'}/{account.group}.json"
 
     def read(self) -> list[str]:
         """Return the ids."""

@@ -29,8 +29,13 @@ class Stacks:
         self.operations: dict[str, list[dict[str, Any]]] = {}
         self.results: dict[str, Any] = {}
 
-    def desired(self, group: str, properties: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the resources of a template in the order they can be made in."""
+    def desired(
+        self, group: str, properties: Mapping[str, Any], blind: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return the resources of a template in the order they can be made in.
+
+        With *blind* what asks deployed resources stays an expression, as what-if has it.
+        """
         template = properties["template"]
         given = {n: p["value"] for n, p in (properties.get("parameters") or {}).items()}
         order = self.cloud.fake_arm.deploy(template, given, {})
@@ -41,7 +46,8 @@ class Stacks:
         real = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}"
         made = []
         for identifier in order:
-            body = {key: evaluator.value(value) for key, value in bodies[identifier].items()
+            body = {key: _value(evaluator, value, blind)
+                    for key, value in bodies[identifier].items()
                     if key not in ("dependsOn", "condition", "scope", "type", "name")}  # fmt: skip
             made.append(json.loads(json.dumps({"id": identifier, **body}).replace(GROUP, real)))
         return made
@@ -159,7 +165,7 @@ class Stacks:
 
     def what_if(self, group: str, body: Any) -> Any:
         try:
-            wanted = self.desired(group, body["properties"])
+            wanted = self.desired(group, body["properties"], True)
         except (self.cloud.fake_arm.Refused, ExpressionError) as error:
             code, _, message = str(error).partition(": ")
             return 400, self.cloud.lib.error(code, message)
@@ -179,16 +185,28 @@ class Stacks:
         return 202, b"", headers
 
 
+def _value(evaluator: Evaluator, value: Any, blind: bool) -> Any:
+    if isinstance(value, Mapping):
+        return {evaluator.value(key): _value(evaluator, item, blind) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_value(evaluator, item, blind) for item in value]
+    return value if blind and "reference(" in str(value) else evaluator.value(value)
+
+
 def _delta(before: Any, after: Any, path: str) -> Iterator[dict[str, Any]]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in sorted({*before, *after}):
             yield from _delta(before.get(name), after.get(name), f"{path}.{name}".lstrip("."))
     elif isinstance(before, list) and isinstance(after, list) and before != after:
-        children = [
+        children: list[dict[str, Any]] = [
             {"path": str(index), "propertyChangeType": "Modify",
              "children": list(_delta(old, new, ""))}
             for index, (old, new) in enumerate(zip(before, after, strict=False)) if old != new
         ]  # fmt: skip
+        children += [
+            {"path": str(index), "propertyChangeType": "Create", "after": after[index]}
+            for index in range(len(before), len(after))
+        ]
         yield {"path": path, "propertyChangeType": "Array", "children": children,
                "before": before, "after": after}  # fmt: skip
     elif before != after:

@@ -110,7 +110,7 @@ def test_what_leaves_is_deleted_and_data_is_kept(site: Any) -> None:
     # The role on the queue lay under a lock, which is there again.
     assert not any("queues/jobs/providers" in one for one in left)
     assert len(site.cloud.ids("locks")) == 3
-    assert "pending/shop/prod.json" not in site.cloud.planes.blobs
+    assert "pending/shop/prod/shop-prod.json" not in site.cloud.planes.blobs
 
 
 def test_what_could_not_be_deleted_is_deleted_next_time(site: Any) -> None:
