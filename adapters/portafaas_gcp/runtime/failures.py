@@ -39,6 +39,7 @@ def failure(exc: BaseException, what: str) -> ResourceError:
     *what* says what was tried, such as ``read "a" of bucket b``.
     """
     from google.api_core import exceptions
+
     from portafaas.runtime.resources import Conflict, NotFound, ResourceError
 
     cause = exc.__cause__ if isinstance(exc, exceptions.RetryError) and exc.__cause__ else exc

@@ -58,7 +58,6 @@ def publish_all(
     of its key, so that the order holds. Raises ResourceError when nothing was published.
     """
     from portafaas.runtime.resources import ResourceError
-
     from portafaas_gcp.runtime.failures import PATIENCE, failure, patient
 
     failed: list[tuple[int, str]] = []
