@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -54,3 +55,9 @@ def serve(make: Make) -> Callable[..., Response]:
         return run(function, request or Request(), Context(function, "id-1"))
 
     return serve_one
+
+
+@pytest.fixture(autouse=True)
+def no_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let handlers be loaded as in a package without OpenTelemetry, which some tests import."""
+    monkeypatch.delitem(sys.modules, "opentelemetry", raising=False)
