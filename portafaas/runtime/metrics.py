@@ -40,6 +40,8 @@ MAX_ATTRIBUTES = MAX_DIMENSIONS - 3
 #: Metrics in one document, and values of one metric in it.
 MAX_METRICS = 100
 MAX_VALUES = 100
+#: Values in one document, which may have 256 KB; one is up to 24 characters long.
+MAX_DOCUMENT = 5000
 #: Different metrics and attribute values of one invocation; more is a mistake.
 MAX_SERIES = 1000
 #: Values of one series in one invocation; more is a mistake.
@@ -248,12 +250,14 @@ def embedded(context: Context, series: list[Series]) -> list[dict[str, Any]]:
         while parts:
             taken: dict[str, tuple[Series, list[float]]] = {}
             rest = []
+            room = MAX_DOCUMENT
             for part in parts:
                 name = part[0].name
-                if name in taken or len(taken) >= MAX_METRICS:
+                if name in taken or len(taken) >= MAX_METRICS or len(part[1]) > room:
                     rest.append(part)
                 else:
                     taken[name] = part
+                    room -= len(part[1])
             parts = rest
             dimensions = {**common, **dict(attributes)}
             documents.append(

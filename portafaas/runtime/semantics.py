@@ -104,6 +104,10 @@ def resource(context: Context) -> dict[str, Any]:
     if context.target in _PLATFORMS:
         facts["cloud.provider"] = context.target
         facts["cloud.platform"] = _PLATFORMS[context.target]
+    site = environ.get("WEBSITE_SITE_NAME")
+    if context.target == "azure" and site:
+        # As https://opentelemetry.io/docs/specs/semconv/registry/attributes/faas/ wants it.
+        facts["faas.name"] = f"{site}/{context.function}"
     if context._function.stage:
         facts["deployment.environment.name"] = context._function.stage
     for piece in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):

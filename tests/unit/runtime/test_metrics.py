@@ -118,6 +118,20 @@ def test_limits_of_the_format_make_more_documents(make: Any, capsys: Any) -> Non
     assert names.count("v") == 3
 
 
+def test_documents_are_not_too_large(make: Any, capsys: Any) -> None:
+    def handle(metrics: Metrics) -> None:
+        for number in range(100):
+            for _ in range(100):
+                metrics.record("m" * 250 + str(number), -1.2345678901234567e-100)
+
+    served(make, handle, "aws")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        check_embedded(json.loads(line))
+        assert len(line.encode()) < 256_000
+
+
 def test_elsewhere_as_records(make: Any, capsys: Any, monkeypatch: Any) -> None:
     # Metrics are no chatter: the level of the log is not theirs.
     monkeypatch.setenv("PORTAFAAS_LOG_LEVEL", "error")

@@ -177,6 +177,14 @@ def test_a_request(make: Any, collector: Collector, monkeypatch: Any) -> None:
     }  # fmt: skip
 
 
+def test_on_azure_a_function_has_its_app_s_name_before_it(make: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("WEBSITE_SITE_NAME", "my-app")
+    function = make()
+    for target, name in (("azure", "my-app/f"), ("aws", "f")):
+        found = semantics.resource(Context(function, "1", target=target))["attributes"]
+        assert {"key": "faas.name", "value": {"stringValue": name}} in found
+
+
 def fail(error: BaseException) -> Any:
     def handle(payload: Any, context: Context) -> Any:
         raise error
