@@ -424,6 +424,7 @@ def test_any_single_change_is_seen(
     document, permissions = built
     done: set[Any] = set()
     unseen: list[str] = []
+    text = json.dumps(document["Resources"])
     for path, value in list(_places(document["Resources"])):
         kinds = ["drop"] if isinstance(value, dict | list) else ["drop", "change"]
         type = document["Resources"][path[0]]["Type"]
@@ -431,8 +432,9 @@ def test_any_single_change_is_seen(
             continue
         done.add((type, *path[1:]))
         for kind in kinds:
-            changed = copy.deepcopy(document)
-            at = changed["Resources"]
+            # Several times as fast as a deep copy.
+            at = json.loads(text)
+            changed = {**document, "Resources": at}
             for key in path[:-1]:
                 at = at[key]
             if kind == "drop":

@@ -86,7 +86,7 @@ def test_what_functions_share_stays_in_the_root(documents: Documents) -> None:
 def test_lint_finds_nothing(documents: Documents) -> None:
     from cfnlint.api import ManualArgs, lint
 
-    config = ManualArgs(regions=["us-east-1", "eu-central-1"])
+    config = ManualArgs(regions=["eu-central-1"])
     for name, document in documents.items():
         found = [f"{m.rule.id} {m.message}" for m in lint(json.dumps(document), config=config)]
         assert found == [], name
