@@ -231,6 +231,16 @@ def test_destroy_with_data_leaves_nothing(cloud: Any, kit: Any, small: BuildPlan
     assert codes(caught.value) == ["PF8010"]
 
 
+def test_a_service_without_a_stage_is_not_all_its_stages(cloud: Any, small: BuildPlan) -> None:
+    """The tags of the one are some of the other's."""
+    whole, dev = cloud.engine(replace(small, stage="")), cloud.engine(small)
+    for engine in (whole, dev):
+        engine.secrets().set("payment-key", b"1")
+    assert whole.destroy(True, print) == []
+    found = cloud.client("secretsmanager").list_secrets()["SecretList"]
+    assert [secret["Name"] for secret in found] == ["shop-dev-payment-key"]
+
+
 def test_data_can_be_removed_later(cloud: Any, kit: Any, small: BuildPlan, tmp_path: Path) -> None:
     engine = cloud.engine(small)
     kit.Deployed(engine).deploy(kit.release(small, tmp_path))
