@@ -69,6 +69,9 @@ def alerts(document: Document) -> None:
                         "type": kind,
                         "labels": {label: literal(value)},
                         "user_labels": document.labels(),
+                        # Terraform deletes a channel before it takes it off a policy that stays,
+                        # which Google refuses otherwise.
+                        "force_delete": True,
                     },
                 )
     for alert in plan.alerts:

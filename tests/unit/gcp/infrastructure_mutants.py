@@ -288,6 +288,9 @@ WATCH = {
     "a webhook with a user": _set(
         _of("monitoring_notification_channel", "pager__webhook"), "type", "webhook_basicauth"
     ),
+    "a channel that cannot be taken away": _set(
+        _of("monitoring_notification_channel", "ops__email"), "force_delete", False
+    ),
     "a webhook in the clear": _set(
         _of("monitoring_notification_channel", "both__webhook", "labels"),
         "url",

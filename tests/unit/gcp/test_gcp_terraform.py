@@ -108,6 +108,17 @@ def test_apply_and_apply_again(terraform: Any, document: dict[str, Any]) -> None
     assert gone.returncode == 1 and "prevent_destroy" in gone.stderr
 
 
+def test_an_alert_goes_with_its_channel(terraform: Any, document: dict[str, Any]) -> None:
+    assert terraform(document, "init").returncode == 0
+    assert terraform(document, "apply", "-auto-approve").returncode == 0
+    policies = document["resource"]["google_monitoring_alert_policy"]
+    policies["broken"]["notification_channels"].pop()
+    policies.pop("slow")
+    document["resource"]["google_monitoring_notification_channel"].pop("pager__webhook")
+    after = terraform(document, "apply", "-auto-approve")
+    assert "0 added, 1 changed, 2 destroyed" in after.stdout, after.stdout + after.stderr
+
+
 def test_values_arrive_as_they_were_written(terraform: Any, document: dict[str, Any]) -> None:
     assert terraform(document, "init").returncode == 0
     assert terraform(document, "plan", "-out=made").returncode == 0
