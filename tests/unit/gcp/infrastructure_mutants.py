@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def _of(kind: str, name: str, *path: str) -> Any:
+def _of(kind: str, name: str, *path: Any) -> Any:
     def find(document: dict[str, Any]) -> Any:
         found = document["resource"][f"google_{kind}"][name]
         for step in path:

@@ -129,6 +129,11 @@ def test_values_arrive_as_they_were_written(terraform: Any, document: dict[str, 
     }
     echo = planned["google_cloudfunctions2_function.echo"]["service_config"][0]
     assert echo["environment_variables"]["TEMPLATE"] == "${not} %{this}"
+    alert = planned["google_monitoring_alert_policy.broken"]
+    # As Monitoring's own way of writing it literally.
+    assert alert["documentation"][0]["content"].startswith("Somebody $${should} look.")
+    pager = planned["google_monitoring_notification_channel.pager__webhook"]
+    assert pager["labels"] == {"url": "https://hooks.example.com/?token=${abc}"}
     listen = planned["google_pubsub_subscription.listen"]
     assert listen["filter"].startswith('(attributes."ce-type" = "a.b" OR')
     assert planned["google_storage_bucket.kept"]["name"] == "project-1-shop-test-kept"
