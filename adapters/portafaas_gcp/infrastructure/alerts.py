@@ -69,6 +69,9 @@ def alerts(document: Document) -> None:
                         "type": kind,
                         "labels": {label: literal(value)},
                         "user_labels": document.labels(),
+                        # Terraform deletes a channel before it takes it off a policy that stays,
+                        # which Google refuses otherwise.
+                        "force_delete": True,
                     },
                 )
     for alert in plan.alerts:
@@ -115,7 +118,9 @@ def _policy(document: Document, alert: AlertPlan) -> None:
             "alert_strategy": {"auto_close": f"{AUTO_CLOSE}s"},
             "notification_channels": notified,
             "documentation": {
-                "content": literal(description(plan, alert)),
+                # Monitoring has templates of its own, and the same way out of them:
+                # https://cloud.google.com/monitoring/alerts/doc-variables
+                "content": literal(description(plan, alert).replace("${", "$${")),
                 "mime_type": "text/markdown",
             },
             "user_labels": document.labels(),

@@ -80,7 +80,8 @@ def _alert(view: View, plan: BuildPlan, alert: AlertPlan, body: Any) -> Iterator
         if step["alignment_period"] != f"{alert.window}s":
             yield f"looks at {step['alignment_period']}, not at {alert.window} s"
     said = body["documentation"]["content"]
-    if not said.startswith(literal(alert.description)) or f"alert {alert.name}" not in said:
+    begins = literal(alert.description.replace("${", "$${"))
+    if not said.startswith(begins) or f"alert {alert.name}" not in said:
         yield f"says {said!r}"
     places = {
         f"${{google_monitoring_notification_channel.{key(name, kind)}.id}}": (label, address)

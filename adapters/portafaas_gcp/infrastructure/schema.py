@@ -204,6 +204,7 @@ RESOURCES: Mapping[str, Resource] = {
             "type!": Text(choices=("email", "webhook_tokenauth")),
             "labels!": Map(),
             "user_labels!": Map(),
+            "force_delete!": Flag(),
         },
         ("id", "name"),
     ),

@@ -61,6 +61,8 @@ def watching(view: View) -> Iterator[str]:
             yield f"{address}: {body['type']} has the label {label} and no other"
         elif not re.fullmatch(pattern, body["labels"][label]):
             yield f"{address}: {body['labels'][label]!r} is no address of {body['type']}"
+        if not body["force_delete"]:
+            yield f"{address}: cannot be taken off an alert that stays"
         if f"${{{address}.id}}" not in told:
             yield f"{address}: no alert tells it anything"
         yield from _labels(view, address, body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def _of(kind: str, name: str, *path: str) -> Any:
+def _of(kind: str, name: str, *path: Any) -> Any:
     def find(document: dict[str, Any]) -> Any:
         found = document["resource"][f"google_{kind}"][name]
         for step in path:
@@ -287,6 +287,9 @@ WATCH = {
     )(d).update(url="https://example.com"),
     "a webhook with a user": _set(
         _of("monitoring_notification_channel", "pager__webhook"), "type", "webhook_basicauth"
+    ),
+    "a channel that cannot be taken away": _set(
+        _of("monitoring_notification_channel", "ops__email"), "force_delete", False
     ),
     "a webhook in the clear": _set(
         _of("monitoring_notification_channel", "both__webhook", "labels"),

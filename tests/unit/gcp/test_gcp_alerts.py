@@ -74,7 +74,7 @@ def test_a_whole_policy(document: dict[str, Any]) -> None:
             "${google_monitoring_notification_channel.pager__webhook.id}",
         ],
         "documentation": {
-            "content": "Somebody $${should} look.\n\nService shop, stage test: alert broken.\n\n"
+            "content": "Somebody $$${should} look.\n\nService shop, stage test: alert broken.\n\n"
             "Look first at: `portafaas logs echo`",
             "mime_type": "text/markdown",
         },

@@ -303,6 +303,29 @@ def test_rows(table: str, core: Any) -> None:
     assert get_row(table, {"id": "a"}) is None and get_row(table, {"id": "b"}) == {"id": "b"}
 
 
+def test_a_row_reaches_the_bridge_as_it_was_stored(table: str) -> None:
+    """What Eventarc sends has the bytes of the store's own document."""
+    from google.cloud.firestore_v1.types import Document
+
+    from portafaas_gcp.runtime import rows
+    from portafaas_gcp.runtime.firestore import from_json, from_protobuf
+    from portafaas_gcp.runtime.resources import put_row
+
+    put_row(table, ROW, ("id",), False)
+    client = rows._document(table, ["a"])._client
+    made = client._firestore_api.get_document(request={"name": f"{table}/a"})
+    raw = Document.pb(made).SerializeToString()
+    size, length = len(raw), bytearray()
+    while size > 127:
+        length.append(size & 127 | 128)
+        size >>= 7
+    new, old = from_protobuf(bytes([1 << 3 | 2, *length, size]) + raw)
+    assert new is not None and old is None and new.fields == ROW
+    assert new.name == f"{table}/a"
+    new, _ = from_json({"value": json.loads(Document.to_json(made))})
+    assert new is not None and new.fields == ROW
+
+
 def test_every_key_has_its_row(table: str) -> None:
     from portafaas_gcp.runtime.resources import get_row, put_row
 

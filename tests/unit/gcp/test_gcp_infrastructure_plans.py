@@ -176,7 +176,9 @@ def _alerts(
         st.sampled_from([60, 300, 900, 1800, 3600]),
         st.lists(st.sampled_from([channel.name for channel in channels]), min_size=1),
         TEXT,
-    ).map(lambda v: AlertPlan(v[0], *v[1], v[2], v[3], tuple(v[4]), v[5]))
+    ).map(
+        lambda v: AlertPlan(v[0], v[1][0], v[1][1], v[1][2], v[2], v[3], tuple(v[4]), v[5])
+    )
     return st.lists(one, max_size=4, unique_by=lambda alert: alert.name)
 
 

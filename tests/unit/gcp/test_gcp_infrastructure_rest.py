@@ -37,7 +37,8 @@ REQUESTS: Mapping[str, tuple[str, str, tuple[str, ...], Mapping[str, str]]] = {
         "logging.v2", "LogBucket", ("project", "location", "bucket_id"), {}),
     "logging_project_sink": ("logging.v2", "LogSink", ("unique_writer_identity",), {}),
     "monitoring_alert_policy": ("monitoring.v3", "AlertPolicy", (), {}),
-    "monitoring_notification_channel": ("monitoring.v3", "NotificationChannel", (), {}),
+    "monitoring_notification_channel": (
+        "monitoring.v3", "NotificationChannel", ("force_delete",), {}),
     "project_iam_member": (
         "cloudresourcemanager.v1", "Binding", ("project",), {"member": "members"}),
     "pubsub_subscription": ("pubsub.v1", "Subscription", (), {}),
