@@ -315,8 +315,11 @@ def test_refusals(
     release = cases.release(tmp_path)
     preview = engine.preview(release)
     google.answers["POST", f"v1/{NAME.rpartition('/')[0]}"] = [answer] * 5
+    google.calls.clear()
     error = _refusal(engine.apply, release, preview, print)
     assert _codes(error) == [code] and says in str(error)
+    made = ("POST", f"v1/{NAME.rpartition('/')[0]}")
+    assert google.calls.count(made) == 1, "what changes something is not sent twice"
     google.answers.clear()
     assert engine.apply(release, preview, print).health == "ready"
 
