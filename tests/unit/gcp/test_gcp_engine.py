@@ -315,8 +315,12 @@ def test_refusals(
     release = cases.release(tmp_path)
     preview = engine.preview(release)
     google.answers["POST", f"v1/{NAME.rpartition('/')[0]}"] = [answer] * 5
+    google.calls.clear()
     error = _refusal(engine.apply, release, preview, print)
     assert _codes(error) == [code] and says in str(error)
+    made = ("POST", f"v1/{NAME.rpartition('/')[0]}")
+    # What changes something is not sent twice; a call with a bad token was none.
+    assert google.calls.count(made) == (3 if says == "gcloud auth" else 1)
     google.answers.clear()
     assert engine.apply(release, preview, print).health == "ready"
 

@@ -262,6 +262,13 @@ def test_an_upload_that_is_damaged(
     assert _refusal(store.write, "records/a", b"x" * (1 << 19))[0] == "PF8012"
 
 
+def test_a_bucket_that_was_removed_meanwhile(engine: Any, google: Google) -> None:
+    store = engine.blobs(create=True)
+    google.storage.buckets.clear()
+    code, text = _refusal(store.write, "records/a", b"x")
+    assert code == "PF8007" and "bucket does not exist" in text
+
+
 def test_a_strangers_bucket(engine: Any, google: Google) -> None:
     google.storage.strangers.add(BUCKET)
     code, text = _refusal(engine.blobs, True)
@@ -310,6 +317,9 @@ def test_secrets(engine: Any, google: Google) -> None:
         secrets.set("token", b"%d" % number)
     assert _states(google) == ["DESTROYED", "DESTROYED", "DISABLED", "ENABLED"]
     assert google.secrets[SECRET]["versions"][-1]["value"] == b"4"
+    google.secrets[SECRET]["versions"][2]["state"] = "ENABLED"  # by hand
+    secrets.set("token", b"5")
+    assert _states(google) == ["DESTROYED", "DESTROYED", "DESTROYED", "DISABLED", "ENABLED"]
     assert secrets.list()[0].changed > first
     assert b"4" not in repr(secrets.list()).encode().replace(b"2026-11-23T10:00:04", b"")
 

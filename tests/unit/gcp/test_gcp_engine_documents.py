@@ -192,6 +192,10 @@ def test_drift() -> None:
     assert _drift({"s": "old"}, {"s": "new"}, after_sensitive={"s": True})[0].detail == ("s",)
     whole = _drift({"s": {"k": "old"}}, {"s": None}, before_sensitive={"s": {"k": True}})
     assert whole[0].detail == ("s",), "a value that is shown whole shows its parts"
+    item = {"service": [{"environment_variables": {"A": "x"}}]}
+    found = {"service": [{"environment_variables": {"A": "a password"}}]}
+    drifted = changes.drift({"resource_drift": [_item("google_x", ["update"], item, found)]})
+    assert drifted[0].detail == ("service.environment_variables.A",)
     [cut] = _drift({"a": "x" * 200}, {"a": ""})[0].detail
     assert len(cut) < 100
 
