@@ -167,4 +167,5 @@ def _credentials(text: str) -> Diagnostic:
     if _REFUSED.search(text):
         return Diagnostic("PF8002", text, hint=_HINTS["PF8002"])
     hint = "sign in with 'az login', or set AZURE_TENANT_ID, AZURE_CLIENT_ID and a secret"
-    return Diagnostic("PF8001", text, hint=hint)
+    tried = ", ".join(dict.fromkeys(re.findall(r"(\w+)Credential:", text)))
+    return Diagnostic("PF8001", f"nothing to sign in with; tried: {tried or text}", hint=hint)
