@@ -39,7 +39,13 @@ def is_local(url: str) -> bool:
 def load(name: str) -> Any:
     """Import one of Microsoft's modules; raises PF8004 when it is not installed."""
     import importlib
+    import logging
     import warnings
+
+    # What they warn of is raised too; without a handler Python would print it as well.
+    logger = logging.getLogger("azure")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
 
     try:
         with warnings.catch_warnings():

@@ -43,7 +43,7 @@ _REFUSED = re.compile(
 _WRAPPERS = frozenset((
     "deploymentfailed", "deploymentstackdeploymentfailed", "resourcedeploymentfailure",
     "invalidtemplatedeployment", "deploymentstackvalidationfailed", "multipleerrorsoccurred",
-    "deploymentstackdeleteresourcesfailed",
+    "deploymentstackdeleteresourcesfailed", "deploymentstackupdatefailed",
 ))  # fmt: skip
 
 
@@ -62,6 +62,11 @@ def reasons(error: Any, target: str = "") -> Iterator[tuple[str, str, str]]:
         yield target, code, " ".join(message.split())
     for detail in details:
         yield from reasons(detail, target)
+
+
+def is_reason(code: str) -> bool:
+    """Return whether an error says why, and not only that something else failed."""
+    return code.lower() not in _WRAPPERS
 
 
 def _field(error: Any, name: str) -> Any:
@@ -167,4 +172,5 @@ def _credentials(text: str) -> Diagnostic:
     if _REFUSED.search(text):
         return Diagnostic("PF8002", text, hint=_HINTS["PF8002"])
     hint = "sign in with 'az login', or set AZURE_TENANT_ID, AZURE_CLIENT_ID and a secret"
-    return Diagnostic("PF8001", text, hint=hint)
+    tried = ", ".join(dict.fromkeys(re.findall(r"(\w+)Credential:", text)))
+    return Diagnostic("PF8001", f"nothing to sign in with; tried: {tried or text}", hint=hint)

@@ -13,7 +13,14 @@ from portafaas.deployment.contract import Progress, Report
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas_azure.deployment.account import Account
 from portafaas_azure.deployment.ids import kind, label, shown, tags
-from portafaas_azure.deployment.refusals import azure, clean, diagnostic, reasons, refused
+from portafaas_azure.deployment.refusals import (
+    azure,
+    clean,
+    diagnostic,
+    is_reason,
+    reasons,
+    refused,
+)
 
 _ENDED = frozenset(("succeeded", "failed", "canceled"))
 
@@ -124,6 +131,8 @@ class Stack:
 
         def add(identifier: str, error: Any) -> None:
             for target, code, message in reasons(error):
+                if found and not is_reason(code):
+                    continue
                 where = label(identifier or target) if identifier or target else ""
                 one = diagnostic(where, code, message, secrets)
                 key = f"{code}: {message}"

@@ -141,11 +141,13 @@ class Stacks:
             run.append({"operationId": str(len(run)), "properties": operation})
             if refused:
                 operation |= {"provisioningState": "Failed", "statusMessage": {"error": refused}}
-                inner = {"code": "DeploymentFailed", "message": "See details.", "details": [refused]}
+                # As in https://github.com/Azure/deployment-stacks/issues/81: no reason.
+                text = "At least one resource deployment operation failed. Please list operations."
                 properties["provisioningState"] = "failed"
-                properties["failedResources"] = [{"id": one["id"], "error": refused}]
-                properties["error"] = {"code": "DeploymentStackDeploymentFailed",
-                                       "message": "At least one failed.", "details": [inner]}  # fmt: skip
+                properties["error"] = {
+                    "code": "DeploymentStackUpdateFailed", "message": "One or more stages failed.",
+                    "details": [{"code": "DeploymentFailed", "message": text}],
+                }  # fmt: skip
                 return
             self._make(one)
             if one["id"] not in [other["id"] for other in properties["resources"]]:

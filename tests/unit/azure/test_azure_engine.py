@@ -309,7 +309,8 @@ def test_no_credentials(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_CLIENT_ID", "AZURE_TENANT_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
-    assert site.refused(site.engine().caller)[0] == ["PF8001"]
+    found, text = site.refused(site.engine().caller)
+    assert found == ["PF8001"] and "tried: Environment;" in text and "az login" in text
 
 
 @pytest.mark.parametrize("status", [400, 401])
