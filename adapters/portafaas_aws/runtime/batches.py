@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 # https://www.w3.org/TR/REC-xml/#charsets
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_NAME = re.compile(r"(?!(?i:aws\.|amazon\.))(?!.*\.\.)[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,254}[A-Za-z0-9_-])?")
+_NAME = re.compile(
+    r"(?!(?i:aws\.|amazon\.))(?!.*\.\.)[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,254}[A-Za-z0-9_-])?"
+)
 # Of groups and deduplication: letters, digits and ASCII punctuation.
 _GROUP = re.compile("[!-~]{1,128}")
 
@@ -82,7 +84,7 @@ def post(
     hopeless = False
     stopped: set[str] = set()
     operation = getattr(client(service.client), service.operation)
-    for chunk in _chunks(service, made, messages, stopped if ordered else set(), failed):
+    for chunk in _chunks(service, made, stopped, failed):
         entries = [{"Id": str(index), **made[index][0]} for index in chunk]
         reasons, passing = _post(service, operation, address, entries)
         failed.update(reasons)
@@ -97,27 +99,23 @@ def post(
 def _chunks(
     service: Service,
     made: Sequence[tuple[dict[str, Any], int]],
-    messages: Sequence[Outgoing],
     stopped: set[str],
     failed: dict[int, str],
 ) -> Iterator[list[int]]:
-    """Yield indices of what fits into a batch; messages behind a failed one of their key do not."""
+    """Yield indices of what fits into a batch; what is in a group of *stopped* goes to *failed*."""
     chunk: list[int] = []
     total = 0
-    for index in range(len(messages)):
-        size = made[index][1]
+    for index, (facts, size) in enumerate(made):
         if chunk and (len(chunk) == _BATCH or total + size > service.size):
             yield chunk
             chunk, total = [], 0
-        if stopped and made[index][0]["MessageGroupId"] in stopped:
+        if facts.get("MessageGroupId") in stopped:
             failed[index] = "NotSent: an earlier message of its key failed"
             continue
         chunk.append(index)
         total += size
-    # A chunk that was begun before its last yield's failures may hold what they stop.
-    kept = [i for i in chunk if not stopped or made[i][0]["MessageGroupId"] not in stopped]
-    if kept:
-        yield kept
+    if chunk:
+        yield chunk
 
 
 def _post(

@@ -25,7 +25,7 @@ def sign(
     secret: str,
     token: str | None = None,
 ) -> dict[str, str]:
-    """Return *headers*, which have ``Host``, with those that authenticate a POST of *body* to ``/``.
+    """Return *headers*, which have ``Host``, with those that sign a POST of *body* to ``/``.
 
     *now* is the time in UTC, ``20261123T100000Z``; *key*, *secret* and *token* are credentials.
     """
