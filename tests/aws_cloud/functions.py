@@ -65,7 +65,7 @@ class Functions:
         with self._world.busy(f"{name} runs ({reason})"), place.lock:
             session = self._ready(place, function)
             result = session.invoke(event, timeout=float(function.timeout))
-            self._log(place, function, result.log)
+            self._log(place, function, result.logs)
             self._world.invocations.append(
                 {
                     "function": name,
@@ -73,7 +73,7 @@ class Functions:
                     "event": event,
                     "ok": result.ok,
                     "value": result.value,
-                    "log": result.log,
+                    "log": result.logs,
                     "time": time.time(),
                 }
             )
