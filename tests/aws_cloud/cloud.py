@@ -158,8 +158,16 @@ class Cloud:
         A principal is a function's name, or ``schedule:`` and a schedule's name. Calls that Lambda
         itself makes with the function's role are the function's: those for sources, logs, failures.
         """
+        return self._calls_from(self._calls)
+
+    @property
+    def all_calls(self) -> dict[str, list[Call]]:
+        """``calls`` since the start of the cloud, whatever has been forgotten."""
+        return self._calls_from(0)
+
+    def _calls_from(self, start: int) -> dict[str, list[Call]]:
         found: dict[str, list[Call]] = {}
-        for each in self._ask("calls", start=self._calls):
+        for each in self._ask("calls", start=start):
             found.setdefault(each["principal"], []).append(Call(**each))
         return found
 
