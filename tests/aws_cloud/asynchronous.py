@@ -107,7 +107,7 @@ def send_record(world: World, function: Any, destination: str, record: dict[str,
         raise NotImplementedError(f"destination {destination}")
 
 
-def fire(world: World, name: str, group: str, time: str | None) -> None:
+def fire(world: World, name: str, group: str, time: str) -> None:
     """Do what EventBridge Scheduler does when the schedule's time has come.
 
     https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
@@ -123,7 +123,7 @@ def fire(world: World, name: str, group: str, time: str | None) -> None:
         # Lambda invokes with text; attributes are replaced as text.
         text = target.get("Input") or "{}"
         for attribute, value in {
-            "scheduled-time": time or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:00Z"),
+            "scheduled-time": time,
             "execution-id": uuid.uuid4().hex[:16],
             "attempt-number": "1",
             "schedule-arn": schedule.arn,

@@ -182,8 +182,11 @@ class Cloud:
         self._calls += len(self._ask("calls", start=self._calls))
         self._invocations += len(self._ask("invocations", start=self._invocations))
 
-    def fire(self, schedule: str, time: str | None = None, group: str = "default") -> None:
-        """Have EventBridge Scheduler find that it is *time* (``2026-11-23T10:00:00Z``), or now."""
+    def fire(self, schedule: str, time: str, group: str = "default") -> None:
+        """Have EventBridge Scheduler find that it is *time*, ``2026-11-23T10:00:00Z``.
+
+        Whether the schedule's expression has that instant is not asked.
+        """
         self._ask("fire", name=schedule, group=group, time=time)
 
     def policy(self, principal: str) -> Policy:

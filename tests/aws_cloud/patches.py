@@ -15,6 +15,7 @@ from urllib.parse import quote_plus
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.awslambda.utils import get_backend
 from moto.dynamodb.models.table import StreamRecord, StreamShard
+from moto.logs.models import LogGroup
 from moto.s3 import notifications
 from moto.s3.models import S3Backend
 from moto.sqs import models as sqs
@@ -31,6 +32,7 @@ def patch(world: World, functions: Functions, asynchronous: Asynchronous) -> Non
     _queues(world)
     _streams(world)
     _buckets(asynchronous)
+    _logs()
     _lambda(world, functions, asynchronous)
 
 
@@ -120,6 +122,17 @@ def _buckets(asynchronous: Asynchronous) -> None:
         return answer
 
     backend.delete_object = delete_object
+
+
+def _logs() -> None:
+    def arn(self: Any, attribute_name: str) -> str:
+        # That of a template stands for the group's streams.
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-logs-loggroup.html
+        assert attribute_name == "Arn"
+        return f"{self.arn}:*"
+
+    group: Any = LogGroup
+    group.get_cfn_attribute = arn
 
 
 def _object_event(name: str, bucket: Any, key: Any, id: str) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Control:
             "denials": [[g.action, g.resource] for g in policy.denials],
         }
 
-    def _fire(self, name: str, group: str, time: str | None) -> None:
+    def _fire(self, name: str, group: str, time: str) -> None:
         # Busy until the invocation is accepted, so that "idle" cannot come too early.
         with self._world.busy(f"schedule {name}"):
             fire(self._world, name, group, time)

@@ -102,7 +102,7 @@ def test_roles_cover_what_is_used_and_little_more(cloud: Cloud) -> None:
     s3.put_object(Bucket=f"notes-archive-{ACCOUNT}-{REGION}", Key="filed/refused.txt", Body=b"")
     cloud.request("GET", "/notes/p1")
     assert cloud.request("GET", "/files/none").status == 404
-    cloud.fire("notes-tick")
+    cloud.fire("notes-tick", "2026-11-23T05:00:00Z")
     cloud.fire("notes-tick", "no time")
     cloud.idle()
     for queue in ("notes-watch-failed", "notes-stored-failed", "notes-tick-failed"):
@@ -112,8 +112,8 @@ def test_roles_cover_what_is_used_and_little_more(cloud: Cloud) -> None:
     unused = {}
     for principal, permissions in used.items():
         policy = cloud.policy(principal)
-        # Those that a test was refused on purpose are not of the functions' doing.
-        needed = {p for p in permissions if not p[1].endswith("/elsewhere")}
+        # What tests had refused on purpose is not of the functions' doing.
+        needed = {p for p in permissions if not p[1].endswith(("elsewhere", "/no-such-table"))}
         assert [p for p in needed if not policy.allows(p)] == []
         unused[principal] = {grant.action for grant in policy.unused(needed)}
     # Scheduler would send there if Lambda refused the event.

@@ -18,6 +18,8 @@ def show(request: Request, context):
 
 
 def files(request: Request, context):
+    if not request.path_params["path"]:
+        return Response("no folder", status=404)
     s3 = aws.client("s3")
     try:
         found = s3.get_object(Bucket=aws.address("bucket", "archive"), Key=request.path_params["path"])
