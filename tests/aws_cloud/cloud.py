@@ -57,7 +57,7 @@ class Cloud:
         self._log_path = folder / "server.log"
         self._log: IO[str] = self._log_path.open("w")
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.aws_cloud.server"],
+            [sys.executable, "-m", "tests.aws_cloud"],
             cwd=_ROOT,
             env=_server_environment(),
             stdin=subprocess.PIPE,

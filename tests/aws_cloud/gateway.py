@@ -187,7 +187,7 @@ class _Url(_Front):
         self.name = name
 
     def answer(self, request: Request) -> Answer:
-        function = lambda_backends[ACCOUNT][self.region].get_function(self.name)
+        function: Any = lambda_backends[ACCOUNT][self.region].get_function(self.name)
         kind = function.url_config.config["AuthType"]
         if kind == "AWS_IAM" and not request.signed:
             return message(403, "Forbidden")

@@ -49,8 +49,10 @@ class Recorder:
         operation, facts = _read(service, environ)
         if environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDBStreams"):
             service = "dynamodbstreams"
-        record = {"principal": principal, "service": service, "operation": operation,
-                  "region": region, "input": facts, "status": 0}  # fmt: skip
+        record: dict[str, Any] = {
+            "principal": principal, "service": service, "operation": operation,
+            "region": region, "input": facts, "status": 0,
+        }  # fmt: skip
         missing = self._missing(Call(**record))
         if missing:
             record["status"] = 403
@@ -140,8 +142,8 @@ def policy_of(principal: str) -> Policy:
 
 def _role_of(principal: str) -> str:
     if principal.startswith("schedule:"):
-        for backend in scheduler_backends[ACCOUNT].values():
-            for group in backend.schedule_groups.values():
+        for scheduler in scheduler_backends[ACCOUNT].values():
+            for group in scheduler.schedule_groups.values():
                 schedule = group.schedules.get(principal.partition(":")[2])
                 if schedule is not None:
                     return str(schedule.target["RoleArn"])

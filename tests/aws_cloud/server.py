@@ -1,4 +1,4 @@
-"""A moto server whose functions run; run as a module, it prints its address and serves until killed.
+"""A moto server whose functions run; it prints its address and serves until its input ends.
 
 Tests talk to it through ``cloud``. What is moto's and what is not: README.md.
 """
@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests.aws_cloud import quick  # noqa: F401  (before moto)
 from moto.moto_server import threaded_moto_server
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
@@ -90,8 +89,8 @@ def main() -> None:
     gateway = Gateway(world, functions)
     moto_aws.patch()
     patches.patch(world, functions, asynchronous)
-    made = threaded_moto_server.DomainDispatcherApplication
     wrapped: Any = threaded_moto_server
+    made = wrapped.DomainDispatcherApplication
     wrapped.DomainDispatcherApplication = lambda create: Control(
         world, gateway, Recorder(world, made(create))
     )
@@ -109,6 +108,3 @@ def main() -> None:
     functions.close()
     server.stop()
 
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemappin
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 import threading
@@ -17,7 +16,6 @@ import time
 import traceback
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from moto.awslambda.models import lambda_backends
@@ -26,6 +24,7 @@ from moto.sqs.models import sqs_backends
 
 from tests.aws_cloud.asynchronous import send_record, stamp
 from tests.aws_cloud.functions import Functions
+from tests.aws_cloud.records import queue_record, stream_record
 from tests.aws_cloud.world import ACCOUNT, World
 
 #: Seconds that a batching window takes at most: AWS's may be minutes.
@@ -154,7 +153,8 @@ def failures(value: Any) -> set[str] | None:
         return None
     found = value.get("batchItemFailures") or []
     ids = [item.get("itemIdentifier") if isinstance(item, dict) else None for item in found]
-    return set(ids) if all(isinstance(id, str) and id for id in ids) else None
+    known = {id for id in ids if isinstance(id, str) and id}
+    return known if len(known) == len(set(ids)) else None
 
 
 def matches(pattern: Any, facts: Any) -> bool:
@@ -222,7 +222,7 @@ class _QueuePoller(_Poller):
         return messages
 
     def _deliver(self, messages: list[dict[str, Any]]) -> None:
-        records = [_queue_record(m, self.mapping.event_source_arn, self.region) for m in messages]
+        records = [queue_record(m, self.mapping.event_source_arn, self.region) for m in messages]
         failed = self.invoke(records)
         ids = {m["MessageId"] for m in messages}
         if failed is None or not failed <= ids:
@@ -252,28 +252,6 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-def _queue_record(message: dict[str, Any], arn: str, region: str) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
-    for name, value in message.get("MessageAttributes", {}).items():
-        facts: dict[str, Any] = {"stringListValues": [], "binaryListValues": []}
-        if "StringValue" in value:
-            facts["stringValue"] = value["StringValue"]
-        if "BinaryValue" in value:
-            facts["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode()
-        attributes[name] = {**facts, "dataType": value["DataType"]}
-    return {
-        "messageId": message["MessageId"],
-        "receiptHandle": message["ReceiptHandle"],
-        "body": message["Body"],
-        "attributes": dict(message.get("Attributes", {})),
-        "messageAttributes": attributes,
-        "md5OfBody": message["MD5OfBody"],
-        "eventSource": "aws:sqs",
-        "eventSourceARN": arn,
-        "awsRegion": region,
-    }
-
-
 class _StreamPoller(_Poller):
     """Reads a shard from its beginning and never goes on before a change is dealt with."""
 
@@ -300,7 +278,7 @@ class _StreamPoller(_Poller):
             )["ShardIterator"]
         answer = streams.get_records(ShardIterator=self._iterator, Limit=self.mapping.batch_size)
         self._iterator = answer["NextShardIterator"]
-        records = [_stream_record(r, arn, self.region) for r in answer["Records"]]
+        records = [stream_record(r, arn, self.region) for r in answer["Records"]]
         with self.world.busy(f"a batch of {self.source}"):
             self._deliver([r for r in records if self.wants(r)], shard.id)
             self.position += len(records)
@@ -361,14 +339,3 @@ class _StreamPoller(_Poller):
             },
         }
         send_record(self.world, self.function(), destination, record)
-
-
-def _stream_record(record: dict[str, Any], arn: str, region: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(record, default=_plain))
-    return {**found, "awsRegion": region, "eventSourceARN": arn}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.timestamp()
-    return base64.b64encode(value).decode()

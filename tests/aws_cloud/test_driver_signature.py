@@ -13,7 +13,7 @@ from botocore.credentials import Credentials
 sigv4 = pytest.importorskip("portafaas_aws.runtime.sigv4")
 
 
-class _Fixed(SigV4Auth):
+class _Fixed(SigV4Auth):  # type: ignore[misc]
     """botocore's signer at a given time: it asks the clock in ``add_auth`` only."""
 
     def __init__(self, *arguments: object, now: str) -> None:

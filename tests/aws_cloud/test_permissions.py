@@ -123,6 +123,7 @@ def test_roles_cover_what_is_used_and_little_more(cloud: Cloud) -> None:
 
 def test_what_a_role_does_not_allow_is_refused(cloud: Cloud) -> None:
     import boto3
+
     from tests.aws_cloud.world import access_key
 
     def acting(service: str):

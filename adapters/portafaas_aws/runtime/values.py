@@ -34,7 +34,9 @@ def typed(value: Any) -> dict[str, Any]:
     if isinstance(value, float):
         if value - value != 0.0:
             raise ValueError(f"{value!r} is no JSON number")
-        return {"N": float.__repr__(value)}
+        # Whole numbers to the digit, as far as there are digits.
+        whole = value.is_integer() and -1e38 < value < 1e38
+        return {"N": repr(int(value)) if whole else float.__repr__(value)}
     if isinstance(value, dict):
         for name in value:
             if not isinstance(name, str):

@@ -25,7 +25,8 @@ class File(QueueHandler):
 class Count(QueueHandler):
     """Each group's steps in order: what comes too early fails."""
 
-    seen = {}
+    def __init__(self):
+        self.seen = {}
 
     def handle(self, message, context):
         step = message.json()
