@@ -6,11 +6,13 @@ Tests talk to it through ``cloud``. What is moto's and what is not: README.md.
 from __future__ import annotations
 
 import faulthandler
+import importlib.util
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from moto.moto_server import threaded_moto_server
@@ -23,7 +25,6 @@ from tests.aws_cloud.gateway import Gateway
 from tests.aws_cloud.recorder import Recorder, policy_of
 from tests.aws_cloud.sources import Sources
 from tests.aws_cloud.world import World
-from tests.unit.aws import moto_aws
 
 #: Paths under this are ours; no service has such a path.
 CONTROL = "/_cloud/"
@@ -81,6 +82,21 @@ class Control:
             fire(self._world, name, group, time)
 
 
+def _formation() -> Any:
+    """Have CloudFormation as ``tests/unit/aws`` has it; return the module with the server's address.
+
+    The types that moto lacks, and if they are there change sets and states as engines of
+    deployment need them. Its modules know one another by their names alone.
+    """
+    sys.path.append(str(Path(__file__).parents[1] / "unit" / "aws"))
+    types = importlib.import_module("moto_aws")
+    types.patch()
+    for name in ("aws_deployment_formation", "aws_deployment_changes"):
+        if importlib.util.find_spec(name) is not None:
+            importlib.import_module(name).patch()
+    return types
+
+
 def main() -> None:
     """Serve until the standard input ends."""
     faulthandler.register(signal.SIGUSR1, all_threads=True)
@@ -88,7 +104,7 @@ def main() -> None:
     functions = Functions(world)
     asynchronous = Asynchronous(world, functions)
     gateway = Gateway(world, functions)
-    moto_aws.patch()
+    formation = _formation()
     patches.patch(world, functions, asynchronous)
     wrapped: Any = threaded_moto_server
     made = wrapped.DomainDispatcherApplication
@@ -98,7 +114,7 @@ def main() -> None:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    world.endpoint = moto_aws.ENDPOINT[0] = f"http://{host}:{port}"
+    world.endpoint = formation.ENDPOINT[0] = f"http://{host}:{port}"
     Sources(world, functions)
     print(world.endpoint, flush=True)
     # Until the test closes the pipe.
