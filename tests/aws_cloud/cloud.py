@@ -101,11 +101,11 @@ class Cloud:
         )
 
     def url(self, api: str | None = None) -> str:
-        """Return the address of the HTTP API with that name or id; None is the only one."""
+        """Return the address of the HTTP API with that name, id or endpoint; None is the only one."""
         return str(self._ask("url", name=api))
 
     def function_url(self, function: str) -> str:
-        """Return the address of the function's URL."""
+        """Return the address of the URL of the function with that name, or with that URL."""
         return str(self._ask("function_url", name=function))
 
     def request(

@@ -39,12 +39,12 @@ class Gateway:
         self._guard = threading.Lock()
 
     def api_url(self, name: str | None) -> str:
-        """Return the address of the HTTP API called *name* (or with that id), or of the only one."""
+        """Return the address of the HTTP API with that name, id or endpoint, or of the only one."""
         found = [
             (region, api)
             for region, backend in apigatewayv2_backends[ACCOUNT].items()
             for api in backend.apis.values()
-            if name in (None, api.name, api.api_id)
+            if name in (None, api.name, api.api_id, api.api_endpoint)
         ]
         if len(found) != 1:
             raise KeyError(f"{len(found)} APIs are called {name!r}")
@@ -52,11 +52,13 @@ class Gateway:
         return self._serve(f"api {region} {api.api_id}", _Api(self, region, api.api_id))
 
     def function_url(self, name: str) -> str:
-        """Return the address of the function's URL."""
+        """Return the address of the function's URL; *name* may be the URL that AWS would give it."""
         for region, backend in lambda_backends[ACCOUNT].items():
             for function in backend.list_functions():
-                if function.function_name == name and function.url_config is not None:
-                    return self._serve(f"url {region} {name}", _Url(self, region, name))
+                found = function.url_config
+                if found is not None and name in (function.function_name, found.url):
+                    own = function.function_name
+                    return self._serve(f"url {region} {own}", _Url(self, region, own))
         raise KeyError(f"no function {name!r} with a URL")
 
     def _serve(self, id: str, front: _Front) -> str:
