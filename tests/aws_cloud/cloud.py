@@ -149,7 +149,10 @@ class Cloud:
 
     def _failures(self) -> str:
         failed = [each for each in self.invocations if not each["ok"]]
-        return "\n".join(f"{each['function']}: {each['value']}" for each in failed[-5:])
+        told = [f"{each['function']}: {each['value']}" for each in failed[-5:]]
+        # What is no request is an error of the server's.
+        log = [line for line in self.log().splitlines() if '" ' not in line]
+        return "\n".join([*told, *log[-15:]])
 
     @property
     def calls(self) -> dict[str, list[Call]]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 import threading
 import time
+import traceback
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -362,7 +364,11 @@ def _handler(front: _Front) -> type[BaseHTTPRequestHandler]:
         def _respond(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             request = Request(self.command, self.path, self.headers.items(), body)
-            status, headers, content = front.answer(request)
+            try:
+                status, headers, content = front.answer(request)
+            except Exception as exc:
+                traceback.print_exc(file=sys.stderr)
+                status, headers, content = message(500, f"the local AWS failed: {exc!r}")
             self.send_response_only(status)
             dropped = ("content-length", "connection", "transfer-encoding")
             for name, value in headers:

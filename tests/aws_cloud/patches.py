@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 import threading
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -19,10 +21,12 @@ from moto.iam.access_control import PermissionResult
 from moto.logs.models import LogGroup
 from moto.s3 import notifications
 from moto.s3.models import FakeBucket, S3Backend
+from moto.sns.models import Subscription
 from moto.sqs import models as sqs
 
 from tests.aws_cloud.asynchronous import Asynchronous, stamp
 from tests.aws_cloud.functions import Functions
+from tests.aws_cloud.permissions import like
 from tests.aws_cloud.world import World
 
 _numbers = itertools.count(1)
@@ -31,6 +35,7 @@ _numbers = itertools.count(1)
 def patch(world: World, functions: Functions, asynchronous: Asynchronous) -> None:
     """Have moto's services hand over to ours."""
     _queues(world)
+    _topics()
     _streams(world)
     _buckets(asynchronous)
     _logs()
@@ -185,9 +190,11 @@ def _object_event(name: str, bucket: Any, key: Any, id: str) -> dict[str, Any]:
 
 def admits(function: Any, principal: str, source: str) -> bool:
     """Tell whether the function's own policy lets the service *principal* invoke it for *source*."""
-    from tests.aws_cloud.permissions import _like
+    return _admit(function.policy.statements if function.policy else (), principal, source)
 
-    for statement in function.policy.statements if function.policy else ():
+
+def _admit(statements: Iterable[dict[str, Any]], principal: str, source: str) -> bool:
+    for statement in statements:
         who = statement.get("Principal")
         who = who.get("Service") if isinstance(who, dict) else who
         arns = [
@@ -196,9 +203,27 @@ def admits(function: Any, principal: str, source: str) -> bool:
             for name, value in test.items()
             if name.lower() == "aws:sourcearn"
         ]
-        if who == principal and all(_like(arn, source) for arn in arns):
+        if who == principal and all(like(arn, source) for arn in arns):
             return True
     return False
+
+
+def _topics() -> None:
+    subscription: Any = Subscription
+    publish = subscription.publish
+
+    def allowed(self: Any, *arguments: Any, **more: Any) -> None:
+        if self.protocol == "sqs":
+            _, _, _, region, account, name = self.endpoint.split(":")
+            queue = sqs.sqs_backends[account][region].queues.get(name)
+            statements = json.loads(queue.policy)["Statement"] if queue and queue.policy else ()
+            if not _admit(statements, "sns.amazonaws.com", self.topic_arn):
+                # As on AWS the publisher learns nothing of it.
+                print(f"{self.topic_arn} may not send to {name}", file=sys.stderr, flush=True)
+                return
+        publish(self, *arguments, **more)
+
+    subscription.publish = allowed
 
 
 def _lambda(world: World, functions: Functions, asynchronous: Asynchronous) -> None:

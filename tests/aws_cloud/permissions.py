@@ -140,10 +140,11 @@ class Grant:
     def covers(self, permission: Permission) -> bool:
         """Tell whether the grant is for *permission*."""
         action, resource = permission
-        return _like(self.action.lower(), action.lower()) and _like(self.resource, resource)
+        return like(self.action.lower(), action.lower()) and like(self.resource, resource)
 
 
-def _like(pattern: str, text: str) -> bool:
+def like(pattern: str, text: str) -> bool:
+    """Tell whether *text* is what *pattern* with ``*`` and ``?`` stands for."""
     parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
     return re.fullmatch("".join(parts), text, re.DOTALL) is not None
 

@@ -183,3 +183,19 @@ def test_changed_settings_are_those_of_the_next_invocation(cloud: Cloud) -> None
     cloud.fire(function, SIX)
     cloud.idle()
     assert cloud.invocations[-1]["ok"]
+
+
+def test_a_topic_that_the_queue_does_not_admit_sends_nothing(cloud: Cloud) -> None:
+    sqs = cloud.client("sqs")
+    url = sqs.get_queue_url(QueueName="notes-news-sort")["QueueUrl"]
+    policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]
+    other = {"Policy": policy["Policy"].replace(':notes-news"', ':notes-other"')}
+    assert other != policy
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=other)
+    cloud.request("POST", "/notes", {"id": "n3", "text": "x"})
+    cloud.idle()
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=policy)
+    assert not events(cloud, "notes-sort")
+    cloud.request("POST", "/notes", {"id": "n4", "text": "x"})
+    cloud.idle()
+    assert len(events(cloud, "notes-sort")) == 1

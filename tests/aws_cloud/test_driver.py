@@ -51,9 +51,17 @@ class Places:
         facts = {"FifoTopic": "true"} if ordered else {}
         arn = self.client("sns").create_topic(Name=name, Attributes=facts)["TopicArn"]
         url = self.queue(ordered)
-        queue = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        sqs = self.client("sqs")
+        queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+        statement = {
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage", "Resource": queue["QueueArn"],
+            "Condition": {"ArnEquals": {"aws:SourceArn": arn}},
+        }  # fmt: skip
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
         self.client("sns").subscribe(
-            TopicArn=arn, Protocol="sqs", Endpoint=queue["Attributes"]["QueueArn"]
+            TopicArn=arn, Protocol="sqs", Endpoint=queue["QueueArn"]
         )
         return arn, url
 
