@@ -194,17 +194,8 @@ class AzureEngine(Engine):
             health, resume = "failed", "portafaas deploy"
             reason = "apps have no package, or not all the same one"
         return Status(
-            health, word, reason, resume, common(digests), self._addresses(found), listed
+            health, word, reason, resume, common(digests), stacks.urls(found), listed
         )
-
-    def _addresses(self, found: Mapping[str, Any]) -> dict[str, str]:
-        names = {function.entry: function.name for function in self.plan.functions}
-        made = {}
-        for output, value in stacks.outputs(found).items():
-            if output.startswith("url_"):
-                entry = output.removeprefix("url_")
-                made[names.get(entry, entry.replace("_", "-"))] = value
-        return made
 
     def _deployed(self) -> dict[str, Any]:
         found = self.stack.idle()

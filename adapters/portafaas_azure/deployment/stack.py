@@ -195,11 +195,11 @@ def given(stack: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: one["value"] for name, one in found.items() if one and "value" in one}
 
 
-def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
-    """Return the text outputs of the template."""
+def urls(stack: Mapping[str, Any]) -> dict[str, str]:
+    """Return the address of each http function, which the template puts into one output."""
     found = (stack.get("properties") or {}).get("outputs") or {}
-    return {name: one["value"] for name, one in found.items()
-            if isinstance(one, Mapping) and isinstance(one.get("value"), str)}  # fmt: skip
+    value = (found.get("urls") or {}).get("value")
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def state(stack: Mapping[str, Any]) -> str:
