@@ -40,11 +40,11 @@ class AwsAdapter(ModularAdapter):
         Capability.TABLE_OLD_IMAGE: Support.FULL,
         # An environment of Lambda serves one invocation at a time, which keeps to any bound.
         Capability.CONCURRENCY: Support.FULL,
-        Capability.MAX_INSTANCES: Support.NOT_IMPLEMENTED,
-        Capability.ALERT_ERRORS: Support.NOT_IMPLEMENTED,
-        Capability.ALERT_LATENCY: Support.NOT_IMPLEMENTED,
-        Capability.ALERT_DEAD_LETTERS: Support.NOT_IMPLEMENTED,
-        Capability.ALERT_OLDEST_MESSAGE: Support.NOT_IMPLEMENTED,
+        Capability.MAX_INSTANCES: Support.FULL,
+        Capability.ALERT_ERRORS: Support.FULL,
+        Capability.ALERT_LATENCY: Support.FULL,
+        Capability.ALERT_DEAD_LETTERS: Support.FULL,
+        Capability.ALERT_OLDEST_MESSAGE: Support.FULL,
         Capability.ARCHITECTURE_ARM: Support.FULL,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }

@@ -55,8 +55,7 @@ def binding(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
                 "MaximumBatchingWindowInSeconds": window(trigger, queue),
                 "FunctionResponseTypes": _REPORT,
             }
-            if queue.max_concurrency:
-                mapping["ScalingConfig"] = {"MaximumConcurrency": queue.max_concurrency}
+            mapping |= _scaling(function, queue.max_concurrency)
             return {
                 "type": "sqs",
                 "queue": queue_facts(plan, queue),
@@ -103,6 +102,18 @@ def _http(plan: BuildPlan, function: FunctionPlan, trigger: HttpTrigger) -> dict
         "timeoutInMillis": HTTP_API_TIMEOUT * 1000,
         "routes": routes,
     }
+
+
+def _scaling(function: FunctionPlan, most: int = 0) -> dict[str, Any]:
+    """Return how many batches of a queue may be in the works: *most*, and the function's bound.
+
+    Without it Lambda takes more from the queue than the function may work at, hands it back, and
+    what was handed back often enough is a dead letter that nobody has tried.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+    """
+    bounds = [bound for bound in (most, function.max_instances) if bound]
+    # SQS mappings take 2 to 1000; the limits refuse less.
+    return {"ScalingConfig": {"MaximumConcurrency": max(2, min(bounds))}} if bounds else {}
 
 
 def window(trigger: QueueTrigger, queue: QueuePlan) -> int:
@@ -177,7 +188,11 @@ def _topic(plan: BuildPlan, function: FunctionPlan, trigger: TopicTrigger) -> di
         "subscription": subscription,
         "queue": queue,
         # One event an invocation: a handler's timeout is for one event.
-        "eventSourceMapping": {"BatchSize": 1, "FunctionResponseTypes": _REPORT},
+        "eventSourceMapping": {
+            "BatchSize": 1,
+            "FunctionResponseTypes": _REPORT,
+            **_scaling(function),
+        },
     }
 
 

@@ -23,6 +23,10 @@ _ATTRIBUTES = (
     "API_SetQueueAttributes.html"
 )
 
+_CONCURRENCY = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"
+#: Instances at a time that an account has, and how many of them no function may have for itself.
+_QUOTA, _UNRESERVED = 1000, 100
+
 _RESERVED = frozenset(
     (
         "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV",
@@ -40,7 +44,8 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     found = [d for function in plan.functions for d in _function(plan, function)]
     for queue in plan.queues:
         found += _queue(queue)
-    if plan.queues or plan.topics or plan.buckets or plan.tables or plan.secrets:
+    found += _instances(plan)
+    if plan.queues or plan.topics or plan.buckets or plan.tables or plan.secrets or plan.alerts:
         from portafaas_aws.infrastructure.limits import check as around
 
         # The size of the template is a matter of the template: see ``infrastructure.emit``.
@@ -90,6 +95,29 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
     yield from _environment(function, path)
 
 
+def _instances(plan: BuildPlan) -> Iterator[Diagnostic]:
+    for function in plan.functions:
+        if function.max_instances == 1 and function.kind in ("queue", "topic"):
+            yield _over(
+                f"$.functions.{function.name}.max-instances",
+                "Lambda works at 2 batches of a queue at least; it would hand back what a single "
+                "instance cannot take, until messages are dead letters that nobody has tried",
+                _MAPPING,
+                "max-instances: 2, or no bound",
+            )
+    reserved = sum(function.max_instances for function in plan.functions)
+    if reserved > _QUOTA - _UNRESERVED:
+        yield Diagnostic(
+            "PF3002",
+            f"max-instances of all functions reserve {reserved} instances; of the {_QUOTA} that an "
+            f"account has unless its quota was raised, {_UNRESERVED} cannot be reserved "
+            f"({_CONCURRENCY})",
+            path="$.functions",
+            hint="ask for a higher quota before you deploy, or bound fewer functions",
+            severity="warning",
+        )
+
+
 def _environment(function: FunctionPlan, path: str) -> Iterator[Diagnostic]:
     for name in function.environment:
         if name in _RESERVED:
@@ -102,7 +130,9 @@ def _environment(function: FunctionPlan, path: str) -> Iterator[Diagnostic]:
     size = sum(len(k.encode()) + len(v.encode()) for k, v in function.environment.items())
     if size > 4096:
         yield _over(
-            f"{path}.environment", f"the environment has {size} bytes; at most 4096", _LAMBDA
+            f"{path}.environment",
+            f"the environment, with the settings of the service, has {size} bytes; at most 4096",
+            _LAMBDA,
         )
 
 

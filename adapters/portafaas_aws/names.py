@@ -20,6 +20,8 @@ TOPIC_NAME = 256
 TABLE_NAME = 255
 #: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
 SECRET_NAME = 512
+#: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+ALARM_NAME = 255
 #: What is left of the 63 characters of a bucket's name after an account and a region (at most 15).
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET_BASE = 63 - 13 - 16
@@ -48,6 +50,11 @@ def queue_name(plan: BuildPlan, name: str, ordered: bool) -> str:
 def topic_name(plan: BuildPlan, name: str, ordered: bool) -> str:
     """Return the name of the topic *name* in the account; an ordered one ends in ``.fifo``."""
     return physical_name(plan, name, TOPIC_NAME, ".fifo" if ordered else "")
+
+
+def channel_topic(plan: BuildPlan, channel: str) -> str:
+    """Return the name of the topic that tells *channel* of alerts."""
+    return topic_name(plan, f"alerts-{channel}", False)
 
 
 def table_name(plan: BuildPlan, name: str) -> str:

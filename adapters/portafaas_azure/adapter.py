@@ -43,10 +43,11 @@ class AzureAdapter(ModularAdapter):
         Capability.TABLE_OLD_IMAGE: Support.UNSUPPORTED,
         # An upper bound for each function in each instance; the bridge keeps it.
         Capability.CONCURRENCY: Support.FULL,
-        Capability.MAX_INSTANCES: Support.NOT_IMPLEMENTED,
-        Capability.ALERT_ERRORS: Support.NOT_IMPLEMENTED,
-        Capability.ALERT_LATENCY: Support.NOT_IMPLEMENTED,
-        Capability.ALERT_DEAD_LETTERS: Support.NOT_IMPLEMENTED,
+        Capability.MAX_INSTANCES: Support.FULL,
+        Capability.ALERT_ERRORS: Support.FULL,
+        Capability.ALERT_LATENCY: Support.FULL,
+        Capability.ALERT_DEAD_LETTERS: Support.FULL,
+        # Service Bus has no metric of how long messages wait.
         Capability.ALERT_OLDEST_MESSAGE: Support.UNSUPPORTED,
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,

@@ -75,6 +75,9 @@ def host_settings(function: FunctionPlan) -> dict[str, str]:
         bus = host["extensions"]["serviceBus"]
         for name in ("maxConcurrentCalls", "maxConcurrentSessions", "maxAutoLockRenewalDuration"):
             settings[f"extensions__serviceBus__{name}"] = str(bus[name])
+    if function.environment.get("PORTAFAAS_LOG_LEVEL") == "debug":
+        # The host drops what handlers log below "information" unless it is told otherwise.
+        settings["logging__logLevel__Function"] = "Debug"
     return {f"AzureFunctionsJobHost__{name}": value for name, value in settings.items()}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from portafaas.errors import Diagnostic
 from portafaas.plan import (
@@ -26,6 +27,13 @@ _BLOB = (
 _SEQUENCE = "https://learn.microsoft.com/azure/service-bus-messaging/message-sequencing"
 _LEASES = "https://learn.microsoft.com/azure/cosmos-db/nosql/change-feed-processor"
 _TTL = "https://learn.microsoft.com/azure/cosmos-db/nosql/time-to-live"
+_ACTIONS = "https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups"
+_ALERTS = "https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-log-alert-rule"
+_RETRIES = "https://learn.microsoft.com/azure/azure-functions/functions-bindings-error-pages"
+_BUS_METRICS = (
+    "https://learn.microsoft.com/azure/service-bus-messaging/monitor-service-bus-reference"
+)
+_VARIABLE = "https://man7.org/linux/man-pages/man2/execve.2.html"
 _TEMPLATE = (
     "https://learn.microsoft.com/azure/azure-resource-manager/templates/"
     "best-practices#template-limits"
@@ -38,8 +46,15 @@ MAX_HTTP_TIMEOUT = 230
 #: Bytes of a request body.
 MAX_REQUEST = 100_000_000
 MAX_CONCURRENCY = 1000
+MAX_INSTANCES = 1000
+#: Action groups of an alert.
+MAX_CHANNELS = 5
+#: Bytes of a variable with its name, ``=`` and the end; Linux starts no process with a longer one.
+MAX_VARIABLE = 131_072
 #: Of one deployment.
-MAX_RESOURCES = 800
+MAX_PARTS = {"resources": 800, "parameters": 256, "variables": 256, "outputs": 64}
+#: Bytes.
+MAX_TEMPLATE = 4 * 1024 * 1024
 #: Parameters of the template beside those of the keys, in lower case.
 _PARAMETERS = frozenset(
     ("location", "packageuri", "packagedigest", "logretentiondays", "protectdata", "secretshells",
@@ -54,6 +69,7 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     """Return one PF3002 for each limit that *plan* exceeds."""
     found = [problem for function in plan.functions for problem in _function(plan, function)]
     found += _resources(plan)
+    found += _alerts(plan)
     seen: dict[str, str] = {}
     for function in plan.functions:
         other = seen.setdefault(function.entry.lower(), function.name)
@@ -112,12 +128,64 @@ def _resources(plan: BuildPlan) -> Iterator[Diagnostic]:
             )
 
 
-def too_many(count: int) -> list[Diagnostic]:
-    """Return the refusal of a template with *count* resources, if it has too many."""
-    if count <= MAX_RESOURCES:
-        return []
-    text = f"{count} resources of Azure; one deployment takes {MAX_RESOURCES}"
-    return [_refused("$.functions", text, _TEMPLATE)]
+def _alerts(plan: BuildPlan) -> Iterator[Diagnostic]:
+    """Yield the alerts that Azure has no true metric for, and what is too much for one."""
+    for alert in plan.alerts:
+        where = f"$.alerts.{alert.name}"
+        if len(alert.notify) > MAX_CHANNELS:
+            text = f"{len(alert.notify)} channels; an alert on Azure takes {MAX_CHANNELS}"
+            yield _refused(f"{where}.notify", text, _ACTIONS)
+        milliseconds = alert.threshold * 1000
+        if alert.metric == "latency-p95" and abs(milliseconds - round(milliseconds)) > 1e-6:
+            text = "the threshold is not in whole milliseconds"
+            yield _refused(f"{where}.threshold", text, _ALERTS)
+        if alert.metric != "dead-letters" or not alert.function:
+            continue
+        function = plan.function(alert.function)
+        if function.kind in ("schedule", "table"):
+            yield Diagnostic(
+                "PF3001",
+                f"what {function.name!r} cannot process is kept nowhere on Azure: "
+                f"{function.kind} triggers have no dead letters",
+                path=f"{where}.metric",
+                hint=f"metric: errors tells of every failed invocation; {_RETRIES}",
+            )
+        elif isinstance(function.trigger, TopicTrigger):
+            topic = function.trigger.topic
+            triggers = ((f.name, f.trigger) for f in plan.functions if f.name != function.name)
+            others = [n for n, t in triggers if isinstance(t, TopicTrigger) and t.topic == topic]
+            if others:
+                yield Diagnostic(
+                    "PF3001",
+                    f"Service Bus counts the dead letters of a topic over all its subscriptions, "
+                    f"and {', '.join(others)} has one of {topic!r}, too",
+                    path=f"{where}.metric",
+                    hint=f"metric: errors tells of every failed invocation; {_BUS_METRICS}",
+                )
+
+
+def too_many(plan: BuildPlan, document: Mapping[str, Any]) -> list[Diagnostic]:
+    """Return the refusals of *document*, the template of *plan*, as a whole: it has too much."""
+    hint = "give the service targets: {azure: {apps: grouped}}, or divide it"
+    if plan.options.get("apps") == "grouped":
+        hint = "divide the service"
+    found = [
+        Diagnostic(
+            "PF3002",
+            f"{len(document[part])} {part} of Azure; one deployment takes {most}",
+            path="$.functions",
+            hint=f"{hint}; {_TEMPLATE}",
+        )
+        for part, most in MAX_PARTS.items()
+        if len(document[part]) > most
+    ]
+    import json
+
+    size = len(json.dumps(document).encode())
+    if size > MAX_TEMPLATE:
+        text = f"a template of {size} bytes; one deployment takes {MAX_TEMPLATE}"
+        found.append(_refused("$.functions", text, f"{hint}; {_TEMPLATE}"))
+    return found
 
 
 def _refused(path: str, message: str, url: str) -> Diagnostic:
@@ -148,6 +216,18 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
             f"concurrency {function.concurrency}; at most {MAX_CONCURRENCY}",
             _MEMORY,
         )
+    if function.max_instances > MAX_INSTANCES:
+        yield _limit(
+            function,
+            ".max-instances",
+            f"{function.max_instances} instances; at most {MAX_INSTANCES}",
+            _MEMORY,
+        )
+    for name, value in function.environment.items():
+        size = len(name.encode()) + len(value.encode()) + 2
+        if size > MAX_VARIABLE:
+            text = f"the variable {name} has {size} bytes; at most {MAX_VARIABLE}"
+            yield _limit(function, ".environment", text, _VARIABLE)
     trigger = function.trigger
     if isinstance(trigger, HttpTrigger):
         yield from _http(function, trigger)

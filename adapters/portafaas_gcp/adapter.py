@@ -44,12 +44,13 @@ class GcpAdapter(ModularAdapter):
         Capability.TABLE_DELETE: Support.FULL,
         Capability.TABLE_OLD_IMAGE: Support.FULL,
         Capability.CONCURRENCY: Support.FULL,
+        Capability.MAX_INSTANCES: Support.FULL,
+        Capability.ALERT_ERRORS: Support.FULL,
+        Capability.ALERT_LATENCY: Support.FULL,
+        # Of queues; ``limits`` refuses those of functions, whose subscriptions have none.
+        Capability.ALERT_DEAD_LETTERS: Support.FULL,
+        Capability.ALERT_OLDEST_MESSAGE: Support.FULL,
         # x86-64 containers only: https://cloud.google.com/run/docs/container-contract
-        Capability.MAX_INSTANCES: Support.NOT_IMPLEMENTED,
-        Capability.ALERT_ERRORS: Support.NOT_IMPLEMENTED,
-        Capability.ALERT_LATENCY: Support.NOT_IMPLEMENTED,
-        Capability.ALERT_DEAD_LETTERS: Support.NOT_IMPLEMENTED,
-        Capability.ALERT_OLDEST_MESSAGE: Support.NOT_IMPLEMENTED,
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }

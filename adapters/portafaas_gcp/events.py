@@ -32,6 +32,7 @@ from portafaas.plan import (
     TopicTrigger,
 )
 from portafaas_gcp.names import database as database_of
+from portafaas_gcp.runtime.shapes import document_id, stored
 
 PROJECT = "portafaas-project"
 #: RFC 3986 section 3.3, and ``%``: what may stand in a request target as it is.
@@ -233,8 +234,7 @@ def _change(plan: BuildPlan, function: FunctionPlan, stimulus: ChangeStimulus) -
     trigger = function.trigger
     assert isinstance(trigger, TableTrigger)
     database = database_of(plan)
-    identifier = ":".join(str(value).replace("/", "%2F") for value in stimulus.keys.values())
-    document = f"{trigger.table}/{identifier}"
+    document = f"{trigger.table}/{document_id(list(stimulus.keys.values()))}"
     source = f"projects/{PROJECT}/databases/{database}"
     # Firestore always sends both images of an update and the old one of a deletion. Where the
     # stimulus has none and nobody looks at it, the row's keys stand in; where somebody would, it
@@ -261,5 +261,6 @@ def _change(plan: BuildPlan, function: FunctionPlan, stimulus: ChangeStimulus) -
         },
         "application/protobuf",
     )
-    body = event_data(f"{source}/documents/{document}", new, old, stimulus.time)
+    kept = [None if image is None else stored(image) for image in (new, old)]
+    body = event_data(f"{source}/documents/{document}", kept[0], kept[1], stimulus.time)
     return _request("POST", "/", headers, body, ("event",))

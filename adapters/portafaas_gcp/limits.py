@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portafaas.errors import Diagnostic
-from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, ObjectTrigger, QueueTrigger
+from portafaas.plan import (
+    BuildPlan,
+    FunctionPlan,
+    HttpTrigger,
+    ObjectTrigger,
+    QueueTrigger,
+    Use,
+)
 from portafaas_gcp import names
+from portafaas_gcp.alerting import watched
 from portafaas_gcp.lowering import most_instances
 
 QUOTAS = "https://cloud.google.com/functions/quotas"
@@ -45,6 +53,14 @@ SHORTEST_NAME = 4
 MOST_NOTIFICATIONS = 10
 #: Bytes of all names and values together (VARIABLES).
 ENVIRONMENT = 32_768
+#: Instances of a service: https://cloud.google.com/run/docs/configuring/max-instances
+MOST_INSTANCES = 1000
+#: Service accounts of a project.
+ACCOUNTS = 100
+IAM_QUOTAS = "https://cloud.google.com/iam/quotas"
+#: Characters of the longest id of a project:
+#: https://cloud.google.com/resource-manager/docs/creating-managing-projects
+PROJECT = 30
 _RESERVED = (
     "PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION", "FUNCTION_TARGET",
     "FUNCTION_SIGNATURE_TYPE", "THREADS", "WORKERS",
@@ -56,7 +72,7 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     for function in plan.functions:
         found += _function(plan, function)
-        found += _environment(function)
+        found += _environment(plan, function)
         trigger = function.trigger
         if isinstance(trigger, QueueTrigger):
             found += _consumer(plan, function, trigger)
@@ -79,7 +95,23 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     found += _queues(plan)
     found += _names(plan)
     found += _notifications(plan)
+    found += watched(plan)
+    found += _accounts(plan)
     return found
+
+
+def _accounts(plan: BuildPlan) -> Iterator[Diagnostic]:
+    """Warn where a project's quota, which can be raised, is not enough for this service alone."""
+    wanted = len(plan.functions) + 1
+    if wanted > ACCOUNTS:
+        yield Diagnostic(
+            "PF3002",
+            f"the service needs {wanted} service accounts, one a function and one that builds; a "
+            f"project has {ACCOUNTS} unless its quota is raised ({IAM_QUOTAS})",
+            path="$.functions",
+            hint="ask for more before deploying",
+            severity="warning",
+        )
 
 
 def _over(path: str, message: str, source: str, hint: str | None = None) -> Diagnostic:
@@ -127,25 +159,49 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
             path=f"{path}.handler",
             hint="rename main.py",
         )
+    if function.max_instances > MOST_INSTANCES:
+        yield _over(
+            f"{path}.max-instances",
+            f"{function.max_instances} instances are over {MOST_INSTANCES}",
+            "https://cloud.google.com/run/docs/configuring/max-instances",
+        )
     low_instances = function.options.get("minInstances", 0)
     most_allowed = most_instances(plan, function)
     if most_allowed is not None and low_instances > most_allowed:
         yield Diagnostic(
             "PF3002",
-            f"minInstances is greater than maxInstances, {most_allowed}",
+            f"minInstances is greater than the most instances there may be, {most_allowed}",
             path=f"{path}.targets.gcp.minInstances",
         )
 
 
-def _environment(function: FunctionPlan) -> Iterator[Diagnostic]:
+def _environment(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
     path = f"$.functions.{function.name}.environment"
     for name in function.environment:
         if name in _RESERVED or name.startswith("X_GOOGLE_"):
             yield _over(f"{path}.{name}", f"the environment variable {name} is reserved", VARIABLES)
-    size = sum(len(k.encode()) + len(v.encode()) for k, v in function.environment.items())
+    everything = {**function.environment, "THREADS": str(function.concurrency), "WORKERS": "1"}
+    for use in function.uses:
+        everything[names.variable(use.kind, use.name)] = _longest_location(plan, use)
+    size = sum(len(k.encode()) + len(v.encode()) for k, v in everything.items())
     if size > ENVIRONMENT:
-        message = f"the environment has {size} bytes; the limit is {ENVIRONMENT}"
+        added = len(everything) - len(function.environment)
+        message = (
+            f"the environment has {size} bytes with the {added} variables that portafaas adds; "
+            f"the limit is {ENVIRONMENT}"
+        )
         yield _over(path, message, VARIABLES)
+
+
+def _longest_location(plan: BuildPlan, use: Use) -> str:
+    """Return what a function is told of *use* in the project of the longest name."""
+    project = "p" * PROJECT
+    match use.kind:
+        case "table":
+            return f"projects/{project}/databases/{names.database(plan)}/documents/{use.name}"
+        case "bucket":
+            return f"{project}-{names.physical(plan, use.name, names.BUCKET)}"
+    return f"projects/{project}/secrets/{names.physical(plan, use.name)}"
 
 
 def _consumer(

@@ -142,13 +142,14 @@ def _service(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str,
 
 
 def most_instances(plan: BuildPlan, function: FunctionPlan) -> int | None:
-    """Return how many instances there may be: as the options say, else as the queue's limit."""
-    most: int | None = function.options.get("maxInstances")
+    """Return how many instances there may be: as the function and its queue say; None: no limit."""
+    most = function.max_instances or None
     trigger = function.trigger
-    if most is None and isinstance(trigger, QueueTrigger):
+    if isinstance(trigger, QueueTrigger):
         wanted = plan.queue(trigger.queue).max_concurrency
         if wanted:
-            most = max(1, min(wanted // function.concurrency, 1000))
+            share = max(1, min(wanted // function.concurrency, 1000))
+            most = share if most is None else min(most, share)
     return most
 
 

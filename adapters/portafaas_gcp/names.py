@@ -26,6 +26,9 @@ REPOSITORY = (1, 63)
 SECRET = (1, 255)
 #: https://cloud.google.com/logging/docs/reference/v2/rest/v2/projects.locations.buckets/create
 LOGS = (1, 100)
+#: Of an alert policy or a notification channel:
+#: https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies
+DISPLAY = (1, 512)
 #: A Cloud Scheduler job: https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
 JOB = (1, 500)
 
@@ -48,6 +51,11 @@ def service_name(plan: BuildPlan, function: FunctionPlan) -> str:
     Never cut: it is in the function's address. ``limits`` refuses one that does not fit.
     """
     return "-".join(part for part in (plan.service, plan.stage, function.name) if part)
+
+
+def variable(kind: str, name: str) -> str:
+    """Return the name of the variable that tells a function where a resource is."""
+    return f"PORTAFAAS_{kind}_{name}".upper().replace("-", "_")
 
 
 def dead_letter(queue: str, named: bool | str) -> str:

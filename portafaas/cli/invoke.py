@@ -13,6 +13,9 @@ from portafaas.cli import options
 from portafaas.cli.output import clear, print_json, progress
 from portafaas.errors import InvocationError
 
+#: Characters of what was sent or written that are shown; ``--format json`` has all.
+_LONGEST = 400
+
 
 @click.command()
 @click.argument("function", shell_complete=options.complete_function)
@@ -44,7 +47,8 @@ def command(
     """Call FUNCTION once with an event and print what comes of it.
 
     The event is neutral ('portafaas events generate' writes one) or, with --target, the
-    platform's own. Exits with 1 when the delivery failed or the status is 500 or more.
+    platform's own. What the function sends and writes stays on this machine, below .portafaas/,
+    and is printed. Exits with 1 when the delivery failed or the status is 500 or more.
     """
     from portafaas.cli.find import find
     from portafaas.manifest.load import load_manifest
@@ -114,8 +118,35 @@ def _from_sources(
             hint="a platform's own event needs --target; 'portafaas events generate "
             f"{function.name}' writes a neutral one",
         )
-    with LocalRunner(plan, manifest.parent, environment) as runner:
-        return runner.deliver(function, stimulus)
+    own, run = _resources(plan, function, manifest, packaged=False)
+    with LocalRunner(plan, manifest.parent, {**own, **environment}) as runner:
+        answer = runner.deliver(function, stimulus)
+    return _with_effects(answer, plan, manifest, run)
+
+
+def _resources(
+    plan: Any, function: Any, manifest: Path, *, packaged: bool
+) -> tuple[dict[str, str], str]:
+    """Return the variables that lead the function's clients to this machine, and the run's mark.
+
+    Nothing for a function that uses nothing.
+    """
+    if not function.uses:
+        return {}, ""
+    import uuid
+
+    from portafaas.local.resources import environment
+
+    run = str(uuid.uuid4())
+    return environment(plan, function, manifest.parent, run, packaged=packaged), run
+
+
+def _with_effects(answer: dict[str, Any], plan: Any, manifest: Path, run: str) -> dict[str, Any]:
+    if run:
+        from portafaas.local.resources import effects, store
+
+        answer["effects"] = effects(store(manifest.parent, plan.stage), run)
+    return answer
 
 
 def _in_runtime(
@@ -139,6 +170,7 @@ def _in_runtime(
     plan, adapter = checked.plan, checked.adapter
     function = find(plan, name)
     stimulus = _stimulus(plan, function, document)
+    own, run = _resources(plan, function, manifest, packaged=True)
     # Its own folder: what 'build' wrote is the user's.
     out = manifest.parent / STATE / "run"
     report = progress()
@@ -157,7 +189,7 @@ def _in_runtime(
                 place / f"{plan.service}.zip",
                 place / f"{plan.service}.deployment.json",
                 Path(folder),
-                environment,
+                {**own, **environment},
             ) as runner,
         ):
             if stimulus is not None:
@@ -180,10 +212,29 @@ def _in_runtime(
         click.echo(f"note: {note}", err=True)
     if logs:
         click.echo(logs, err=True, nl=not logs.endswith("\n"))
-    return answer
+    return _with_effects(answer, plan, manifest, run)
 
 
 def _print(answer: Mapping[str, Any]) -> None:
+    _print_outcome({name: value for name, value in answer.items() if name != "effects"})
+    for effect in answer.get("effects", ()):
+        click.echo(_line(effect))
+
+
+def _line(effect: Mapping[str, Any]) -> str:
+    """Return one thing that the function sent or wrote as a line: ``queue payments: send ...``."""
+    rest = {
+        name: value
+        for name, value in effect.items()
+        if name not in ("kind", "name", "verb") and value is not None
+    }
+    text = json.dumps(rest, ensure_ascii=False)
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}..."
+    return f"{effect['kind']} {effect['name']}: {effect['verb']} {text}"
+
+
+def _print_outcome(answer: Mapping[str, Any]) -> None:
     if "status" not in answer:
         print_json(answer)
         return

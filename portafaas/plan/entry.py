@@ -116,9 +116,30 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
             assert_never(trigger)
 
 
+def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return what the function's clients need to know: kind -> name -> facts.
+
+    ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables.
+    """
+    spec: dict[str, dict[str, dict[str, Any]]] = {}
+    for use in function.uses:
+        facts = spec.setdefault(use.kind, {}).get(use.name)
+        if facts is None:
+            facts = spec[use.kind][use.name] = {"verbs": []}
+            if use.kind == "queue":
+                facts["ordered"] = plan.queue(use.name).ordered
+            elif use.kind == "topic":
+                facts["ordered"] = plan.topic(use.name).ordered
+            elif use.kind == "table":
+                table = plan.table(use.name)
+                facts |= {"key": table.key, "sort": table.sort}
+        facts["verbs"].append(use.verb)
+    return spec
+
+
 def function_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
     """Return the dict that ``portafaas.runtime.function.Function`` is built from."""
-    return {
+    spec = {
         "name": function.name,
         "service": plan.service,
         "kind": function.kind,
@@ -130,3 +151,8 @@ def function_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
         "source": source_of(plan, function),
         "trigger": trigger_spec(plan, function),
     }
+    if function.uses:
+        spec["uses"] = uses_spec(plan, function)
+    if plan.stage:
+        spec["stage"] = plan.stage
+    return spec

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from portafaas.runtime.message import Batch as Batch
     from portafaas.runtime.message import BatchResult as BatchResult
     from portafaas.runtime.message import Message as Message
+    from portafaas.runtime.resources import Conflict as Conflict
+    from portafaas.runtime.resources import NotFound as NotFound
+    from portafaas.runtime.resources import NotGranted as NotGranted
+    from portafaas.runtime.resources import Outgoing as Outgoing
+    from portafaas.runtime.resources import ResourceError as ResourceError
 
 _HOME = {
     "Batch": "message",
@@ -38,6 +43,7 @@ _HOME = {
     "BatchResult": "message",
     "ChangeEvent": "event",
     "ChangeHandler": "handler",
+    "Conflict": "resources",
     "Context": "context",
     "Event": "event",
     "EventHandler": "handler",
@@ -47,11 +53,15 @@ _HOME = {
     "HttpError": "http",
     "HttpHandler": "handler",
     "Message": "message",
+    "NotFound": "resources",
+    "NotGranted": "resources",
     "ObjectEvent": "event",
     "ObjectHandler": "handler",
+    "Outgoing": "resources",
     "Query": "http",
     "QueueHandler": "handler",
     "Request": "http",
+    "ResourceError": "resources",
     "Response": "http",
     "ScheduleEvent": "event",
     "ScheduleHandler": "handler",

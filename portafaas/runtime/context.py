@@ -7,9 +7,38 @@ from time import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable
     from typing import Any
 
+    from portafaas.runtime.config import Config
     from portafaas.runtime.function import Function
+    from portafaas.runtime.metrics import Metrics
+    from portafaas.runtime.resources import Clients
+    from portafaas.runtime.trace import Span
+
+    #: Gets context, payload, result and error.
+    Ending = Callable[["Context", Any, Any, "BaseException | None"], None]
+
+#: What is to be done at the end of every invocation of this process; empty for most, so that the
+#: end costs no more than a look here.
+endings: list[Ending] = []
+
+#: Slots that are filled when they are first read, and the module and function that do it.
+_LAZY = {
+    "span": ("trace", "span_of"),
+    "correlation_id": ("trace", "correlation_of"),
+    "logger": ("log", "logger_for"),
+    "metrics": ("metrics", "Metrics"),
+}
+
+#: Kinds of resources by the name under which a context has them.
+_KINDS = {
+    "queues": "queue",
+    "topics": "topic",
+    "tables": "table",
+    "buckets": "bucket",
+    "secrets": "secret",
+}
 
 
 class HandlerTimeout(BaseException):
@@ -31,26 +60,53 @@ class Context:
         attempt: 1 on the first delivery, 2 on the first redelivery, ... as far as known.
         trace_parent: W3C ``traceparent`` of the caller, or None.
         logger: a :class:`logging.Logger` that writes one JSON object a line.
+        correlation_id: what this invocation shares with all that led to it (str).
+        queues, topics, tables, buckets, secrets: the resources that the function ``uses``, by name.
+        config: the manifest's settings (read-only mapping).
+        metrics: counts and records values, written when the invocation ends.
+        payload: what the handler gets: request, event, message or batch.
         raw: the platform's own context object.
+
+    The lines from ``logger`` to ``metrics`` are made when they are first read.
     """
 
     __slots__ = (
         "_function",
         "attempt",
+        "buckets",
+        "config",
+        "correlation_id",
         "deadline",
         "invocation_id",
         "logger",
+        "metrics",
+        "payload",
+        "queues",
         "raw",
+        "secrets",
+        "span",
+        "tables",
         "target",
+        "topics",
         "trace_parent",
     )
 
     attempt: int
+    buckets: Clients
+    config: Config
+    correlation_id: str
     deadline: float
     invocation_id: str
     logger: logging.Logger | logging.LoggerAdapter[logging.Logger]
+    metrics: Metrics
+    payload: Any
+    queues: Clients
     raw: Any
+    secrets: Clients
+    span: Span
+    tables: Clients
     target: str
+    topics: Clients
     trace_parent: str | None
 
     def __init__(
@@ -73,12 +129,26 @@ class Context:
 
     def __getattr__(self, name: str) -> Any:
         # Reached only while the slot is empty: most handlers never log.
-        if name == "logger":
-            from portafaas.runtime.log import logger_for
+        value: Any
+        if name in _LAZY:
+            module, maker = _LAZY[name]
+            # Not importlib, which would have to be imported itself.
+            made = __import__(f"portafaas.runtime.{module}", fromlist=(maker,))
+            value = getattr(made, maker)(self)
+        elif name in _KINDS:
+            from portafaas.runtime.resources import Clients
 
-            self.logger = value = logger_for(self)
-            return value
-        raise AttributeError(f"'Context' object has no attribute {name!r}")
+            value = Clients(self, _KINDS[name])
+        elif name == "config":
+            from portafaas.runtime.config import settings
+
+            value = settings()
+        elif name == "payload":
+            return None
+        else:
+            raise AttributeError(f"'Context' object has no attribute {name!r}")
+        setattr(self, name, value)
+        return value
 
     @property
     def function(self) -> str:
@@ -91,6 +161,16 @@ class Context:
         return self._function.service
 
     @property
+    def trace_id(self) -> str:
+        """Id of the trace that this invocation is part of: 32 hexadecimal digits."""
+        return self.span.trace_id
+
+    @property
+    def span_id(self) -> str:
+        """Id of this invocation's span: 16 hexadecimal digits."""
+        return self.span.span_id
+
+    @property
     def memory(self) -> int:
         """Memory the function declares, in MiB."""
         return self._function.memory
@@ -99,6 +179,32 @@ class Context:
         """Return the seconds left until the deadline, never below 0."""
         left = self.deadline - time()
         return left if left > 0 else 0.0
+
+
+def ended(
+    context: Context, payload: Any, result: Any = None, error: BaseException | None = None
+) -> None:
+    """Do what :data:`endings` hold; none of it can fail the invocation.
+
+    *result* is the Response of a request, the failed ids of messages, else None; *error* is what
+    the handler raised.
+    """
+    for ending in tuple(endings):
+        try:
+            ending(context, payload, result, error)
+        except Exception as exc:
+            log_failure(context, "the end of the invocation failed: %r", exc)
+
+
+def renew(context: Context, message: Any) -> None:
+    """Give *context* to the next of several messages: a span and a correlation id of its own."""
+    context.payload = message
+    context.trace_parent = message.attributes.get("traceparent")
+    for name in ("span", "correlation_id", "logger"):
+        try:
+            delattr(context, name)
+        except AttributeError:
+            continue
 
 
 def log_failure(context: Context, message: str, value: object) -> None:

@@ -6,7 +6,7 @@ raises, times out or exits has failed and the event is delivered again as the pl
 
 from __future__ import annotations
 
-from portafaas.runtime.context import HandlerTimeout, log_failure
+from portafaas.runtime.context import HandlerTimeout, ended, endings, log_failure, renew
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,13 +74,26 @@ def run_event(function: Function, event: Event, context: Context) -> None:
         return
     from portafaas.runtime.deadline import call
 
+    begin(context, event)
     try:
         call(function.handle, event, context, function.timeout)
     except BaseException as exc:
         raised = report(function, context, exc)
+        if endings:
+            ended(context, event, None, exc)
         if raised is exc:
             raise
         raise raised from exc
+    if endings:
+        ended(context, event)
+
+
+def begin(context: Context, event: Event) -> None:
+    """Tell *context* what it is about; the sender's trace may be an extension of the event."""
+    context.payload = event
+    if event.extensions and context.trace_parent is None:
+        # https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md
+        context.trace_parent = event.extensions.get("traceparent")
 
 
 def failures(result: Any, messages: Sequence[Message]) -> list[str]:
@@ -118,14 +131,20 @@ def run_messages(function: Function, messages: Sequence[Message], context: Conte
         from portafaas.runtime.message import Batch
 
         context.attempt = max(message.attempt for message in messages)
+        context.payload = batch = Batch(messages[0].queue, messages)
         try:
-            result = call(handle, Batch(messages[0].queue, messages), context, function.timeout)
+            result = call(handle, batch, context, function.timeout)
             failed = failures(result, messages)
         except BaseException as exc:
             report(function, context, exc)
-            return [message.id for message in messages]
+            everything = [message.id for message in messages]
+            if endings:
+                ended(context, batch, everything, exc)
+            return everything
         if failed:
             context.logger.warning("%d of %d messages failed", len(failed), len(messages))
+        if endings:
+            ended(context, batch, failed)
         return failed if not _ordered(function) else held_back(messages, failed)
     failed = []
     ordered = _ordered(function)
@@ -136,6 +155,10 @@ def run_messages(function: Function, messages: Sequence[Message], context: Conte
             failed.append(message.id)
             continue
         context.attempt = message.attempt
+        if len(messages) == 1:
+            context.payload = message
+        else:
+            renew(context, message)
         try:
             left = deadline - time()
             if left <= 0:
@@ -143,8 +166,13 @@ def run_messages(function: Function, messages: Sequence[Message], context: Conte
             call(handle, message, context, left)
         except BaseException as exc:
             report(function, context, exc)
+            if endings:
+                ended(context, message, [message.id], exc)
             failed.append(message.id)
             blocked.add(message.key)
+        else:
+            if endings:
+                ended(context, message)
     return failed
 
 

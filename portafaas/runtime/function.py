@@ -22,8 +22,9 @@ class Function:
 
     ``spec`` is a plain dict literal written at build time: ``name``, ``service``, ``kind``,
     ``handler`` (``module:Name``), ``interface`` (``handler``, ``asgi`` or ``wsgi``), ``timeout``
-    (seconds), ``memory`` (MiB), ``concurrency``, ``source`` (CloudEvents source) and one entry
-    with the trigger's own settings, under the name of the kind.
+    (seconds), ``memory`` (MiB), ``concurrency``, ``source`` (CloudEvents source) and ``trigger``
+    with the trigger's own settings; ``uses`` (kind -> name -> ``verbs`` and what clients need) and
+    ``stage`` only where there are any.
 
     The handler is imported, constructed and initialised once, at its first use. If that fails the
     error is raised for that invocation and tried again for the next one.
@@ -44,9 +45,11 @@ class Function:
         "route",
         "service",
         "source",
+        "stage",
         "takes_batch",
         "timeout",
         "trigger",
+        "uses",
     )
 
     handle: Callable[..., Any]
@@ -65,6 +68,8 @@ class Function:
         self.concurrency: int = spec.get("concurrency", 1)
         self.source: str = spec["source"]
         self.trigger: Mapping[str, Any] = spec["trigger"]
+        self.uses: Mapping[str, Any] = spec.get("uses", {})
+        self.stage: str = spec.get("stage", "")
         self.route: Any = None
         self.bucket: Any = None
         self.loaded = False
@@ -150,7 +155,28 @@ class Function:
             getattr(owner, "takes_batch", False) or getattr(found, "__portafaas_batch__", False)
         )
         self.owner = owner
-        self.handle = handle
+        self.handle = self._observed(handle)
+
+    @staticmethod
+    def _observed(handle: Callable[..., Any]) -> Callable[..., Any]:
+        """Start what the environment asks for, and let the user's own spans nest in ours."""
+        from os import environ
+
+        exporting = any(
+            environ.get(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT")
+            for signal in ("", "TRACES_", "METRICS_")
+        )
+        if exporting:
+            from portafaas.runtime.otlp import start
+
+            start()
+        from sys import modules
+
+        if exporting or "opentelemetry" in modules:
+            from portafaas.runtime.nesting import nested
+
+            return nested(handle)
+        return handle
 
     @staticmethod
     def _register(shutdown: Callable[[], Any]) -> None:

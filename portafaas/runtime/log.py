@@ -1,4 +1,8 @@
-"""Structured logging: one JSON object a line. Ships; imported when a handler first logs."""
+"""Structured logging: one JSON object a line. Ships; imported when a handler first logs.
+
+``PORTAFAAS_LOG_LEVEL`` is the least severe level (``debug``, ``info``, ``warning``, ``error``), by
+default ``info``. Values of secrets that the process has read are taken out of every record.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,28 @@ if TYPE_CHECKING:
     from portafaas.runtime.context import Context
 
 _ROOT = "portafaas"
+#: Variable with the least severe level; ``portafaas.plan.build`` sets it.
+LEVEL = "PORTAFAAS_LOG_LEVEL"
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+#: What stands in place of a secret.
+REDACTED = "[redacted]"
+
+
+def redact(text: str, *, in_json: bool = False) -> str:
+    """Return *text* without the values of secrets that this process has read.
+
+    With *in_json* the text is JSON (without ASCII escapes), where values are escaped. Costs a look
+    into a dict while no secret has been read, else one search for each.
+    """
+    home = sys.modules.get("portafaas.runtime.secrets")
+    if home is not None and home.redacted:
+        # The longest first: one value may be part of another.
+        for value in sorted(home.redacted, key=len, reverse=True):
+            if in_json:
+                value = json.dumps(value, ensure_ascii=False)[1:-1]
+            if value in text:
+                text = text.replace(value, REDACTED)
+    return text
 
 
 class JsonFormatter(logging.Formatter):
@@ -35,7 +61,8 @@ class JsonFormatter(logging.Formatter):
         entry.update(getattr(record, "portafaas", ()))
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=repr)
+        text = json.dumps(entry, ensure_ascii=False, default=repr)
+        return redact(text, in_json=True)
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
@@ -57,6 +84,25 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
         super().emit(record)
 
 
+class _Redacting(logging.Filter):
+    """Takes secrets out of records that somebody else's handler writes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record, without secrets in its message and traceback."""
+        home = sys.modules.get("portafaas.runtime.secrets")
+        if home is not None and home.redacted:
+            record.msg, record.args = redact(record.getMessage()), None
+            if record.exc_info and not record.exc_text:
+                # Formatters write this text where there is one.
+                record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+            facts = getattr(record, "portafaas", None)
+            if isinstance(facts, dict):
+                record.portafaas = json.loads(
+                    redact(json.dumps(facts, ensure_ascii=False, default=repr), in_json=True)
+                )
+        return True
+
+
 class _Adapter(logging.LoggerAdapter):  # type: ignore[type-arg]
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
@@ -73,7 +119,7 @@ def configure(*, propagate: bool) -> None:
     invocation there); otherwise they are written to stderr as JSON.
     """
     root = logging.getLogger(_ROOT)
-    root.setLevel(logging.INFO)
+    root.setLevel(level())
     root.propagate = propagate
     if not propagate and not root.handlers:
         handler = _Stderr()
@@ -81,13 +127,62 @@ def configure(*, propagate: bool) -> None:
         root.addHandler(handler)
 
 
+def level() -> int:
+    """Return the least severe level that is logged; a name that is none counts as ``info``."""
+    from os import environ
+
+    return _LEVELS.get(environ.get(LEVEL, "").strip().lower(), logging.INFO)
+
+
 def logger_for(context: Context) -> logging.LoggerAdapter[logging.Logger]:
-    """Return the logger of one invocation; every record carries function and invocation id."""
+    """Return the logger of one invocation; every record carries :func:`facts_of` it."""
+    return _Adapter(_logger(context, context.function), facts_of(context))
+
+
+def _logger(context: Context, name: str) -> logging.Logger:
     root = logging.getLogger(_ROOT)
+    propagate = context.target == "azure"
     if root.level == logging.NOTSET:
-        configure(propagate=context.target == "azure")
-    logger = logging.getLogger(f"{_ROOT}.{context.function}")
-    facts = {"function": context.function, "invocation_id": context.invocation_id}
-    if context.trace_parent:
-        facts["trace_parent"] = context.trace_parent
-    return _Adapter(logger, facts)
+        configure(propagate=propagate)
+    logger = logging.getLogger(f"{_ROOT}.{name}")
+    if propagate and not logger.filters:
+        logger.addFilter(_Redacting())
+    return logger
+
+
+def facts_of(context: Context) -> dict[str, Any]:
+    """Return what every record tells of its invocation."""
+    span = context.span
+    facts: dict[str, Any] = {
+        "service": context.service,
+        "function": context.function,
+        "invocation_id": context.invocation_id,
+        "correlation_id": context.correlation_id,
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+    }
+    if context._function.stage:
+        facts["stage"] = context._function.stage
+    if context.target == "gcp":
+        from os import environ
+
+        project = environ.get("GOOGLE_CLOUD_PROJECT")
+        if project:
+            # https://cloud.google.com/logging/docs/structured-logging#structured_logging_special_fields
+            facts["logging.googleapis.com/trace"] = f"projects/{project}/traces/{span.trace_id}"
+            facts["logging.googleapis.com/spanId"] = span.span_id
+            facts["logging.googleapis.com/trace_sampled"] = span.sampled
+    return facts
+
+
+def write_metric(context: Context, metric: dict[str, Any]) -> None:
+    """Write one metric as a record of its own, whatever the level of the log is."""
+    logger = _logger(context, "metrics")
+    logger.setLevel(logging.INFO)
+    message = "metric %s"
+    argument: Any = metric["name"]
+    if context.target == "azure":
+        # Its handler writes messages only.
+        message, argument = "%s", json.dumps({"metric": metric}, ensure_ascii=False)
+    extra = {"portafaas": {**facts_of(context), "metric": metric}}
+    logger.info(message, argument, extra=extra)

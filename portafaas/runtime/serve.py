@@ -7,7 +7,7 @@ large, not authenticated); ``after`` turns what the handler returned into a send
 
 from __future__ import annotations
 
-from portafaas.runtime.context import HandlerTimeout, log_failure
+from portafaas.runtime.context import HandlerTimeout, ended, endings, log_failure
 from portafaas.runtime.deadline import call
 from portafaas.runtime.http import HttpError, Response
 
@@ -77,8 +77,9 @@ def problem(
 def before(function: Function, request: Request, context: Context) -> Response | None:
     """Return the response to a request that must not reach the handler, else None.
 
-    Fills ``request.path_params`` and ``request.identity``.
+    Fills ``request.path_params``, ``request.identity`` and ``context.payload``.
     """
+    context.payload = request
     trigger = function.trigger
     template = trigger["path"]
     if "{" not in template:
@@ -272,9 +273,15 @@ def failed(
 def run(function: Function, request: Request, context: Context) -> Response:
     """Serve one request from a synchronous entry point; never raises for the handler's sake."""
     try:
-        early = before(function, request, context)
-        if early is not None:
-            return after(function, request, early)
-        return after(function, request, call(function.handle, request, context, function.timeout))
+        result = before(function, request, context)
+        if result is None:
+            result = call(function.handle, request, context, function.timeout)
+        response = after(function, request, result)
     except BaseException as exc:
-        return failed(function, request, context, exc)
+        response = failed(function, request, context, exc)
+        if endings:
+            ended(context, request, response, exc)
+        return response
+    if endings:
+        ended(context, request, response)
+    return response

@@ -14,7 +14,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
     from portafaas.runtime.context import Context
+
+_ID = "00000000-0000-0000-0000-000000000000"
 
 
 def make_context(
@@ -37,4 +42,50 @@ def make_context(
         "source": f"/{service}/tests/{function}",
         "trigger": {},
     }
-    return Context(Function(spec), "00000000-0000-0000-0000-000000000000", attempt=attempt)
+    return Context(Function(spec), _ID, attempt=attempt)
+
+
+def context_of(
+    manifest: Path | str, function: str, folder: Path | str, *, stage: str | None = None
+) -> Context:
+    """Return a context for a test of *function* as *manifest* declares it.
+
+    It reaches what the function ``uses``, kept in *folder*: messages and events (:func:`sent`),
+    rows and objects, which a second context of the same folder reads; values of secrets are the
+    files ``secret/<name>`` there. ``config`` holds the stage's settings. Raises ManifestError or
+    PlanError for a manifest that is not valid, KeyError when it has no such function.
+    """
+    import json
+    from pathlib import Path
+
+    from portafaas.manifest.load import load_manifest
+    from portafaas.plan.build import build_plan
+    from portafaas.plan.config import VARIABLE
+    from portafaas.plan.entry import function_spec
+    from portafaas.runtime.config import Config
+    from portafaas.runtime.context import Context
+    from portafaas.runtime.function import Function
+
+    plan = build_plan(load_manifest(Path(manifest).absolute(), stage))
+    found = {known.name: known for known in plan.functions}[function]
+    spec = function_spec(plan, found)
+    for kind, names in spec.get("uses", {}).items():
+        for name, grant in names.items():
+            grant["address"] = str(Path(folder).absolute() / kind / name)
+    context = Context(Function(spec), _ID)
+    context.config = Config(json.loads(found.environment.get(VARIABLE, "{}")))
+    return context
+
+
+def sent(folder: Path | str, name: str) -> list[dict[str, Any]]:
+    """Return what handlers have sent to the queue or topic *name*, in order.
+
+    Each has ``id``, ``body`` (bytes), ``content_type``, ``attributes``, ``key``, ``delay``,
+    ``dedup`` and ``sent`` (seconds since 1970).
+    """
+    from pathlib import Path
+
+    from portafaas.local.resources import messages
+
+    place = Path(folder)
+    return messages(place, "queue", name) + messages(place, "topic", name)

@@ -141,6 +141,10 @@ def offers(adapter: Adapter) -> frozenset[Capability]:
     return frozenset(c for c in Capability if adapter.capabilities[c] is Support.FULL)
 
 
+_DURATIONS = (Capability.ALERT_LATENCY, Capability.ALERT_OLDEST_MESSAGE)
+_WATCHED = {"function": "on-minute", "queue": "jobs"}
+
+
 def refused_manifest(capability: Capability) -> Mapping[str, Any]:
     """Return a manifest that needs *capability*; every capability has one."""
     document = service.document(PYTHON)
@@ -148,6 +152,17 @@ def refused_manifest(capability: Capability) -> Mapping[str, Any]:
         return {**document, "architecture": "aarch64", "functions": _one("plain")}
     if capability is Capability.WORKFLOW:
         return {**document, "workflows": {"order": {}}, "functions": _one("plain")}
+    if capability.startswith("alert."):
+        # Infrastructure alone: no function can show it.
+        of = "queue" if capability is Capability.ALERT_OLDEST_MESSAGE else "function"
+        threshold = {"threshold": "1s"} if capability in _DURATIONS else {}
+        metric = {"metric": capability.partition(".")[2], of: _WATCHED[of], **threshold}
+        return {
+            **document,
+            "functions": {**_one("plain"), **_one("on-minute")},
+            "channels": {"operators": {"email": "operators@example.com"}},
+            "alerts": {"watched": {**metric, "notify": ["operators"]}},
+        }
     fitting = [name for name in service.FUNCTIONS if capability in requirements()[name]]
     return {**document, "functions": _one(fitting[0])}
 

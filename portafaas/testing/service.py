@@ -45,6 +45,16 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "lifecycle": _function("web:Lifecycle", _http("GET", "/lifecycle")),
     "async-lifecycle": _function("web:AsyncLifecycle", _http("GET", "/async-lifecycle")),
     "parallel": _function("web:Echo", _http("ANY", "/parallel/{path*}"), concurrency=8),
+    "limited": _function(
+        "web:plain",
+        _http("GET", "/limited", rate={"requests": 1000}),
+        **{"max-instances": 2},
+    ),
+    "limited-hourly": _function(
+        "web:plain",
+        _http("GET", "/limited-hourly", rate={"requests": 1, "per": "1h"}),
+        **{"max-instances": 1},
+    ),
     "small": _function("web:Reply", _http("POST", "/small/{what}", **{"max-body": 100})),
     "cors": _function("web:Echo", _http(["GET", "POST"], "/cors", cors=_CORS)),
     "cors-any": _function("web:Reply", _http(["GET"], "/cors-any/{what}", cors=True)),

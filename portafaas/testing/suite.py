@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from portafaas.adapter import API_VERSION, Capability, Support
+from portafaas.adapter import API_VERSION, Capability, HttpOutcome, HttpStimulus, Support
 from portafaas.errors import UnsupportedCapabilityError
 from portafaas.pipeline import STATE, build, check
 from portafaas.plan.entry import function_spec
@@ -91,12 +91,31 @@ class ConformanceSuite:
         for function in {case.function for case in CASES}:
             tried |= requirements()[function]
         untried = offers(get_adapter(self.target)) - tried
-        assert untried <= {Capability.ARCHITECTURE_ARM}
+        # Deliveries do not show these.
+        alerts = {capability for capability in Capability if capability.startswith("alert.")}
+        assert untried <= {Capability.ARCHITECTURE_ARM, *alerts}
 
     def test_case(self, kit: Kit, case: Case) -> None:
         """The case's expectation holds in the vendor's runtime."""
         found = problems(case, kit.observe(case))
         assert not found, "\n".join([*found, kit.logs.get(case.name, "")])
+
+    def test_rate_is_kept(self, kit: Kit) -> None:
+        """Of several requests to a limited route at most one passes, the others get 429."""
+        name = "limited-hourly"
+        if name not in kit.functions:
+            assert not {Capability.HTTP_RATE, Capability.MAX_INSTANCES} <= offers(kit.adapter)
+            return
+        sent = [
+            kit.runner.deliver(kit.plan.function(name), HttpStimulus("GET", f"/{name}"))
+            for _ in range(3)
+        ]
+        outcomes = [delivery.outcome for delivery in sent]
+        assert all(isinstance(outcome, HttpOutcome) for outcome in outcomes)
+        statuses = [getattr(outcome, "status", 0) for outcome in outcomes]
+        assert statuses == [200, 429, 429]
+        headers = dict(getattr(outcomes[-1], "headers", ()))
+        assert 1 <= int(headers["retry-after"]) <= 3600
 
     def test_refuses(self, undeclared: Capability, tmp_path: Path) -> None:
         """What needs something undeclared is refused, and nothing is written."""

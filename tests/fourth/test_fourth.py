@@ -76,6 +76,10 @@ def test_it_passes_the_whole_kit(installed: Path, run_suite: Run) -> None:
         "test_refuses[table.old-image",
         "test_refuses[package.aarch64",
         "test_refuses[workflow",
+        "test_refuses[alert.errors",
+        "test_refuses[alert.latency-p95",
+        "test_refuses[alert.dead-letters",
+        "test_refuses[alert.oldest-message",
     }
 
 

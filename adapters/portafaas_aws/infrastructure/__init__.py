@@ -9,16 +9,21 @@ from __future__ import annotations
 from portafaas.adapter import Infrastructure, Permission
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan
+from portafaas_aws.infrastructure.alerts import add_alarm, add_channels, add_failures
 from portafaas_aws.infrastructure.document import Template
 from portafaas_aws.infrastructure.functions import add_function, add_parameters
 from portafaas_aws.infrastructure.http import add_api, routes
 from portafaas_aws.infrastructure.resources import add_resources
+from portafaas_aws.infrastructure.split import split
 from portafaas_aws.infrastructure.triggers import after, before
 from portafaas_aws.lowering import lower
 
 
 def emit(plan: BuildPlan) -> Infrastructure:
     """Return the template ``<service>.template.json``, and what it permits.
+
+    With ``targets: {aws: {stacks: N}}`` functions are in templates of their own, which are nested
+    in it: ``<service>.<n>.template.json``.
 
     What CloudFormation would refuse is an error among the notes, and there is no document. Raises
     AssertionError, naming every fault, should the template break a rule of ``verify``.
@@ -30,14 +35,24 @@ def emit(plan: BuildPlan) -> Infrastructure:
         return Infrastructure({}, (), refused)
     template, permissions = build(plan)
     document = template.document()
+    documents = split(template, stacks_of(plan))
+    from portafaas_aws.infrastructure.rules_split import joined
     from portafaas_aws.infrastructure.verify import verify
 
     faults = verify(document, permissions, plan)
+    if len(documents) > 1:
+        faults += joined(documents, document)
     if faults:
         raise AssertionError("the template would not deploy or work:\n  " + "\n  ".join(faults))
-    return Infrastructure(
-        {f"{plan.service}.template.json": document}, tuple(permissions), tuple(_notes(plan))
-    )
+    from portafaas_aws.infrastructure.limits_size import crowded
+
+    notes = (*_notes(plan), *crowded(template))
+    return Infrastructure(documents, tuple(permissions), notes)
+
+
+def stacks_of(plan: BuildPlan) -> int:
+    """Return how many nested stacks the functions of *plan* are in; 1 is no nesting."""
+    return int(plan.options.get("stacks", 1))
 
 
 def build(plan: BuildPlan) -> tuple[Template, list[Permission]]:
@@ -49,13 +64,19 @@ def build(plan: BuildPlan) -> tuple[Template, list[Permission]]:
     add_resources(template, bindings)
     if any(binding["type"] == "http-api" for binding in bindings.values()):
         add_api(template)
+    add_channels(template)
     owned = routes(plan, bindings)
     permissions: list[Permission] = []
     for function in plan.functions:
         binding = bindings[function.name]
+        template.owner = function.name
         grants = before(template, function, binding)
         permissions += add_function(template, function, deployments[function.name], grants)
         permissions += after(template, function, binding, owned.get(function.name, ()))
+        add_failures(template, function.name)
+    for alert in plan.alerts:
+        template.owner = alert.function
+        add_alarm(template, alert)
     return template, permissions
 
 

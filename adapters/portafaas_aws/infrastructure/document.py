@@ -7,8 +7,13 @@ from typing import Any
 
 from portafaas.plan import BuildPlan
 
-#: Parameters, which share one namespace with the logical ids of resources.
-PARAMETERS = ("CodeBucket", "CodeKey", "CodeDigest")
+#: Parameters and nested stacks, which share one namespace with the logical ids of resources.
+PARAMETERS = (
+    "CodeBucket", "CodeKey", "CodeDigest", "TemplatesPrefix",
+    *(f"FunctionStack{number}" for number in range(1, 21)),
+)  # fmt: skip
+#: What nested stacks are called, with their numbers.
+STACK = "FunctionStack"
 
 #: What survives the stack, and a replacement; a stack that fails to come up leaves nothing behind.
 #: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
@@ -21,13 +26,17 @@ KEPT: Mapping[str, str] = {
 class Template:
     """Resources, parameters and outputs in the order they were added."""
 
-    __slots__ = ("outputs", "parameters", "plan", "resources")
+    __slots__ = ("outputs", "owner", "owners", "parameters", "plan", "resources")
 
     def __init__(self, plan: BuildPlan) -> None:
         self.plan = plan
         self.parameters: dict[str, Any] = {}
         self.resources: dict[str, Any] = {}
         self.outputs: dict[str, Any] = {}
+        #: The function that what is added belongs to; "" for what functions share.
+        self.owner = ""
+        #: Function by logical id.
+        self.owners: dict[str, str] = {}
 
     def add(
         self, logical_id: str, type: str, properties: Mapping[str, Any], **attributes: Any
@@ -43,6 +52,7 @@ class Template:
             **attributes,
             "Properties": dict(properties),
         }
+        self.owners[logical_id] = self.owner
         return logical_id
 
     def document(self) -> dict[str, Any]:

@@ -18,9 +18,6 @@ from portafaas_aws.infrastructure.iam import LOG, Grant, add_role, use_grants
 from portafaas_aws.infrastructure.resources import environment
 from portafaas_aws.names import physical_name
 
-#: Days a log is kept unless ``targets: {aws: {log-retention: …}}`` says otherwise.
-LOG_RETENTION = 30
-
 _ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
 # ``name=SHA-256``, separated by commas or white space, as portafaas.runtime.auth reads it.
 _ENTRY = r"[^=,\s]+=[0-9A-Fa-f]{64}"
@@ -89,7 +86,7 @@ def add_function(
         "AWS::Logs::LogGroup",
         {
             "LogGroupName": group,
-            "RetentionInDays": plan.options.get("log-retention", LOG_RETENTION),
+            "RetentionInDays": plan.options.get("log-retention", plan.logs.retention),
             "Tags": tags(plan),
         },
     )
@@ -115,6 +112,9 @@ def add_function(
         "Role": att(logical_id(function.name, "Role")),
         "LoggingConfig": {"LogGroup": ref(logs)},
     }
+    if function.max_instances:
+        # https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+        facts["ReservedConcurrentExecutions"] = function.max_instances
     if variables:
         facts["Environment"] = {"Variables": dict(sorted(variables.items()))}
     facts["Tags"] = [*tags(plan), {"Key": "package-digest", "Value": ref("CodeDigest")}]

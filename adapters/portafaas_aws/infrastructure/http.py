@@ -31,9 +31,10 @@ def routes(
 ) -> dict[str, tuple[Route, ...]]:
     """Return the routes of each function, every route key once.
 
-    A function's own path comes before the root of another's wildcard, a method it names before
-    one that is routed to it for the answer 405 or a preflight. Names of parameters do not tell
-    routes apart.
+    A function that is given all other methods of a path needs no route for those it names: it
+    answers 405 itself. A function's own path comes before the root of another's wildcard, a method
+    it names before one that is routed to it for the answer 405 or a preflight. Names of parameters
+    do not tell routes apart.
     """
     ranked: list[tuple[int, str, Route]] = []
     for function in plan.functions:
@@ -50,6 +51,13 @@ def routes(
         shape = re.sub(r"\{[^}]*?(\+?)\}", r"{\1}", route["routeKey"])
         taken.setdefault(shape, (name, route["routeKey"]))
     kept = set(taken.values())
+    kinds = {(name, route["routeKey"]): route["authorizationType"] for _, name, route in ranked}
+    for name, key in list(kept):
+        method, _, path = key.partition(" ")
+        rest = (name, f"ANY {path}")
+        # A route for every method, to the same function and open to the same callers, does it all.
+        if method != "ANY" and rest in kept and kinds[rest] == kinds[name, key]:
+            kept.remove((name, key))
     return {
         name: tuple(r for _, owner, r in ranked if owner == name and (name, r["routeKey"]) in kept)
         for name in dict.fromkeys(owner for _, owner, _ in ranked)
@@ -113,6 +121,9 @@ def add_routes(
                 "Target": sub(f"integrations/${{{integration}}}"),
             },
         )
+        if method != "ANY" and any(other["routeKey"] == f"ANY {path}" for other in own):
+            # The permission of that route is for all methods.
+            continue
         template.add(
             logical_id(function.name, f"{kind}Permission"),
             "AWS::Lambda::Permission",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from portafaas.errors import Diagnostic
@@ -13,13 +12,12 @@ from portafaas.plan import (
     TopicTrigger,
 )
 from portafaas_aws.bindings import filter_policy
+from portafaas_aws.infrastructure.functions import keys_variable
 from portafaas_aws.infrastructure.iam import target
 from portafaas_aws.infrastructure.rules_queues import complexity
 from portafaas_aws.infrastructure.rules_sources import overlapping
-from portafaas_aws.infrastructure.verify import MAX_BYTES, MAX_OUTPUTS, MAX_RESOURCES
-from portafaas_aws.names import queue_name
+from portafaas_aws.names import channel_topic, queue_name, topic_name
 
-_STACK = "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"
 _NOTIFY = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html"
 _FILTER = "https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html"
 _DEAD = (
@@ -28,6 +26,10 @@ _DEAD = (
 )
 _CREATE = (
     "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html"
+)
+_TOPIC = "https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html"
+_ALARM = (
+    "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html"
 )
 _KEYS = "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.CoreComponents.html"
 _SECRETS = (
@@ -49,12 +51,15 @@ def check(plan: BuildPlan, *, whole: bool = True) -> Iterator[Diagnostic]:
         *_names(plan),
         *_notifications(plan),
         *_tables(plan),
+        *_alerts(plan),
         *(d for function in plan.functions for d in _function(plan, function)),
     ]
     yield from found
     foreign = any(use.kind == "workflow" for function in plan.functions for use in function.uses)
     if whole and not foreign and all(finding.severity != "error" for finding in found):
-        yield from _size(plan)
+        from portafaas_aws.infrastructure.limits_size import check as size
+
+        yield from size(plan)
 
 
 def _over(path: str, message: str, source: str, hint: str) -> Diagnostic:
@@ -140,6 +145,46 @@ def _notifications(plan: BuildPlan) -> Iterator[Diagnostic]:
         seen.append((function.name, trigger))
 
 
+def _alerts(plan: BuildPlan) -> Iterator[Diagnostic]:
+    topics = {topic_name(plan, topic.name, topic.ordered): topic.name for topic in plan.topics}
+    used = {name for alert in plan.alerts for name in alert.notify}
+    for channel in plan.channels:
+        path = f"$.channels.{channel.name}"
+        physical = channel_topic(plan, channel.name)
+        if channel.name in used and physical in topics:
+            yield _over(
+                path,
+                f"needs a topic {physical!r}, which is the name of that of "
+                f"$.topics.{topics[physical]}",
+                _TOPIC,
+                "rename one",
+            )
+        for kind, text in (("email", channel.email), ("webhook", channel.webhook)):
+            if "{{resolve:" in text:
+                yield _resolved(f"{path}.{kind}", "write the address")
+    for alert in plan.alerts:
+        path = f"$.alerts.{alert.name}"
+        if len(alert.notify) > 5:
+            yield _over(
+                f"{path}.notify",
+                f"an alarm tells 5 topics at most, not {len(alert.notify)}",
+                _ALARM,
+                "notify fewer channels",
+            )
+        if "{{resolve:" in alert.description:
+            yield _resolved(f"{path}.description", "write it out")
+
+
+def _resolved(path: str, hint: str) -> Diagnostic:
+    return _over(
+        path,
+        "CloudFormation would put what {{resolve:…}} stands for into the stack, where all who may "
+        "look at it can read it",
+        _SECRETS,
+        hint,
+    )
+
+
 def _tables(plan: BuildPlan) -> Iterator[Diagnostic]:
     for table in plan.tables:
         if table.sort == table.key:
@@ -179,10 +224,15 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
         _, scope = target(plan, use)
         # A URL is longer than an ARN by no more than this.
         size += len(f"PORTAFAAS_{use.kind}_{use.name}") + len(_filled(scope)) + 16
-    if size > 4096 and function.uses:
+    variable = keys_variable(function)
+    if variable:
+        # One key at least: its name, "=", and a digest.
+        size += len(variable) + 66
+    if size > 4096 and (function.uses or variable):
         yield _over(
-            f"$.functions.{function.name}.uses",
-            f"the environment and the names of what is used have about {size} bytes; at most 4096",
+            f"$.functions.{function.name}.{'uses' if function.uses else 'trigger.http.auth.keys'}",
+            "the environment (with the settings of the service), and the names and keys that are "
+            f"added, have about {size} bytes; at most 4096",
             _LAMBDA,
             "use less in one function, or set fewer variables",
         )
@@ -192,24 +242,3 @@ def _filled(scope: str) -> str:
     for name, value in _PLACES.items():
         scope = scope.replace(f"${{AWS::{name}}}", value)
     return scope
-
-
-def _size(plan: BuildPlan) -> Iterator[Diagnostic]:
-    from portafaas_aws.infrastructure import build
-
-    document = build(plan)[0].document()
-    size = len(json.dumps(document, indent=2))
-    for what, count, most in (
-        ("resources", len(document["Resources"]), MAX_RESOURCES),
-        ("outputs", len(document.get("Outputs", {})), MAX_OUTPUTS),
-        ("bytes", size, MAX_BYTES),
-    ):
-        if count > most:
-            yield _over(
-                "$.functions",
-                f"the template of the service has {count} {what}; at most {most}",
-                _STACK,
-                "split the service",
-            )
-
-

@@ -30,6 +30,9 @@ def _apis(view: View) -> Iterator[str]:
             for _, stage in view.of("AWS::ApiGatewayV2::Stage")
         ):
             yield f"{logical}: nothing deploys its routes at the root"
+    for logical, stage in view.of("AWS::ApiGatewayV2::Stage"):
+        if "DefaultRouteSettings" in stage or "RouteSettings" in stage:
+            yield f"{logical} would refuse requests in the place of the functions"
     seen: dict[str, str] = {}
     for logical, facts in view.of("AWS::ApiGatewayV2::Route"):
         key = str(facts.get("RouteKey"))
@@ -46,6 +49,8 @@ def _apis(view: View) -> Iterator[str]:
 def _route(view: View, logical: str, facts: Mapping[str, Any], key: str) -> Iterator[str]:
     if facts.get("AuthorizationType") not in ("NONE", "AWS_IAM"):
         yield f"{logical}: AuthorizationType is {facts.get('AuthorizationType')!r}"
+    if "AuthorizerId" in facts or "AuthorizationScopes" in facts:
+        yield f"{logical} would check tokens in the place of the functions"
     behind = re.fullmatch(r"integrations/\$\{(\w+)\}", view.text(facts.get("Target")))
     name = behind[1] if behind else None
     integration = view.facts(name, "AWS::ApiGatewayV2::Integration")
@@ -66,9 +71,11 @@ def _route(view: View, logical: str, facts: Mapping[str, Any], key: str) -> Iter
         yield f"{name} waits {waits} ms for {function}, which may take {runs['Timeout']} s"
     method, _, path = key.partition(" ")
     verb = "*" if method == "ANY" else method
-    end = f":${{{view.target(facts['ApiId'])}}}/*/{verb}{re.sub(r'{[^}]*}', '*', path)}"
+    rest = re.sub(r"{[^}]*}", "*", path)
+    # The permission for all methods of a path is for each of them.
+    ends = tuple(f":${{{view.target(facts['ApiId'])}}}/*/{each}{rest}" for each in (verb, "*"))
     if not any(
-        view.text(p.get("SourceArn")).endswith(end) and p["Action"] == "lambda:InvokeFunction"
+        view.text(p.get("SourceArn")).endswith(ends) and p["Action"] == "lambda:InvokeFunction"
         for p in view.admitted(function, "apigateway.amazonaws.com")
     ):
         yield f"{logical} may not invoke {function}"
@@ -102,6 +109,8 @@ def _permissions(view: View) -> Iterator[str]:
         function = view.target(url["TargetFunctionArn"])
         given = {permission["Action"] for permission in view.admitted(function, "*")}
         wanted = {"lambda:InvokeFunction", "lambda:InvokeFunctionUrl"}
+        if "Cors" in url:
+            yield f"{logical} would answer preflight requests in the place of the functions"
         if url.get("InvokeMode", "BUFFERED") != "BUFFERED":
             yield f"{logical}: the bridge answers with one value"
         if url.get("AuthType") not in ("NONE", "AWS_IAM"):

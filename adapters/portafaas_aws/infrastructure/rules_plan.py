@@ -11,6 +11,7 @@ from typing import Any
 
 from portafaas.adapter import Deployment
 from portafaas.plan import BuildPlan, QueuePlan
+from portafaas_aws.infrastructure.rules_alerts import tells
 from portafaas_aws.infrastructure.view import View
 
 
@@ -30,8 +31,9 @@ def keeps(view: View, plan: BuildPlan) -> Iterator[str]:
         yield f"nobody asked for {logical}"
     for queue in plan.queues:
         yield from _queue(view, plan, queue)
+    channels = {name for alert in plan.alerts for name in alert.notify}
     for type, wanted in (
-        ("AWS::SNS::Topic", len(plan.topics)),
+        ("AWS::SNS::Topic", len(plan.topics) + len(channels)),
         ("AWS::S3::Bucket", len(plan.buckets)),
         ("AWS::DynamoDB::Table", len(plan.tables)),
         ("AWS::SecretsManager::Secret", len(plan.secrets)),
@@ -40,6 +42,7 @@ def keeps(view: View, plan: BuildPlan) -> Iterator[str]:
         if found != wanted:
             yield f"{found} of {wanted} {type}"
     yield from _details(view, plan)
+    yield from tells(view, plan)
 
 
 def _details(view: View, plan: BuildPlan) -> Iterator[str]:
@@ -75,7 +78,12 @@ def _function(
         "Timeout": deployment.timeout,
         "Runtime": f"python{plan.python}",
         "Architectures": machine,
+        "ReservedConcurrentExecutions": plan.function(deployment.function).max_instances or None,
     })  # fmt: skip
+    log = view.target(facts.get("LoggingConfig", {}).get("LogGroup"))
+    days = plan.options.get("log-retention") or plan.logs.retention
+    kept = view.facts(log, "AWS::Logs::LogGroup") or {}
+    yield from _same(str(log), kept, {"RetentionInDays": days})
     yield from _same(logical, variables, deployment.environment)
     match binding["type"]:
         case "sqs" | "sns-sqs" | "dynamodb-stream":
@@ -180,6 +188,12 @@ def _routes(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[st
     ]
     wanted = {route["routeKey"]: route["authorizationType"] for route in binding["routes"]}
     own = {key: kind for key, (kind, behind) in routes.items() if behind in integrations}
+    for key, kind in wanted.items():
+        # A route for all methods, to the same function and callers, is one for each.
+        rest = f"ANY {key.partition(' ')[2]}"
+        if key not in routes and own.get(rest) == kind:
+            own[key] = kind
+            routes[key] = (kind, routes[rest][1])
     if not own.items() <= wanted.items():
         yield f"{logical} has routes or authorizations that it did not ask for"
     if binding["routes"][0]["routeKey"] not in own:

@@ -75,6 +75,9 @@ def _topics(view: View) -> Iterator[str]:
 
 def _subscriptions(view: View) -> Iterator[str]:
     for logical, facts in view.of("AWS::SNS::Subscription"):
+        if facts.get("Protocol") in ("email", "https"):
+            # Those who are told of alarms: ``rules_alerts``.
+            continue
         source = view.target(facts.get("TopicArn"))
         topic = view.facts(source, "AWS::SNS::Topic")
         inbox = view.target(facts.get("Endpoint"))

@@ -34,6 +34,7 @@ def _mappings(view: View) -> Iterator[str]:
         role = view.role_of(function)
         if queue is not None:
             yield from _queue(logical, facts, queue, runs["Timeout"])
+            yield from _bound(logical, facts, runs)
             if not view.may(role, _CONSUME, facts["EventSourceArn"]):
                 yield f"{function} may not consume {source}"
         elif table is not None:
@@ -65,6 +66,15 @@ def _queue(
     for key in ("StartingPosition", "MaximumRetryAttempts", "DestinationConfig"):
         if key in facts:
             yield f"{logical}: {key} is for streams"
+
+
+def _bound(logical: str, facts: Mapping[str, Any], runs: Mapping[str, Any]) -> Iterator[str]:
+    """https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html."""
+    reserved = runs.get("ReservedConcurrentExecutions")
+    if reserved is not None:
+        most = facts.get("ScalingConfig", {}).get("MaximumConcurrency")
+        if most is None or most > reserved:
+            yield f"{logical} takes more from the queue than {reserved} instances may work at"
 
 
 def _stream(

@@ -15,15 +15,14 @@ from portafaas.adapter import Permission
 from portafaas.plan import BuildPlan
 from portafaas_aws.infrastructure import (
     rules_access,
+    rules_alerts,
     rules_front,
     rules_plan,
     rules_queues,
     rules_sources,
 )
+from portafaas_aws.infrastructure.rules_split import sizes
 from portafaas_aws.infrastructure.view import View
-
-#: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-MAX_RESOURCES, MAX_OUTPUTS, MAX_BYTES = 500, 200, 1_000_000
 
 _NAMES: Mapping[str, tuple[str, int]] = {
     "AWS::Lambda::Function": ("FunctionName", 64),
@@ -34,20 +33,22 @@ _NAMES: Mapping[str, tuple[str, int]] = {
     "AWS::DynamoDB::Table": ("TableName", 255),
     "AWS::SecretsManager::Secret": ("Name", 512),
     "AWS::Scheduler::Schedule": ("Name", 64),
+    "AWS::CloudWatch::Alarm": ("AlarmName", 255),
 }
 _KEPT = (
     "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret",
 )  # fmt: skip
 _UNTAGGED = (
     "AWS::ApiGatewayV2::Integration", "AWS::ApiGatewayV2::Route", "AWS::Lambda::EventInvokeConfig",
-    "AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::SNS::Subscription",
-    "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule",
+    "AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::Logs::MetricFilter",
+    "AWS::SNS::Subscription", "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule",
 )  # fmt: skip
 
 _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "AWS::ApiGatewayV2::Api": ("ApiEndpoint",),
     "AWS::DynamoDB::Table": ("Arn", "StreamArn"),
     "AWS::Lambda::Url": ("FunctionUrl",),
+    "AWS::SQS::Queue": ("Arn", "QueueName"),
 }
 
 Rule = Callable[[View], Iterator[str]]
@@ -61,15 +62,19 @@ def verify(
     """Return what is wrong with the template *document*, one sentence a fault.
 
     With *permissions* the statements of all roles must permit exactly those, with *plan* the
-    template must say what ``lowering`` says of it.
+    template must say what ``lowering`` says of it. A template that will be taken apart may be too
+    large: ``rules_split`` looks at its parts.
     """
     faults: list[str] = []
     try:
         view = View(document)
-        faults += _references(view)
+        faults += references(view)
         if faults:
             # Every other rule follows references.
             return faults
+        if plan is None or plan.options.get("stacks", 1) == 1:
+            for what, count, most in sizes(document):
+                faults.append(f"the template has {count} {what}; CloudFormation takes {most}")
         for rule in (_shape, _names, _attributes, *RULES):
             faults += rule(view)
         faults += rules_access.permits(view, list(permissions))
@@ -79,8 +84,8 @@ def verify(
         return [*faults, f"the template has a value of the wrong type: {error!r}"]
 
 
-def _references(view: View) -> Iterator[str]:
-    """Every name that is used exists, and no resource waits for itself."""
+def references(view: View) -> Iterator[str]:
+    """Yield names that are used and do not exist, and resources that wait for themselves."""
     known = {*view.resources, *view.parameters}
     edges: dict[str, list[str]] = {}
     for logical, resource in view.resources.items():
@@ -92,6 +97,9 @@ def _references(view: View) -> Iterator[str]:
     for logical, attribute in view.attributes(view.document):
         if logical in view.resources:
             type = view.resources[logical]["Type"]
+            if type == "AWS::CloudFormation::Stack" and attribute.startswith("Outputs."):
+                # Whether there is such an output, the child says: ``rules_split``.
+                continue
             if attribute not in _ATTRIBUTES.get(type, ("Arn",)):
                 yield f"{logical} ({type}) has no attribute {attribute}"
     for name in view.references(view.document.get("Outputs", {})):
@@ -107,14 +115,6 @@ def _references(view: View) -> Iterator[str]:
 
 
 def _shape(view: View) -> Iterator[str]:
-    size = len(json.dumps(view.document))
-    for what, count, most in (
-        ("resources", len(view.resources), MAX_RESOURCES),
-        ("outputs", len(view.document.get("Outputs", {})), MAX_OUTPUTS),
-        ("bytes", size, MAX_BYTES),
-    ):
-        if count > most:
-            yield f"the template has {count} {what}; CloudFormation takes {most}"
     used = set(view.references(view.resources))
     for name in view.parameters:
         if name not in used:
@@ -162,4 +162,5 @@ RULES: tuple[Rule, ...] = (
     *rules_queues.RULES,
     *rules_sources.RULES,
     *rules_front.RULES,
+    *rules_alerts.RULES,
 )

@@ -47,7 +47,7 @@ def message_of(function: Function, record: dict[str, Any]) -> Message:
     attributes = sqs.attributes_of(record.get("messageAttributes"), "stringValue", "binaryValue")
     key = None
     if function.trigger.get("ordered"):
-        key = (record.get("attributes") or {}).get("MessageGroupId")
+        key = sqs.key_of(record, attributes)
         if key is not None and not isinstance(key, str):
             raise ValueError(f"an SQS record's MessageGroupId is {key!r}")
     return Message(

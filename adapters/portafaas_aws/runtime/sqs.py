@@ -43,8 +43,25 @@ def attributes_of(values: Any, text: str, binary: str) -> dict[str, str]:
 
 
 def visible(attributes: dict[str, str]) -> dict[str, str]:
-    """Return *attributes* without those that portafaas sends for itself."""
-    return {name: value for name, value in attributes.items() if not name.startswith("pf-")}
+    """Return *attributes* as the sender gave them: without ours, with what ours carry.
+
+    ``pf-attributes`` is a JSON object of those that the platform does not take. Raises ValueError
+    when it is none.
+    """
+    found = {name: value for name, value in attributes.items() if not name.startswith("pf-")}
+    packed = attributes.get("pf-attributes")
+    if packed is not None:
+        import json
+
+        for name, value in json.loads(packed).items():
+            found[name] = str(value)
+    return found
+
+
+def key_of(record: dict[str, Any], attributes: dict[str, str]) -> Any:
+    """Return the ordering key: the message group, or what ``pf-key`` says that one stands for."""
+    group = (record.get("attributes") or {}).get("MessageGroupId")
+    return group if group is None else attributes.get("pf-key", group)
 
 
 def attempt_of(record: dict[str, Any]) -> int:

@@ -75,7 +75,7 @@ def event_of(function: Function, record: dict[str, Any]) -> Event:
         id=id,
         source=function.source,
         time=time,
-        key=(record.get("attributes") or {}).get("MessageGroupId"),
+        key=sqs.key_of(record, attributes),
         attempt=sqs.attempt_of(record),
         raw=record,
     )

@@ -1,7 +1,7 @@
 """The infrastructure of a service on Azure, as one ARM template. Pure.
 
-Order: what all share, then one block for each function, so that a new function changes nothing
-but its own block.
+Order: what all share, then one block for each app, so that a new function changes nothing but its
+own app's block.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Any
 
 from portafaas.adapter import Infrastructure, Permission
 from portafaas.plan import BuildPlan, HttpTrigger
+from portafaas_azure.grouping import apps_of
+from portafaas_azure.infrastructure.alerts import add_alerts
 from portafaas_azure.infrastructure.apps import add_app
 from portafaas_azure.infrastructure.arm import Template
 from portafaas_azure.infrastructure.iam import grants, notes
@@ -34,7 +36,7 @@ def emit(plan: BuildPlan) -> Infrastructure:
     from portafaas_azure.limits import too_many
 
     document, permissions = _made(plan)
-    if refused := too_many(len(document["resources"])):
+    if refused := too_many(plan, document):
         return Infrastructure({}, (), tuple(refused))
     _refuse_own_mistakes(plan, document)
     return Infrastructure({f"{plan.service}.arm.json": document}, permissions, notes(plan))
@@ -48,7 +50,12 @@ def size(plan: BuildPlan) -> int:
 def _made(plan: BuildPlan) -> tuple[dict[str, Any], tuple[Permission, ...]]:
     places = Places(plan)
     deployments = {made.function: made for made in lower(plan).deployments}
-    granted = {function.name: grants(plan, function, places) for function in plan.functions}
+    groups = apps_of(plan)
+    granted = {
+        function.name: grants(plan, app, function, places)
+        for app in groups
+        for function in app.functions
+    }
     consumed: dict[str, dict[str, Any]] = {}
     for function in plan.functions:
         if function.trigger.kind == "queue":
@@ -62,12 +69,18 @@ def _made(plan: BuildPlan) -> tuple[dict[str, Any], tuple[Permission, ...]]:
     add_tables(template, plan, places, [one for found in granted.values() for one in found])
     add_secrets(template, plan, places)
     permissions = []
+    for app in groups:
+        made = deployments[app.first.name]
+        for function in app.functions:
+            add_trigger(template, plan, function, made, places)
+        own = [grant for function in app.functions for grant in granted[function.name]]
+        add_app(template, plan, app, made, places, own)
+    add_alerts(template, plan, places)
     for function in plan.functions:
-        made, own = deployments[function.name], granted[function.name]
-        add_trigger(template, plan, function, made, places)
-        add_app(template, plan, function, made, places, own)
+        # Those of the app are equal in all its functions: what one may do, its own lines ask for.
         permissions += [
-            Permission(function.name, grant.title, grant.scope.label, grant.why) for grant in own
+            Permission(function.name, grant.title, grant.scope.label, grant.why)
+            for grant in granted[function.name]
         ]
         queue = delivery_grant(function, places)
         if queue is not None:
@@ -96,9 +109,11 @@ def _parameters(plan: BuildPlan) -> dict[str, Any]:
             "string", "SHA-256 of the package, kept as a tag of the apps.", ""
         ),
         "logRetentionDays": {
-            **_parameter("int", "Days that logs are kept.", 30), "minValue": 30, "maxValue": 730,
+            **_parameter("int", "Days that logs are kept.", plan.logs.retention),
+            "minValue": 30,
+            "maxValue": 730,
         },
-    }  # fmt: skip
+    }
     if Places(plan).has_data:
         found["protectData"] = _parameter("bool", "Lock what holds data against deletion.", True)
     if plan.secrets:

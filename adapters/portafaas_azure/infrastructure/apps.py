@@ -1,4 +1,6 @@
-"""The app of one function: identity, host storage, plan, settings, package. Pure.
+"""An app: identity, host storage, plan, settings, package. Pure.
+
+What belongs to the app is equal in all its functions, so that the first of them stands for all.
 
 https://learn.microsoft.com/azure/azure-functions/functions-infrastructure-as-code?pivots=flex-consumption-plan
 """
@@ -9,6 +11,7 @@ from typing import Any
 
 from portafaas.adapter import Deployment
 from portafaas.plan import Auth, BuildPlan, FunctionPlan, HttpTrigger, QueueTrigger
+from portafaas_azure.grouping import App
 from portafaas_azure.infrastructure.arm import (
     Ref,
     Template,
@@ -27,21 +30,26 @@ from portafaas_azure.infrastructure.resources import STORAGE
 PACKAGES = "package"
 #: The platform's own default.
 MAX_INSTANCES = 100
+#: The platform takes no more.
+MOST_INSTANCES = 1000
 
 
 def add_app(
     template: Template,
     plan: BuildPlan,
-    function: FunctionPlan,
+    app: App,
     deployment: Deployment,
     places: Places,
     grants: list[Grant],
 ) -> None:
-    """Add *function*'s app and everything that is its own, in the order it is made."""
-    tags = {**template.tags, "function": function.name}
-    identity = template.add(places.identity(function), tracked=True, tags=tags)
+    """Add *app* and everything that is its own, in the order it is made.
+
+    *deployment* is its first function's, *grants* are those of all its functions.
+    """
+    tags = {**template.tags, **_owner(app)}
+    identity = template.add(places.identity(app), tracked=True, tags=tags)
     host = template.add(
-        places.host(function),
+        places.host(app),
         STORAGE,
         tracked=True,
         tags=tags,
@@ -56,20 +64,22 @@ def add_app(
         if key not in held:
             held[key] = assign(template, identity, grant.role, grant.scope)
     template.add(
-        places.farm(function),
+        places.farm(app),
         {"reserved": True},
         tracked=True,
         tags=tags,
         kind="functionapp",
         sku={"name": "FC1", "tier": "FlexConsumption"},
     )
-    site = _site(template, plan, function, deployment, places)
-    trigger = function.trigger
+    site = _site(template, plan, app, deployment, places)
+    trigger = app.first.trigger
     if isinstance(trigger, HttpTrigger):
         if trigger.auth is not None and trigger.auth.scheme == "iam":
             _sign_in(template, site, deployment.binding["authentication"])
-        address = formatted("https://{0}", site.output("defaultHostName"))
-        template.outputs[f"url_{function.entry}"] = {"type": "string", "value": expression(address)}
+        # One output, since a template has no more than 64.
+        urls = template.outputs.setdefault("urls", {"type": "object", "value": {}})
+        address = expression(formatted("https://{0}", site.output("defaultHostName")))
+        urls["value"].update({function.name: address for function in app.functions})
     template.add(
         site.child("extensions", "'onedeploy'"),
         {"packageUri": expression(parameter("packageUri")), "remoteBuild": False},
@@ -78,14 +88,20 @@ def add_app(
     )
 
 
+def _owner(app: App) -> dict[str, str]:
+    """Return the tag that says whose something is."""
+    return {"function" if app.own else "app": app.name}
+
+
 def _site(
     template: Template,
     plan: BuildPlan,
-    function: FunctionPlan,
+    app: App,
     deployment: Deployment,
     places: Places,
 ) -> Ref:
-    identity, host, farm = places.identity(function), places.host(function), places.farm(function)
+    function = app.first
+    identity, host, farm = places.identity(app), places.host(app), places.farm(app)
     packages = container(host, PACKAGES)
     scale: dict[str, Any] = {
         "maximumInstanceCount": _instances(plan, function),
@@ -93,9 +109,9 @@ def _site(
     }
     if function.kind == "http":
         scale["triggers"] = {"http": {"perInstanceConcurrency": function.concurrency}}
-    settings = _settings(plan, function, deployment, places)
+    settings = _settings(plan, app, deployment, places)
     return template.add(
-        places.site(function),
+        places.site(app),
         {
             "serverFarmId": farm.value,
             "httpsOnly": True,
@@ -123,7 +139,7 @@ def _site(
         tracked=True,
         tags={
             **template.tags,
-            "function": function.name,
+            **_owner(app),
             "package": expression(parameter("packageDigest")),
         },
         kind="functionapp,linux",
@@ -137,8 +153,9 @@ def _instances(plan: BuildPlan, function: FunctionPlan) -> int:
     if isinstance(function.trigger, QueueTrigger):
         bound = plan.queue(function.trigger.queue).max_concurrency
         if bound:
-            return max(bound // function.concurrency, 1)
-    return MAX_INSTANCES
+            share = max(bound // function.concurrency, 1)
+            return min(share, function.max_instances or share, MOST_INSTANCES)
+    return function.max_instances or MAX_INSTANCES
 
 
 def _needed(plan: BuildPlan, function: FunctionPlan, places: Places) -> list[Ref]:
@@ -162,13 +179,14 @@ def _on_bus(function: FunctionPlan) -> bool:
 
 
 def _settings(
-    plan: BuildPlan, function: FunctionPlan, deployment: Deployment, places: Places
+    plan: BuildPlan, app: App, deployment: Deployment, places: Places
 ) -> dict[str, str]:
     """Return the app settings, as values of the template, by name.
 
     Connections by identity: https://learn.microsoft.com/azure/azure-functions/functions-reference#configure-an-identity-based-connection
     """
-    client = expression(places.identity(function).output("clientId"))
+    function = app.first
+    client = expression(places.identity(app).output("clientId"))
     found = {name: literal(value) for name, value in deployment.environment.items()}
     auth: Auth | None = getattr(function.trigger, "auth", None)
     if auth is not None and auth.keys and auth.keys not in function.environment:
@@ -184,13 +202,13 @@ def _settings(
     connection(
         "AzureWebJobsStorage",
         "blobServiceUri",
-        places.host(function).output("primaryEndpoints.blob"),
+        places.host(app).output("primaryEndpoints.blob"),
     )
     found["APPLICATIONINSIGHTS_CONNECTION_STRING"] = expression(
         places.insights.output("ConnectionString")
     )
     found["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"] = expression(
-        formatted("ClientId={0};Authorization=AAD", places.identity(function).output("clientId"))
+        formatted("ClientId={0};Authorization=AAD", places.identity(app).output("clientId"))
     )
     if _on_bus(function):
         prefix = plan.options.get("serviceBusConnection", "SERVICEBUS")

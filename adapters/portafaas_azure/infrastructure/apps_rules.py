@@ -68,7 +68,7 @@ def _app(site: Node, identity: str, nodes: Mapping[str, Node]) -> Iterator[str]:
     if runtime.get("name") != "python" or runtime.get("version") not in PYTHONS:
         yield f"no such runtime: {runtime}"
     yield from _scale(config.get("scaleAndConcurrency", {}))
-    yield from _package(config.get("deployment", {}).get("storage", {}), identity, nodes)
+    yield from _package(site, config.get("deployment", {}).get("storage", {}), identity, nodes)
     yield from _settings(site, identity, nodes)
     deploy = f"{site.id}/extensions/onedeploy"
     if deploy not in nodes:
@@ -90,7 +90,7 @@ def _scale(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _package(
-    storage: Mapping[str, Any], identity: str, nodes: Mapping[str, Node]
+    site: Node, storage: Mapping[str, Any], identity: str, nodes: Mapping[str, Node]
 ) -> Iterator[str]:
     containers = {
         _url(node): node
@@ -99,6 +99,8 @@ def _package(
     }
     if storage.get("type") != "blobContainer" or storage.get("value") not in containers:
         yield "its package lies in no container of the template"
+    elif containers[storage["value"]].id not in reachable(nodes, site.id):
+        yield "is made before the container of its package"
     way = storage.get("authentication", {})
     if (
         way.get("type") != "UserAssignedIdentity"

@@ -50,6 +50,24 @@ FIXED: Mapping[str, Mapping[str, Any]] = {
         "properties/eventDeliverySchema": "EventGridSchema",
         "properties/retryPolicy": {"maxDeliveryAttempts": 30, "eventTimeToLiveInMinutes": 1440},
     },
+    "Microsoft.Insights/actionGroups": {"location": "Global", "properties/enabled": True},
+    "Microsoft.Insights/metricAlerts": {
+        "location": "Global",
+        "properties/enabled": True,
+        "properties/autoMitigate": True,
+        "properties/criteria/odata.type": (
+            "Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria"
+        ),
+    },
+    "Microsoft.Insights/scheduledQueryRules": {
+        "kind": "LogAlert",
+        "properties/enabled": True,
+        "properties/autoMitigate": True,
+        # Every minute Azure takes some queries only; and rows may arrive late.
+        "properties/evaluationFrequency": "PT5M",
+        "properties/overrideQueryTimeRange": "PT2H",
+        "properties/skipQueryValidation": True,
+    },
     "Microsoft.Insights/components": {
         "kind": "web",
         "properties/Application_Type": "web",

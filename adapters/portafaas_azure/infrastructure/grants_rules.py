@@ -39,8 +39,8 @@ def check_grants(
             role, scope = _role(node, nodes), _scope(node)
             holder = str(node.properties.get("principalId", ""))
             held.setdefault(holder, set()).add((role, scope))
-    named = {f"principal-of-{one.rpartition('/')[2]}": name for name, one in people.items()}
-    deliverers = set(held) - set(named)
+    named = {name: f"principal-of-{one.rpartition('/')[2]}" for name, one in people.items()}
+    deliverers = set(held) - set(named.values())
     sends = {("queue", f.name) for f in plan.functions if f.kind == "object"}
     for principal in sorted(deliverers):
         wanted = {(_SENDER, f"/queues/{name}-objects") for _, name in sends}
@@ -48,7 +48,7 @@ def check_grants(
     if sends and len(deliverers) != 1:
         yield "Event Grid may not deliver"
     functions = {function.name: function for function in plan.functions}
-    for principal, name in named.items():
+    for name, principal in named.items():
         own = held.get(principal, set())
         platform = {
             (role, scope) for role, scope in own

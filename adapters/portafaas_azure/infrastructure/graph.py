@@ -22,10 +22,12 @@ _KEYS = frozenset(
      "identity", "properties", "dependsOn")
 )  # fmt: skip
 _PARAMETERS = {"string": str, "securestring": str, "int": int, "bool": bool, "array": list}
+#: What stands for a number that a deployment gives; nobody writes it down by chance.
+SAMPLE = 77
 #: The two roles that every Cosmos DB account has.
 BUILT_IN = ("00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002")
 #: A template holds no more: https://learn.microsoft.com/azure/azure-resource-manager/templates/best-practices#template-limits
-MAX_RESOURCES = 800
+LIMITS = {"parameters": 256, "variables": 256, "resources": 800, "outputs": 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,9 @@ def resolve(document: Mapping[str, Any]) -> tuple[dict[str, Node], list[str]]:
     values = dict(_sample(document, found))
     evaluator = Evaluator(document, values)
     nodes: dict[str, Node] = {}
-    if len(document["resources"]) > MAX_RESOURCES:
-        found.append(f"{len(document['resources'])} resources; a template holds {MAX_RESOURCES}")
+    for part, most in LIMITS.items():
+        if len(document[part]) > most:
+            found.append(f"{len(document[part])} {part}; a template holds {most}")
     for index, resource in enumerate(document["resources"]):
         where = f"resources[{index}] {resource.get('type')} {resource.get('name')}"
         if not all(resource.get(key) for key in ("type", "apiVersion", "name")):
@@ -97,9 +100,17 @@ def resolve(document: Mapping[str, Any]) -> tuple[dict[str, Node], list[str]]:
     return nodes, found
 
 
+def outputs(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs of *document*, which :func:`resolve` finds nothing in, evaluated."""
+    found: dict[str, Any] = Evaluator(document, dict(_sample(document, []))).value(
+        document["outputs"]
+    )
+    return found
+
+
 def _sample(document: Mapping[str, Any], found: list[str]) -> Iterator[tuple[str, Any]]:
     """Yield values for the parameters with which every condition holds."""
-    samples = {"string": "text", "securestring": "text", "int": 30, "bool": True}
+    samples = {"string": "text", "securestring": "text", "int": SAMPLE, "bool": True}
     for name, declared in document["parameters"].items():
         kind = declared.get("type")
         if kind not in _PARAMETERS:

@@ -20,6 +20,7 @@ from portafaas.plan import (
 )
 from portafaas.plan.model import Use
 from portafaas.record import dataclass
+from portafaas_azure.grouping import App
 from portafaas_azure.infrastructure.arm import Ref, Template, expression, formatted, quote
 from portafaas_azure.infrastructure.places import Places
 
@@ -69,9 +70,11 @@ class Grant:
         return ROLES[self.role][0] if self.role in ROLES else COSMOS_ROLES[self.role][0]
 
 
-def grants(plan: BuildPlan, function: FunctionPlan, places: Places) -> list[Grant]:
-    """Return what *function* is granted: by the platform, its trigger, and its ``uses``."""
-    host = Grant("host", places.host(function), "platform")
+def grants(
+    plan: BuildPlan, app: App, function: FunctionPlan, places: Places
+) -> list[Grant]:
+    """Return what *function* of *app* is granted: by the platform, its trigger, its ``uses``."""
+    host = Grant("host", places.host(app), "platform")
     telemetry = Grant("telemetry", places.insights, "platform")
     found = [host, telemetry]
     trigger, why = function.trigger, f"$.functions.{function.name}.trigger"

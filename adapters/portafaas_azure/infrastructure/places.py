@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from portafaas.plan import BuildPlan, FunctionPlan, TableTrigger
 from portafaas.record import dataclass
+from portafaas_azure.grouping import App
 from portafaas_azure.infrastructure.arm import Ref, formatted, quote, variable
 from portafaas_azure.infrastructure.names import (
     UNIQUE_VARIABLE,
@@ -76,6 +77,18 @@ class Places:
     def insights(self) -> Ref:
         """The Application Insights component."""
         return Ref("Microsoft.Insights/components", (self._own(255),))
+
+    def channel(self, name: str) -> Ref:
+        """Return the action group of the channel *name*."""
+        return Ref("Microsoft.Insights/actionGroups", (self._own(128, name),))
+
+    def metric_alert(self, name: str) -> Ref:
+        """Return the alert *name* as one on a metric."""
+        return Ref("Microsoft.Insights/metricAlerts", (self._own(128, name),))
+
+    def query_alert(self, name: str) -> Ref:
+        """Return the alert *name* as one on the log."""
+        return Ref("Microsoft.Insights/scheduledQueryRules", (self._own(128, name),))
 
     @property
     def namespace(self) -> Ref:
@@ -146,26 +159,26 @@ class Places:
         """Return the secret *name*."""
         return self.vault.child("secrets", quote(name))
 
-    def identity(self, function: FunctionPlan) -> Ref:
-        """Return the identity that *function* runs as."""
-        return self._identity(f"fn-{function.name}")
+    def identity(self, app: App) -> Ref:
+        """Return the identity that *app* runs as."""
+        return self._identity(f"{'fn' if app.own else 'app'}-{app.name}")
 
-    def host(self, function: FunctionPlan) -> Ref:
-        """Return the storage account of *function*'s host, with its package.
+    def host(self, app: App) -> Ref:
+        """Return the storage account of *app*'s host, with its package.
 
         One for each app: the host's role is on the whole account, and what lies there are the
         app's code, its keys and its locks.
         """
-        name = account(self.plan, f"{function.name}/host")
+        name = account(self.plan, f"{app.name}/host")
         return Ref("Microsoft.Storage/storageAccounts", (name,))
 
-    def farm(self, function: FunctionPlan) -> Ref:
-        """Return *function*'s plan; a Flex Consumption plan takes one app."""
-        return Ref("Microsoft.Web/serverfarms", (self._own(40, function.name),))
+    def farm(self, app: App) -> Ref:
+        """Return *app*'s plan; a Flex Consumption plan takes one app."""
+        return Ref("Microsoft.Web/serverfarms", (self._own(40, app.name),))
 
-    def site(self, function: FunctionPlan) -> Ref:
-        """Return *function*'s app."""
-        return Ref("Microsoft.Web/sites", (shared(self.plan, 60, function.name),))
+    def site(self, app: App) -> Ref:
+        """Return *app* itself."""
+        return Ref("Microsoft.Web/sites", (shared(self.plan, 60, app.name),))
 
     def _own(self, limit: int, name: str = "") -> str:
         return quote(fit(base(self.plan, name), limit))

@@ -14,6 +14,12 @@ from portafaas_azure.infrastructure.arm import Ref, Template, expression, parame
 from portafaas_azure.infrastructure.iam import COSMOS_ROLES, Grant, define_cosmos_role
 from portafaas_azure.infrastructure.places import Places, container, lease_containers
 
+#: What the host and the handlers write.
+#: https://learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure#log-tables-with-90-day-default-retention
+TABLES = (
+    "AppDependencies", "AppEvents", "AppExceptions", "AppMetrics", "AppPerformanceCounters",
+    "AppRequests", "AppTraces",
+)  # fmt: skip
 #: Of every storage account: no keys, no anonymous access.
 STORAGE = {
     "allowBlobPublicAccess": False,
@@ -44,6 +50,17 @@ def add_logs(template: Template, places: Places) -> None:
         kind="web",
         depends=[workspace],
     )
+    # Tables of Application Insights keep their rows for 90 days, whatever their workspace says.
+    before = workspace
+    for name in TABLES:
+        kept = expression(parameter("logRetentionDays"))
+        before = template.add(
+            workspace.child("tables", quote(name)),
+            # Without the total the rest of it would be kept elsewhere.
+            {"retentionInDays": kept, "totalRetentionInDays": kept},
+            # One after the other: each is a change of the workspace.
+            depends=[workspace, before],
+        )
 
 
 def add_bus(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from portafaas_azure.infrastructure.expressions import type_of
 from portafaas_azure.infrastructure.fixed import check_fixed
-from portafaas_azure.infrastructure.graph import Node
+from portafaas_azure.infrastructure.graph import SAMPLE, Node, reachable
 
 Nodes = Mapping[str, Node]
 
@@ -21,11 +21,15 @@ NAMES = {
     "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers": r"[^/\\#?]{1,255}",
     "Microsoft.EventGrid/systemTopics": r"[A-Za-z0-9-]{3,50}",
     "Microsoft.EventGrid/systemTopics/eventSubscriptions": r"[A-Za-z0-9-]{3,64}",
+    "Microsoft.Insights/actionGroups": r"[A-Za-z0-9][A-Za-z0-9-]{0,258}[A-Za-z0-9]",
+    "Microsoft.Insights/metricAlerts": r"[A-Za-z0-9][A-Za-z0-9-]{0,258}[A-Za-z0-9]",
+    "Microsoft.Insights/scheduledQueryRules": r"[A-Za-z0-9][A-Za-z0-9-]{0,258}[A-Za-z0-9]",
     "Microsoft.Insights/components": r"[^%&\\?/]{0,259}[^%&\\?/. ]",
     "Microsoft.KeyVault/vaults": r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]",
     "Microsoft.KeyVault/vaults/secrets": r"[A-Za-z0-9-]{1,127}",
     "Microsoft.ManagedIdentity/userAssignedIdentities": r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}",
     "Microsoft.OperationalInsights/workspaces": r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]",
+    "Microsoft.OperationalInsights/workspaces/tables": r"App[A-Za-z]+",
     "Microsoft.ServiceBus/namespaces": r"[A-Za-z][A-Za-z0-9-]{4,48}[A-Za-z0-9](?<!-sb)(?<!-mgmt)",
     "Microsoft.ServiceBus/namespaces/queues": r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,258}[A-Za-z0-9])?",
     "Microsoft.ServiceBus/namespaces/topics": r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,258}[A-Za-z0-9])?",
@@ -46,7 +50,7 @@ NAMES = {
 _GUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 #: Types that Azure keeps in a region, and that have tags.
 TRACKED = frozenset(kind for kind in NAMES if kind.count("/") == 1)
-#: Types of which every resource belongs to one function.
+#: Types of which every resource belongs to one function or group of them.
 _OWNED = ("Microsoft.Web/serverfarms", "Microsoft.Web/sites")
 _DURATION = re.compile(r"P(?=.)(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
@@ -66,7 +70,8 @@ def check_values(nodes: Nodes, tags: Mapping[str, str]) -> Iterator[str]:
             site = node.type == "Microsoft.Web/sites"
             if (found.pop("package", "") == "text") != site:
                 yield f"{node.label}: the tag of the package is missing, or is too much"
-            owned = bool(found.pop("function", "")) or node.type not in _OWNED
+            owner = [found.pop(name, "") for name in ("function", "app")]
+            owned = sum(map(bool, owner)) == 1 or node.type not in _OWNED
             if found != tags or not owned:
                 yield f"{node.label}: lacks the tags"
         elif "location" in node.body or "tags" in node.body:
@@ -120,8 +125,15 @@ def _rule(node: Node, nodes: Nodes) -> Iterator[str]:
 
 
 def _workspace(node: Node, nodes: Nodes) -> Iterator[str]:
-    if not 30 <= node.properties.get("retentionInDays", 0) <= 730:
-        yield "keeps logs for other than 30 to 730 days"
+    if node.properties.get("retentionInDays") != SAMPLE:
+        yield "keeps logs for other than the days of the parameter"
+
+
+def _table(node: Node, nodes: Nodes) -> Iterator[str]:
+    if {node.properties.get("retentionInDays"), node.properties.get("totalRetentionInDays")} != {
+        SAMPLE
+    }:
+        yield "keeps its rows for other than the days of the parameter"
 
 
 def _component(node: Node, nodes: Nodes) -> Iterator[str]:
@@ -152,6 +164,11 @@ def _event_subscription(node: Node, nodes: Nodes) -> Iterator[str]:
         yield "delivers to no Service Bus queue"
     elif queue in nodes and nodes[queue].properties.get("requiresSession"):
         yield "delivers to a queue with sessions"
+    # Making the subscription tries the queue.
+    rights = {n.id for n in nodes.values() if n.type.endswith("/roleAssignments") and queue
+              and n.scope == queue and str(who).endswith(f"/{_holder(n)}")}  # fmt: skip
+    if not rights or not rights <= reachable(nodes, node.id):
+        yield "is made before it may deliver"
     chosen = found.get("filter", {})
     kinds = {"Microsoft.Storage.BlobCreated", "Microsoft.Storage.BlobDeleted"}
     if not chosen.get("includedEventTypes") or not kinds.issuperset(chosen["includedEventTypes"]):
@@ -164,6 +181,12 @@ def _event_subscription(node: Node, nodes: Nodes) -> Iterator[str]:
         yield "waits for blobs of every container"
     elif f"{account}/blobServices/default/containers/{begin[1]}" not in nodes:
         yield f"waits for blobs of {begin[1]!r}, which its account does not hold"
+    elif f"{account}/blobServices/default/containers/{begin[1]}" not in reachable(nodes, node.id):
+        yield f"is made before {begin[1]!r}"
+
+
+def _holder(assignment: Node) -> str:
+    return str(assignment.properties.get("principalId", "")).removeprefix("principal-of-")
 
 
 def _cosmos(node: Node, nodes: Nodes) -> Iterator[str]:
@@ -216,6 +239,7 @@ _RULES: dict[str, Callable[[Node, Nodes], Iterator[str]]] = {
     "Microsoft.Insights/components": _component,
     "Microsoft.KeyVault/vaults": _vault,
     "Microsoft.OperationalInsights/workspaces": _workspace,
+    "Microsoft.OperationalInsights/workspaces/tables": _table,
     "Microsoft.ServiceBus/namespaces/queues": _entity,
     "Microsoft.ServiceBus/namespaces/topics": _topic,
     "Microsoft.ServiceBus/namespaces/topics/subscriptions": _entity,

@@ -12,6 +12,7 @@ from typing import Any
 
 from portafaas.adapter import Deployment
 from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas_azure.infrastructure.alert_rules import check_alerts
 from portafaas_azure.infrastructure.apps_rules import (
     SITE,
     check_apps,
@@ -20,8 +21,9 @@ from portafaas_azure.infrastructure.apps_rules import (
 )
 from portafaas_azure.infrastructure.declared_rules import Nodes, check_declared, place
 from portafaas_azure.infrastructure.grants_rules import check_grants
-from portafaas_azure.infrastructure.graph import Node, reachable, resolve
+from portafaas_azure.infrastructure.graph import Node, outputs, reachable, resolve
 from portafaas_azure.infrastructure.rules import check_values
+from portafaas_azure.infrastructure.sharing_rules import check_urls, most, owned, running
 from portafaas_azure.lowering import lower
 
 #: What a deletion would lose; each is locked.
@@ -39,7 +41,7 @@ def verify(plan: BuildPlan, document: Mapping[str, Any]) -> list[str]:
         # What cannot be resolved cannot be judged.
         return found
     sites = [node for node in nodes.values() if node.type == SITE]
-    apps = {settings_of(site).get("PORTAFAAS_FUNCTIONS", ""): site for site in sites}
+    apps = dict(running(plan, sites, found))
     deployments = {made.function: made for made in lower(plan).deployments}
     tags = {"service": plan.service, "stage": plan.stage, "managed-by": "portafaas"}
     checks = (
@@ -49,11 +51,11 @@ def verify(plan: BuildPlan, document: Mapping[str, Any]) -> list[str]:
         _kept(nodes),
         _in_turn(nodes),
         _parameters(plan, document),
+        check_alerts(plan, document, nodes),
+        check_urls(plan, apps, outputs(document)),
     )
     for check in checks:
         _collect(found, "", check)
-    for entry in sorted(set(apps) - {function.entry for function in plan.functions}):
-        found.append(f"an app runs {entry!r}, which is no function")
     for function in plan.functions:
         app = apps.get(function.entry)
         if app is None:
@@ -72,7 +74,7 @@ def _collect(found: list[str], start: str, messages: Iterator[str]) -> None:
     try:
         for message in messages:
             found.append(start + message)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         found.append(f"{start}something is missing: {type(error).__name__} {error}")
 
 
@@ -107,9 +109,6 @@ def _parameters(plan: BuildPlan, document: Mapping[str, Any]) -> Iterator[str]:
             yield "secretShells: a second deployment would put shells over real values"
         if name == "protectData" and declared.get("defaultValue") is not True:
             yield "protectData: data is locked unless a deployment says otherwise"
-    wanted = {f"url_{function.entry}" for function in plan.functions if function.kind == "http"}
-    if set(document["outputs"]) != wanted | ({"vault"} if plan.secrets else set()):
-        yield f"outputs are {', '.join(document['outputs'])}"
 
 
 def _app(
@@ -117,7 +116,7 @@ def _app(
 ) -> Iterator[str]:
     settings = settings_of(app)
     site = (identity_of(app), app.properties["serverFarmId"], app.id)
-    if {nodes[one].body["tags"].get("function") for one in site} != {function.name}:
+    if not owned(plan, function, [nodes[one].body["tags"] for one in site]):
         yield "its resources do not say whose they are"
     for name, value in made.environment.items():
         if settings.get(name) != value:
@@ -131,12 +130,8 @@ def _app(
     http = scale.get("triggers", {}).get("http", {}).get("perInstanceConcurrency")
     if http != (function.concurrency if function.kind == "http" else None):
         yield f"perInstanceConcurrency is {http}"
-    bound = 0
-    if function.trigger.kind == "queue":
-        bound = plan.queue(function.trigger.queue).max_concurrency
-    most = bound // function.concurrency if bound else 100
-    if scale["maximumInstanceCount"] != most:
-        yield f"runs on up to {scale['maximumInstanceCount']} instances, not {most}"
+    if scale["maximumInstanceCount"] != most(plan, function):
+        yield f"runs on up to {scale['maximumInstanceCount']} instances, not {most(plan, function)}"
     auth = getattr(function.trigger, "auth", None)
     sign_in = nodes.get(f"{app.id}/config/authsettingsV2")
     if (auth is not None and auth.scheme == "iam") != (sign_in is not None):
@@ -237,7 +232,7 @@ def _addresses(
     settings = settings_of(app)
     told = {name for name in settings if name.startswith("PORTAFAAS_")}
     auth = getattr(function.trigger, "auth", None)
-    own = {"PORTAFAAS_FUNCTIONS", auth.keys if auth is not None else ""}
+    own = {"PORTAFAAS_FUNCTIONS", auth.keys if auth is not None else "", *function.environment}
     wanted = {
         f"PORTAFAAS_{u.kind}_{u.name}".upper().replace("-", "_"): u for u in function.uses
     }

@@ -11,7 +11,7 @@ worker until the host's ``functionTimeout`` ends the process.
 
 from __future__ import annotations
 
-from portafaas.runtime.context import HandlerTimeout
+from portafaas.runtime.context import HandlerTimeout, ended, endings, renew
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,13 +72,19 @@ class Runner:
                 early = serve.before(function, request, context)
             if early is None:
                 early = await self._call(request, context, function.timeout)
-            return serve.after(function, request, early)
+            response = serve.after(function, request, early)
         except GeneratorExit:
             raise
         except BaseException as exc:
             if _cancelled(exc):
                 raise
-            return serve.failed(function, request, context, exc)
+            response = serve.failed(function, request, context, exc)
+            if endings:
+                ended(context, request, response, exc)
+            return response
+        if endings:
+            ended(context, request, response)
+        return response
 
     async def run_event(self, event: Event, context: Context) -> None:
         """Hand one event to its handler; raise when it fails."""
@@ -87,6 +93,7 @@ class Runner:
         function = self.function
         if not deliver.wanted(function, event):
             return
+        deliver.begin(context, event)
         try:
             await self._call(event, context, function.timeout)
         except GeneratorExit:
@@ -95,9 +102,13 @@ class Runner:
             if _cancelled(exc):
                 raise
             raised = deliver.report(function, context, exc)
+            if endings:
+                ended(context, event, None, exc)
             if raised is exc:
                 raise
             raise raised from exc
+        if endings:
+            ended(context, event)
 
     async def run_messages(self, messages: Sequence[Message], context: Context) -> list[str]:
         """Hand messages to their handler; return the failed ids, and those held back by them."""
@@ -121,8 +132,8 @@ class Runner:
             from portafaas.runtime.message import Batch
 
             context.attempt = max(message.attempt for message in messages)
+            context.payload = batch = Batch(messages[0].queue, messages)
             try:
-                batch = Batch(messages[0].queue, messages)
                 result = await self._call(batch, context, function.timeout)
                 failed = deliver.failures(result, messages)
             except GeneratorExit:
@@ -131,9 +142,14 @@ class Runner:
                 if _cancelled(exc):
                     raise
                 deliver.report(function, context, exc)
-                return [message.id for message in messages]
+                everything = [message.id for message in messages]
+                if endings:
+                    ended(context, batch, everything, exc)
+                return everything
             if failed:
                 context.logger.warning("%d of %d messages failed", len(failed), len(messages))
+            if endings:
+                ended(context, batch, failed)
             return deliver.held_back(messages, failed) if ordered else failed
         failed = []
         blocked: set[str | None] = set()
@@ -142,6 +158,10 @@ class Runner:
                 failed.append(message.id)
                 continue
             context.attempt = message.attempt
+            if len(messages) == 1:
+                context.payload = message
+            else:
+                renew(context, message)
             try:
                 left = context.deadline - time()
                 if left <= 0:
@@ -153,8 +173,13 @@ class Runner:
                 if _cancelled(exc):
                     raise
                 deliver.report(function, context, exc)
+                if endings:
+                    ended(context, message, [message.id], exc)
                 failed.append(message.id)
                 blocked.add(message.key)
+            else:
+                if endings:
+                    ended(context, message)
         return failed
 
     async def _load(self, context: Context) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from portafaas.adapter import Infrastructure
 from portafaas.plan import BuildPlan
+from portafaas_gcp.infrastructure.alerts import alerts
 from portafaas_gcp.infrastructure.document import Document
 from portafaas_gcp.infrastructure.functions import function, service_wide
 from portafaas_gcp.infrastructure.grants import uses
+from portafaas_gcp.infrastructure.logs import logs
 from portafaas_gcp.infrastructure.resources import declared
 from portafaas_gcp.infrastructure.triggers import trigger
 
@@ -33,8 +35,10 @@ def emit(plan: BuildPlan) -> Infrastructure:
         function(document, item, deployment)
         trigger(document, item, deployment)
         uses(document, item)
+    logs(document)
+    alerts(document)
     value = document.value()
-    if problems := verify(value):
+    if problems := verify(value, plan):
         raise AssertionError("\n".join(problems))
     return Infrastructure(
         {f"{plan.service}.tf.json": value},

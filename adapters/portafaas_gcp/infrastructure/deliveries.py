@@ -124,8 +124,8 @@ def _events(view: View) -> Iterator[str]:
         role = "roles/eventarc.eventReceiver"
         granted = [
             other
-            for other, grant in view.of("google_project_iam_member")
-            if grant["role"] == role and grant["member"] == member
+            for other, grant in view.where("google_project_iam_member", "member", member)
+            if grant["role"] == role
         ]
         if not set(granted) & set(body.get("depends_on", ())):
             yield f"{address}: its account may not receive events, or not yet"
@@ -154,8 +154,8 @@ def _events(view: View) -> Iterator[str]:
         member = f"serviceAccount:{account}"
         publishers = [
             other
-            for other, grant in view.of("google_pubsub_topic_iam_member")
-            if grant["topic"] == body["topic"] and grant["member"] == member
+            for other, grant in view.where("google_pubsub_topic_iam_member", "topic", body["topic"])
+            if grant["member"] == member
         ]
         if not publishers:
             yield f"{address}: Cloud Storage may not publish to {body['topic']}"

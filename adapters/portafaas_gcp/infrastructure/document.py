@@ -45,12 +45,16 @@ class Document:
         """Say that the platform cannot give something as narrowly as the manifest asks (PF3010)."""
         self.notes.append(Diagnostic("PF3010", message, path=path, severity="note"))
 
+    def labels(self) -> dict[str, str]:
+        """Return what the provider writes on everything with labels, which is not everything."""
+        labels = {"service": self.plan.service, "managed-by": "portafaas"}
+        if self.plan.stage:
+            labels["stage"] = self.plan.stage
+        return labels
+
     def value(self) -> Body:
         """Return the document: types in alphabetical order, resources in that of the manifest."""
         plan = self.plan
-        labels = {"service": plan.service, "managed-by": "portafaas"}
-        if plan.stage:
-            labels["stage"] = plan.stage
         out: Body = {
             "//": f"Made by portafaas for {plan.service}; edits are lost.",
             "terraform": {
@@ -63,7 +67,7 @@ class Document:
                 "google": {
                     "project": "${var.project}",
                     "region": "${var.region}",
-                    "default_labels": labels,
+                    "default_labels": self.labels(),
                 }
             },
             "variable": self.variables,

@@ -1,4 +1,4 @@
-"""Functions: the service, its identity, its environment and its logs.
+"""Functions: the service, its identity and its environment.
 
 https://registry.terraform.io/providers/hashicorp/google/latest/docs/resources/cloudfunctions2_function
 """
@@ -15,14 +15,12 @@ from portafaas_gcp.infrastructure.resources import location_of
 
 #: Of the account that builds images: no manifest can have this name.
 BUILD = "-build"
-#: Days; Google's own for the log bucket every project has.
-LOG_DAYS = 30
 #: The digest in a package's deployment.json begins with the name of the hash.
 DIGEST = '${trimprefix(var.source_digest, "sha256:")}'
 
 
 def service_wide(document: Document) -> None:
-    """Add what all functions share: parameters, the image builder, the log bucket."""
+    """Add what all functions share: parameters, and the image builder."""
     plan = document.plan
     region = plan.options.get("region")
     document.variables.update(
@@ -45,31 +43,10 @@ def service_wide(document: Document) -> None:
                     "error_message": "The digest must be 64 hexadecimal digits after sha256:.",
                 },
             },
-            "log_retention_days": {
-                "type": "number",
-                "default": LOG_DAYS,
-                "description": "Days for which logs are kept.",
-                "validation": {
-                    "condition": "${var.log_retention_days >= 1 && "
-                    "var.log_retention_days <= 3650}",
-                    "error_message": "Logs are kept for 1 to 3650 days.",
-                },
-            },
         }
     )
-    if not plan.functions:
-        return
-    document.add(
-        "google_logging_project_bucket_config",
-        key("logs"),
-        {
-            "project": "${var.project}",
-            "location": "${var.region}",
-            "bucket_id": names.physical(plan, limit=names.LOGS),
-            "retention_days": "${var.log_retention_days}",
-        },
-    )
-    _builder(document)
+    if plan.functions:
+        _builder(document)
 
 
 def _builder(document: Document) -> None:
@@ -143,7 +120,7 @@ def _builder(document: Document) -> None:
 
 
 def function(document: Document, item: FunctionPlan, deployment: Deployment) -> None:
-    """Add the function *item*, its service account, and the sink of its logs."""
+    """Add the function *item* and its service account."""
     plan, name = document.plan, key(item.name)
     account = document.add(
         "google_service_account",
@@ -189,18 +166,6 @@ def function(document: Document, item: FunctionPlan, deployment: Deployment) -> 
             ],
         },
     )
-    logs = "google_logging_project_bucket_config.logs"
-    document.add(
-        "google_logging_project_sink",
-        name,
-        {
-            "name": names.physical(plan, item.name, names.LOGS),
-            "destination": f"logging.googleapis.com/{ref(logs, 'id')}",
-            "filter": 'resource.type="cloud_run_revision" AND '
-            f'resource.labels.service_name="{binding["name"]}"',
-            "unique_writer_identity": True,
-        },
-    )
     if item.kind == "http":
         document.outputs[f"{name}_url"] = {
             "value": ref(address, "service_config[0].uri"),
@@ -227,8 +192,7 @@ def _environment(document: Document, item: FunctionPlan, deployment: Deployment)
             )
             values[wanted] = f"${{var.{variable}}}"
     for use in item.uses:
-        variable = f"PORTAFAAS_{use.kind}_{use.name}".upper().replace("-", "_")
-        values[variable] = location_of(document.plan, use.kind, use.name)
+        values[names.variable(use.kind, use.name)] = location_of(document.plan, use.kind, use.name)
     return values
 
 

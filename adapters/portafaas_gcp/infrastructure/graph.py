@@ -7,12 +7,15 @@ of functions.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 _REFERENCE = re.compile(
     r"\b(?:(data)\.)?([a-z]\w*)\.(\w+)((?:\.[a-z]\w*|\[\d+\])*)",
 )
+_OPENING = re.compile(r"\$\$\{|%%\{|%\{|\$\{")
+_BRACKET = re.compile(r'["(\[{)\]}]')
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 #: What references come to where a value is looked at; each fits what the attribute is.
 _EXAMPLES = {
@@ -24,69 +27,82 @@ _EXAMPLES = {
     "google_service_account.id": "projects/p/serviceAccounts/a@b",
     "google_artifact_registry_repository.id": "projects/p/locations/l/repositories/r",
     "google_logging_project_bucket_config.id": "projects/p/locations/l/buckets/b",
+    "google_monitoring_notification_channel.id": "projects/p/notificationChannels/1",
     "google_pubsub_topic.id": "projects/p/topics/t",
 }
 
 
-def texts(value: Any) -> Iterator[str]:
-    """Yield all strings in *value*, keys of mappings, too."""
+def texts(value: Any) -> list[str]:
+    """Return all strings in *value* that hold a template, keys of mappings, too."""
+    out: list[str] = []
+    _collect(value, out)
+    return out
+
+
+def _collect(value: Any, out: list[str]) -> None:
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
+        if "{" in value:
+            out.append(value)
+    elif isinstance(value, dict):
         for name, item in value.items():
-            yield from texts(name)
-            yield from texts(item)
+            if "{" in name:
+                out.append(name)
+            _collect(item, out)
     elif isinstance(value, list):
         for item in value:
-            yield from texts(item)
+            _collect(item, out)
 
 
-def split(text: str) -> list[tuple[bool, str]]:
+@lru_cache(maxsize=8192)
+def split(text: str) -> tuple[tuple[bool, str], ...]:
     """Return the parts of a template: (is an expression, its text).
 
     Raises ValueError for a template that does not end, or is of a kind that portafaas never writes.
     """
     parts: list[tuple[bool, str]] = []
     plain, at = "", 0
-    while at < len(text):
-        if text.startswith(("$${", "%%{"), at):
-            plain, at = plain + text[at + 1 : at + 3], at + 3
-        elif text.startswith("%{", at):
-            raise ValueError(f"a directive in {text!r}")
-        elif text.startswith("${", at):
-            end = _end(text, at + 2)
-            parts += [(False, plain), (True, text[at + 2 : end])]
-            plain, at = "", end + 1
-        else:
-            plain, at = plain + text[at], at + 1
-    return [*parts, (False, plain)]
+    while found := _OPENING.search(text, at):
+        plain += text[at : found.start()]
+        match found[0]:
+            case "%{":
+                raise ValueError(f"a directive in {text!r}")
+            case "${":
+                end = _end(text, found.end())
+                parts += [(False, plain), (True, text[found.end() : end])]
+                plain, at = "", end + 1
+            case escaped:
+                plain, at = plain + escaped[1:], found.end()
+    return (*parts, (False, plain + text[at:]))
 
 
 def _end(text: str, at: int) -> int:
     depth = 0
-    while at < len(text):
-        if text[at] == '"':
-            found = _STRING.match(text, at)
-            if found is None:
+    while found := _BRACKET.search(text, at):
+        if found[0] == '"':
+            string = _STRING.match(text, found.start())
+            if string is None:
                 break
-            at = found.end()
+            at = string.end()
             continue
-        if text[at] in "([{":
+        at = found.end()
+        if found[0] in "([{":
             depth += 1
-        elif text[at] == "}" and depth == 0:
-            return at
-        elif text[at] in ")]}":
+        elif found[0] == "}" and depth == 0:
+            return found.start()
+        else:
             depth -= 1
-        at += 1
     raise ValueError(f"a template in {text!r} does not end")
 
 
-def references(text: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (``data`` or nothing, type, key, attributes) of each reference in a template."""
-    for is_expression, part in split(text):
-        if is_expression:
-            for found in _REFERENCE.finditer(_STRING.sub('""', part)):
-                yield found[1] or "", found[2], found[3], found[4]
+@lru_cache(maxsize=8192)
+def references(text: str) -> tuple[tuple[str, str, str, str], ...]:
+    """Return (``data`` or nothing, type, key, attributes) of each reference in a template."""
+    return tuple(
+        (found[1] or "", found[2], found[3], found[4])
+        for is_expression, part in split(text)
+        if is_expression
+        for found in _REFERENCE.finditer(_STRING.sub('""', part))
+    )
 
 
 def example(text: str, variables: Mapping[str, str]) -> str:
@@ -108,32 +124,26 @@ def example(text: str, variables: Mapping[str, str]) -> str:
     return out
 
 
-def addresses(value: Any) -> set[str]:
-    """Return the addresses of all resources that *value* refers to."""
-    out: set[str] = set()
-    for text in texts(value):
-        for data, kind, name, _ in references(text):
-            if not data and kind.startswith("google_"):
-                out.add(f"{kind}.{name}")
-    return out
-
-
 def cycle(edges: Mapping[str, set[str]]) -> list[str]:
     """Return the addresses of one circle, or nothing."""
     done: set[str] = set()
+    path: dict[str, None] = {}
 
-    def visit(address: str, path: list[str]) -> list[str]:
+    def visit(address: str) -> list[str]:
         if address in path:
-            return [*path[path.index(address) :], address]
+            way = list(path)
+            return [*way[way.index(address) :], address]
         if address in done:
             return []
+        path[address] = None
         for other in sorted(edges.get(address, ())):
-            if found := visit(other, [*path, address]):
+            if found := visit(other):
                 return found
+        del path[address]
         done.add(address)
         return []
 
     for address in edges:
-        if found := visit(address, []):
+        if found := visit(address):
             return found
     return []

@@ -147,6 +147,13 @@ def dead_letter_topic(queue: QueuePlan) -> str:
     return f"google_pubsub_topic.{key('dead_letter', queue.name)}"
 
 
+def dead_letter_subscription(queue: QueuePlan) -> str:
+    """Return the address of the subscription that keeps what *queue* gives up on."""
+    if isinstance(queue.dead_letter, str):
+        return f"google_pubsub_subscription.{key('queue', queue.dead_letter)}"
+    return f"google_pubsub_subscription.{key('dead_letter', queue.name)}"
+
+
 def address_of(kind: str, name: str) -> str:
     """Return the address of a declared queue, topic, bucket or secret."""
     match kind:

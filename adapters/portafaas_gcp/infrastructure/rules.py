@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from portafaas_gcp.infrastructure.deliveries import deliveries
 from portafaas_gcp.infrastructure.view import View
+from portafaas_gcp.infrastructure.watching import watching
 
 #: Roles on the whole project, and whether a condition must narrow them.
 PROJECT_ROLES = {
@@ -45,12 +47,12 @@ HERE = ("${var.region}", "${local.database_location}", "${local.event_location}"
 KINDS = {"QUEUE", "TOPIC", "BUCKET", "TABLE", "SECRET"}
 
 
-def rules(document: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each broken rule as ``address: problem``; *document* must fit the schema."""
-    view = View(document)
+def rules(view: View) -> Iterator[str]:
+    """Yield each broken rule as ``address: problem``; the document must fit the schema."""
     yield from _functions(view)
     yield from _callers(view)
     yield from deliveries(view)
+    yield from watching(view)
     yield from _grants(view)
     yield from _kept(view)
     yield from _names(view)
@@ -84,12 +86,6 @@ def _functions(view: View) -> Iterator[str]:
             config["max_instance_request_concurrency"]
         ):
             yield f"{address}: has not as many threads as requests at the same time"
-        if not view.has(
-            "google_logging_project_sink",
-            filter='resource.type="cloud_run_revision" AND '
-            f'resource.labels.service_name="{body["name"]}"',
-        ):
-            yield f"{address}: its logs go to no bucket with a retention"
         yield from _environment(view, address, config)
 
 
@@ -112,12 +108,11 @@ def _environment(view: View, address: str, config: Mapping[str, Any]) -> Iterato
         if not allowed:
             yield f"{address}: is told {variable}, but may not use it"
     for grant, on in ON.items():
-        for other, body in view.of(grant):
-            if body["member"] == member and body[on] not in told:
+        for other, body in view.where(grant, "member", member):
+            if body[on] not in told:
                 yield f"{other}: {address} may use what it is not told of"
-    for other, body in view.of("google_project_iam_member"):
-        is_table = body["role"].startswith("roles/datastore.")
-        if body["member"] == member and is_table and "tables" not in told:
+    for other, body in view.where("google_project_iam_member", "member", member):
+        if body["role"].startswith("roles/datastore.") and "tables" not in told:
             yield f"{other}: {address} may use tables that it is not told of"
 
 
@@ -132,24 +127,24 @@ def _callers(view: View) -> Iterator[str]:
             yield f"{address}: {body['member']} does not go with ingress {ingress}"
         if not outside and body["member"] != f"${{google_service_account.{service}.member}}":
             yield f"{address}: {body['member']} is not the function's own account"
+    callers = str(
+        [
+            view.resources.get(kind, {})
+            for kind in (
+                "google_pubsub_subscription",
+                "google_cloud_scheduler_job",
+                "google_eventarc_trigger",
+            )
+        ]
+    )
+    called = set(re.findall(r"google_cloudfunctions2_function\.(\w+)\.", callers))
     for address, body in view.of("google_cloudfunctions2_function"):
-        name = address.partition(".")[2]
         if not view.has(
             "google_cloud_run_service_iam_member", service=f"${{{address}.name}}"
         ):
             yield f"{address}: nobody may call it"
-        called = str(
-            [
-                view.resources.get(kind, {})
-                for kind in (
-                    "google_pubsub_subscription",
-                    "google_cloud_scheduler_job",
-                    "google_eventarc_trigger",
-                )
-            ]
-        )
         inside = body["service_config"]["ingress_settings"] == "ALLOW_INTERNAL_ONLY"
-        if inside and f"google_cloudfunctions2_function.{name}." not in called:
+        if inside and address.partition(".")[2] not in called:
             yield f"{address}: nothing calls it"
 
 

@@ -9,50 +9,18 @@ must be there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Text(NamedTuple):
-    """A string: one of ``choices`` where there are any, else all of it like ``pattern``."""
-
-    pattern: str = ""
-    choices: tuple[str, ...] = ()
-
-
-class Number(NamedTuple):
-    """A whole number from ``low`` to ``high``."""
-
-    low: int
-    high: int
-
-
-class Flag(NamedTuple):
-    """True or false."""
-
-
-class Texts(NamedTuple):
-    """A list of strings."""
-
-    of: Text
-
-
-class Map(NamedTuple):
-    """Strings by string."""
-
-
-class Block(NamedTuple):
-    """A nested block; ``many`` are a list of them."""
-
-    of: Mapping[str, Any]
-    many: bool = False
-
-
-class Resource(NamedTuple):
-    """Arguments, and the attributes that others may refer to beside them."""
-
-    arguments: Mapping[str, Any]
-    attributes: tuple[str, ...] = ("id",)
-
+from portafaas_gcp.infrastructure.spec import (
+    Amount,
+    Block,
+    Flag,
+    Map,
+    Number,
+    Resource,
+    Text,
+    Texts,
+)
 
 ANY = Text()
 DURATION = Text(r"\d+(\.\d{1,9})?s")
@@ -62,6 +30,27 @@ PUSHED = Text(r"https://\S+")
 MEMBER = Text(r"allUsers|(serviceAccount|user|group|domain|principal(Set)?):\S+")
 ROLE = Text(r"roles/[a-z]+\.[A-Za-z]+")
 OIDC = Block({"service_account_email!": Text(r"[^@\s]+@[^@\s]+"), "audience": PUSHED})
+
+
+#: https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies#MetricThreshold
+_THRESHOLD: Mapping[str, Any] = {
+    "filter!": Text(r"resource\.type = .{1,2000}"),
+    "comparison!": Text(choices=("COMPARISON_GT",)),
+    "threshold_value!": Amount(0),
+    # Missing data may be told anything about with another duration only.
+    "duration!": Text(choices=("0s",)),
+    "aggregations!": Block(
+        {
+            "alignment_period!": Text(choices=("60s", "300s", "900s", "1800s", "3600s")),
+            "per_series_aligner!": Text(choices=("ALIGN_MAX", "ALIGN_SUM")),
+            "cross_series_reducer!": Text(
+                choices=("REDUCE_MAX", "REDUCE_PERCENTILE_95", "REDUCE_SUM")
+            ),
+        },
+        many=True,
+    ),
+    "trigger!": Block({"count!": Number(1, 1)}),
+}
 
 
 def _member(**arguments: Any) -> Resource:
@@ -186,10 +175,38 @@ RESOURCES: Mapping[str, Resource] = {
         {
             "name!": Text(r"[A-Za-z0-9][\w.-]{0,99}"),
             "destination!": Text(r"logging\.googleapis\.com/projects/.+/buckets/.+"),
-            "filter!": ANY,
+            "filter!": Text(r".{1,20000}"),
             "unique_writer_identity": Flag(),
         },
         ("id", "writer_identity"),
+    ),
+    "google_monitoring_alert_policy": Resource(
+        {
+            "display_name!": Text(r".{1,512}"),
+            "combiner!": Text(choices=("OR",)),
+            "conditions!": Block(
+                {"display_name!": ANY, "condition_threshold!": Block(_THRESHOLD)}, many=True
+            ),
+            "alert_strategy!": Block({"auto_close!": Text(choices=("1800s",))}),
+            "notification_channels!": Texts(
+                Text(r"projects/[^/]+/notificationChannels/[^/]+")
+            ),
+            "documentation!": Block(
+                {"content!": Text(r".{1,8192}"), "mime_type!": Text(choices=("text/markdown",))}
+            ),
+            "user_labels!": Map(),
+        },
+        ("id", "name"),
+    ),
+    "google_monitoring_notification_channel": Resource(
+        {
+            "display_name!": Text(r".{1,512}"),
+            "type!": Text(choices=("email", "webhook_tokenauth")),
+            "labels!": Map(),
+            "user_labels!": Map(),
+            "force_delete!": Flag(),
+        },
+        ("id", "name"),
     ),
     "google_project_iam_member": Resource(
         {

@@ -10,24 +10,27 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from portafaas_gcp.infrastructure import graph, schema
+from portafaas.plan import BuildPlan
+from portafaas_gcp.infrastructure import graph, schema, spec
+from portafaas_gcp.infrastructure.promises import promises
 from portafaas_gcp.infrastructure.rules import rules
+from portafaas_gcp.infrastructure.view import View
 
 #: What variables are in examples of values.
 _VARIABLES = {
     "project": "project-1",
     "region": "europe-west1",
     "source_digest": "0" * 64,
-    "log_retention_days": "30",
     "value": "user:jane@example.com",
 }
 _TOP = {"//", "terraform", "provider", "variable", "locals", "data", "resource", "output"}
 
 
-def verify(document: Mapping[str, Any]) -> list[str]:
+def verify(document: Mapping[str, Any], plan: BuildPlan | None = None) -> list[str]:
     """Return what is wrong with *document*, each as ``address: problem``; nothing if it is sound.
 
-    Takes any JSON value in the shape of a Terraform document, and raises nothing.
+    Takes any JSON value in the shape of a Terraform document, and raises nothing. With *plan* it
+    is also held against what the manifest asks for and no document can know: thresholds, times.
     """
     found = list(_frame(document))
     resources: Any = document.get("resource", {})
@@ -46,7 +49,9 @@ def verify(document: Mapping[str, Any]) -> list[str]:
     found += _references(document)
     if found:
         return found  # the rules take the shape for granted
-    return list(rules(document))
+    view = View(document)
+    found += rules(view)
+    return found if plan is None else [*found, *promises(view, plan)]
 
 
 def _frame(document: Mapping[str, Any]) -> Iterator[str]:
@@ -74,46 +79,49 @@ def _block(address: str, taken: Mapping[str, Any], body: Any) -> Iterator[str]:
     if not isinstance(body, dict):
         yield f"{address}: must be a block"
         return
-    specs = {name.rstrip("!"): spec for name, spec in taken.items()}
     for name in taken:
         if name.endswith("!") and name[:-1] not in body:
             yield f"{address}: {name[:-1]} is missing"
     top = address.removeprefix("data.").count(".") == 1
     for name, value in body.items():
-        if name in specs:
-            yield from _value(f"{address}.{name}", specs[name], value)
+        kind = taken.get(f"{name}!", taken.get(name))
+        if kind is not None:
+            yield from _value(f"{address}.{name}", kind, value)
         elif not (top and name in schema.META):
             yield f"{address}: no argument is called {name}"
 
 
-def _value(where: str, spec: Any, value: Any) -> Iterator[str]:
-    match spec:
-        case schema.Block(of, many):
+def _value(where: str, kind: Any, value: Any) -> Iterator[str]:
+    match kind:
+        case spec.Block(of, many):
             if many != isinstance(value, list):
                 yield f"{where}: must be {'a list of blocks' if many else 'one block'}"
                 return
             for item in value if many else [value]:
                 yield from _block(where, of, item)
-        case schema.Map():
+        case spec.Map():
             if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
                 yield f"{where}: must be strings by name"
-        case schema.Texts(of):
+        case spec.Texts(of):
             if not isinstance(value, list) or not value:
                 yield f"{where}: must be a list of strings"
                 return
             for item in value:
                 yield from _value(where, of, item)
-        case schema.Flag():
+        case spec.Flag():
             if not isinstance(value, bool):
                 yield f"{where}: must be true or false, not {value!r}"
-        case schema.Number(low, high):
+        case spec.Number(low, high):
             if isinstance(value, str) and re.fullmatch(r"\$\{var\.\w+\}", value):
                 return
             if isinstance(value, bool) or not isinstance(value, int):
                 yield f"{where}: must be a number, not {value!r}"
             elif not low <= value <= high:
                 yield f"{where}: {value} is not between {low} and {high}"
-        case schema.Text(pattern, choices):
+        case spec.Amount(least):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < least:
+                yield f"{where}: must be a number from {least:g}, not {value!r}"
+        case spec.Text(pattern, choices):
             if not isinstance(value, str):
                 yield f"{where}: must be a string, not {value!r}"
                 return
@@ -138,15 +146,20 @@ def _references(document: Mapping[str, Any]) -> Iterator[str]:
             for name, body in named:
                 where = ".".join(part for part in (kind, name) if part)
                 try:
-                    for text in graph.texts(body):
-                        for found in graph.references(text):
-                            yield from _reference(document, where, found)
-                    if section == "resource":
-                        edges[where] = graph.addresses(body) | set(body.get("depends_on", ()))
+                    found = {one for text in graph.texts(body) for one in graph.references(text)}
                 except ValueError as exc:
                     yield f"{where}: {exc}"
+                    continue
+                for one in sorted(found):
+                    yield from _reference(document, where, one)
+                if section == "resource":
+                    edges[where] = {
+                        f"{kind}.{name}"
+                        for data, kind, name, _ in found
+                        if not data and kind.startswith("google_")
+                    } | set(body.get("depends_on", ()))
     for address, others in edges.items():
-        for other in others:
+        for other in sorted(others):
             kind, _, name = other.partition(".")
             if name not in resources.get(kind, {}):
                 yield f"{address}: {other} is not there"
@@ -171,7 +184,11 @@ def _reference(
         yield f"{where}: {kind}.{name} is not there"
         return
     attribute = rest.lstrip(".").partition(".")[0].partition("[")[0]
-    names = {argument.rstrip("!") for argument in known.arguments} | set(known.attributes)
     inner = rest.rpartition(".")[2]
-    if attribute not in names or (attribute == "service_config" and inner != "uri"):
+    missing = (
+        attribute not in known.arguments
+        and f"{attribute}!" not in known.arguments
+        and attribute not in known.attributes
+    )
+    if missing or (attribute == "service_config" and inner != "uri"):
         yield f"{where}: {kind} has no attribute {rest.lstrip('.')!r}"

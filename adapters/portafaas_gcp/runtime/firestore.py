@@ -9,6 +9,8 @@ geo points ``{"latitude", "longitude"}``. Both forms give the same values.
 
 from __future__ import annotations
 
+from portafaas_gcp.runtime.shapes import unwrapped
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +85,7 @@ def _value(data: bytes, depth: int) -> Any:
             out = _point(parts.get(1, 0.0), parts.get(2, 0.0))
         elif number == 9:
             inner = (_bytes(w, v) for n, w, v in _fields(_bytes(wire, value)) if n == 1)
-            out = [_value(piece, depth + 1) for piece in inner]
+            out = [unwrapped(_value(piece, depth + 1)) for piece in inner]
         elif number == 10:
             parts2 = {n: _varint(w, v) for n, w, v in _fields(_bytes(wire, value))}
             out = _timestamp(parts2.get(1, 0), parts2.get(2, 0))
@@ -229,7 +231,8 @@ def _json_value(data: Any, depth: int) -> Any:
             if kind == "mapValue":
                 return _json_fields(value, depth)
             if kind == "arrayValue":
-                return [_json_value(item, depth + 1) for item in value.get("values") or ()]
+                items = value.get("values") or ()
+                return [unwrapped(_json_value(item, depth + 1)) for item in items]
             if kind == "geoPointValue":
                 return _point(float(value.get("latitude", 0)), float(value.get("longitude", 0)))
         except (TypeError, AttributeError) as exc:

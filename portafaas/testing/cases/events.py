@@ -18,7 +18,7 @@ from portafaas.adapter import (
     Stimulus,
     TopicStimulus,
 )
-from portafaas.testing.cases.model import ABSENT, TRACE, Case
+from portafaas.testing.cases.model import ABSENT, TRACE, TRACED, Case
 
 _FAILED = ("event",)
 _CORE = {
@@ -179,7 +179,17 @@ def _topics() -> Iterator[Case]:
     )  # fmt: skip
     yield _case(
         "topic-trace", "on-event", _topic(b"{}", {**_CORE, "traceparent": TRACE}),
-        failed=(), seen=({"context": {"trace": TRACE}},),
+        failed=(), seen=({"context": {"trace": TRACE, **TRACED}},),
+    )  # fmt: skip
+    yield _case(
+        "topic-trace-extension", "on-event",
+        _topic(b"{}", {**_CORE, "ce-traceparent": TRACE, "ce-tracestate": "rojo=00f067",
+                       "ce-correlationid": "order-7/a"}),
+        failed=(),
+        seen=(
+            {"context": {"trace": TRACE, **TRACED, "trace_state": "rojo=00f067",
+                         "correlation": "order-7/a"}},
+        ),
     )  # fmt: skip
     yield _case(
         "topic-key", "on-ordered-event", _topic(b"{}", dict(_CORE), key="customer-7"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from portafaas.adapter import HttpStimulus
 from portafaas.testing import tokens
-from portafaas.testing.cases.model import ABSENT, PROBLEM, TRACE, Case, problem
+from portafaas.testing.cases.model import ABSENT, PROBLEM, TRACE, TRACED, Case, problem
 from portafaas.testing.service import KEY, KEY_NAME
 
 Headers = tuple[tuple[str, str], ...]
@@ -192,7 +192,30 @@ def _headers() -> Iterator[Case]:
     )  # fmt: skip
     yield _case(
         "http-trace", "echo", "GET", "/echo/h", headers=(("traceparent", TRACE),),
-        status=200, json={"context": {"trace": TRACE}},
+        status=200, json={"context": {"trace": TRACE, **TRACED, "correlation": None}},
+    )  # fmt: skip
+    yield _case(
+        "http-trace-state", "echo", "GET", "/echo/h",
+        headers=(("traceparent", TRACE), ("tracestate", "rojo=00f067,congo=t61")),
+        status=200, json={"context": {**TRACED, "trace_state": "rojo=00f067,congo=t61"}},
+    )  # fmt: skip
+    yield _case(
+        "http-trace-invalid", "echo", "GET", "/echo/h",
+        headers=(("traceparent", f"{TRACE}-more"), ("tracestate", "rojo=00f067")),
+        status=200, json={"context": {"trace_id": None, "trace_state": ""}},
+    )  # fmt: skip
+    yield _case(
+        "http-correlation", "echo", "GET", "/echo/h",
+        headers=(("X-Correlation-Id", "order-7/a"),),
+        status=200, json={"context": {"correlation": "order-7/a"}},
+    )  # fmt: skip
+    yield _case(
+        "http-correlation-invalid", "echo", "GET", "/echo/h",
+        headers=(("X-Correlation-Id", "x" * 129),),
+        status=200, json={"context": {"correlation": None}},
+    )  # fmt: skip
+    yield _case(
+        "http-within-rate", "limited", "GET", "/limited", status=200, body=b"plain GET",
     )  # fmt: skip
 
 

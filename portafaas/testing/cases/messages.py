@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from portafaas.adapter import MessageStimulus, QueueStimulus
-from portafaas.testing.cases.model import ABSENT, TRACE, Case
+from portafaas.testing.cases.model import ABSENT, TRACE, TRACED, Case
 
 
 def _case(name: str, function: str, *messages: MessageStimulus, **expected: Any) -> Case:
@@ -86,7 +86,36 @@ def _messages() -> Iterator[Case]:
     )  # fmt: skip
     yield _case(
         "queue-trace", "work", MessageStimulus("m-1", b"{}", {"traceparent": TRACE}),
-        failed=(), seen=({"context": {"trace": TRACE}},),
+        failed=(), seen=({"context": {"trace": TRACE, **TRACED}},),
+    )  # fmt: skip
+    yield _case(
+        "queue-trace-state", "work",
+        MessageStimulus("m-1", b"{}", {"traceparent": TRACE, "tracestate": "rojo=00f067"}),
+        failed=(), seen=({"context": {**TRACED, "trace_state": "rojo=00f067"}},),
+    )  # fmt: skip
+    other = f"00-{'a' * 32}-{'b' * 16}-01"
+    yield _case(
+        "queue-traces-of-a-run", "work-many",
+        MessageStimulus("m-1", b"{}", {"traceparent": TRACE, "correlationid": "one"}),
+        MessageStimulus("m-2", b"{}"),
+        MessageStimulus("m-3", b"{}", {"traceparent": other, "correlationid": "three"}),
+        failed=(),
+        seen=(
+            {"context": {**TRACED, "correlation": "one"}},
+            {"context": {"trace_id": None, "parent_id": None, "correlation": None}},
+            {"context": {"trace_id": "a" * 32, "parent_id": "b" * 16, "correlation": "three"}},
+        ),
+    )  # fmt: skip
+    yield _case(
+        "queue-trace-of-a-batch", "work-batch",
+        MessageStimulus("m-1", b"{}", {"traceparent": TRACE}),
+        failed=(),
+        seen=({"context": {"trace_id": None, "links": [TRACED["trace_id"]]}},),
+    )  # fmt: skip
+    yield _case(
+        "queue-correlation", "work",
+        MessageStimulus("m-1", b"{}", {"correlationid": "order-7/a"}),
+        failed=(), seen=({"context": {"correlation": "order-7/a"}},),
     )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ _UNSET: Any = object()
 ABSENT: Any = object()
 #: W3C trace context of the cases that have one.
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
+#: What a handler's context makes of it.
+TRACED = {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "parent_id": "00f067aa0ba902b7"}
 
 #: Headers of a problem document that has no others.
 PROBLEM = {"content-type": "application/problem+json"}

@@ -16,12 +16,15 @@ import pytest
 from portafaas.adapter import Outcome, Stimulus
 from portafaas.local.runner import deliver
 from portafaas.plan import (
+    AlertPlan,
     Auth,
     BucketPlan,
     BuildPlan,
+    ChannelPlan,
     Cors,
     FunctionPlan,
     HttpTrigger,
+    Logs,
     ObjectTrigger,
     QueuePlan,
     QueueTrigger,
@@ -120,13 +123,13 @@ def stack() -> BuildPlan:
                 "inner", "Echo", HttpTrigger((), "/i", Auth("iam")), timeout=600,
                 options={"front": "function-url"},
             ),
-            _function("work", "Messages", QueueTrigger("jobs", 20, 5), environment={"LEVEL": "info"}),
+            _function("work", "Messages", QueueTrigger("jobs", 20, 5), environment={"LEVEL": "info"}, max_instances=4),
             _function(
                 "work-ordered", "Messages", QueueTrigger("steps", 2),
                 uses=(Use("write", "bucket", "uploads"), Use("send", "queue", "steps")),
             ),
             _function("listen", "Events", TopicTrigger("news", (("kind", ("a", "b")), ("type", ("made",))))),
-            _function("log", "Events", TopicTrigger("journal")),
+            _function("log", "Events", TopicTrigger("journal"), max_instances=2),
             _function("store", "Objects", ObjectTrigger("uploads", ("created", "deleted"), "in/", ".csv")),
             _function("rows", "Changes", TableTrigger("orders", changes, ("new", "old")), retry=late),
             _function("upserts", "Changes", TableTrigger("orders")),
@@ -142,7 +145,32 @@ def stack() -> BuildPlan:
         buckets=(BucketPlan("uploads", versioned=True),),
         tables=(TablePlan("orders", sort="created", ttl="expires"),),
         secrets=(SecretPlan("payment-key"),),
+        logs=Logs(retention=60),
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def watched(stack: BuildPlan) -> BuildPlan:
+    """The same, with an alert of every metric and trigger."""
+    return replace(
+        stack,
+        channels=(
+            ChannelPlan("ops", "ops@shop.example", "https://hooks.example/ops?x=1"),
+            ChannelPlan("nobody", "nobody@shop.example"),
+            ChannelPlan("mail", "mail@shop.example"),
+        ),
+        alerts=(
+            AlertPlan("orders-fail", "errors", "create", "", 0.0, 300, ("ops", "mail"), "Call Ada."),
+            AlertPlan("orders-fail-often", "errors", "create", "", 9.0, 3600, ("ops",)),
+            AlertPlan("reports-fail", "errors", "tick", "", 0.0, 3600, ("mail",)),
+            AlertPlan("slow", "latency-p95", "files", "", 1.25, 900, ("ops",)),
+            AlertPlan("jobs-lost", "dead-letters", "", "jobs", 0.0, 60, ("ops",)),
+            AlertPlan("mails-lost", "dead-letters", "", "mails", 5.0, 300, ("ops",)),
+            AlertPlan("news-lost", "dead-letters", "listen", "", 0.0, 300, ("ops",)),
+            AlertPlan("rows-lost", "dead-letters", "rows", "", 0.0, 300, ("ops",)),
+            AlertPlan("steps-late", "oldest-message", "", "steps", 600.0, 1800, ("ops",)),
+        ),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -214,3 +242,42 @@ def bound(plan: BuildPlan, handlers: ModuleType) -> Callable[..., Callable[[Any,
         return bridge.bind(Function(function_spec(plan, function)))  # type: ignore[no-any-return]
 
     return make
+
+
+def _kit() -> ModuleType:
+    path = Path(__file__).with_name("aws_deployment_kit.py")
+    spec = importlib.util.spec_from_file_location("aws_deployment_kit", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def kit() -> ModuleType:
+    """Helpers of the tests of deployment."""
+    return _kit()
+
+
+@pytest.fixture(scope="session")
+def local_aws(kit: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A local AWS for all tests; see :func:`cloud` for a clean one."""
+    with kit.local(tmp_path_factory.mktemp("aws") / "log") as local:
+        yield local
+
+
+@pytest.fixture
+def cloud(local_aws: Any, kit: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A local AWS with nothing in it, which boto3's default chain leads to."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": local_aws.endpoint, "AWS_REGION": kit.REGION, "AWS_DEFAULT_REGION": kit.REGION,
+        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    local_aws.reset()
+    yield local_aws
+    # What the documentation asks for suffices for what the engine has called.
+    assert local_aws.actions() <= kit.policy().keys()

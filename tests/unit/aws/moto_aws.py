@@ -15,7 +15,9 @@ from functools import cache
 from typing import Any
 
 import boto3
+import moto.cloudformation.models as models
 import moto.cloudformation.parsing as parsing
+from moto.cloudformation.utils import get_stack_from_s3_url
 from moto.core.common_models import CloudFormationModel
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.s3.models import FakeBucket
@@ -230,6 +232,38 @@ add(
 )
 
 
+add(
+    "AWS::CloudWatch::Alarm",
+    "cloudwatch",
+    lambda cloudwatch, facts: cloudwatch.put_metric_alarm(**facts),
+    lambda cloudwatch, name, facts: cloudwatch.delete_alarms(AlarmNames=[name]),
+    lambda facts, answer: str(facts["AlarmName"]),
+    name="AlarmName",
+)
+
+
+def _filter(logs: Any, facts: Facts) -> Facts:
+    (change,) = facts["MetricTransformations"]
+    logs.put_metric_filter(
+        logGroupName=facts["LogGroupName"],
+        filterName=change["MetricName"],
+        filterPattern=facts["FilterPattern"],
+        metricTransformations=[{k[:1].lower() + k[1:]: v for k, v in change.items()}],
+    )
+    return {}
+
+
+add(
+    "AWS::Logs::MetricFilter",
+    "logs",
+    _filter,
+    lambda logs, name, facts: logs.delete_metric_filter(
+        logGroupName=facts["LogGroupName"], filterName=name
+    ),
+    lambda facts, answer: str(facts["MetricTransformations"][0]["MetricName"]),
+)
+
+
 def notify(region: str, bucket: str, facts: Facts) -> None:
     """Give *bucket* the notifications that moto's own type drops."""
     entries = facts.get("NotificationConfiguration", {}).get("LambdaConfigurations", ())
@@ -251,6 +285,26 @@ def notify(region: str, bucket: str, facts: Facts) -> None:
         },
         SkipDestinationValidation=True,
     )
+
+
+def nest() -> None:
+    """Give nested stacks their outputs, and have them changed in place."""
+    stack: Any = models.Stack
+
+    def attribute(self: Any, name: str) -> Any:
+        return self.output_map[name.removeprefix("Outputs.")].value
+
+    def update(cls: Any, /, original_resource: Any, new_resource_name: str,
+               cloudformation_json: Any, account_id: str, region_name: str) -> Any:  # fmt: skip
+        facts = cloudformation_json["Properties"]
+        template = get_stack_from_s3_url(
+            facts["TemplateURL"], account_id=account_id, partition="aws"
+        )
+        original_resource.update(template, parameters=dict(facts["Parameters"]))
+        return original_resource
+
+    stack.get_cfn_attribute = attribute
+    stack.update_from_cloudformation_json = classmethod(update)
 
 
 def patch() -> None:
@@ -296,6 +350,8 @@ def patch() -> None:
         return found
 
     parsing.resource_class_from_type = strict
+
+    nest()
 
     sns: Any = SNSBackend
     judge = sns._validate_filter_policy

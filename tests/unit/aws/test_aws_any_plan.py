@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portafaas.plan import (
+    AlertPlan,
     Auth,
     BucketPlan,
     BuildPlan,
+    ChannelPlan,
     Cors,
     FunctionPlan,
     HttpTrigger,
+    Logs,
     ObjectTrigger,
     QueuePlan,
     QueueTrigger,
@@ -31,6 +34,10 @@ from portafaas_aws.infrastructure import emit
 
 _NAMES = ("a", "a-1", "a1", "a-b", "ab", "dead", "a-dead", "code", "long-" + "n" * 35)
 _QUEUES, _TOPICS, _BUCKETS, _TABLES = _NAMES[:5], _NAMES[:2], _NAMES[2:5], _NAMES[:3]
+
+_METRICS: tuple[Literal["errors", "latency-p95", "dead-letters", "oldest-message"], ...] = (
+    "errors", "latency-p95", "dead-letters", "oldest-message",
+)  # fmt: skip
 
 names = st.sampled_from(_NAMES)
 paths = st.sampled_from(["/", "/a", "/a/{x}", "/a/{y}", "/a/{x}/b", "/a/{rest*}", "/{rest*}", "/b.c"])
@@ -69,6 +76,35 @@ retries = st.builds(
 
 
 @st.composite
+def alerts(
+    draw: st.DrawFn, functions: list[FunctionPlan], queues: tuple[QueuePlan, ...]
+) -> list[AlertPlan]:
+    """Alerts of what is there, as the plan lets them be."""
+    found = []
+    for name in draw(st.lists(names, unique=True, max_size=4)):
+        queue = draw(st.sampled_from(queues)).name
+        of = draw(st.sampled_from(functions)) if functions else None
+        metric = draw(st.sampled_from(_METRICS))
+        if metric == "dead-letters" and of is not None and of.kind not in ("http", "queue"):
+            queue = ""
+        elif metric == "dead-letters":
+            dead = [each.name for each in queues if each.dead_letter]
+            queue = draw(st.sampled_from(dead))
+        elif metric != "oldest-message":
+            if of is None:
+                continue
+            queue = ""
+        found.append(
+            AlertPlan(
+                name, metric, "" if queue or of is None else of.name, queue,
+                draw(st.sampled_from([0.0, 0.25, 3.0])), draw(st.sampled_from([60, 3600])),
+                draw(st.sampled_from([("a",), ("b-1", "a")])), draw(texts).replace("{{res", "x"),
+            )
+        )  # fmt: skip
+    return found
+
+
+@st.composite
 def plans(draw: st.DrawFn) -> BuildPlan:
     functions: list[FunctionPlan] = []
     consumed: set[str] = set()
@@ -95,22 +131,25 @@ def plans(draw: st.DrawFn) -> BuildPlan:
             FunctionPlan(
                 name, "m", "a", trigger, options=options, retry=draw(retries),
                 timeout=draw(st.integers(1, 30)),
+                max_instances=draw(st.sampled_from([0, 0, 2, 7])),
                 environment=draw(st.dictionaries(st.sampled_from(["K", "A_B"]), texts)),
                 uses=tuple(draw(st.lists(uses, unique=True, max_size=4))),
             )
         )  # fmt: skip
     dead: st.SearchStrategy[bool | str] = st.booleans()
+    queues = (
+        *(QueuePlan(name, ordered=draw(st.booleans()), dead_letter=draw(dead)) for name in _QUEUES),
+        QueuePlan("last", dead_letter="a-of-last"),
+        QueuePlan("a-of-last", retention=draw(st.sampled_from([60, 345_600, 1_209_600]))),
+    )
     return BuildPlan(
         service="shop", stage=draw(st.sampled_from(["", "dev", "s" * 30])), python="3.13",
         architecture=draw(st.sampled_from(["x86_64", "aarch64"])), functions=tuple(functions),
-        queues=(
-            *(
-                QueuePlan(name, ordered=draw(st.booleans()), dead_letter=draw(dead))
-                for name in _QUEUES
-            ),
-            QueuePlan("last", dead_letter="a-of-last"),
-            QueuePlan("a-of-last", retention=draw(st.sampled_from([60, 345_600, 1_209_600]))),
-        ),
+        queues=queues,
+        channels=(ChannelPlan("a", "a@b.example"), ChannelPlan("b-1", "", "https://b.example")),
+        alerts=tuple(draw(alerts(functions, queues))),
+        logs=Logs(retention=draw(st.sampled_from([30, 90]))),
+        options=draw(st.sampled_from([{}, {}, {"stacks": 2}, {"stacks": 7}])),
         topics=tuple(TopicPlan(name, ordered=draw(st.booleans())) for name in _TOPICS),
         buckets=tuple(BucketPlan(name, versioned=draw(st.booleans())) for name in _BUCKETS),
         tables=tuple(
@@ -126,10 +165,14 @@ def test_what_passes_the_checks_is_emitted(plan: BuildPlan) -> None:
     if any(finding.severity == "error" for finding in ADAPTER.check(plan)):
         return
     emitted = emit(plan)
-    (document,) = emitted.documents.values()
-    functions = [r for r in document["Resources"].values() if r["Type"] == "AWS::Lambda::Function"]
+    functions = [
+        each
+        for document in emitted.documents.values()
+        for each in document["Resources"].values()
+        if each["Type"] == "AWS::Lambda::Function"
+    ]
     assert len(functions) == len(plan.functions)
-    assert json.loads(json.dumps(document)) == document
+    assert json.loads(json.dumps(dict(emitted.documents))) == emitted.documents
     for permission in emitted.permissions:
         assert permission.why == "platform" or permission.why.startswith(
             f"$.functions.{permission.function}."

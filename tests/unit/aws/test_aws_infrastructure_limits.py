@@ -8,14 +8,19 @@ from typing import Any
 import pytest
 
 from portafaas.plan import (
+    AlertPlan,
+    Auth,
     BucketPlan,
     BuildPlan,
+    ChannelPlan,
     FunctionPlan,
     HttpTrigger,
     ObjectTrigger,
     QueuePlan,
+    QueueTrigger,
     ScheduleTrigger,
     TablePlan,
+    TopicPlan,
     TopicTrigger,
     Use,
 )
@@ -86,7 +91,7 @@ def _many(count: int) -> tuple[FunctionPlan, ...]:
             },
             "$.functions.one.uses",
         ),
-        ({"functions": _many(60)}, "$.functions"),
+        ({"functions": _many(90)}, "$.functions"),
         ({"tables": (TablePlan("t", key="a", sort="a"),), "functions": ()}, "$.tables.t.sort"),
         (
             {
@@ -99,9 +104,58 @@ def _many(count: int) -> tuple[FunctionPlan, ...]:
             },
             "$.functions.one.environment.KEY",
         ),
+        (
+            {
+                "functions": (
+                    FunctionPlan(
+                        "one", "m", "a", HttpTrigger((), "/", Auth("key", keys="KEYS")),
+                        environment={"A": "x" * 4030},
+                    ),
+                )
+            },
+            "$.functions.one.trigger.http.auth.keys",
+        ),
+        (
+            {
+                "functions": (FunctionPlan("one", "m", "a", HttpTrigger((), "/")),),
+                "topics": (TopicPlan("alerts-ops"),),
+                "channels": (ChannelPlan("ops", "a@b.example"),),
+                "alerts": (AlertPlan("x", "errors", "one", "", 0.0, 60, ("ops",)),),
+            },
+            "$.channels.ops",
+        ),
+        (
+            {
+                "functions": (FunctionPlan("one", "m", "a", HttpTrigger((), "/")),),
+                "channels": tuple(ChannelPlan(f"c{n}", "a@b.example") for n in range(6)),
+                "alerts": (
+                    AlertPlan("x", "errors", "one", "", 0.0, 60, tuple(f"c{n}" for n in range(6))),
+                ),
+            },
+            "$.alerts.x.notify",
+        ),
+        (
+            {
+                "functions": (FunctionPlan("one", "m", "a", HttpTrigger((), "/")),),
+                "channels": (ChannelPlan("ops", "", "https://h.example/{{resolve:ssm:x}}"),),
+                "alerts": (AlertPlan("x", "errors", "one", "", 0.0, 60, ("ops",)),),
+            },
+            "$.channels.ops.webhook",
+        ),
+        (
+            {
+                "functions": (FunctionPlan("one", "m", "a", HttpTrigger((), "/")),),
+                "channels": (ChannelPlan("ops", "a@b.example"),),
+                "alerts": (
+                    AlertPlan("x", "errors", "one", "", 0.0, 60, ("ops",), "{{resolve:ssm:x}}"),
+                ),
+            },
+            "$.alerts.x.description",
+        ),
     ],
     ids=["two queues of a name", "failed events", "dead letters", "objects", "filter", "environment", "resources",
-         "table", "secret"],
+         "table", "secret", "keys", "two topics", "many channels", "secret address",
+         "secret description"],
 )  # fmt: skip
 def test_refused(stack: BuildPlan, changes: dict[str, Any], path: str) -> None:
     plan = replace(stack, **changes)
@@ -121,6 +175,28 @@ def test_dead_letters_that_are_gone_too_soon_are_warned_of(stack: BuildPlan) -> 
     (found,) = ADAPTER.check(plan)
     assert (found.severity, found.path) == ("warning", "$.queues.b.retention")
     emit(plan)
+
+
+@pytest.mark.parametrize("trigger", [QueueTrigger("jobs"), TopicTrigger("news")])
+def test_one_instance_for_a_queue_is_refused(stack: BuildPlan, trigger: Any) -> None:
+    function = FunctionPlan("one", "m", "a", trigger, max_instances=1)
+    (found,) = ADAPTER.check(replace(stack, functions=(function,)))
+    assert (found.code, found.severity) == ("PF3002", "error")
+    assert found.path == "$.functions.one.max-instances" and found.hint
+    plan = replace(stack, functions=(replace(function, max_instances=2),))
+    assert list(ADAPTER.check(plan)) == []
+    emit(plan)
+
+
+def test_more_instances_than_an_account_has_are_warned_of(stack: BuildPlan) -> None:
+    functions = tuple(
+        FunctionPlan(f"f{n}", "m", "a", HttpTrigger((), f"/{n}"), max_instances=300)
+        for n in range(4)
+    )
+    assert list(ADAPTER.check(replace(stack, functions=functions[:3]))) == []
+    (found,) = ADAPTER.check(replace(stack, functions=functions))
+    assert (found.code, found.severity) == ("PF3002", "warning") and "1200" in found.message
+    emit(replace(stack, functions=functions))
 
 
 def test_what_the_capabilities_refuse_does_not_stop_the_check(stack: BuildPlan) -> None:

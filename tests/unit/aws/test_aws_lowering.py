@@ -40,6 +40,7 @@ def test_entry_module_is_literal_and_stable(plan: BuildPlan) -> None:
     assert specs["create_order"] == {
         "name": "create-order",
         "service": "shop",
+        "stage": "dev",
         "kind": "http",
         "handler": "handlers_aws_under_test:Echo",
         "interface": "handler",

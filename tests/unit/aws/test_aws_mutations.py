@@ -139,12 +139,12 @@ STUDY: dict[str, Mutation] = {
     "large batch without a window": _set("WorkMapping", "MaximumBatchingWindowInSeconds", 0),
     "stream without StartingPosition": _drop("RowsMapping", "StartingPosition"),
     "mapping without its grant": _without_statement("WorkRole", "Consume"),
-    "route key without a method": _set("FilesGetRoute", "RouteKey", "/files/{path+}"),
+    "route key without a method": _set("FilesAnyRoute", "RouteKey", "/files/{path+}"),
     "secret as plain text": _set(
         "WorkFunction", "Environment.Variables.KEY",
         "{{resolve:secretsmanager:shop-dev-payment-key}}",
     ),
-    "wildcard within a route": _set("FilesGetRoute", "RouteKey", "GET /files/{path+}/end"),
+    "wildcard within a route": _set("FilesAnyRoute", "RouteKey", "GET /files/{path+}/end"),
 }  # fmt: skip
 
 OWN: dict[str, Mutation] = {
@@ -183,18 +183,18 @@ OWN: dict[str, Mutation] = {
     "two functions of one name": _set("WorkFunction", "FunctionName", "shop-dev-root"),
     "untagged": _drop("JobsQueue", "Tags"),
     # HTTP.
-    "route without a permission": _drop("FilesGetPermission"),
+    "route without a permission": _drop("FilesAnyPermission"),
     "permission for another route": _set(
-        "FilesGetPermission", _SOURCE,
+        "FilesAnyPermission", _SOURCE,
         {"Fn::Sub": "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${HttpApi}/*/GET/x"},
     ),
-    "permission for all accounts": _drop("FilesGetPermission", _SOURCE),
-    "everyone may invoke": _set("FilesGetPermission", "Principal", "*"),
-    "signed route open": _set("SignedGetRoute", "AuthorizationType", "JWT"),
+    "permission for all accounts": _drop("FilesAnyPermission", _SOURCE),
+    "everyone may invoke": _set("FilesAnyPermission", "Principal", "*"),
+    "signed route open": _set("SignedAnyRoute", "AuthorizationType", "JWT"),
     "payload 1.0": _set("FilesIntegration", "PayloadFormatVersion", "1.0"),
     "API gives up first": _set("FilesIntegration", "TimeoutInMillis", 3000),
-    "route twice": _set("FilesGetRoute", "RouteKey", "ANY /files"),
-    "route of nothing": _set("FilesGetRoute", "Target", {"Fn::Sub": "${FilesIntegration}"}),
+    "route twice": _set("FilesAnyRoute", "RouteKey", "ANY /files"),
+    "route of nothing": _set("FilesAnyRoute", "Target", {"Fn::Sub": "${FilesIntegration}"}),
     "no automatic deployment": _set("HttpApiStage", "AutoDeploy", False),
     "stage with a path": _set("HttpApiStage", "StageName", "dev"),
     "cross-origin rules of the API": _set("HttpApi", "CorsConfiguration", {"AllowOrigins": ["*"]}),
@@ -269,6 +269,81 @@ OWN: dict[str, Mutation] = {
     ),
     "schedule without its instant": _drop("TickSchedule", "Target.Input"),
     "schedule switched off": _set("TickSchedule", "State", "DISABLED"),
+    # Alerts: every one of these would deploy.
+    "metric that does not exist": _set("SlowAlert", "MetricName", "Latency"),
+    "another metric": _set("SlowAlert", "MetricName", "Errors"),
+    "metric of another service": _set("SlowAlert", "Namespace", "AWS/ApiGateway"),
+    "dimension that does not exist": _set("SlowAlert", "Dimensions.0.Name", "Function"),
+    "alarm for all functions": _drop("SlowAlert", "Dimensions"),
+    "alarm on another function": _set(
+        "SlowAlert", "Dimensions.0.Value", {"Ref": "CreateFunction"}
+    ),
+    "average instead of p95": _rename("SlowAlert", "ExtendedStatistic", "Statistic"),
+    "p99 instead of p95": _set("SlowAlert", "ExtendedStatistic", "p99"),
+    "average of errors": _set("ReportsFailAlert", "Statistic", "Average"),
+    "seconds for milliseconds": _set("SlowAlert", "Threshold", 1.25),
+    "another threshold": _set("MailsLostAlert", "Threshold", 6),
+    "another window": _set("SlowAlert", "Period", 300),
+    "window that CloudWatch lacks": _set("SlowAlert", "Period", 45),
+    "two windows in a sum": _set("OrdersFailAlert", "Metrics.1.MetricStat.Period", 60),
+    "three windows in a row": _set("SlowAlert", "EvaluationPeriods", 3),
+    "at the threshold": _set(
+        "SlowAlert", "ComparisonOperator", "GreaterThanOrEqualToThreshold"
+    ),
+    "fires without data": _set("SlowAlert", "TreatMissingData", "breaching"),
+    "alarm that tells nobody": _drop("SlowAlert", "AlarmActions"),
+    "alarm switched off": _set("SlowAlert", "ActionsEnabled", False),
+    "another channel": _set("SlowAlert", "AlarmActions", [{"Ref": "MailChannel"}]),
+    "one channel of two": _drop("OrdersFailAlert", "AlarmActions.1"),
+    "topic of the service as a channel": _set("SlowAlert", "AlarmActions", [{"Ref": "NewsTopic"}]),
+    "channel without its mail": _drop("OpsChannelEmail"),
+    "channel without its webhook": _drop("OpsChannelWebhook"),
+    "mail to another": _set("MailChannelEmail", "Endpoint", "other@shop.example"),
+    "mail by another way": _set("MailChannelEmail", "Protocol", "email-json"),
+    "mails of two channels swapped": _set("MailChannelEmail", "TopicArn", {"Ref": "OpsChannel"}),
+    "alarm lost": _drop("SlowAlert"),
+    "dead letters of the queue itself": _set(
+        "JobsLostAlert", "Dimensions.0.Value", {"Fn::GetAtt": ["JobsQueue", "QueueName"]}
+    ),
+    "dead letters of a queue with another's": _set(
+        "JobsLostAlert", "Dimensions.0.Value", {"Fn::GetAtt": ["LostQueue", "QueueName"]}
+    ),
+    "dead letters of another function": _set(
+        "RowsLostAlert", "Dimensions.0.Value", {"Fn::GetAtt": ["TickFailedEvents", "QueueName"]}
+    ),
+    "inbox for its dead letters": _set(
+        "NewsLostAlert", "Dimensions.0.Value", {"Fn::GetAtt": ["ListenInbox", "QueueName"]}
+    ),
+    "ARN for a queue's name": _set(
+        "JobsLostAlert", "Dimensions.0.Value", {"Fn::GetAtt": ["JobsDeadLetters", "Arn"]}
+    ),
+    "count for an age": _set(
+        "StepsLateAlert", "MetricName", "ApproximateNumberOfMessagesVisible"
+    ),
+    "least age": _set("StepsLateAlert", "Statistic", "Minimum"),
+    "answers not counted": _drop("CreateFailures"),
+    "answers of another function": _set("CreateFailures", "LogGroupName", {"Ref": "RootLogs"}),
+    "answers under another name": _set(
+        "CreateFailures", "MetricTransformations.0.MetricName", "other"
+    ),
+    "pattern that finds nothing": _set("CreateFailures", "FilterPattern", "ERROR"),
+    "what Lambda counts alone": _set("OrdersFailAlert", "Metrics.2.Expression", "SUM([raised])"),
+    "late values taken for zero": _set(
+        "OrdersFailAlert", "Metrics.2.Expression", "FILL(raised, 0) + FILL(answered, 0)"
+    ),
+    "nobody knows what it is about": _set("SlowAlert", "AlarmDescription", "slow"),
+    # Bounds, logs.
+    "instances not bounded": _drop("WorkFunction", "ReservedConcurrentExecutions"),
+    "another bound": _set("WorkFunction", "ReservedConcurrentExecutions", 5),
+    "bound nobody asked for": _set("RootFunction", "ReservedConcurrentExecutions", 5),
+    "more batches than instances": _set("LogMapping", "ScalingConfig.MaximumConcurrency", 3),
+    "batches without a bound": _drop("LogMapping", "ScalingConfig"),
+    "another retention than asked": _set("WorkLogs", "RetentionInDays", 30),
+    # What the bridge does, done by the platform too.
+    "rate of the stage": _set("HttpApiStage", "DefaultRouteSettings", {"ThrottlingRateLimit": 1}),
+    "rate of a route": _set("HttpApiStage", "RouteSettings", {"ANY /files": {}}),
+    "cross-origin rules of a URL": _set("UrlUrl", "Cors", {"AllowOrigins": ["*"]}),
+    "authorizer of the API": _set("FilesAnyRoute", "AuthorizerId", "x"),
     # Legal, in keeping with all else, and not what was asked for.
     "another delay than asked": _set("MailsQueue", "DelaySeconds", 6),
     "another prefix than asked": _set(
@@ -282,6 +357,11 @@ OWN: dict[str, Mutation] = {
 #: Single changes that make no difference: what things are called that nobody calls by name, and
 #: a dead-letter queue that would take those of others too.
 HARMLESS = (
+    "drop OrdersFailAlert.Properties.Metrics.2.Label",
+    "change OrdersFailAlert.Properties.Metrics.2.Label",
+    "change OrdersFailAlert.Properties.Metrics.2.Id",
+    "drop OrdersFailAlert.Properties.Metrics.2.ReturnData",
+    "change OrdersFailAlert.Properties.AlarmDescription",
     "drop JobsDeadLetters.Properties.RedriveAllowPolicy",
     "drop HttpApi.Properties.Name",
     "change HttpApi.Properties.Name",
@@ -295,10 +375,10 @@ HARMLESS = (
 
 
 @pytest.fixture(scope="module")
-def built(stack: BuildPlan) -> tuple[Template, list[Permission]]:
-    template, permissions = build(stack)
+def built(watched: BuildPlan) -> tuple[Template, list[Permission]]:
+    template, permissions = build(watched)
     document = template.document()
-    assert verify(document, permissions, stack) == []
+    assert verify(document, permissions, watched) == []
     return json.loads(json.dumps(document)), permissions
 
 
@@ -310,10 +390,10 @@ def _mutated(document: Template, mutation: Mutation) -> Template:
 
 
 @pytest.mark.parametrize("name", [*STUDY, *OWN])
-def test_found(built: tuple[Template, list[Permission]], stack: BuildPlan, name: str) -> None:
+def test_found(built: tuple[Template, list[Permission]], watched: BuildPlan, name: str) -> None:
     document, permissions = built
     changed = _mutated(document, (STUDY | OWN)[name])
-    assert verify(changed, permissions, stack) != []
+    assert verify(changed, permissions, watched) != []
 
 
 def test_without_the_plan(built: tuple[Template, list[Permission]]) -> None:
@@ -338,12 +418,13 @@ def _changed(value: Any) -> Any:
 
 
 def test_any_single_change_is_seen(
-    built: tuple[Template, list[Permission]], stack: BuildPlan
+    built: tuple[Template, list[Permission]], watched: BuildPlan
 ) -> None:
     """Remove every value, and change every number, truth and text: the first of its type."""
     document, permissions = built
     done: set[Any] = set()
     unseen: list[str] = []
+    text = json.dumps(document["Resources"])
     for path, value in list(_places(document["Resources"])):
         kinds = ["drop"] if isinstance(value, dict | list) else ["drop", "change"]
         type = document["Resources"][path[0]]["Type"]
@@ -351,15 +432,16 @@ def test_any_single_change_is_seen(
             continue
         done.add((type, *path[1:]))
         for kind in kinds:
-            changed = copy.deepcopy(document)
-            at = changed["Resources"]
+            # Several times as fast as a deep copy.
+            at = json.loads(text)
+            changed = {**document, "Resources": at}
             for key in path[:-1]:
                 at = at[key]
             if kind == "drop":
                 del at[path[-1]]
             else:
                 at[path[-1]] = _changed(value)
-            if not verify(changed, permissions, stack):
+            if not verify(changed, permissions, watched):
                 unseen.append(f"{kind} {'.'.join(map(str, path))}")
     assert len(done) > 400
     assert set(unseen) == set(HARMLESS)

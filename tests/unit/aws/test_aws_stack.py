@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -60,20 +61,33 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
         s3.create_bucket(
             Bucket="code", CreateBucketConfiguration={"LocationConstraint": REGION}
         )
-        s3.put_object(Bucket="code", Key="shop.zip", Body=package.getvalue())
+        for key in ("shop.zip", "shop2.zip"):
+            s3.put_object(Bucket="code", Key=key, Body=package.getvalue())
         yield client
         server.kill()
 
 
 def _deploy(aws: Clients, plan: BuildPlan, kind: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Make and run a change set; return the resources of the template, and the actions."""
-    (document,) = emit(plan).documents.values()
+    document, *children = emit(plan).documents.values()
+    prefix = f"builds/{kind.lower()}"
     values = {
         "CodeBucket": "code",
-        "CodeKey": "shop.zip",
+        # A new key is what makes Lambda look, and a new prefix CloudFormation.
+        "CodeKey": "shop.zip" if kind == "CREATE" else "shop2.zip",
         "CodeDigest": DIGEST,
         "PortafaasHttpKeys": f"client={DIGEST}",
     }
+    if children:
+        values["TemplatesPrefix"] = f"https://s3.amazonaws.com/code/{prefix}"
+        assert re.fullmatch(
+            document["Parameters"]["TemplatesPrefix"]["AllowedPattern"], values["TemplatesPrefix"]
+        )
+        for name, child in emit(plan).documents.items():
+            body = json.dumps(child).encode()
+            aws("s3").put_object(Bucket="code", Key=f"{prefix}/{name}", Body=body)
+    else:
+        values["CodeKey"] = "shop.zip"
     assert values.keys() == document["Parameters"].keys()
     formation = aws("cloudformation")
     formation.validate_template(TemplateBody=json.dumps(document))
@@ -98,8 +112,8 @@ def _deploy(aws: Clients, plan: BuildPlan, kind: str) -> tuple[dict[str, Any], d
     return resources, actions
 
 
-def _ids(aws: Clients) -> dict[str, str]:
-    pages = aws("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
+def _ids(aws: Clients, name: str = STACK) -> dict[str, str]:
+    pages = aws("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
     return {
         resource["LogicalResourceId"]: resource["PhysicalResourceId"]
         for page in pages
@@ -165,6 +179,12 @@ def _names(aws: Clients) -> dict[str, set[str]]:
             for policy in _maybe(aws("lambda"), "get_policy", FunctionName=name)
             for statement in json.loads(policy["Policy"])["Statement"]
         },
+        "AWS::CloudWatch::Alarm": {
+            a["AlarmName"] for a in aws("cloudwatch").describe_alarms()["MetricAlarms"]
+        },
+        "AWS::Logs::MetricFilter": {
+            f["filterName"] for f in aws("logs").describe_metric_filters()["metricFilters"]
+        },
         **{f"AWS::ApiGatewayV2::{k}": api(k) for k in ("Api", "Integration", "Route", "Stage")},
     }  # fmt: skip
 
@@ -176,9 +196,11 @@ def _maybe(client: Any, call: str, **arguments: Any) -> list[Any]:
         return []
 
 
-def _present(aws: Clients, resources: dict[str, Any]) -> None:
+def _present(
+    aws: Clients, resources: dict[str, Any], ids: dict[str, str] | None = None
+) -> None:
     """Every resource of the template is where its type says, as many as there are."""
-    ids = _ids(aws)
+    ids = _ids(aws) if ids is None else ids
     assert set(ids) == set(resources)
     have = _names(aws)
     for logical, resource in resources.items():
@@ -286,7 +308,78 @@ def _wired(aws: Clients) -> None:
     assert json.loads(schedule["Target"]["Input"])["time"] == "<aws.scheduler.scheduled-time>"
     (api,) = aws("apigatewayv2").get_apis()["Items"]
     keys = {r["RouteKey"] for r in aws("apigatewayv2").get_routes(ApiId=api["ApiId"])["Items"]}
-    assert {"POST /orders", "GET /files/{path+}", "GET /signed/{id}"} <= keys
+    assert keys == {
+        "ANY /orders", "GET /files", "ANY /files/{path+}", "ANY /files", "ANY /signed/{id}",
+    }  # fmt: skip
+
+
+def _all(aws: Clients, plan: BuildPlan) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the resources of all templates, and their ids in the stacks that moto has of them."""
+    resources: dict[str, Any] = {}
+    ids = _ids(aws)
+    root, *children = emit(plan).documents.values()
+    nested = {
+        name: ids.pop(name)
+        for name, each in root["Resources"].items()
+        if each["Type"] == "AWS::CloudFormation::Stack"
+    }
+    assert len(nested) == len(children)
+    for document in (root, *children):
+        resources |= document["Resources"]
+    for name, stack in nested.items():
+        del resources[name]
+        ids |= _ids(aws, stack)
+    return resources, ids
+
+
+def test_nested_stacks_from_their_creation_to_their_removal(
+    aws: Clients, watched: BuildPlan
+) -> None:
+    plan = replace(watched, stage="nest", options={"stacks": 3})
+    _deploy(aws, plan, "CREATE")
+    _present(aws, *_all(aws, plan))
+    alarms = {a["AlarmName"]: a for a in aws("cloudwatch").describe_alarms()["MetricAlarms"]}
+    assert len(alarms) == len(plan.alerts)
+    slow = alarms["shop-nest-slow"]
+    assert slow["Dimensions"] == [{"Name": "FunctionName", "Value": "shop-nest-files"}]
+    assert slow["AlarmActions"] == [f"arn:aws:sns:{REGION}:{ACCOUNT}:shop-nest-alerts-ops"]
+    assert (slow["ExtendedStatistic"], slow["Threshold"], slow["Period"]) == ("p95", 1250.0, 900)
+    lost = alarms["shop-nest-jobs-lost"]["Dimensions"]
+    assert lost == [{"Name": "QueueName", "Value": "shop-nest-jobs-dead"}]
+    told = {
+        s["Endpoint"]
+        for s in aws("sns").list_subscriptions()["Subscriptions"]
+        if s["Protocol"] != "sqs"
+    }
+    assert told == {"ops@shop.example", "mail@shop.example", "https://hooks.example/ops?x=1"}
+    queue = aws("sqs").get_queue_url(QueueName="shop-nest-jobs")["QueueUrl"]
+    config = aws("lambda").get_function_configuration(FunctionName="shop-nest-create")
+    assert config["Environment"]["Variables"]["PORTAFAAS_QUEUE_JOBS"].endswith("/shop-nest-jobs")
+    assert queue.endswith("/shop-nest-jobs")
+    bounds = aws("lambda").get_function_concurrency(FunctionName="shop-nest-work")
+    assert bounds["ReservedConcurrentExecutions"] == 4
+    bucket = f"shop-nest-uploads-{ACCOUNT}-{REGION}"
+    notified = aws("s3").get_bucket_notification_configuration(Bucket=bucket)
+    arns = {c["LambdaFunctionArn"] for c in notified["LambdaFunctionConfigurations"]}
+    assert {arn.rpartition(":")[2] for arn in arns} == {"shop-nest-store"}
+
+    # One more, one less, one changed: each in the stack it belongs to.
+    more = FunctionPlan("more", "m", "a", TopicTrigger("news"))
+    functions = [f for f in plan.functions if f.name != "log"]
+    functions[0] = replace(functions[0], memory=512)
+    later = replace(plan, functions=(*functions, more))
+    _, actions = _deploy(aws, later, "UPDATE")
+    assert all(name.startswith("FunctionStack") for name in actions)
+    _present(aws, *_all(aws, later))
+    found = aws("lambda").get_function_configuration(FunctionName="shop-nest-create")
+    assert found["MemorySize"] == 512
+
+    aws("cloudformation").delete_stack(StackName=STACK)
+    left = {type for type, names in _names(aws).items() if any("nest" in name for name in names)}
+    assert left == {
+        "AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue",
+        "AWS::SecretsManager::Secret",
+    }  # fmt: skip
 
 
 def test_the_messages_of_a_topic_arrive_in_the_inbox(aws: Clients, stack: BuildPlan) -> None:

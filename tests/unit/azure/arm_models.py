@@ -41,13 +41,17 @@ MODELS = {
     "Microsoft.EventGrid/systemTopics/eventSubscriptions": (
         "eventgrid.models", "EventSubscription"
     ),
+    "Microsoft.Insights/actionGroups": ("monitor.models", "ActionGroupResource"),
     "Microsoft.Insights/components": (
         "applicationinsights.models", "ApplicationInsightsComponent"
     ),
+    "Microsoft.Insights/metricAlerts": ("monitor.models", "MetricAlertResource"),
+    "Microsoft.Insights/scheduledQueryRules": ("monitor.models", "ScheduledQueryRuleResource"),
     "Microsoft.KeyVault/vaults": ("keyvault.models", "VaultCreateOrUpdateParameters"),
     "Microsoft.KeyVault/vaults/secrets": ("keyvault.models", "SecretCreateOrUpdateParameters"),
     "Microsoft.ManagedIdentity/userAssignedIdentities": ("msi.models", "Identity"),
     "Microsoft.OperationalInsights/workspaces": ("loganalytics.models", "Workspace"),
+    "Microsoft.OperationalInsights/workspaces/tables": ("loganalytics.models", "Table"),
     "Microsoft.ServiceBus/namespaces": ("servicebus.models", "SBNamespace"),
     "Microsoft.ServiceBus/namespaces/queues": ("servicebus.models", "SBQueue"),
     "Microsoft.ServiceBus/namespaces/topics": ("servicebus.models", "SBTopic"),
@@ -185,7 +189,7 @@ def _typed(models: Any, hint: Any, value: Any, path: str) -> Iterator[str]:
 
 def _old(models: Any, model: Any, value: Mapping[str, Any], path: str) -> Iterator[str]:
     for name, choices in getattr(model, "_subtype_map", {}).items():
-        key = model._attribute_map[name]["key"]
+        key = model._attribute_map[name]["key"].replace("\\.", ".")
         if value.get(key) not in choices:
             yield f"{path}: {key} {value.get(key)!r} is none of {sorted(choices)}"
             return

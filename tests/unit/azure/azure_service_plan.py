@@ -20,7 +20,7 @@ from portafaas.plan import (
     TopicPlan,
     TopicTrigger,
 )
-from portafaas.plan.model import SecretPlan, Use
+from portafaas.plan.model import AlertPlan, ChannelPlan, Logs, SecretPlan, Use
 
 
 def function(name: str, trigger: Any, *uses: Use, **more: Any) -> FunctionPlan:
@@ -30,7 +30,7 @@ def function(name: str, trigger: Any, *uses: Use, **more: Any) -> FunctionPlan:
 
 FUNCTIONS = (
     function(
-        "web", HttpTrigger((), "/web/{path*}"),
+        "web", HttpTrigger((), "/web/{path*}"), max_instances=7,
         concurrency=16, memory=1024, environment={"SIZES": "[1, 2]", "QUOTE": "it's {0}"},
     ),
     function(
@@ -43,7 +43,7 @@ FUNCTIONS = (
         "work", QueueTrigger("jobs", batch=5),
         Use("send", "queue", "in-order"), Use("publish", "topic", "news"),
         Use("read", "secret", "api-key"),
-        timeout=60, concurrency=2, retry=Retry(attempts=7, declared=True),
+        timeout=60, concurrency=2, retry=Retry(attempts=7, declared=True), max_instances=3,
     ),
     function("work-in-order", QueueTrigger("in-order")),
     function(
@@ -68,6 +68,25 @@ FUNCTIONS = (
     ),
 )  # fmt: skip
 
+CHANNELS = (
+    ChannelPlan("on-call", "on-call@example.com", "https://example.com/hook?key=1"),
+    ChannelPlan("nobody", "nobody@example.com"),
+    ChannelPlan("a-channel-of-a-long-name", webhook="https://example.com/other"),
+)
+ALERTS = (
+    AlertPlan("web-errors", "errors", "web", "", 5.0, 300, ("on-call",), "The [shop] is down"),
+    AlertPlan("web-slow", "latency-p95", "web", "", 1.5, 900, ("a-channel-of-a-long-name",)),
+    AlertPlan("work-errors", "errors", "work", "", 0.0, 60, ("on-call",)),
+    AlertPlan("orders-slow", "latency-p95", "orders-get", "", 0.25, 60, ("on-call",)),
+    AlertPlan(
+        "failed-jobs", "dead-letters", "", "jobs", 0.0, 3600,
+        ("on-call", "a-channel-of-a-long-name"),
+    ),
+    AlertPlan("out-of-order", "dead-letters", "", "in-order", 10.0, 1800, ("on-call",)),
+    AlertPlan("lost-files", "dead-letters", "on-file", "", 0.0, 60, ("on-call",)),
+    AlertPlan("lost-news", "dead-letters", "on-gold", "", 2.0, 300, ("on-call",)),
+)  # fmt: skip
+
 
 def plan(**more: Any) -> BuildPlan:
     """Return the plan; *more* replaces what it is made of."""
@@ -87,5 +106,11 @@ def plan(**more: Any) -> BuildPlan:
         "buckets": (BucketPlan("files"), BucketPlan("archive", versioned=True)),
         "tables": (TablePlan("orders", "order-id", "place"), TablePlan("parts")),
         "secrets": (SecretPlan("api-key"), SecretPlan("other-key")),
+        "logs": Logs(60),
+        "channels": CHANNELS,
     }
-    return BuildPlan(**{**given, **more})
+    given |= more
+    names = {one.name for one in given["functions"]}
+    queues = {one.name for one in given["queues"] if one.dead_letter}
+    watched = tuple(one for one in ALERTS if one.function in names or one.queue in queues)
+    return BuildPlan(**{"alerts": watched, **given})

@@ -286,3 +286,27 @@ def arm_models() -> types.ModuleType:
 def fake_arm() -> types.ModuleType:
     """``fake_arm``: a stand-in for Azure Resource Manager."""
     return _helper("fake_arm")
+
+
+@pytest.fixture(scope="session")
+def azure_cloud_modules() -> list[types.ModuleType]:
+    """A cloud to deploy to, in four modules."""
+    return [_helper(f"azure_deployment_{name}") for name in ("server", "planes", "stacks", "site")]
+
+
+@pytest.fixture
+def site(
+    azure_cloud_modules: list[types.ModuleType],
+    fake_arm: types.ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Any]:
+    """``azure_deployment_site.Site``: one who deploys to a cloud of their own."""
+    server, planes, stacks, user = azure_cloud_modules
+    certificate = planes.certify(tmp_path / "tls.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate)
+    with server.cloud(planes, stacks, fake_arm, certificate) as cloud:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{cloud.root}/identity")
+        monkeypatch.setenv("IDENTITY_HEADER", "header")
+        monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
+        yield user.Site(cloud, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from typing import Any
 
@@ -23,7 +24,7 @@ from portafaas.plan import (
     TopicPlan,
     TopicTrigger,
 )
-from portafaas.plan.model import SecretPlan, Use
+from portafaas.plan.model import AlertPlan, ChannelPlan, Logs, SecretPlan, Use
 from portafaas_azure.adapter import ADAPTER
 from portafaas_azure.infrastructure import emit
 from portafaas_azure.infrastructure.graph import resolve
@@ -83,8 +84,16 @@ def plans(draw: Any, service: types.ModuleType) -> BuildPlan:
                 concurrency=draw(st.integers(1, 4)),
                 environment=draw(st.dictionaries(st.sampled_from(("ONE", "TWO")), TEXT)),
                 retry=Retry(attempts=draw(st.integers(1, 100)), declared=True),
+                max_instances=draw(st.sampled_from((0, 0, 1, 7, 1000))),
             )
         )
+    options = {"apps": "grouped"} if draw(st.booleans()) else {}
+    if options:
+        # Else hardly any two would be equal.
+        functions += [
+            dataclasses.replace(one, name=f"{one.name}-too")
+            for one in functions if not isinstance(one.trigger, QueueTrigger)
+        ]  # fmt: skip
     dead = st.sampled_from((False, True, "q-three"))
     keys = st.sampled_from(("id", "order_id", "order-id", "Größe"))
     made: BuildPlan = service.plan(
@@ -104,7 +113,35 @@ def plans(draw: Any, service: types.ModuleType) -> BuildPlan:
             TablePlan("r-two", "id", draw(st.sampled_from(("", "created", "created-at")))),
         ),
         secrets=(SecretPlan("s-one"), SecretPlan("s-two")),
+        options=options,
+        logs=Logs(draw(st.sampled_from((30, 60, 90, 120, 150, 180, 365, 400, 545)))),
+        channels=(ChannelPlan("mail", "a@example.com"), ChannelPlan("hook", "", "https://b.c")),
+        alerts=(),
     )
+    watched = []
+    for number, name in enumerate(draw(st.lists(NAMES, max_size=4, unique=True))):
+        function = functions[number % len(functions)] if functions else None
+        queue = next((q.name for q in made.queues if q.dead_letter), "")
+        kinds = ["errors", "latency-p95"] if function else []
+        if queue:
+            kinds.append("dead-letters")
+        if not kinds:
+            continue
+        metric = draw(st.sampled_from(kinds))
+        of_queue = metric == "dead-letters"
+        watched.append(
+            AlertPlan(
+                name,
+                metric,
+                "" if of_queue or function is None else function.name,
+                queue if of_queue else "",
+                draw(st.integers(0, 9999)) / (1 if of_queue else 1000),
+                draw(st.sampled_from((60, 300, 900, 1800, 3600))),
+                draw(st.sampled_from((("mail",), ("hook",), ("hook", "mail")))),
+                draw(TEXT),
+            )
+        )
+    made = dataclasses.replace(made, alerts=tuple(watched))
     return made
 
 

@@ -140,7 +140,10 @@ def test_a_new_function_changes_only_its_own_block(service: types.ModuleType) ->
         assert owners == {new.name}
         assert before["parameters"] == after["parameters"]
         assert before["variables"] == after["variables"]
-        assert before["outputs"].items() <= after["outputs"].items()
+        assert before["outputs"]["vault"] == after["outputs"]["vault"]
+        urls, more = (d["outputs"]["urls"]["value"] for d in (before, after))
+        assert urls.items() <= more.items()
+        assert set(more) - set(urls) <= {new.name}
 
 
 def test_an_app_of_each_function(plan: BuildPlan, nodes: dict[str, Node]) -> None:
@@ -152,7 +155,7 @@ def test_an_app_of_each_function(plan: BuildPlan, nodes: dict[str, Node]) -> Non
     site = next(n for n in nodes.values() if "shop-prod-web-" in n.name)
     assert site.properties["functionAppConfig"]["runtime"] == {"name": "python", "version": "3.12"}
     assert site.properties["functionAppConfig"]["scaleAndConcurrency"] == {
-        "maximumInstanceCount": 100,
+        "maximumInstanceCount": 7,
         "instanceMemoryMB": 2048,
         "triggers": {"http": {"perInstanceConcurrency": 16}},
     }
@@ -203,8 +206,8 @@ def test_queues(nodes: dict[str, Node]) -> None:
     assert named(nodes, "/queues", "in-order").properties["requiresSession"] is True
     assert "maxDeliveryCount" not in named(nodes, "/queues", "spare").properties
     work = next(n for n in nodes.values() if "shop-prod-work-u" in n.name)
-    # At most nine at once, two in an instance.
-    assert work.properties["functionAppConfig"]["scaleAndConcurrency"]["maximumInstanceCount"] == 4
+    # At most nine at once, two in an instance, would be four; the function asks for three.
+    assert work.properties["functionAppConfig"]["scaleAndConcurrency"]["maximumInstanceCount"] == 3
 
 
 def test_topics(nodes: dict[str, Node]) -> None:
@@ -312,7 +315,7 @@ def test_nothing_is_made_that_nothing_needs(service: types.ModuleType) -> None:
         "Microsoft.Authorization", "Microsoft.Insights", "Microsoft.ManagedIdentity",
         "Microsoft.OperationalInsights", "Microsoft.Storage", "Microsoft.Web",
     ]  # fmt: skip
-    assert list(document["outputs"]) == ["url_web"]
+    assert list(document["outputs"]["urls"]["value"]) == ["web"]
     assert set(document["variables"]) == {"unique"}
 
 

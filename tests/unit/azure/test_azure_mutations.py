@@ -23,6 +23,17 @@ HARMLESS = {
     ("Microsoft.Authorization/locks", ("properties", "notes")),
     ("Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions", ("properties", "roleName")),
     ("Microsoft.EventGrid/systemTopics/eventSubscriptions", ("name",)),
+    ("Microsoft.Insights/metricAlerts", ("properties", "criteria", "allOf", 0, "name")),
+    ("Microsoft.Insights/metricAlerts", ("properties", "description")),
+    ("Microsoft.Insights/scheduledQueryRules", ("properties", "description")),
+    *(
+        ("Microsoft.Insights/actionGroups", ("properties", *words))
+        for words in (
+            ("groupShortName",),
+            ("emailReceivers", 0, "name"),
+            ("webhookReceivers", 0, "name"),
+        )
+    ),
 }
 Document = dict[str, Any]
 Mutation = Callable[[Document], None]
@@ -515,6 +526,308 @@ def lock_forgotten(d: Document) -> None:
 @mutation
 def logs_for_a_week(d: Document) -> None:
     one(d, "/workspaces")["properties"]["retentionInDays"] = 7
+
+
+# Logs, channels and alerts
+
+
+def alert(document: Document, name: str) -> dict[str, Any]:
+    """Return the alert whose physical name ends in *name*."""
+    return next(r for r in document["resources"] if r["name"] == f"shop-prod-{name}")
+
+
+def condition(document: Document, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = alert(document, name)["properties"]["criteria"]["allOf"][0]
+    return found
+
+
+def group_of(name: str) -> str:
+    return f"[resourceId('Microsoft.Insights/actionGroups', 'shop-prod-{name}')]"
+
+
+@mutation
+def retention_of_the_default(d: Document) -> None:
+    d["parameters"]["logRetentionDays"]["defaultValue"] = 30
+
+
+@mutation
+def retention_of_a_table_lost(d: Document) -> None:
+    table = one(d, "workspaces/tables", "AppTraces")
+    del table["properties"]["retentionInDays"]
+
+
+@mutation
+def rows_kept_elsewhere(d: Document) -> None:
+    one(d, "workspaces/tables", "AppTraces")["properties"]["totalRetentionInDays"] = 730
+
+
+@mutation
+def table_of_traces_forgotten(d: Document) -> None:
+    table = one(d, "workspaces/tables", "AppTraces")
+    assert table == [r for r in d["resources"] if r["type"].endswith("/tables")][-1]
+    d["resources"].remove(table)
+
+
+@mutation
+def max_instances_lost(d: Document) -> None:
+    scale(d, "web")["maximumInstanceCount"] = 100
+
+
+@mutation
+def max_instances_lost_beside_a_queue_bound(d: Document) -> None:
+    scale(d, "work")["maximumInstanceCount"] = 4
+
+
+@mutation
+def alert_forgotten(d: Document) -> None:
+    d["resources"].remove(alert(d, "web-slow"))
+
+
+@mutation
+def channel_forgotten(d: Document) -> None:
+    d["resources"].remove(alert(d, "on-call"))
+
+
+@mutation
+def channel_that_nobody_uses(d: Document) -> None:
+    found = copy.deepcopy(alert(d, "on-call"))
+    found["name"] = "shop-prod-nobody"
+    d["resources"].append(found)
+
+
+@mutation
+def channel_short_name_too_long(d: Document) -> None:
+    alert(d, "on-call")["properties"]["groupShortName"] = "on-call-and-more"
+
+
+@mutation
+def channel_without_email(d: Document) -> None:
+    del alert(d, "on-call")["properties"]["emailReceivers"]
+
+
+@mutation
+def channel_of_another_address(d: Document) -> None:
+    hook = alert(d, "on-call")["properties"]["webhookReceivers"][0]
+    hook["serviceUri"] = "https://example.com/other"
+
+
+@mutation
+def channel_tells_everybody(d: Document) -> None:
+    role = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+    alert(d, "on-call")["properties"]["armRoleReceivers"] = [
+        {"name": "owners", "roleId": role, "useCommonAlertSchema": True}
+    ]
+
+
+@mutation
+def channel_in_a_region(d: Document) -> None:
+    alert(d, "on-call")["location"] = "[parameters('location')]"
+
+
+@mutation
+def channel_switched_off(d: Document) -> None:
+    alert(d, "on-call")["properties"]["enabled"] = False
+
+
+@mutation
+def alert_switched_off(d: Document) -> None:
+    alert(d, "web-errors")["properties"]["enabled"] = False
+
+
+@mutation
+def alert_tells_nobody(d: Document) -> None:
+    alert(d, "web-errors")["properties"]["actions"] = {"actionGroups": []}
+
+
+@mutation
+def alert_tells_another(d: Document) -> None:
+    found = alert(d, "web-errors")
+    found["properties"]["actions"] = {"actionGroups": [group_of("a-channel-of-a-long-name")]}
+    found["dependsOn"].append(group_of("a-channel-of-a-long-name"))
+
+
+@mutation
+def alert_on_dead_letters_tells_half(d: Document) -> None:
+    alert(d, "failed-jobs")["properties"]["actions"].pop()
+
+
+@mutation
+def alert_on_the_component(d: Document) -> None:
+    found = alert(d, "web-errors")
+    component = "[resourceId('Microsoft.Insights/components', 'shop-prod')]"
+    found["properties"]["scopes"] = [component]
+    found["dependsOn"].append(component)
+
+
+@mutation
+def alert_asks_the_table_of_the_component(d: Document) -> None:
+    found = condition(d, "web-errors")
+    found["query"] = found["query"].replace("AppRequests", "requests")
+
+
+@mutation
+def alert_of_another_function(d: Document) -> None:
+    found = condition(d, "web-errors")
+    found["query"] = found["query"].replace("'web'", "'work'")
+
+
+@mutation
+def alert_of_every_function(d: Document) -> None:
+    found = condition(d, "web-errors")
+    found["query"] = found["query"].replace("| where OperationName == 'web' ", "")
+
+
+@mutation
+def alert_counts_successes(d: Document) -> None:
+    found = condition(d, "web-errors")
+    found["query"] = found["query"].replace("Success == false", "Success == true")
+
+
+@mutation
+def alert_forgets_answers_500(d: Document) -> None:
+    found = condition(d, "web-errors")
+    found["query"] = found["query"].replace(" or toint(ResultCode) >= 500", "")
+
+
+@mutation
+def alert_of_another_percentile(d: Document) -> None:
+    found = condition(d, "web-slow")
+    found["query"] = found["query"].replace("95", "50")
+
+
+@mutation
+def alert_by_time_of_the_row(d: Document) -> None:
+    found = condition(d, "web-slow")
+    found["query"] = found["query"].replace("ingestion_time()", "TimeGenerated")
+
+
+@mutation
+def alert_of_another_window(d: Document) -> None:
+    alert(d, "web-slow")["properties"]["windowSize"] = "PT5M"
+
+
+@mutation
+def alert_asks_for_another_window(d: Document) -> None:
+    found = condition(d, "web-slow")
+    found["query"] = found["query"].replace("15m", "5m")
+
+
+@mutation
+def alert_asks_seldom(d: Document) -> None:
+    alert(d, "work-errors")["properties"]["evaluationFrequency"] = "PT15M"
+
+
+@mutation
+def alert_in_seconds(d: Document) -> None:
+    condition(d, "web-slow")["threshold"] = 1.5
+
+
+@mutation
+def alert_threshold_lost(d: Document) -> None:
+    del condition(d, "failed-jobs")["threshold"]
+
+
+@mutation
+def alert_threshold_of_another(d: Document) -> None:
+    condition(d, "out-of-order")["threshold"] = 0
+
+
+@mutation
+def alert_at_or_above(d: Document) -> None:
+    condition(d, "failed-jobs")["operator"] = "GreaterThanOrEqual"
+
+
+@mutation
+def alert_operator_unknown(d: Document) -> None:
+    condition(d, "web-errors")["operator"] = "Above"
+
+
+@mutation
+def alert_of_the_average(d: Document) -> None:
+    condition(d, "out-of-order")["timeAggregation"] = "Average"
+
+
+@mutation
+def alert_counts_rows_of_one(d: Document) -> None:
+    condition(d, "web-errors")["timeAggregation"] = "Count"
+
+
+@mutation
+def alert_measures_another_column(d: Document) -> None:
+    condition(d, "web-errors")["metricMeasureColumn"] = "ItemCount"
+
+
+@mutation
+def alert_only_when_it_goes_on(d: Document) -> None:
+    condition(d, "web-errors")["failingPeriods"]["numberOfEvaluationPeriods"] = 2
+    condition(d, "web-errors")["failingPeriods"]["minFailingPeriodsToAlert"] = 2
+
+
+@mutation
+def alert_metric_misspelt(d: Document) -> None:
+    condition(d, "out-of-order")["metricName"] = "DeadLetterMessages"
+
+
+@mutation
+def alert_metric_of_another_namespace(d: Document) -> None:
+    condition(d, "out-of-order")["metricNamespace"] = "Microsoft.ServiceBus/namespaces/queues"
+
+
+@mutation
+def alert_dimension_of_another_name(d: Document) -> None:
+    condition(d, "out-of-order")["dimensions"][0]["name"] = "QueueName"
+
+
+@mutation
+def alert_of_every_entity(d: Document) -> None:
+    del condition(d, "out-of-order")["dimensions"]
+
+
+@mutation
+def alert_on_the_queue_itself(d: Document) -> None:
+    """Dead letters of this queue are forwarded: there are none in it."""
+    found = condition(d, "failed-jobs")
+    found["metricName"] = "DeadletteredMessages"
+    found["dimensions"][0]["values"] = ["jobs"]
+
+
+@mutation
+def alert_on_another_queue(d: Document) -> None:
+    condition(d, "lost-files")["dimensions"][0]["values"] = ["on-archive-objects"]
+
+
+@mutation
+def alert_on_the_subscription(d: Document) -> None:
+    """The metric knows topics only."""
+    condition(d, "lost-news")["dimensions"][0]["values"] = ["on-gold"]
+
+
+@mutation
+def alert_on_another_namespace(d: Document) -> None:
+    other = "[resourceId('Microsoft.ServiceBus/namespaces', 'another')]"
+    alert(d, "out-of-order")["properties"]["scopes"] = [other]
+
+
+@mutation
+def alert_with_dynamic_threshold(d: Document) -> None:
+    condition(d, "out-of-order")["criterionType"] = "DynamicThresholdCriterion"
+
+
+@mutation
+def alert_says_nothing(d: Document) -> None:
+    alert(d, "web-errors")["properties"]["description"] = "An alert"
+
+
+@mutation
+def alert_before_its_channel(d: Document) -> None:
+    alert(d, "web-errors")["dependsOn"] = [
+        need for need in alert(d, "web-errors")["dependsOn"] if "actionGroups" not in need
+    ]
+
+
+@mutation
+def alert_text_read_as_expression(d: Document) -> None:
+    alert(d, "web-errors")["properties"]["description"] = "[shop is down]"
 
 
 # Grants

@@ -29,7 +29,7 @@ from portafaas.plan import (
 from portafaas_azure.adapter import ADAPTER
 from portafaas_azure.broker import sql_filter
 from portafaas_azure.host import instance_memory, timespan
-from portafaas_azure.lowering import route
+from portafaas_azure.routes import route
 
 
 def bindings(files: Mapping[str, bytes], tmp_path: Path, **environment: str) -> Any:
@@ -107,6 +107,16 @@ def test_functions_of_one_path_share_the_methods(
     # It answers the preflight requests, so it gets every method that is left.
     rest = ["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     assert found["orders_put"][0]["methods"] == rest
+
+
+def test_a_function_alone_in_its_app_answers_every_method_of_its_path(
+    files: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    """Nobody else on its host would answer 405, or a preflight request."""
+    for entry in ("orders_get", "orders_put"):
+        found = bindings(files, tmp_path, PORTAFAAS_FUNCTIONS=entry)[0]
+        assert list(found) == [entry]
+        assert "methods" not in found[entry][0]
 
 
 def test_an_app_may_have_some_functions(files: Mapping[str, bytes], tmp_path: Path) -> None:
@@ -211,6 +221,7 @@ def test_every_capability_has_a_position() -> None:
         Capability.TABLE_INSERT,
         Capability.TABLE_DELETE,
         Capability.TABLE_OLD_IMAGE,
+        Capability.ALERT_OLDEST_MESSAGE,
         Capability.ARCHITECTURE_ARM,
     }
 

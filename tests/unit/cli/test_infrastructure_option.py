@@ -44,7 +44,7 @@ def test_infrastructure_is_reproducible(project: Path, run: Run) -> None:
 
 def test_what_the_engine_would_refuse_is_told_with_its_line(project: Path, run: Run) -> None:
     functions = "\n".join(
-        f"  f{n}: {{handler: 'app:hello', trigger: {{http: {{path: /f{n}}}}}}}" for n in range(80)
+        f"  f{n}: {{handler: 'app:hello', trigger: {{http: {{path: /f{n}}}}}}}" for n in range(100)
     )
     manifest = project / "portafaas.yaml"
     manifest.write_text(manifest.read_text().replace("functions:\n", f"functions:\n{functions}\n", 1))

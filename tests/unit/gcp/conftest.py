@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,11 +18,14 @@ import pytest
 from portafaas.adapter import NativeRequest, Outcome, Stimulus
 from portafaas.local.runner import deliver
 from portafaas.plan import (
+    AlertPlan,
     Auth,
     BucketPlan,
     BuildPlan,
+    ChannelPlan,
     FunctionPlan,
     HttpTrigger,
+    Logs,
     ObjectTrigger,
     QueuePlan,
     QueueTrigger,
@@ -207,6 +211,21 @@ _USES = {
 }
 _RETRY = Retry(7, initial=2.5, maximum=90, declared=True)
 
+_ALERTS = (
+    AlertPlan("broken", "errors", "echo", "", 3, 300, ("ops", "pager"), "Somebody ${should} look."),
+    AlertPlan("broken-orders", "errors", "take-orders", "", 0, 60, ("ops",)),
+    AlertPlan("slow", "latency-p95", "echo", "", 1.5, 900, ("pager",)),
+    AlertPlan("lost-orders", "dead-letters", "", "orders", 0, 1800, ("ops",)),
+    AlertPlan("lost-turns", "dead-letters", "", "turns", 5, 3600, ("ops",)),
+    AlertPlan("waiting", "oldest-message", "", "orders", 600, 300, ("both",)),
+)
+_CHANNELS = (
+    ChannelPlan("ops", "ops@example.com"),
+    ChannelPlan("pager", webhook="https://hooks.example.com/?token=${abc}"),
+    ChannelPlan("both", "both@example.com", "https://hooks.example.com/both"),
+    ChannelPlan("unused", "nobody@example.com"),
+)
+
 #: Every trigger, resource and kind of use; each queue with one consumer at most, as a build has it.
 EVERYTHING = dataclasses.replace(
     PLAN,
@@ -216,6 +235,7 @@ EVERYTHING = dataclasses.replace(
             uses=_USES.get(function.name, ()),
             retry=_RETRY if function.name in ("take-orders", "nightly", "listen") else Retry(),
             concurrency=8 if function.name == "echo" else 1,
+            max_instances=7 if function.name in ("echo", "listen") else 0,
             environment={"TEMPLATE": "${not} %{this}"} if function.name == "echo" else {},
         )
         for function in (
@@ -234,6 +254,9 @@ EVERYTHING = dataclasses.replace(
     tables=(TablePlan("items", ttl="expires"), TablePlan("pairs", "owner", "number")),
     secrets=(SecretPlan("token"),),
     options={"region": "europe-west1"},
+    logs=Logs(90),
+    channels=_CHANNELS,
+    alerts=_ALERTS,
 )
 
 
@@ -367,3 +390,50 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(str(next(iter(module.__path__))), root / name / "runtime")
         (root / name / "__init__.py").write_text("")
     return root
+
+
+def _stand_in() -> Any:
+    """Return what drivers use of the core, for as long as it has no such module."""
+    module = ModuleType("portafaas.runtime.resources")
+
+    class ResourceError(Exception):
+        def __init__(self, message: str = "", *, retryable: bool = False) -> None:
+            super().__init__(message)
+            self.retryable = retryable
+
+    class NotFound(ResourceError):
+        pass
+
+    class Conflict(ResourceError):
+        pass
+
+    class Outgoing:
+        def __init__(
+            self,
+            id: str,
+            body: bytes,
+            *,
+            content_type: str | None = None,
+            attributes: Mapping[str, str] | None = None,
+            key: str | None = None,
+            delay: int = 0,
+            dedup: str | None = None,
+        ) -> None:
+            self.id, self.body, self.content_type = id, body, content_type
+            self.attributes = dict(attributes or ())
+            self.key, self.delay, self.dedup = key, delay, dedup
+
+    for kind in (ResourceError, NotFound, Conflict, Outgoing):
+        setattr(module, kind.__name__, kind)
+    return module
+
+
+@pytest.fixture
+def core(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return ``portafaas.runtime.resources``."""
+    try:
+        return importlib.import_module("portafaas.runtime.resources")
+    except ModuleNotFoundError:
+        module = _stand_in()
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return module

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def _of(kind: str, name: str, *path: str) -> Any:
+def _of(kind: str, name: str, *path: Any) -> Any:
     def find(document: dict[str, Any]) -> Any:
         found = document["resource"][f"google_{kind}"][name]
         for step in path:
@@ -195,11 +195,132 @@ OWN = {
     "a back-off upside down": _set(
         _of("pubsub_subscription", "queue__orders", "retry_policy"), "minimum_backoff", "120s"
     ),
-    "logs that go nowhere": lambda d: _kind("logging_project_sink")(d).pop("echo"),
     "a variable that was forgotten": lambda d: d["variable"].pop("source_digest"),
     "no labels": lambda d: d["provider"]["google"].pop("default_labels"),
     "any release of the provider": _set(
         lambda d: d["terraform"]["required_providers"]["google"], "version", ">= 6.0.0"
     ),
     "a feature of a later Terraform": _set(_whole, "ephemeral", {}),
+}
+
+
+def _condition(alert: str, *path: Any) -> Any:
+    return _of(
+        "monitoring_alert_policy", alert, "conditions", 0, "condition_threshold", *path
+    )
+
+
+def _filter(alert: str, old: str, new: str) -> Any:
+    def spoil(document: dict[str, Any]) -> None:
+        condition = _condition(alert)(document)
+        condition["filter"] = condition["filter"].replace(old, new)
+
+    return spoil
+
+
+SINK = _of("logging_project_sink", "logs")
+BROKEN = _of("monitoring_alert_policy", "broken")
+CHANNEL = "${google_monitoring_notification_channel.%s.id}"
+
+#: Of alerts, logs and most instances: these are held against the plan, too.
+WATCH = {
+    "a metric of functions of the 1st generation": _filter(
+        "broken", "run.googleapis.com/request_count", "cloudfunctions.googleapis.com/function/x"
+    ),
+    "the time of answers for their number": _filter(
+        "broken", "request_count", "request_latencies"
+    ),
+    "the age of messages for their number": _filter(
+        "lost_orders", "num_undelivered_messages", "oldest_unacked_message_age"
+    ),
+    "a namespace that is none": _filter("slow", "run.googleapis.com", "run.google.com"),
+    "another type of resource": _filter("slow", "cloud_run_revision", "cloud_function"),
+    "another label": _filter("waiting", "subscription_id", "subscription"),
+    "all answers for the failed": _filter(
+        "broken", ' AND metric.labels.response_code_class = "5xx"', ""
+    ),
+    "what a client did wrong for what failed": _filter("broken", "5xx", "4xx"),
+    "a delivery that cannot be read is none": _filter(
+        "broken_orders",
+        'metric.labels.response_code = monitoring.regex.full_match("400|5..")',
+        'metric.labels.response_code_class = "5xx"',
+    ),
+    "another function": _filter("slow", ".echo.", ".answer."),
+    "the queue for its dead letters": _filter("lost_orders", "dead_letter__", "queue__"),
+    "another queue's dead letters": _filter("lost_turns", "queue__lost", "dead_letter__orders"),
+    "the dead letters for the queue": _filter("waiting", "queue__orders", "dead_letter__orders"),
+    "an average": _set(_condition("slow", "aggregations", 0), "per_series_aligner", "ALIGN_MEAN"),
+    "the greatest of all series for their sum": _set(
+        _condition("broken", "aggregations", 0), "cross_series_reducer", "REDUCE_MAX"
+    ),
+    "seconds for milliseconds": _set(_condition("slow"), "threshold_value", 1.5),
+    "another threshold": _set(_condition("broken"), "threshold_value", 4),
+    "another window": _set(_condition("broken", "aggregations", 0), "alignment_period", "900s"),
+    "a window that is none": _set(
+        _condition("broken", "aggregations", 0), "alignment_period", "30s"
+    ),
+    "below for above": _set(_condition("broken"), "comparison", "COMPARISON_LT"),
+    "only what lasts": _set(_condition("broken"), "duration", "300s"),
+    "missing data that fires": _set(
+        _condition("broken"), "evaluation_missing_data", "EVALUATION_MISSING_DATA_ACTIVE"
+    ),
+    "an alert that nobody hears": _drop(BROKEN, "notification_channels"),
+    "one of two channels": lambda d: BROKEN(d)["notification_channels"].pop(),
+    "another channel": _set(
+        _of("monitoring_alert_policy", "slow"),
+        "notification_channels",
+        [CHANNEL % "ops__email"],
+    ),
+    "a channel that is not there": _set(
+        BROKEN, "notification_channels", [CHANNEL % "ops__email", CHANNEL % "nobody__email"]
+    ),
+    "a channel of nobody": lambda d: _kind("monitoring_notification_channel")(d).update(
+        unused={**d["resource"]["google_monitoring_notification_channel"]["ops__email"]}
+    ),
+    "another address": _set(
+        _of("monitoring_notification_channel", "ops__email", "labels"),
+        "email_address",
+        "somebody@example.com",
+    ),
+    "an address in the wrong label": lambda d: _of(
+        "monitoring_notification_channel", "ops__email", "labels"
+    )(d).update(url="https://example.com"),
+    "a webhook with a user": _set(
+        _of("monitoring_notification_channel", "pager__webhook"), "type", "webhook_basicauth"
+    ),
+    "a channel that cannot be taken away": _set(
+        _of("monitoring_notification_channel", "ops__email"), "force_delete", False
+    ),
+    "a webhook in the clear": _set(
+        _of("monitoring_notification_channel", "both__webhook", "labels"),
+        "url",
+        "http://hooks.example.com/both",
+    ),
+    "a description that is a template": _set(
+        _of("monitoring_alert_policy", "broken", "documentation"), "content", "${should} look"
+    ),
+    "an alert of no service": _drop(BROKEN, "user_labels"),
+    "an alert that was forgotten": lambda d: _kind("monitoring_alert_policy")(d).pop("waiting")
+    and _kind("monitoring_notification_channel")(d).update({}),
+    "an alert that nobody asked for": lambda d: _kind("monitoring_alert_policy")(d).update(
+        other=BROKEN(d)
+    ),
+    "logs that are kept for less": _set(
+        _of("logging_project_bucket_config", "logs"), "retention_days", 30
+    ),
+    "logs of a function that go nowhere": lambda d: SINK(d).update(
+        filter=SINK(d)["filter"].replace('"shop-test-echo" OR ', "")
+    ),
+    "logs of all services": _set(SINK, "filter", 'resource.type="cloud_run_revision"'),
+    "no sink of logs": lambda d: d["resource"].pop("google_logging_project_sink"),
+    "no bucket of logs": lambda d: (
+        d["resource"].pop("google_logging_project_sink"),
+        d["resource"].pop("google_logging_project_bucket_config"),
+    ),
+    "any number of instances": _drop(
+        _of("cloudfunctions2_function", "echo", "service_config"), "max_instance_count"
+    ),
+    "another number of instances": _set(
+        _of("cloudfunctions2_function", "take_orders", "service_config"), "max_instance_count", 7
+    ),
 }

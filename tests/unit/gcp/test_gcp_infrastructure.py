@@ -12,6 +12,7 @@ import pytest
 
 from portafaas.manifest.load import load_manifest
 from portafaas.plan import (
+    AlertPlan,
     BucketPlan,
     BuildPlan,
     FunctionPlan,
@@ -63,7 +64,9 @@ def test_one_of_each(document: dict[str, Any], everything: BuildPlan) -> None:
         "firestore_database": 1,
         "firestore_field": 1,
         "logging_project_bucket_config": 1,
-        "logging_project_sink": functions,
+        "logging_project_sink": 1,
+        "monitoring_alert_policy": 6,
+        "monitoring_notification_channel": 4,  # of three channels, one of them twofold
         "project_iam_member": 6,  # the builder's 2, a table read, two written, two audits
         "pubsub_subscription": 7,
         "pubsub_subscription_iam_member": 2,
@@ -93,6 +96,7 @@ def test_a_function(document: dict[str, Any]) -> None:
         "timeout_seconds": 12,
         "max_instance_request_concurrency": 8,
         "available_cpu": "1",
+        "max_instance_count": 7,
         "service_account_email": "${google_service_account.echo.email}",
         "ingress_settings": "ALLOW_ALL",
         "environment_variables": {
@@ -333,6 +337,7 @@ def test_long_names_fit(everything: BuildPlan) -> None:
         buckets=(BucketPlan("b" * 60),),
         tables=(TablePlan("x" * 60),),
         secrets=(SecretPlan("s" * 60),),
+        alerts=(AlertPlan("a" * 600, "oldest-message", "", "q" * 60, 1, 60, ("ops",)),),
     )
     assert ADAPTER.check(plan) == []
     assert verify(_document(plan)) == []

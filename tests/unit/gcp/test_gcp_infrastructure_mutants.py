@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from portafaas.plan import BuildPlan
 from portafaas_gcp.infrastructure.verify import verify
 
 
@@ -36,19 +37,21 @@ MUTANTS = _table()
 STRIDE = 13
 
 
-@pytest.mark.parametrize("name", [*MUTANTS.STUDY, *MUTANTS.OWN])
-def test_each_mistake_is_caught(document: dict[str, Any], name: str) -> None:
-    spoil: Callable[[dict[str, Any]], Any] = {**MUTANTS.STUDY, **MUTANTS.OWN}[name]
-    assert verify(document) == []
+@pytest.mark.parametrize("name", [*MUTANTS.STUDY, *MUTANTS.OWN, *MUTANTS.WATCH])
+def test_each_mistake_is_caught(
+    document: dict[str, Any], everything: BuildPlan, name: str
+) -> None:
+    spoil: Callable[[dict[str, Any]], Any] = {**MUTANTS.STUDY, **MUTANTS.OWN, **MUTANTS.WATCH}[name]
+    assert verify(document, everything) == []
     before = copy.deepcopy(document)
     spoil(document)
     assert document != before
-    assert verify(document)
+    assert verify(document, everything if name in MUTANTS.WATCH else None)
 
 
 @pytest.mark.parametrize(("spoilt", "least"), [("dropped", 0.85), ("garbled", 0.75)])
 def test_most_of_whatever_is_spoilt_is_caught(
-    document: dict[str, Any], spoilt: str, least: float
+    document: dict[str, Any], everything: BuildPlan, spoilt: str, least: float
 ) -> None:
     """What is not caught are other sound documents: another name, no retries, fewer images kept."""
     tried = caught = 0
@@ -63,6 +66,6 @@ def test_most_of_whatever_is_spoilt_is_caught(
             place[path[-1]] = "nonsense"
         if broken != document:
             tried += 1
-            caught += bool(verify(broken))
+            caught += bool(verify(broken, everything))
     assert tried > 40
     assert caught / tried >= least

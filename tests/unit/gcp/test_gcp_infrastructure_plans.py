@@ -9,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portafaas.plan import (
+    AlertPlan,
     Auth,
     BucketPlan,
     BuildPlan,
+    ChannelPlan,
     FunctionPlan,
     HttpTrigger,
+    Logs,
     ObjectTrigger,
     QueuePlan,
     QueueTrigger,
@@ -38,6 +41,18 @@ CRONS = st.tuples(
     st.sampled_from(["*", "JAN", "3-5", "1,12", "*/3", "JUN-AUG"]),
     st.sampled_from(["*", "MON-FRI", "SUN", "0", "7", "SAT,SUN", "1-5/2", "FRI-SUN"]),
 )
+
+
+CHANNELS = st.lists(
+    st.builds(
+        ChannelPlan,
+        NAMES,
+        st.just("ops@example.com"),
+        st.sampled_from(["", "https://example.com/${x}%{y}"]),
+    ),
+    max_size=3,
+    unique_by=lambda channel: channel.name,
+).map(tuple)
 
 
 def _is_schedule(text: str) -> bool:
@@ -92,6 +107,7 @@ def plans(draw: st.DrawFn) -> BuildPlan:
                 trigger,
                 memory=draw(st.sampled_from([128, 1000, 32_768, 40_000])),
                 timeout=draw(st.sampled_from([1, 30, 540, 600, 1800, 3600])),
+                max_instances=draw(st.sampled_from([0, 0, 1, 9, 1000, 1001])),
                 concurrency=draw(st.sampled_from([1, 80, 1000])),
                 environment=draw(
                     st.dictionaries(st.from_regex(r"[A-Z][A-Z0-9_]{0,9}", fullmatch=True), TEXT)
@@ -113,13 +129,13 @@ def plans(draw: st.DrawFn) -> BuildPlan:
                         {},
                         optional={
                             "minInstances": st.integers(0, 9),
-                            "maxInstances": st.integers(1, 9),
                             "cpu": st.sampled_from([1, 8]),
                         },
                     )
                 ),
             )
         )
+    channels = draw(CHANNELS)
     return BuildPlan(
         draw(NAMES),
         draw(st.one_of(st.just(""), NAMES)),
@@ -132,7 +148,38 @@ def plans(draw: st.DrawFn) -> BuildPlan:
         tables=tuple(TablePlan(name, ttl=draw(TEXT)) for name in names["table"]),
         secrets=tuple(map(SecretPlan, names["secret"])),
         options=draw(st.sampled_from([{}, {"region": "europe-west1"}, {"database": "(default)"}])),
+        logs=Logs(draw(st.sampled_from([30, 60, 545]))),
+        channels=channels,
+        alerts=tuple(draw(_alerts(tuple(functions), queues, channels))) if channels else (),
     )
+
+
+def _alerts(
+    functions: tuple[FunctionPlan, ...],
+    queues: tuple[QueuePlan, ...],
+    channels: tuple[ChannelPlan, ...],
+) -> st.SearchStrategy[list[AlertPlan]]:
+    watched: list[tuple[Any, str, str]] = [
+        (metric, function.name, "")
+        for function in functions
+        for metric in ("errors", "latency-p95", "dead-letters")
+        if metric != "dead-letters" or function.kind not in ("http", "queue")
+    ]
+    watched += [("oldest-message", "", queue.name) for queue in queues]
+    watched += [("dead-letters", "", queue.name) for queue in queues if queue.dead_letter]
+    if not watched:
+        return st.just([])
+    one = st.tuples(
+        NAMES,
+        st.sampled_from(watched),
+        st.sampled_from([0.0, 0.25, 1.0, 3600.5]),
+        st.sampled_from([60, 300, 900, 1800, 3600]),
+        st.lists(st.sampled_from([channel.name for channel in channels]), min_size=1),
+        TEXT,
+    ).map(
+        lambda v: AlertPlan(v[0], v[1][0], v[1][1], v[1][2], v[2], v[3], tuple(v[4]), v[5])
+    )
+    return st.lists(one, max_size=4, unique_by=lambda alert: alert.name)
 
 
 def _triggers(names: dict[str, list[str]], free: list[str]) -> st.SearchStrategy[Any]:
@@ -168,9 +215,14 @@ def _triggers(names: dict[str, list[str]], free: list[str]) -> st.SearchStrategy
 def test_what_passes_has_an_infrastructure(plan: BuildPlan) -> None:
     wrong = {item.path for item in ADAPTER.check(plan) if item.severity == "error"}
     # What is refused is left out, so that the rest is looked at all the same.
+    kept = tuple(f for f in plan.functions if not any(f".{f.name}" in str(p) for p in wrong))
+    names = {"", *(function.name for function in kept)}
     plan = dataclasses.replace(
         plan,
-        functions=tuple(f for f in plan.functions if not any(f".{f.name}" in str(p) for p in wrong)),
+        functions=kept,
+        alerts=tuple(
+            a for a in plan.alerts if a.function in names and f"$.alerts.{a.name}" not in wrong
+        ),
     )
     if all(item.severity != "error" for item in ADAPTER.check(plan)):
         made = ADAPTER.infrastructure(plan)

@@ -36,6 +36,9 @@ REQUESTS: Mapping[str, tuple[str, str, tuple[str, ...], Mapping[str, str]]] = {
     "logging_project_bucket_config": (
         "logging.v2", "LogBucket", ("project", "location", "bucket_id"), {}),
     "logging_project_sink": ("logging.v2", "LogSink", ("unique_writer_identity",), {}),
+    "monitoring_alert_policy": ("monitoring.v3", "AlertPolicy", (), {}),
+    "monitoring_notification_channel": (
+        "monitoring.v3", "NotificationChannel", ("force_delete",), {}),
     "project_iam_member": (
         "cloudresourcemanager.v1", "Binding", ("project",), {"member": "members"}),
     "pubsub_subscription": ("pubsub.v1", "Subscription", (), {}),
@@ -51,7 +54,7 @@ REQUESTS: Mapping[str, tuple[str, str, tuple[str, ...], Mapping[str, str]]] = {
     "storage_notification": ("storage.v1", "Notification", ("bucket",), {}),
 }  # fmt: skip
 #: Maps whose keys are the user's, and lists that the request has as maps or the reverse.
-_KEPT = {"environmentVariables"}
+_KEPT = {"environmentVariables", "labels", "userLabels"}
 _META = ("depends_on", "for_each", "lifecycle")
 
 
@@ -115,6 +118,9 @@ def _problems(schemas: Any, schema: Mapping[str, Any], value: Any, where: str) -
         case "integer":
             if not is_reference and (isinstance(value, bool) or not isinstance(value, int)):
                 yield f"{where} is no integer"
+        case "number":
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                yield f"{where} is no number"
         case "boolean":
             if not isinstance(value, bool):
                 yield f"{where} is no boolean"
@@ -161,6 +167,14 @@ def test_requests_are_as_google_describes_them(document: dict[str, Any]) -> None
         ("pubsub_subscription", "queue__orders", ("enable_message_ordering",), "yes", "boolean"),
         ("cloud_scheduler_job", "nightly", ("retry_config", "retry_count"), "5", "integer"),
         ("firestore_database", "tables", ("type",), "NATIVE", "NATIVE"),
+        ("monitoring_alert_policy", "slow",
+         ("conditions", 0, "condition_threshold", "aggregations", 0, "per_series_aligner"),
+         "ALIGN_P95", "ALIGN_P95"),
+        ("monitoring_alert_policy", "slow", ("conditions", 0, "condition_threshold", "duration"),
+         "5m", "duration"),
+        ("monitoring_alert_policy", "slow", ("alert_strategy", "auto_close"), "never", "duration"),
+        ("monitoring_notification_channel", "ops__email", ("labels", "email_address"), 5,
+         "no string"),
     ],
 )  # fmt: skip
 def test_the_check_notices(

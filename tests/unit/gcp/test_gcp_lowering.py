@@ -114,8 +114,9 @@ def test_bindings_are_json_and_only_open_routes_are_public(plan: BuildPlan) -> N
 
 
 def test_options_and_concurrency() -> None:
-    options = {"minInstances": 1, "maxInstances": 4, "cpu": 2}
-    binding = _binding(options=options, concurrency=20, plan={"options": {"region": "eu-west1"}})
+    options = {"minInstances": 1, "cpu": 2}
+    more: dict[str, Any] = {"options": options, "max_instances": 4}
+    binding = _binding(**more, concurrency=20, plan={"options": {"region": "eu-west1"}})
     assert binding["region"] == "eu-west1"
     assert binding["service"] == {
         "availableMemory": "256Mi",
@@ -227,7 +228,7 @@ def test_options_schema_takes_only_what_is_honoured() -> None:
 
     for level, good, bad in (
         ("service", {"region": "europe-west1", "database": "(default)"}, {"project": "x"}),
-        ("function", {"minInstances": 0, "maxInstances": 3, "cpu": 1}, {"cpu": 3}),
+        ("function", {"minInstances": 0, "cpu": 1}, {"maxInstances": 3}),
     ):
         schema = dict(ADAPTER.options_schema()[level])
         Draft202012Validator.check_schema(schema)
@@ -256,8 +257,9 @@ def test_nothing_to_say(plan: BuildPlan) -> None:
         ({"concurrency": 1001}, "$.functions.do-it.concurrency", "1000"),
         ({"environment": {"PORT": "1"}}, "$.functions.do-it.environment.PORT", "reserved"),
         ({"environment": {"X_GOOGLE_A": "1"}}, "$.functions.do-it.environment.X_GOOGLE_A", ""),
-        ({"environment": {"A": "x" * 32_768}}, "$.functions.do-it.environment", "32769"),
-        ({"options": {"minInstances": 3, "maxInstances": 2}},
+        ({"environment": {"A": "x" * 32_768}}, "$.functions.do-it.environment", "32785"),
+        ({"max_instances": 1001}, "$.functions.do-it.max-instances", "1000"),
+        ({"options": {"minInstances": 3}, "max_instances": 2},
          "$.functions.do-it.targets.gcp.minInstances", "greater"),
         ({"plan": {"service": "s" * 40}}, "$.functions.do-it", "49"),
         ({"plan": {"queues": (QueuePlan("lost", retention=599),)}}, "$.queues.lost.retention",

@@ -108,6 +108,17 @@ def test_apply_and_apply_again(terraform: Any, document: dict[str, Any]) -> None
     assert gone.returncode == 1 and "prevent_destroy" in gone.stderr
 
 
+def test_an_alert_goes_with_its_channel(terraform: Any, document: dict[str, Any]) -> None:
+    assert terraform(document, "init").returncode == 0
+    assert terraform(document, "apply", "-auto-approve").returncode == 0
+    policies = document["resource"]["google_monitoring_alert_policy"]
+    policies["broken"]["notification_channels"].pop()
+    policies.pop("slow")
+    document["resource"]["google_monitoring_notification_channel"].pop("pager__webhook")
+    after = terraform(document, "apply", "-auto-approve")
+    assert "0 added, 1 changed, 2 destroyed" in after.stdout, after.stdout + after.stderr
+
+
 def test_values_arrive_as_they_were_written(terraform: Any, document: dict[str, Any]) -> None:
     assert terraform(document, "init").returncode == 0
     assert terraform(document, "plan", "-out=made").returncode == 0
@@ -118,6 +129,11 @@ def test_values_arrive_as_they_were_written(terraform: Any, document: dict[str, 
     }
     echo = planned["google_cloudfunctions2_function.echo"]["service_config"][0]
     assert echo["environment_variables"]["TEMPLATE"] == "${not} %{this}"
+    alert = planned["google_monitoring_alert_policy.broken"]
+    # As Monitoring's own way of writing it literally.
+    assert alert["documentation"][0]["content"].startswith("Somebody $${should} look.")
+    pager = planned["google_monitoring_notification_channel.pager__webhook"]
+    assert pager["labels"] == {"url": "https://hooks.example.com/?token=${abc}"}
     listen = planned["google_pubsub_subscription.listen"]
     assert listen["filter"].startswith('(attributes."ce-type" = "a.b" OR')
     assert planned["google_storage_bucket.kept"]["name"] == "project-1-shop-test-kept"

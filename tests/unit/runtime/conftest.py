@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,20 @@ from portafaas.runtime.http import Request, Response
 from portafaas.runtime.serve import run
 
 Make = Callable[..., Function]
+
+#: What the function of :func:`used` may do.
+USES: dict[str, dict[str, Any]] = {
+    "queue": {"jobs": {"verbs": ["send"], "ordered": False},
+              "in-order": {"verbs": ["send"], "ordered": True}},
+    "topic": {"news": {"verbs": ["publish"], "ordered": False},
+              "ordered-news": {"verbs": ["publish"], "ordered": True}},
+    "table": {"orders": {"verbs": ["read", "write"], "key": "id", "sort": "created"},
+              "users": {"verbs": ["read"], "key": "id", "sort": ""},
+              "audit": {"verbs": ["write"], "key": "id", "sort": ""}},
+    "bucket": {"up": {"verbs": ["read", "write"]}, "down": {"verbs": ["read"]},
+               "drop": {"verbs": ["write"]}},
+    "secret": {"key": {"verbs": ["read"]}},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -54,3 +70,21 @@ def serve(make: Make) -> Callable[..., Response]:
         return run(function, request or Request(), Context(function, "id-1"))
 
     return serve_one
+
+
+@pytest.fixture(autouse=True)
+def no_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let handlers be loaded as in a package without OpenTelemetry, which some tests import."""
+    monkeypatch.delitem(sys.modules, "opentelemetry", raising=False)
+
+
+@pytest.fixture
+def used(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    """Return a context of a function that uses everything, kept in *tmp_path*."""
+    for kind, names in USES.items():
+        for name in names:
+            variable = f"PORTAFAAS_{kind}_{name}".upper().replace("-", "_")
+            monkeypatch.setenv(variable, str(tmp_path / kind / name))
+    function = make()
+    function.uses = USES
+    return Context(function, "id-1")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from portafaas.runtime import secrets
 from portafaas.runtime.context import Context
 from portafaas.runtime.log import configure
 
@@ -32,14 +33,110 @@ def test_a_record(context: Context, capsys: Any) -> None:
     (line,) = lines(capsys)
     assert line.pop("time").endswith("Z")
     assert line == {
-        "severity": "INFO", "message": "took 7", "logger": "portafaas.f", "function": "f",
-        "invocation_id": "id-1", "order": "A1",
+        "severity": "INFO", "message": "took 7", "logger": "portafaas.f", "service": "shop",
+        "function": "f", "invocation_id": "id-1", "correlation_id": context.correlation_id,
+        "trace_id": context.trace_id, "span_id": context.span_id, "order": "A1",
     }  # fmt: skip
 
 
-def test_the_caller_of_a_trace_is_named(make: Any, capsys: Any) -> None:
-    Context(make(), "1", trace_parent="00-ab-cd-01").logger.warning("x")
-    assert lines(capsys)[0]["trace_parent"] == "00-ab-cd-01"
+def test_the_trace_is_the_caller_s(make: Any, capsys: Any) -> None:
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    Context(make(), "1", trace_parent=parent).logger.warning("x")
+    assert lines(capsys)[0]["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def test_the_stage_is_named_where_there_is_one(make: Any, capsys: Any) -> None:
+    function = make()
+    function.stage = "prod"
+    Context(function, "1").logger.info("x")
+    assert lines(capsys)[0]["stage"] == "prod"
+
+
+def test_on_gcp_a_record_belongs_to_its_trace(
+    make: Any, capsys: Any, monkeypatch: Any
+) -> None:
+    context = Context(make(), "1", target="gcp")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "my-project")
+    context.logger.info("x")
+    (line,) = lines(capsys)
+    trace = f"projects/my-project/traces/{context.trace_id}"
+    assert line["logging.googleapis.com/trace"] == trace
+    assert line["logging.googleapis.com/spanId"] == context.span_id
+    assert line["logging.googleapis.com/trace_sampled"] is True
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")
+    Context(make(), "1", target="gcp").logger.info("x")
+    assert "logging.googleapis.com/trace" not in lines(capsys)[0]
+
+
+LEVELS = [
+    ("debug", ["debug", "info", "warning", "error"]),
+    ("info", ["info", "warning", "error"]),
+    (" Warning ", ["warning", "error"]),
+    ("error", ["error"]),
+    ("", ["info", "warning", "error"]),
+    ("loud", ["info", "warning", "error"]),
+]
+
+
+@pytest.mark.parametrize(("level", "written"), LEVELS)
+def test_levels(
+    context: Context, capsys: Any, monkeypatch: Any, level: str, written: list[str]
+) -> None:
+    monkeypatch.setenv("PORTAFAAS_LOG_LEVEL", level)
+    for name in ("debug", "info", "warning", "error"):
+        getattr(context.logger, name)(name)
+    assert [line["message"] for line in lines(capsys)] == written
+
+
+SECRETS = ["hunter2hunter2", 'quo"ted\\secret', "line one is long\nline two is long", "\u00e4" * 9]
+
+
+@pytest.mark.parametrize("value", SECRETS)
+def test_secrets_are_left_out(
+    context: Context, capsys: Any, monkeypatch: Any, value: str
+) -> None:
+    monkeypatch.setattr(secrets, "redacted", {})
+    secrets._redact(value.encode())
+    log = context.logger
+    log.info("it is %s!", value)
+    log.info("it is %r!", value)
+    log.info("x", extra={"deep": {"in": [value]}, value: 1})
+    try:
+        raise ValueError(value)
+    except ValueError:
+        log.exception("failed")
+    for line in value.splitlines():
+        log.info(line)
+    text = capsys.readouterr().err
+    for form in (value, json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]):
+        assert form not in text
+    assert text.count("[redacted]") >= 6
+    for record in text.splitlines():
+        json.loads(record)
+
+
+def test_short_secrets_are_not_searched_for(
+    context: Context, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(secrets, "redacted", {})
+    secrets._redact(b"abc1234")
+    context.logger.info("abc1234")
+    assert lines(capsys)[0]["message"] == "abc1234"
+
+
+def test_on_azure_secrets_are_left_out_too(make: Any, caplog: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(secrets, "redacted", {"top-secret": None})
+    log = Context(make(), "1", target="azure").logger
+    with caplog.at_level(logging.INFO):
+        try:
+            raise ValueError("a top-secret b")
+        except ValueError:
+            log.exception("it is %s", "top-secret", extra={"x": "top-secret"})
+    (record,) = caplog.records
+    formatted = logging.Formatter().format(record)
+    assert "top-secret" not in formatted
+    assert formatted.startswith("it is [redacted]\nTraceback")
+    assert record.portafaas["x"] == "[redacted]"
 
 
 def test_one_line_whatever_the_text(context: Context, capsys: Any) -> None:

@@ -41,6 +41,14 @@ def context_view(context: Any, traced: bool = False) -> dict[str, Any]:
     # Without the sender's, a platform may start a trace of its own.
     return {
         "trace": context.trace_parent if traced else None,
+        # Ids that the sender did not set are random.
+        "trace_id": context.trace_id if context.span.parent_id else None,
+        "parent_id": context.span.parent_id or None,
+        "trace_state": context.span.state,
+        "links": [link.trace_id for link in context.span.links],
+        "correlation": (
+            None if context.correlation_id == context.trace_id else context.correlation_id
+        ),
         "function": context.function,
         "service": context.service,
         "memory": context.memory,
@@ -66,7 +74,9 @@ def event_view(event: Any, context: Any) -> dict[str, Any]:
         "attributes": dict(sorted(event.attributes.items())),
         "key": event.key,
         "attempt": event.attempt,
-        "context": context_view(context, "traceparent" in event.attributes),
+        "context": context_view(
+            context, "traceparent" in event.attributes or "traceparent" in event.extensions
+        ),
     }
     for name in ("bucket", "kind", "size", "etag", "table", "keys", "new", "old"):
         if hasattr(event, name):

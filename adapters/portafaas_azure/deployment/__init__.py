@@ -1,0 +1,31 @@
+"""Deploying to Azure with deployment stacks; see ``docs/deployment-azure.md``.
+
+| module | what it holds |
+|---|---|
+| ``engine`` | the engine itself: the order of things |
+| ``account``, ``clouds`` | credentials, subscription, group, region; Microsoft's clients |
+| ``refusals`` | Azure's errors as diagnostics |
+| ``ids`` | resource ids: names for people, what is data, what decides who may do what |
+| ``parameters`` | the values of the template's parameters |
+| ``stack`` | the deployment stack: put, wait, delete, why it failed |
+| ``foresight``, ``drifting`` | what-if as changes, and as drift |
+| ``publish`` | one-deploy of the package to each app |
+| ``removal`` | what has left the manifest; destroy |
+| ``store``, ``vault``, ``logs`` | blobs, secrets, log lines |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portafaas.plan import BuildPlan
+
+if TYPE_CHECKING:
+    from portafaas.deployment.contract import Engine
+
+
+def engine(plan: BuildPlan) -> Engine:
+    """Return what deploys *plan*'s service and stage; no I/O yet."""
+    from portafaas_azure.deployment.engine import AzureEngine
+
+    return AzureEngine(plan)

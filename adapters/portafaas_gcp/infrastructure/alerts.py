@@ -1,0 +1,165 @@
+"""Alerts as policies of Cloud Monitoring, and the channels they notify.
+
+https://registry.terraform.io/providers/hashicorp/google/latest/docs/resources/monitoring_alert_policy
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from portafaas.plan import AlertPlan, BuildPlan, FunctionPlan
+from portafaas_gcp import names
+from portafaas_gcp.alerting import description
+from portafaas_gcp.infrastructure.document import Document, key, literal, ref
+from portafaas_gcp.infrastructure.resources import dead_letter_subscription
+
+#: Seconds without data after which an incident closes; the fewest there may be:
+#: https://cloud.google.com/monitoring/alerts/incidents-events#closing
+AUTO_CLOSE = 1800
+
+
+class Measure(NamedTuple):
+    """A metric, and how its series over a window become one number.
+
+    Aligners and reducers that invent no data where there is none:
+    https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies#Aggregation
+    """
+
+    metric: str
+    aligner: str
+    reducer: str
+    #: Of the neutral threshold in the unit of the metric.
+    factor: int = 1
+
+
+#: https://cloud.google.com/monitoring/api/metrics_gcp_p_z. All revisions and answers are one: a p95
+#: of each series would fire for one slow answer of a kind that is rare.
+MEASURES = {
+    "errors": Measure("run.googleapis.com/request_count", "ALIGN_SUM", "REDUCE_SUM"),
+    "latency-p95": Measure(
+        "run.googleapis.com/request_latencies", "ALIGN_SUM", "REDUCE_PERCENTILE_95", 1000
+    ),
+    "dead-letters": Measure(
+        "pubsub.googleapis.com/subscription/num_undelivered_messages", "ALIGN_MAX", "REDUCE_MAX"
+    ),
+    "oldest-message": Measure(
+        "pubsub.googleapis.com/subscription/oldest_unacked_message_age", "ALIGN_MAX", "REDUCE_MAX"
+    ),
+}
+
+
+def alerts(document: Document) -> None:
+    """Add the alerts of the manifest, and the channels that any of them notifies."""
+    plan = document.plan
+    used = {name for alert in plan.alerts for name in alert.notify}
+    for channel in plan.channels:
+        if channel.name not in used:
+            continue
+        for kind, label, value in (
+            ("email", "email_address", channel.email),
+            # Posts to a URL as it is; the other type of webhook must have a user and a password.
+            ("webhook_tokenauth", "url", channel.webhook),
+        ):
+            if value:
+                document.add(
+                    "google_monitoring_notification_channel",
+                    key(channel.name, kind.partition("_")[0]),
+                    {
+                        "display_name": names.physical(plan, channel.name, names.DISPLAY),
+                        "type": kind,
+                        "labels": {label: literal(value)},
+                        "user_labels": document.labels(),
+                        # Terraform deletes a channel before it takes it off a policy that stays,
+                        # which Google refuses otherwise.
+                        "force_delete": True,
+                    },
+                )
+    for alert in plan.alerts:
+        _policy(document, alert)
+
+
+def _policy(document: Document, alert: AlertPlan) -> None:
+    plan, measure = document.plan, MEASURES[alert.metric]
+    channels = document.resources.get("google_monitoring_notification_channel", {})
+    notified = [
+        ref(f"google_monitoring_notification_channel.{block}", "id")
+        for name in dict.fromkeys(alert.notify)
+        for block in (key(name, "email"), key(name, "webhook"))
+        if block in channels
+    ]
+    threshold = alert.threshold * measure.factor
+    name = names.physical(plan, alert.name, names.DISPLAY)
+    document.add(
+        "google_monitoring_alert_policy",
+        key(alert.name),
+        {
+            "display_name": name,
+            "combiner": "OR",
+            "conditions": [
+                {
+                    "display_name": f"{alert.metric} of {alert.function or alert.queue}",
+                    "condition_threshold": {
+                        "filter": _filter(plan, alert, measure),
+                        "comparison": "COMPARISON_GT",
+                        "threshold_value": int(threshold) if threshold % 1 == 0 else threshold,
+                        # One value over a whole window is enough; without one nothing happens.
+                        "duration": "0s",
+                        "aggregations": [
+                            {
+                                "alignment_period": f"{alert.window}s",
+                                "per_series_aligner": measure.aligner,
+                                "cross_series_reducer": measure.reducer,
+                            }
+                        ],
+                        "trigger": {"count": 1},
+                    },
+                }
+            ],
+            "alert_strategy": {"auto_close": f"{AUTO_CLOSE}s"},
+            "notification_channels": notified,
+            "documentation": {
+                # Monitoring has templates of its own, and the same way out of them:
+                # https://cloud.google.com/monitoring/alerts/doc-variables
+                "content": literal(description(plan, alert).replace("${", "$${")),
+                "mime_type": "text/markdown",
+            },
+            "user_labels": document.labels(),
+        },
+    )
+
+
+def _filter(plan: BuildPlan, alert: AlertPlan, measure: Measure) -> str:
+    """Return which series are looked at: https://cloud.google.com/monitoring/api/v3/filters."""
+    metric = f'metric.type = "{measure.metric}"'
+    if alert.metric in ("errors", "latency-p95"):
+        function = ref(f"google_cloudfunctions2_function.{key(alert.function)}", "name")
+        terms = [
+            'resource.type = "cloud_run_revision"',
+            f'resource.labels.service_name = "{function}"',
+            metric,
+        ]
+        if alert.metric == "errors":
+            terms.append(_failed(plan.function(alert.function)))
+        return " AND ".join(terms)
+    queue = plan.queue(alert.queue)
+    watched = (
+        dead_letter_subscription(queue)
+        if alert.metric == "dead-letters"
+        else f"google_pubsub_subscription.{key('queue', queue.name)}"
+    )
+    return (
+        f'resource.type = "pubsub_subscription" AND '
+        f'resource.labels.subscription_id = "{ref(watched, "name")}" AND {metric}'
+    )
+
+
+def _failed(function: FunctionPlan) -> str:
+    """Return which answers are failures.
+
+    The bridge answers 500 for an event that failed and 400 for one that it cannot read; a client
+    that sends nonsense to a route gets 4xx, too, which is no failure of the function. Answers of
+    the platform (429 for want of an instance) are no invocations.
+    """
+    if function.kind == "http":
+        return 'metric.labels.response_code_class = "5xx"'
+    return 'metric.labels.response_code = monitoring.regex.full_match("400|5..")'

@@ -1,0 +1,1 @@
+"""A local AWS on which deployed functions really run; see README.md."""

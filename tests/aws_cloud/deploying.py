@@ -1,0 +1,63 @@
+"""A project as a stack, by the AWS API alone: package into a bucket, change set, secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from portafaas.pipeline import build
+from tests.aws_cloud.cloud import REGION, Cloud
+
+CODE = "code"
+
+
+def built(project: Path, service: str) -> tuple[bytes, dict[str, Any]]:
+    """Build *project* with the running Python's version; return the package and the template."""
+    manifest = project / "portafaas.yaml"
+    text = manifest.read_text().replace(
+        'python: "3.11"', f'python: "{sys.version_info[0]}.{sys.version_info[1]}"'
+    )
+    manifest.write_text(text)
+    build(manifest, ["aws"], infrastructure=True)
+    out = project / "out" / "aws"
+    template = json.loads((out / f"{service}.template.json").read_text())
+    return (out / f"{service}.zip").read_bytes(), template
+
+
+def deploy(
+    cloud: Cloud,
+    stack: str,
+    package: bytes,
+    template: Mapping[str, Any],
+    kind: str = "CREATE",
+    parameters: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Make and run a change set; return the physical ids by logical id."""
+    s3, formation = cloud.client("s3"), cloud.client("cloudformation")
+    if CODE not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket=CODE, CreateBucketConfiguration={"LocationConstraint": REGION})
+    digest = hashlib.sha256(package).hexdigest()
+    s3.put_object(Bucket=CODE, Key=f"{digest}.zip", Body=package)
+    values = {"CodeBucket": CODE, "CodeKey": f"{digest}.zip", "CodeDigest": digest}
+    values |= parameters or {}
+    changes = formation.create_change_set(
+        StackName=stack,
+        ChangeSetName=f"{kind.lower()}-{digest[:8]}",
+        ChangeSetType=kind,
+        TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    formation.execute_change_set(ChangeSetName=changes["Id"], StackName=stack)
+    (found,) = formation.describe_stacks(StackName=stack)["Stacks"]
+    assert found["StackStatus"] == f"{kind}_COMPLETE", found
+    pages = formation.get_paginator("list_stack_resources").paginate(StackName=stack)
+    return {
+        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+        for page in pages
+        for resource in page["StackResourceSummaries"]
+    }

@@ -1,0 +1,158 @@
+"""The driver of resources on a developer's machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import portafaas.local.driver
+from portafaas.local import resources
+from portafaas.manifest.load import load_manifest
+from portafaas.plan.build import build_plan
+from portafaas.runtime.resources import Conflict, NotFound, Outgoing, ResourceError
+
+
+def test_addresses(project: Path) -> None:
+    plan = build_plan(load_manifest(project / "portafaas.yaml", "prod"))
+    order, quiet = plan.functions
+    found = resources.environment(plan, order, project, "r", packaged=False)
+    local = project / ".portafaas" / "local" / "prod"
+    assert found == {
+        "PORTAFAAS_RUN": "r",
+        "PORTAFAAS_TABLE_ORDERS": str(local / "table" / "orders"),
+        "PORTAFAAS_QUEUE_PAYMENTS": str(local / "queue" / "payments"),
+        "PORTAFAAS_TOPIC_NEWS": str(local / "topic" / "news"),
+        "PORTAFAAS_BUCKET_UPLOADS": str(local / "bucket" / "uploads"),
+        "PORTAFAAS_SECRET_PAY_KEY": str(project / ".portafaas" / "secrets" / "prod" / "pay-key"),
+    }
+    packaged = resources.environment(plan, order, project, "r", packaged=True)
+    assert packaged == found | {
+        "PORTAFAAS_RESOURCES": "portafaas_local_resources",
+        "PYTHONPATH": str(Path(portafaas.local.driver.__file__).parent),
+    }
+    assert resources.environment(plan, quiet, project, "r", packaged=True) == {}
+
+
+def test_the_driver_stands_alone(tmp_path: Path) -> None:
+    """It is the only thing of portafaas in its folder, and needs the shipped runtime only."""
+    folder = Path(portafaas.local.driver.__file__).parent
+    assert sorted(path.name for path in folder.glob("*.py")) == [
+        "__init__.py",
+        "portafaas_local_resources.py",
+    ]
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import portafaas_local_resources\n"
+        "print(sorted(n for n in sys.modules if n.startswith('portafaas')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(
+        ["portafaas", "portafaas.runtime", "portafaas.runtime.resources",
+         "portafaas_local_resources"]
+    )  # fmt: skip
+
+
+def test_messages_are_kept_in_order(tmp_path: Path) -> None:
+    address = str(tmp_path / "queue" / "jobs")
+    for number in range(3):
+        sent = [Outgoing(f"{number}-{n}", bytes([n]), attributes={"a": "b"}) for n in range(2)]
+        assert resources.send(address, sent, False) == []
+    found = resources.messages(tmp_path, "queue", "jobs")
+    assert [m["id"] for m in found] == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"]
+    assert found[1]["body"] == b"\x01"
+    assert found[0]["attributes"] == {"a": "b"}
+    assert resources.messages(tmp_path, "topic", "jobs") == []
+    assert resources.messages(tmp_path / "nowhere", "queue", "jobs") == []
+
+
+@pytest.mark.parametrize(("ordered", "kept"), [(True, 2), (False, 3)])
+def test_an_ordered_queue_drops_repeats(tmp_path: Path, ordered: bool, kept: int) -> None:
+    address = str(tmp_path / "queue" / "jobs")
+    sent = [Outgoing(str(n), b"", key="k", dedup=dedup) for n, dedup in enumerate("aba")]
+    assert resources.send(address, sent, ordered) == []
+    assert len(resources.messages(tmp_path, "queue", "jobs")) == kept
+
+
+def test_effects_are_those_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = str(tmp_path / "table" / "orders")
+    monkeypatch.setenv("PORTAFAAS_RUN", "one")
+    resources.put_row(address, {"id": "1", "x": "\u00e4"}, ("id",), False)
+    monkeypatch.setenv("PORTAFAAS_RUN", "two")
+    resources.delete_row(address, {"id": "1"})
+    resources.send(str(tmp_path / "queue" / "q"), [Outgoing("1", b"\xff")], False)
+    assert resources.effects(tmp_path, "one") == [
+        {"kind": "table", "name": "orders", "verb": "put", "row": {"id": "1", "x": "\u00e4"}}
+    ]
+    assert resources.effects(tmp_path, "two") == [
+        {"kind": "table", "name": "orders", "verb": "delete", "key": {"id": "1"}},
+        {"kind": "queue", "name": "q", "verb": "send", "id": "1", "content_type": None,
+         "body_base64": "/w==", "attributes": {}},
+    ]  # fmt: skip
+    assert resources.effects(tmp_path, "three") == []
+    assert resources.effects(tmp_path / "nowhere", "one") == []
+
+
+def test_a_conflict_leaves_no_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAFAAS_RUN", "r")
+    address = str(tmp_path / "table" / "orders")
+    resources.put_row(address, {"id": "1"}, ("id",), True)
+    with pytest.raises(Conflict):
+        resources.put_row(address, {"id": "1", "x": 1}, ("id",), True)
+    assert resources.get_row(address, {"id": "1"}) == {"id": "1"}
+    assert len(resources.effects(tmp_path, "r")) == 1
+
+
+def test_only_one_of_many_writers_is_first(tmp_path: Path) -> None:
+    address = str(tmp_path / "table" / "orders")
+    won: list[int] = []
+    start = threading.Barrier(8)
+
+    def put(number: int) -> None:
+        start.wait()
+        try:
+            resources.put_row(address, {"id": "1", "by": number}, ("id",), True)
+        except Conflict:
+            return
+        won.append(number)
+
+    threads = [threading.Thread(target=put, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert resources.get_row(address, {"id": "1"}) == {"id": "1", "by": won[0]}
+
+
+def test_tables_and_buckets_do_not_mix(tmp_path: Path) -> None:
+    one, two = (str(tmp_path / "bucket" / name) for name in ("one", "two"))
+    resources.write(one, "k", b"1", None)
+    with pytest.raises(NotFound, match="bucket 'two' has no object 'k'"):
+        resources.read(two, "k")
+    assert resources.read(one, "k") == b"1"
+    key = {"id": "a", "sort": "b"}
+    resources.put_row(str(tmp_path / "table" / "t"), {"sort": "b", "id": "a"}, ("id", "sort"), False)
+    assert resources.get_row(str(tmp_path / "table" / "t"), key) == {"id": "a", "sort": "b"}
+    assert resources.get_row(str(tmp_path / "table" / "u"), key) is None
+
+
+def test_a_store_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match="the local store of 'q' failed") as caught:
+        resources.send(str(tmp_path / "file" / "queue" / "q"), [Outgoing("1", b"")], False)
+    assert caught.value.retryable
+
+
+def test_secrets_are_files(project: Path) -> None:
+    file = resources.secret_file(project, "", "pay-key")
+    assert resources.secret(str(file)) == b"0123456789-a1"
+    with pytest.raises(NotFound, match="portafaas secrets set other --local"):
+        resources.secret(str(file.with_name("other")))
+    with pytest.raises(ResourceError, match="cannot be read"):
+        resources.secret(str(file.parent))
