@@ -180,7 +180,12 @@ def _environment(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic
     for name in function.environment:
         if name in _RESERVED or name.startswith("X_GOOGLE_"):
             yield _over(f"{path}.{name}", f"the environment variable {name} is reserved", VARIABLES)
-    everything = {**function.environment, "THREADS": str(function.concurrency), "WORKERS": "1"}
+    everything = {
+        "GOOGLE_CLOUD_PROJECT": "p" * PROJECT,
+        **function.environment,
+        "THREADS": str(function.concurrency),
+        "WORKERS": "1",
+    }
     for use in function.uses:
         everything[names.variable(use.kind, use.name)] = _longest_location(plan, use)
     size = sum(len(k.encode()) + len(v.encode()) for k, v in everything.items())

@@ -179,12 +179,16 @@ class _Builder:
                 f"interface {interface!r} needs an http trigger, not {trigger.kind}",
                 "remove the interface, or change the trigger",
             )
-        if isinstance(trigger, HttpTrigger) and trigger.rate and not setting("max-instances", 0):
+        most = setting("max-instances", 0)
+        if isinstance(trigger, HttpTrigger) and trigger.rate and trigger.rate.burst < (most or 1e9):
+            # A share below one request would let nothing through, or more than was declared.
             self.found.add(
                 "PF2019",
                 (*path, "trigger", "http", "rate"),
-                "a rate needs 'max-instances': each instance enforces its share of it",
-                "max-instances: 10",
+                f"each of {most} instances cannot have a share of {trigger.rate.burst} requests"
+                if most
+                else "a rate needs 'max-instances': each instance enforces its share of it",
+                f"burst: {most}, or fewer instances" if most else "max-instances: 10",
             )
         return FunctionPlan(
             name=name,
@@ -195,7 +199,7 @@ class _Builder:
             memory=mebibytes(setting("memory", 256)),
             timeout=int(timeout),
             concurrency=setting("concurrency", 1),
-            max_instances=setting("max-instances", 0),
+            max_instances=most,
             environment=environment(self.found, path, defaults, spec, self.ours),
             retry=retry(self.found, path, trigger, defaults, spec),
             uses=self.uses(path, spec.get("uses", ())),

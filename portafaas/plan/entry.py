@@ -58,7 +58,7 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
                 share = max(1, function.max_instances)
                 spec["rate"] = {
                     "per_second": rate.per_second / share,
-                    "burst": max(1, rate.burst // share),
+                    "burst": rate.burst // share,
                 }
             if (auth := trigger.auth) is not None:
                 spec["auth"] = {"scheme": auth.scheme}

@@ -136,7 +136,12 @@ def level() -> int:
 
 def logger_for(context: Context) -> logging.LoggerAdapter[logging.Logger]:
     """Return the logger of one invocation; every record carries :func:`facts_of` it."""
-    return _Adapter(_logger(context, context.function), facts_of(context))
+    try:
+        facts = facts_of(context)
+    except Exception:
+        # A handler may have overwritten anything; what it is logged for is worth more.
+        facts = {"service": context.service, "function": context.function}
+    return _Adapter(_logger(context, context.function), facts)
 
 
 def _logger(context: Context, name: str) -> logging.Logger:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
         def get_row(self, address: str, key: dict[str, Any]) -> dict[str, Any] | None:
             """Return the row with that key, or None."""
 
+        def scan(self, address: str) -> Iterator[dict[str, Any]]:
+            """Yield every row, in no order, page by page."""
+
         def put_row(
             self,
             address: str,

@@ -259,8 +259,10 @@ def _judge(
 
 def metrics_document(context: Context, series: list[Series], end: float) -> dict[str, Any]:
     """Return an ExportMetricsServiceRequest: counts as delta sums, values as delta histograms."""
+    from portafaas.runtime.trace import begun
+
     found: dict[str, dict[str, Any]] = {}
-    begin = _nano(context.deadline - context._function.timeout)
+    begin = _nano(begun(context))
     for one in series:
         point: dict[str, Any] = {
             "attributes": pairs(one.attributes),

@@ -13,7 +13,7 @@ from portafaas.runtime.resources import Client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 #: Bytes of a row as JSON (DynamoDB: 400 KB).
@@ -40,6 +40,15 @@ class Table(Client):
             self._address(), self._key(key, sort)
         )
         return found
+
+    def scan(self) -> Iterator[dict[str, Any]]:
+        """Yield every row, in no order, fetched page by page.
+
+        It reads the whole table: for reports, not for requests. Rows that are written meanwhile
+        may be among them or not.
+        """
+        self._check("read")
+        yield from self._driver().scan(self._address())
 
     def put(self, row: Mapping[str, Any], if_absent: bool = False) -> None:
         """Store *row*, which holds its key, in place of the one with that key.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,22 +43,39 @@ def deploy(
         s3.create_bucket(Bucket=CODE, CreateBucketConfiguration={"LocationConstraint": REGION})
     digest = hashlib.sha256(package).hexdigest()
     s3.put_object(Bucket=CODE, Key=f"{digest}.zip", Body=package)
+    # By its address, as templates of any size go.
+    text = json.dumps(template).encode()
+    key = f"{hashlib.sha256(text).hexdigest()}.json"
+    s3.put_object(Bucket=CODE, Key=key, Body=text)
     values = {"CodeBucket": CODE, "CodeKey": f"{digest}.zip", "CodeDigest": digest}
     values |= parameters or {}
     changes = formation.create_change_set(
         StackName=stack,
         ChangeSetName=f"{kind.lower()}-{digest[:8]}",
         ChangeSetType=kind,
-        TemplateBody=json.dumps(template),
+        TemplateURL=f"https://{CODE}.s3.{REGION}.amazonaws.com/{key}",
         Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
         Capabilities=["CAPABILITY_IAM"],
     )
     formation.execute_change_set(ChangeSetName=changes["Id"], StackName=stack)
-    (found,) = formation.describe_stacks(StackName=stack)["Stacks"]
-    assert found["StackStatus"] == f"{kind}_COMPLETE", found
+    assert settled(cloud, stack) == f"{kind}_COMPLETE"
     pages = formation.get_paginator("list_stack_resources").paginate(StackName=stack)
     return {
         resource["LogicalResourceId"]: resource["PhysicalResourceId"]
         for page in pages
         for resource in page["StackResourceSummaries"]
     }
+
+
+def settled(cloud: Cloud, stack: str) -> str:
+    """Return the stack's state once nothing is done to it; DELETE_COMPLETE when there is none."""
+    formation = cloud.client("cloudformation")
+    while True:
+        try:
+            (found,) = formation.describe_stacks(StackName=stack)["Stacks"]
+        except formation.exceptions.ClientError:
+            return "DELETE_COMPLETE"
+        if not found["StackStatus"].endswith("_IN_PROGRESS"):
+            return str(found["StackStatus"])
+        # There is no other way to learn of it, on AWS neither.
+        time.sleep(0.02)

@@ -86,11 +86,15 @@ def test_what_fails_alone_is_repeated_alone_and_ends_as_a_dead_letter(cloud: Clo
     assert len(found) == 11
 
 
-def test_a_window_gathers_a_batch(cloud: Cloud) -> None:
-    for number in range(4):
-        send(cloud, "notes-filing", {"id": f"window-{number}", "text": "t"})
+def test_a_window_waits_for_more(cloud: Cloud) -> None:
+    send(cloud, "notes-filing", {"id": "warm", "text": "t"})
     cloud.idle()
-    assert [len(batch["Records"]) for batch in events(cloud, "notes-file")] == [4]
+    cloud.forget()
+    send(cloud, "notes-filing", {"id": "alone", "text": "t"})
+    cloud.idle()
+    (made,) = [each for each in cloud.invocations if each["function"] == "notes-file"]
+    sent = int(made["event"]["Records"][0]["attributes"]["SentTimestamp"]) / 1000
+    assert made["time"] - sent >= 0.3
 
 
 def test_groups_are_delivered_in_order_over_a_failure(cloud: Cloud) -> None:

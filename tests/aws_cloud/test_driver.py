@@ -292,6 +292,20 @@ def test_what_is_no_json_value_is_refused() -> None:
             typed({"a": [value]})
 
 
+def test_a_scan_yields_every_page(driver: ModuleType, places: Places) -> None:
+    table = places.table("id")
+    assert list(driver.scan(table)) == []
+    # 1 MB is a page.
+    rows = {str(n): {"id": str(n), "n": n, "text": "x" * 390_000} for n in range(7)}
+    for row in rows.values():
+        driver.put_row(table, row, ("id",), False)
+    found = driver.scan(table)
+    first = next(found)
+    assert {row["id"]: row for row in [first, *found]} == rows
+    with pytest.raises(core.ResourceError, match="ResourceNotFoundException"):
+        next(driver.scan("nowhere"))
+
+
 def test_rows_with_a_sort_key(driver: ModuleType, places: Places) -> None:
     table = places.table("customer", "created")
     key = {"customer": "Ada", "created": "1"}

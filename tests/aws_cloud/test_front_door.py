@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.aws_cloud.cloud import ACCOUNT, REGION, Cloud
-
-gateway = pytest.importorskip("tests.aws_cloud.gateway")
+from tests.aws_cloud.http_events import route
 
 # The examples of https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
 ROUTES = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default"]
@@ -27,15 +26,15 @@ def test_the_most_specific_route_serves(
     method: str, path: str, key: str, parameters: dict[str, str]
 ) -> None:
     for keys in (ROUTES, ROUTES[::-1]):
-        assert gateway.route({k: k for k in keys}, method, path) == (key, parameters)
+        assert route({k: k for k in keys}, method, path) == (key, parameters)
 
 
 def test_a_method_is_preferred_to_any() -> None:
     keys = {k: k for k in ("ANY /a/{b}", "POST /a/{b}", "ANY /a")}
-    assert gateway.route(keys, "POST", "/a/1") == ("POST /a/{b}", {"b": "1"})
-    assert gateway.route(keys, "PUT", "/a/1") == ("ANY /a/{b}", {"b": "1"})
-    assert gateway.route(keys, "GET", "/a/") is None
-    assert gateway.route(keys, "GET", "/a/1/2") is None
+    assert route(keys, "POST", "/a/1") == ("POST /a/{b}", {"b": "1"})
+    assert route(keys, "PUT", "/a/1") == ("ANY /a/{b}", {"b": "1"})
+    assert route(keys, "GET", "/a/") is None
+    assert route(keys, "GET", "/a/1/2") is None
 
 
 def test_requests_arrive_as_an_http_api_tells_them(cloud: Cloud) -> None:

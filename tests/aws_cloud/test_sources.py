@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-sources = pytest.importorskip("tests.aws_cloud.sources")
+poller = pytest.importorskip("tests.aws_cloud.poller")
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ sources = pytest.importorskip("tests.aws_cloud.sources")
     ],
 )
 def test_answers_to_a_batch(answer: Any, failed: set[str] | None) -> None:
-    assert sources.failures(answer) == failed
+    assert poller.failures(answer) == failed
 
 
 def test_filters() -> None:
     facts = {"eventName": "INSERT", "dynamodb": {"Keys": {"id": {"S": "1"}}}}
-    assert sources.matches({"eventName": ["INSERT", "MODIFY"]}, facts)
-    assert sources.matches({"dynamodb": {"Keys": {"id": {"S": ["1"]}}}}, facts)
-    assert not sources.matches({"eventName": ["REMOVE"]}, facts)
-    assert not sources.matches({"dynamodb": {"NewImage": {"a": ["1"]}}}, facts)
+    assert poller.matches({"eventName": ["INSERT", "MODIFY"]}, facts)
+    assert poller.matches({"dynamodb": {"Keys": {"id": {"S": ["1"]}}}}, facts)
+    assert not poller.matches({"eventName": ["REMOVE"]}, facts)
+    assert not poller.matches({"dynamodb": {"NewImage": {"a": ["1"]}}}, facts)
     with pytest.raises(NotImplementedError):
-        sources.matches({"eventName": [{"prefix": "I"}]}, facts)
+        poller.matches({"eventName": [{"prefix": "I"}]}, facts)

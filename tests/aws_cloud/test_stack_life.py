@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.aws_cloud.cloud import Cloud
-from tests.aws_cloud.deploying import built, deploy
+from tests.aws_cloud.deploying import built, deploy, settled
 
 MANIFEST = """
 portafaas: 1
@@ -96,6 +96,7 @@ def test_from_the_first_code_to_the_removal(aws_cloud: Cloud, project: Path) -> 
     assert worked("b") == ["worked on b as 2\n"]
 
     aws_cloud.client("cloudformation").delete_stack(StackName="life")
+    assert settled(aws_cloud, "life") == "DELETE_COMPLETE"
     # The queue outlives the stack; nobody is there to take its messages.
     assert worked("c") == []
     assert aws_cloud.messages("life-jobs") == ["c"]

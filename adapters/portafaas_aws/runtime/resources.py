@@ -12,7 +12,7 @@ from portafaas_aws.runtime.calls import call, client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from portafaas.runtime.resources import Outgoing
@@ -56,6 +56,23 @@ def get_row(address: str, key: dict[str, Any]) -> dict[str, Any] | None:
     )
     item = answer.get("Item")
     return None if item is None else {name: value_of(value) for name, value in item.items()}
+
+
+def scan(address: str) -> Iterator[dict[str, Any]]:
+    """Yield every row of the table named *address*, page by page (1 MB each).
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Scan.html
+    """
+    from portafaas_aws.runtime.table import value_of
+
+    start: dict[str, Any] = {}
+    while True:
+        answer = call(client("dynamodb").scan, TableName=address, ConsistentRead=True, **start)
+        for item in answer["Items"]:
+            yield {name: value_of(value) for name, value in item.items()}
+        if "LastEvaluatedKey" not in answer:
+            return
+        start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
 def put_row(

@@ -177,6 +177,9 @@ def _environment(document: Document, item: FunctionPlan, deployment: Deployment)
     values: dict[str, Any] = {
         literal(name): literal(value) for name, value in deployment.environment.items()
     }
+    # The platform does not say it, and log records name their trace by it.
+    # https://cloud.google.com/run/docs/container-contract#services-env-vars
+    values.setdefault("GOOGLE_CLOUD_PROJECT", "${var.project}")
     trigger = item.trigger
     if isinstance(trigger, HttpTrigger) and trigger.auth is not None and trigger.auth.keys:
         wanted = trigger.auth.keys

@@ -86,6 +86,8 @@ def _functions(view: View) -> Iterator[str]:
             config["max_instance_request_concurrency"]
         ):
             yield f"{address}: has not as many threads as requests at the same time"
+        if config["environment_variables"].get("GOOGLE_CLOUD_PROJECT") is None:
+            yield f"{address}: its log records cannot name their trace"
         yield from _environment(view, address, config)
 
 

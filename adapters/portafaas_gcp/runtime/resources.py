@@ -10,7 +10,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from portafaas.runtime.resources import Outgoing
@@ -37,6 +37,13 @@ def get_row(address: str, key: dict[str, Any]) -> dict[str, Any] | None:
     from portafaas_gcp.runtime import rows
 
     return rows.get(address, key)
+
+
+def scan(address: str) -> Iterator[dict[str, Any]]:
+    """Yield every row, in no order."""
+    from portafaas_gcp.runtime import rows
+
+    return rows.scan(address)
 
 
 def put_row(

@@ -12,14 +12,15 @@ from portafaas_gcp.runtime.shapes import document_id, loaded, stored
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 _lock = Lock()
 _clients: dict[tuple[str, str], Any] = {}
 
 
-def _document(address: str, key: list[Any]) -> Any:
-    """Return the client's reference; *address* is ``projects/P/databases/D/documents/C``."""
+def _collection(address: str) -> Any:
+    """Return the client's collection; *address* is ``projects/P/databases/D/documents/C``."""
     _, project, _, database, _, collection = address.split("/", 5)
     with _lock:
         client = _clients.get((project, database))
@@ -28,7 +29,11 @@ def _document(address: str, key: list[Any]) -> Any:
 
             # FIRESTORE_EMULATOR_HOST is the client's own.
             client = _clients[project, database] = Client(project=project, database=database)
-    return client.collection(collection).document(document_id(key))
+    return client.collection(collection)
+
+
+def _document(address: str, key: list[Any]) -> Any:
+    return _collection(address).document(document_id(key))
 
 
 def get(address: str, key: dict[str, Any]) -> dict[str, Any] | None:
@@ -43,6 +48,21 @@ def get(address: str, key: dict[str, Any]) -> dict[str, Any] | None:
     if not found.exists:
         return None
     return {name: loaded(value) for name, value in found.to_dict().items()}
+
+
+def scan(address: str) -> Iterator[dict[str, Any]]:
+    """Yield every row as JSON values; the client fetches them as they are asked for."""
+    from portafaas_gcp.runtime.failures import PATIENCE, calling, patient
+
+    what = f"read the rows of {address}"
+    documents = calling(
+        what, lambda: iter(_collection(address).stream(retry=patient(), timeout=PATIENCE))
+    )
+    while True:
+        document = calling(what, lambda: next(documents, None))
+        if document is None:
+            return
+        yield {name: loaded(value) for name, value in document.to_dict().items()}
 
 
 def put(address: str, row: dict[str, Any], key_names: tuple[str, ...], if_absent: bool) -> None:

@@ -151,6 +151,21 @@ def get_row(address: str, key: dict[str, Any]) -> dict[str, Any] | None:
     return row
 
 
+def scan(address: str) -> Iterator[dict[str, Any]]:
+    """Yield every row, a hundred at a time."""
+    last = ""
+    while True:
+        with _opened(address) as (connection, name):
+            page = connection.execute(
+                "select key, row from rows where name = ? and key > ? order by key limit 100",
+                (name, last),
+            ).fetchall()
+        yield from (json.loads(row) for _, row in page)
+        if not page:
+            return
+        last = page[-1][0]
+
+
 def put_row(
     address: str, row: dict[str, Any], key_names: tuple[str, ...], if_absent: bool
 ) -> None:
@@ -223,7 +238,7 @@ def secret(address: str) -> bytes:
             return file.read()
     except FileNotFoundError:
         raise NotFound(
-            f"secret {name!r} has no value here: portafaas secrets set {name} --local"
+            f"secret {name!r} has no value here: portafaas secrets set {name}"
         ) from None
     except OSError as exc:
         raise ResourceError(f"secret {name!r} cannot be read: {exc.strerror}") from None

@@ -215,6 +215,7 @@ def test_settings_arrive_and_count(everything: BuildPlan) -> None:
     plan = dataclasses.replace(everything, functions=(function,), queues=(), alerts=())
     made = _resources(plan)["google_cloudfunctions2_function"]["later"]["service_config"]
     assert made["environment_variables"] == {
+        "GOOGLE_CLOUD_PROJECT": "${var.project}",
         "PORTAFAAS_CONFIG": '{"greeting":"$${hello} %%{you}"}',
         "PORTAFAAS_LOG_LEVEL": "debug",
         "THREADS": "1",
@@ -227,7 +228,7 @@ def test_settings_arrive_and_count(everything: BuildPlan) -> None:
     told = (
         f"PORTAFAAS_SECRET_TOKENprojects/{'p' * 30}/secrets/shop-test-token"
         f"PORTAFAAS_TABLE_ITEMSprojects/{'p' * 30}/databases/shop-test-tables/documents/items"
-        "THREADS1WORKERS1"
+        f"THREADS1WORKERS1GOOGLE_CLOUD_PROJECT{'p' * 30}"
     )
     for room, size in ((0, 32_768), (1, 32_769)):
         filler = {"A": "x" * (32_768 - len(told) - 1 + room)}

@@ -303,6 +303,19 @@ def test_rows(table: str, core: Any) -> None:
     assert get_row(table, {"id": "a"}) is None and get_row(table, {"id": "b"}) == {"id": "b"}
 
 
+def test_a_scan_yields_every_row(table: str, core: Any) -> None:
+    from portafaas_gcp.runtime.resources import put_row, scan
+
+    place = table + "-scan"
+    assert list(scan(place)) == []
+    rows = {str(n): {"id": str(n), "n": n, "nested": [[n]]} for n in range(305)}
+    for row in rows.values():
+        put_row(place, row, ("id",), False)
+    found = scan(place)
+    first = next(found)
+    assert {row["id"]: row for row in [first, *found]} == rows
+
+
 def test_a_row_reaches_the_bridge_as_it_was_stored(table: str) -> None:
     """What Eventarc sends has the bytes of the store's own document."""
     from google.cloud.firestore_v1.types import Document

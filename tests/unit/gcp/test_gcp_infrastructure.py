@@ -100,7 +100,7 @@ def test_a_function(document: dict[str, Any]) -> None:
         "service_account_email": "${google_service_account.echo.email}",
         "ingress_settings": "ALLOW_ALL",
         "environment_variables": {
-            "TEMPLATE": "$${not} %%{this}",
+            "GOOGLE_CLOUD_PROJECT": "${var.project}", "TEMPLATE": "$${not} %%{this}",
             "THREADS": "8",
             "WORKERS": "1",
             "PORTAFAAS_TABLE_ITEMS": "projects/${var.project}/databases/"

@@ -108,6 +108,20 @@ def test_a_conflict_leaves_no_effect(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(resources.effects(tmp_path, "r")) == 1
 
 
+def test_a_scan_yields_every_row_of_its_table(tmp_path: Path) -> None:
+    address = str(tmp_path / "table" / "orders")
+    rows = {str(n): {"id": str(n), "n": n} for n in range(250)}
+    for row in rows.values():
+        resources.put_row(address, row, ("id",), False)
+    resources.put_row(str(tmp_path / "table" / "others"), {"id": "1"}, ("id",), False)
+    found = resources.scan(address)
+    first = next(found)
+    # Nothing is held while the handler looks at rows: another may write.
+    resources.put_row(address, first, ("id",), False)
+    assert {row["id"]: row for row in [first, *found]} == rows
+    assert list(resources.scan(str(tmp_path / "table" / "none"))) == []
+
+
 def test_only_one_of_many_writers_is_first(tmp_path: Path) -> None:
     address = str(tmp_path / "table" / "orders")
     won: list[int] = []
@@ -152,7 +166,7 @@ def test_a_store_that_cannot_be_made(tmp_path: Path) -> None:
 def test_secrets_are_files(project: Path) -> None:
     file = resources.secret_file(project, "", "pay-key")
     assert resources.secret(str(file)) == b"0123456789-a1"
-    with pytest.raises(NotFound, match="portafaas secrets set other --local"):
+    with pytest.raises(NotFound, match="portafaas secrets set other"):
         resources.secret(str(file.with_name("other")))
     with pytest.raises(ResourceError, match="cannot be read"):
         resources.secret(str(file.parent))

@@ -68,6 +68,16 @@ def test_on_gcp_a_record_belongs_to_its_trace(
     assert "logging.googleapis.com/trace" not in lines(capsys)[0]
 
 
+def test_a_context_that_the_handler_broke_is_logged_all_the_same(make: Any, capsys: Any) -> None:
+    for name in ("deadline", "span", "payload", "correlation_id", "invocation_id", "trace_parent"):
+        context = Context(make(), "1")
+        setattr(context, name, None)
+        context.logger.error("still here")
+    told = lines(capsys)
+    assert [line["message"] for line in told] == ["still here"] * 6
+    assert {line["function"] for line in told} == {"f"}
+
+
 LEVELS = [
     ("debug", ["debug", "info", "warning", "error"]),
     ("info", ["info", "warning", "error"]),

@@ -219,6 +219,17 @@ def test_the_status_of_a_request(
         }  # fmt: skip
 
 
+def test_a_handler_that_breaks_its_context(make: Any, collector: Collector) -> None:
+    def handle(request: Request, context: Context) -> None:
+        context.metrics.count("n")
+        for name in ("deadline", "invocation_id", "raw", "payload", "trace_parent"):
+            setattr(context, name, None)
+
+    function = make(handle)
+    assert run(function, Request(), Context(function, "1")).status == 204
+    assert len(collector.spans()) <= 1
+
+
 def test_only_the_first_invocation_is_cold(make: Any, collector: Collector) -> None:
     function = make(lambda request, context: None)
     for _ in range(2):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portafaas.errors import PlanError
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
 from portafaas.plan.entry import function_spec
@@ -179,6 +180,20 @@ def share(tmp_path: Path, rate: str, instances: int) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("instances", [0, 11])
+def test_a_rate_that_instances_cannot_share_is_refused(tmp_path: Path, instances: int) -> None:
+    most = f"    max-instances: {instances}\n" if instances else ""
+    (tmp_path / "m.py").write_text("def f(event, context): ...\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        f"portafaas: 1\nname: shop\nfunctions:\n  web:\n    handler: m:f\n{most}"
+        "    trigger: {http: {path: /, rate: {requests: 10}}}\n"
+    )
+    with pytest.raises(PlanError) as caught:
+        build_plan(load_manifest(tmp_path / "portafaas.yaml"))
+    (problem,) = caught.value.diagnostics
+    assert (problem.code, problem.path) == ("PF2019", "$.functions.web.trigger.http.rate")
+
+
 @pytest.mark.parametrize(
     ("rate", "instances", "per_second", "burst"),
     [
@@ -187,7 +202,7 @@ def share(tmp_path: Path, rate: str, instances: int) -> dict[str, Any]:
         ("{requests: 10}", 4, 2.5, 2),
         ("{requests: 60, per: 1m}", 2, 0.5, 30),
         ("{requests: 10, burst: 20}", 10, 1, 2),
-        ("{requests: 1}", 10, 0.1, 1),
+        ("{requests: 1, burst: 10}", 10, 0.1, 1),
     ],
 )
 def test_an_instance_s_share(
