@@ -257,7 +257,7 @@ def test_nothing_to_say(plan: BuildPlan) -> None:
         ({"concurrency": 1001}, "$.functions.do-it.concurrency", "1000"),
         ({"environment": {"PORT": "1"}}, "$.functions.do-it.environment.PORT", "reserved"),
         ({"environment": {"X_GOOGLE_A": "1"}}, "$.functions.do-it.environment.X_GOOGLE_A", ""),
-        ({"environment": {"A": "x" * 32_768}}, "$.functions.do-it.environment", "32785"),
+        ({"environment": {"A": "x" * 32_768}}, "$.functions.do-it.environment", "32835"),
         ({"max_instances": 1001}, "$.functions.do-it.max-instances", "1000"),
         ({"options": {"minInstances": 3}, "max_instances": 2},
          "$.functions.do-it.targets.gcp.minInstances", "greater"),
