@@ -14,6 +14,7 @@ DEMO_KEY := PORTAFAAS_HTTP_KEYS=demo=c48a01f49fd0f2cc404bc3cbbc80e91457a3d41bb42
 
 demo: .venv/.installed
 	cd examples/shop && ../../$(BIN)/portafaas build --target all
+	cd examples/shop && printf demo-secret | ../../$(BIN)/portafaas secrets set payment-key
 	@set -e; cd examples/shop; for target in $(TARGETS); do for name in $(FUNCTIONS); do \
 	  echo; echo "== $$name on $$target"; \
 	  ../../$(BIN)/portafaas invoke $$name --event events/$$name.json --target $$target --env $(DEMO_KEY); \
