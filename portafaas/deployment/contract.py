@@ -60,7 +60,7 @@ class Preview:
     changes: tuple[Change, ...]
     #: True when nothing of the service and stage is there yet.
     first: bool = False
-    #: What the engine or we noticed that does not stop it: secrets without a value.
+    #: What the engine noticed that does not stop it.
     notes: tuple[Diagnostic, ...] = ()
     token: Any = None
 

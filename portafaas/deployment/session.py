@@ -85,7 +85,11 @@ class Session:
                     readers.setdefault(use.name, []).append(function.name)
         if not readers:
             return []
-        valued = {facts.name for facts in self.engine.secrets().list() if facts.changed}
+        try:
+            valued = {facts.name for facts in self.engine.secrets().list() if facts.changed}
+        except DeploymentError:
+            # Who deploys need not be allowed to see secrets.
+            return []
         stage = f" --stage {self.plan.stage}" if self.plan.stage else ""
         return [
             Diagnostic(

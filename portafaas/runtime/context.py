@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from portafaas.runtime.config import Config
     from portafaas.runtime.function import Function
+    from portafaas.runtime.message import Message
     from portafaas.runtime.metrics import Metrics
     from portafaas.runtime.resources import Clients
     from portafaas.runtime.trace import Span
@@ -175,10 +176,53 @@ class Context:
         """Memory the function declares, in MiB."""
         return self._function.memory
 
+    def following(self, message: Message) -> Following:
+        """Return a context manager in which this context is about one *message* of a batch.
+
+        What is sent and logged inside belongs to that message's trace, and has its correlation id;
+        a span of its own is recorded. ``with context.following(message): ...``
+        """
+        return Following(self, message)
+
     def remaining(self) -> float:
         """Return the seconds left until the deadline, never below 0."""
         left = self.deadline - time()
         return left if left > 0 else 0.0
+
+
+class Following:
+    """Lends a batch handler's context to one message; see :meth:`Context.following`."""
+
+    __slots__ = ("_context", "_kept", "_message")
+
+    def __init__(self, context: Context, message: Message) -> None:
+        self._context = context
+        self._message = message
+        self._kept: dict[str, Any] = {}
+
+    def __enter__(self) -> Context:
+        context = self._context
+        for name in ("payload", "trace_parent", "span", "correlation_id", "logger"):
+            # What has not been asked for yet is worked out afresh.
+            try:
+                self._kept[name] = object.__getattribute__(context, name)
+            except AttributeError:
+                continue
+        renew(context, self._message)
+        return context
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        context, message = self._context, self._message
+        if endings:
+            ended(context, message, None if error is None else [message.id], error)
+        for name in ("payload", "trace_parent", "span", "correlation_id", "logger"):
+            if name in self._kept:
+                setattr(context, name, self._kept[name])
+            else:
+                try:
+                    delattr(context, name)
+                except AttributeError:
+                    continue
 
 
 def ended(
@@ -205,6 +249,9 @@ def renew(context: Context, message: Any) -> None:
             delattr(context, name)
         except AttributeError:
             continue
+    if endings:
+        # It begins now, and not with the invocation.
+        context.span.start = time()
 
 
 def log_failure(context: Context, message: str, value: object) -> None:

@@ -258,12 +258,19 @@ def carried_by(payload: Any) -> Mapping[str, str]:
 def correlation_of(context: Context) -> str:
     """Return the id that this invocation shares with all that led to it and follows from it.
 
-    The header ``x-correlation-id``, the attribute ``correlationid``, else the trace id.
+    The header ``x-correlation-id``, the attribute ``correlationid`` (of a batch: of all its
+    messages), else the trace id.
     """
     payload = context.payload
     headers = getattr(payload, "headers", None)
+    messages = getattr(payload, "messages", None)
+    given: str | None
     if headers is not None:
         given = headers.get("x-correlation-id")
+    elif messages is not None:
+        # A batch has one when all its messages have the same.
+        shared = {message.attributes.get("correlationid") for message in messages}
+        given = shared.pop() if len(shared) == 1 else None
     else:
         given = carried_by(payload).get("correlationid")
     return given if valid_correlation(given) else str(context.span.trace_id)

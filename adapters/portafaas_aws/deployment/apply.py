@@ -8,7 +8,7 @@ from portafaas.deployment.contract import Change, Preview, Report
 from portafaas.deployment.release import Release
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.record import dataclass
-from portafaas_aws.deployment import adopt, changes, documents, secrets
+from portafaas_aws.deployment import adopt, changes, documents
 from portafaas_aws.deployment.cloud import Cloud
 from portafaas_aws.deployment.events import Follower
 from portafaas_aws.deployment.faults import code_of, fail, of_resource, text_of
@@ -56,11 +56,10 @@ def preview(cloud: Cloud, release: Release) -> Preview:
     live = stack if stack and stack["StackStatus"] not in HUSKS else None
     values = documents.parameters(cloud, release, live)
     taken = adopt.find(cloud, release, live)
-    notes = tuple(secrets.missing(cloud))
     back = {entry.logical for entry in taken}
     if live is None:
         return Preview(
-            tuple(_first(release, back)), True, notes, Token("", release.digest)
+            tuple(_first(release, back)), True, (), Token("", release.digest)
         )
     url = documents.upload(cloud, release)
     changes.discard(cloud, live["StackId"])
@@ -72,12 +71,12 @@ def preview(cloud: Cloud, release: Release) -> Preview:
     found = changes.wait(cloud, id)
     if found is None:
         changes.remove(cloud, id)
-        return Preview((), False, notes, Token("", release.digest, empty=True))
+        return Preview((), False, (), Token("", release.digest, empty=True))
     read = changes.read(cloud, release, live, found)
     return Preview(
         tuple(_taken_back(change) if change.resource in back else change for change in read),
         False,
-        notes,
+        (),
         Token(id, release.digest),
     )
 

@@ -9,7 +9,7 @@ from datetime import UTC
 from typing import Any
 
 from portafaas.deployment.contract import SecretFacts, Secrets
-from portafaas.errors import Diagnostic, guess
+from portafaas.errors import guess
 from portafaas_aws.deployment import data
 from portafaas_aws.deployment.cloud import Cloud, speaking
 from portafaas_aws.deployment.faults import fail
@@ -151,16 +151,3 @@ def _versions(cloud: Cloud, physical: str) -> Iterator[Mapping[str, Any]]:
         if not page.get("NextToken"):
             return
         more = {"NextToken": page["NextToken"]}
-
-
-def missing(cloud: Cloud) -> Iterator[Diagnostic]:
-    """Yield a warning for each declared secret that has no value."""
-    for secret in cloud.plan.secrets:
-        if not changed(cloud, physical_name(cloud.plan, secret.name, SECRET_NAME)):
-            yield Diagnostic(
-                "PF8011",
-                f"secret {secret.name!r} has no value yet; who reads it will fail",
-                path=f"$.secrets.{secret.name}",
-                hint=f"portafaas secrets set {secret.name}",
-                severity="warning",
-            )

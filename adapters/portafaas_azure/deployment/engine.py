@@ -18,7 +18,6 @@ from portafaas.deployment.contract import (
     Status,
 )
 from portafaas.deployment.release import Release
-from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan
 from portafaas_azure.deployment import stack as stacks
 from portafaas_azure.deployment.account import Account
@@ -95,10 +94,9 @@ class AzureEngine(Engine):
         group = self.account.found_group()
         now = self.stack.idle() if group is not None else None
         values = self._values(document, release, now)
-        notes = self._notes(now)
         if group is None:
             made = foresight.first(document, values.get("location", ""))
-            return Preview(tuple(made), True, notes)
+            return Preview(tuple(made), True)
         found = foresight.what_if(self.account, document, values, _secret(document, values))
         made = foresight.changes(found)
         stay = {one["resourceId"].lower() for one in found}
@@ -107,7 +105,7 @@ class AzureEngine(Engine):
         left = [one for one in every if one.lower() not in stay]
         made += foresight.leaving(self.plan, left, document)
         made += self._packages(found, release)
-        return Preview(tuple(made), now is None, notes)
+        return Preview(tuple(made), now is None)
 
     def _packages(self, found: Sequence[Mapping[str, Any]], release: Release) -> list[Any]:
         from portafaas.deployment.contract import Change
@@ -118,24 +116,6 @@ class AzureEngine(Engine):
         digests = running(self.account, there)
         return [Change("change", label(site), shown(site), "package") for site in there
                 if digests[site] != release.package_digest]  # fmt: skip
-
-    def _notes(self, now: Any) -> tuple[Diagnostic, ...]:
-        if now is None or not self.plan.secrets:
-            return ()
-        try:
-            facts = self.secrets().list()
-        except Exception as error:
-            if getattr(error, "diagnostics", None) is None:
-                raise
-            # Who deploys need not be allowed to see secrets.
-            return ()
-        return tuple(
-            Diagnostic(
-                "PF8011", f"the secret {one.name!r} has no value yet", severity="warning",
-                hint=f"portafaas secrets set {one.name}",
-            )
-            for one in facts if not one.changed
-        )  # fmt: skip
 
     def apply(self, release: Release, preview: Preview, report: Report) -> Status:
         """Put the stack, deploy the package where another one runs, delete what has left."""

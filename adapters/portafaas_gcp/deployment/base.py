@@ -8,7 +8,7 @@ from typing import Any
 
 from portafaas.deployment.contract import Blobs, Caller, Engine, Kept, LogLine, Secrets
 from portafaas.deployment.release import Release
-from portafaas.errors import DeploymentError, Diagnostic
+from portafaas.errors import DeploymentError
 from portafaas.plan import BuildPlan
 from portafaas_gcp import names
 from portafaas_gcp.deployment import documents as docs
@@ -94,21 +94,6 @@ class GcpEngine(Engine):
                 imports[f"{kind}.{name}"] = place
         own = docs.companion(release, imports)
         return {**docs.terraform(release.documents), docs.OURS: own}
-
-    def notes(self, release: Release) -> tuple[Diagnostic, ...]:
-        """Return a note for each secret without a value."""
-        vault = Vault(self.cloud, release.plan, self.is_deployed)
-        return tuple(
-            Diagnostic(
-                "PF8011",
-                f"the secret {secret.name!r} has no value yet",
-                path=f"$.secrets.{secret.name}",
-                hint=f"{self.command('secrets set')} {secret.name}",
-                severity="warning",
-            )
-            for secret in release.plan.secrets
-            if not vault.changed(names.physical(release.plan, secret.name, names.SECRET))
-        )
 
     def addresses(self, outputs: Mapping[str, Any]) -> dict[str, str]:
         """Return the functions' addresses from Terraform's outputs, in the manifest's order."""

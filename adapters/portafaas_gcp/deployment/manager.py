@@ -54,15 +54,14 @@ class ManagerEngine(GcpEngine):
         """
         deployment = self._free()
         given = self.inputs(release, self._keys(deployment))
-        notes = self.notes(release)
         gathered = self.gathered(release)
         if deployment is None:
-            return Preview(changes.first(release.documents), True, notes)
+            return Preview(changes.first(release.documents), True)
         self.store.create()
         blueprint = self._blueprint(gathered, given)
         plan = self._plan(blueprint)
         found = changes.changes(plan, key_variables(release.plan))
-        return Preview(found, _is_only_data(deployment), notes)
+        return Preview(found, _is_only_data(deployment))
 
     def apply(self, release: Release, preview: Preview, report: Report) -> Status:
         """Create or update the deployment, and follow it to its end."""

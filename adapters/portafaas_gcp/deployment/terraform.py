@@ -42,13 +42,12 @@ class TerraformEngine(GcpEngine):
         self._own()
         state = self._state()
         given = self.inputs(release, self._keys(release.documents, state))
-        notes = self.notes(release)
         there = self.store.exists()
         workspace = self._workspace(self.gathered(release), given, release.keys.values(), there)
         self._run(workspace, "init")
         found = changes.changes(self._run(workspace, "plan"), key_variables(release.plan))
         is_first = not _instances(state) or self._is_only_data(state, self._written())
-        return Preview(found, is_first, notes, workspace if there else None)
+        return Preview(found, is_first, (), workspace if there else None)
 
     def apply(self, release: Release, preview: Preview, report: Report) -> Status:
         """Apply the plan of the preview, or a new one if there was no store for a state yet."""

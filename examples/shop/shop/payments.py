@@ -15,15 +15,17 @@ class Charge(BatchHandler):
         key = context.secrets["payment-key"].get()
         result = BatchResult()
         for message in batch:
-            try:
-                value = message.json()
-                order = parse_order(value)
-            except (InvalidOrder, ValueError) as error:
-                context.logger.error("message %s cannot be charged: %s", message.id, error)
-                result.retry(message)
-                continue
-            state = "paid" if pay(order, key, context.config["order-limit"]) else "refused"
-            self.settle(value, order, state, context)
+            # What follows from each order is told under its own correlation id.
+            with context.following(message):
+                try:
+                    value = message.json()
+                    order = parse_order(value)
+                except (InvalidOrder, ValueError) as error:
+                    context.logger.error("message %s cannot be charged: %s", message.id, error)
+                    result.retry(message)
+                    continue
+                state = "paid" if pay(order, key, context.config["order-limit"]) else "refused"
+                self.settle(value, order, state, context)
         return result
 
     def settle(self, value: dict[str, Any], order: Order, state: str, context: Context) -> None:

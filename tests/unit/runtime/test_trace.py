@@ -286,6 +286,49 @@ def test_a_batch_begins_a_trace_with_links(make: Any) -> None:
         assert links == [(f"{n:032x}", f"{n:016x}") for n in ((1, 3) if len(sent) == 3 else (1,))]
 
 
+def test_a_batch_handler_may_follow_each_message(make: Any) -> None:
+    seen: list[tuple[str, str, str]] = []
+
+    @batch_handler
+    def handle(batch: Any, context: Context) -> None:
+        before = context.trace_id, context.span_id, context.correlation_id
+        for message in batch:
+            with context.following(message) as same:
+                assert same is context and context.payload is message
+                seen.append((context.trace_id, context.span.parent_id, context.correlation_id))
+        with pytest.raises(ValueError), context.following(batch.messages[0]):
+            raise ValueError
+        assert (context.trace_id, context.span_id, context.correlation_id) == before
+        assert context.payload is batch
+
+    function = make(handle, kind="queue", queue="q", batch=3)
+    sent = messages(other(1), "", other(3))
+    sent[0].attributes["correlationid"] = "order-one"
+    context = Context(function, "1")
+    run_messages(function, sent, context)
+    assert [(trace, parent) for trace, parent, _ in seen][::2] == [
+        (f"{1:032x}", f"{1:016x}"), (f"{3:032x}", f"{3:016x}"),
+    ]  # fmt: skip
+    assert [c for _, _, c in seen] == ["order-one", seen[1][0], f"{3:032x}"]
+    assert context.correlation_id == context.trace_id
+
+
+def test_a_batch_of_one_matter_has_its_correlation_id(make: Any) -> None:
+    seen: list[str] = []
+
+    @batch_handler
+    def handle(batch: Any, context: Context) -> None:
+        seen.append(context.correlation_id)
+
+    function = make(handle, kind="queue", queue="q", batch=3)
+    for ids in (("a",), ("a", "a"), ("a", "b"), ("a", ""), ("a b",)):
+        sent = messages(*("" for _ in ids))
+        for message, value in zip(sent, ids, strict=True):
+            message.attributes["correlationid"] = value
+        run_messages(function, sent, Context(function, "1"))
+    assert seen[:2] == ["a", "a"] and all(len(found) == 32 for found in seen[2:])
+
+
 CORRELATIONS = [
     ("abc-1", "abc-1"),
     ("x" * 128, "x" * 128),
