@@ -22,9 +22,10 @@ from portafaas.cli.output import clear, print_json, progress, show, size
     help="Folder to write to.  [default: 'out' beside the manifest]",
 )
 @click.option(
-    "--infrastructure",
-    is_flag=True,
-    help="Write what each package needs around it, too: a template for the platform's own engine.",
+    "--infrastructure/--no-infrastructure",
+    default=True,
+    help="Write what each package needs around it, too: a template for the platform's own engine "
+    "(the default), or packages alone.",
 )
 @click.option("--force", is_flag=True, help="Build even when nothing has changed.")
 @options.format_
@@ -39,9 +40,9 @@ def command(
 ) -> None:
     """Build a package for each target.
 
-    Writes OUT/[STAGE/]TARGET/SERVICE.zip, with the deployment description (.deployment.json) and
-    the software bill of materials (.cdx.json) beside it. All targets are written, or none; what an
-    earlier build wrote stays whole until then.
+    Writes OUT/[STAGE/]TARGET/SERVICE.zip, with the deployment description (.deployment.json), the
+    software bill of materials (.cdx.json) and the infrastructure beside it. All targets are
+    written, or none; what an earlier build wrote stays whole until then.
     """
     import atexit
     import gc
@@ -75,7 +76,7 @@ def build(
 
     manifest = manifest.absolute()
     out = manifest.parent / "out" if out is None else out.absolute()
-    extra = "+infrastructure" if infrastructure else ""
+    extra = "" if infrastructure else "+bare"
     built = None if force else stamp.unchanged(manifest, targets, stage, out, extra)
     if built is not None:
         return built, False

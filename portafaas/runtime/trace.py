@@ -273,7 +273,7 @@ def correlation_of(context: Context) -> str:
         given = shared.pop() if len(shared) == 1 else None
     else:
         given = carried_by(payload).get("correlationid")
-    return given if valid_correlation(given) else str(context.span.trace_id)
+    return str(given if valid_correlation(given) else context.span.trace_id)
 
 
 def valid_correlation(text: Any) -> bool:

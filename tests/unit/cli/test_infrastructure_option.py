@@ -15,11 +15,11 @@ def names(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
 
 
-def test_build_writes_infrastructure_when_asked(project: Path, run: Run) -> None:
-    assert run("build").code == 0
+def test_build_writes_infrastructure_unless_told_not_to(project: Path, run: Run) -> None:
+    assert run("build", "--no-infrastructure").code == 0
     for target, document in DOCUMENTS.items():
         assert document not in names(project / "out" / target)
-    result = run("build", "--infrastructure", "--format", "json")
+    result = run("build", "--format", "json")
     assert result.code == 0, result.err
     assert result.json["changed"] is True
     for package in result.json["packages"]:
@@ -29,16 +29,16 @@ def test_build_writes_infrastructure_when_asked(project: Path, run: Run) -> None
         text = Path(document).read_text()
         assert json.loads(text)
         assert "hello" in text and "jobs" in text
-    assert run("build", "--infrastructure", "--format", "json").json["changed"] is False
+    assert run("build", "--format", "json").json["changed"] is False
     # Without it, what an earlier build left is gone: it would be of another manifest soon.
-    assert run("build", "--format", "json").json["changed"] is True
+    assert run("build", "--no-infrastructure", "--format", "json").json["changed"] is True
     assert DOCUMENTS["aws"] not in names(project / "out" / "aws")
 
 
 def test_infrastructure_is_reproducible(project: Path, run: Run) -> None:
-    run("build", "--infrastructure")
+    run("build")
     first = {t: (project / "out" / t / d).read_bytes() for t, d in DOCUMENTS.items()}
-    run("build", "--infrastructure", "--force")
+    run("build", "--force")
     assert {t: (project / "out" / t / d).read_bytes() for t, d in DOCUMENTS.items()} == first
 
 
@@ -48,9 +48,9 @@ def test_what_the_engine_would_refuse_is_told_with_its_line(project: Path, run: 
     )
     manifest = project / "portafaas.yaml"
     manifest.write_text(manifest.read_text().replace("functions:\n", f"functions:\n{functions}\n", 1))
-    assert run("build", "-t", "aws").code == 0
+    assert run("build", "-t", "aws", "--no-infrastructure").code == 0
     before = (project / "out/aws/demo.zip").read_bytes()
-    result = run("build", "-t", "aws", "--infrastructure")
+    result = run("build", "-t", "aws")
     assert result.code == 2
     assert "PF3002" in result.err and "resources; at most 500" in result.err
     assert "portafaas.yaml:4:" in result.err

@@ -303,7 +303,7 @@ def test_a_batch_handler_may_follow_each_message(make: Any) -> None:
 
     function = make(handle, kind="queue", queue="q", batch=3)
     sent = messages(other(1), "", other(3))
-    sent[0].attributes["correlationid"] = "order-one"
+    sent[0].attributes = {**sent[0].attributes, "correlationid": "order-one"}
     context = Context(function, "1")
     run_messages(function, sent, context)
     assert [(trace, parent) for trace, parent, _ in seen][::2] == [
@@ -324,7 +324,7 @@ def test_a_batch_of_one_matter_has_its_correlation_id(make: Any) -> None:
     for ids in (("a",), ("a", "a"), ("a", "b"), ("a", ""), ("a b",)):
         sent = messages(*("" for _ in ids))
         for message, value in zip(sent, ids, strict=True):
-            message.attributes["correlationid"] = value
+            message.attributes = {**message.attributes, "correlationid": value}
         run_messages(function, sent, Context(function, "1"))
     assert seen[:2] == ["a", "a"] and all(len(found) == 32 for found in seen[2:])
 
