@@ -13,7 +13,8 @@ import pytest
 
 Run = Callable[..., Any]
 Tree = Callable[[Path], dict[str, bytes]]
-TARGETS = ("aws", "azure", "gcp")
+DOCUMENTS = {"aws": "demo.template.json", "azure": "demo.arm.json", "gcp": "demo.tf.json"}
+TARGETS = tuple(DOCUMENTS)
 
 
 def test_all_targets_are_built(project: Path, run: Run) -> None:
@@ -21,11 +22,9 @@ def test_all_targets_are_built(project: Path, run: Run) -> None:
     assert result.code == 0, result.err
     for target in TARGETS:
         folder = project / "out" / target
-        assert sorted(f.name for f in folder.iterdir()) == [
-            "demo.cdx.json",
-            "demo.deployment.json",
-            "demo.zip",
-        ]
+        assert sorted(f.name for f in folder.iterdir()) == sorted(
+            ["demo.cdx.json", "demo.deployment.json", DOCUMENTS[target], "demo.zip"]
+        )
         assert zipfile.is_zipfile(folder / "demo.zip")
         deployment = json.loads((folder / "demo.deployment.json").read_text())
         assert list(deployment["functions"]) == ["hello", "work", "tick"]
