@@ -89,7 +89,7 @@ def print_changes(proposal: Proposal) -> None:
     """Print what would change to stdout, security first."""
     if proposal.permissions:
         click.secho("Permissions of functions", bold=True)
-        for line in proposal.permissions:
+        for line in grouped(proposal.permissions):
             click.secho(f"  {line}", fg="green" if line.startswith("+") else "red")
     changes = ordered(proposal.preview.changes)
     for title, security in (("Access", True), ("Resources", False)):
@@ -101,6 +101,29 @@ def print_changes(proposal: Proposal) -> None:
     counts = {sign: sum(c.action == name for c in changes) for name, sign in _SIGNS.items()}
     told = ", ".join(f"{sign}{count}" for sign, count in counts.items() if count)
     click.echo(f"{told or 'No changes of resources'}; release {proposal.release.digest[:19]}")
+
+
+def grouped(permissions: Iterable[str]) -> list[str]:
+    """Return permission lines with all grants of a function on one thing in one line.
+
+    ``+ charge: sqs:DeleteMessage, ReceiveMessage on …:shop-payments``; what the platform fills in
+    itself (``${AWS::Region}``) is an ellipsis.
+    """
+    import re
+
+    lines: dict[tuple[str, str], list[str]] = {}
+    for line in permissions:
+        head, _, rest = line.partition(": ")
+        grant, _, scope = rest.partition(" on ")
+        lines.setdefault((head, scope), []).append(grant)
+    out = []
+    for (head, scope), grants in lines.items():
+        service = grants[0].partition(":")[0]
+        if all(grant.startswith(f"{service}:") for grant in grants):
+            grants[1:] = [grant.removeprefix(f"{service}:") for grant in grants[1:]]
+        short = re.sub(r"(\$\{[^}]*\}:?)+", "…", scope)
+        out.append(f"{head}: {', '.join(grants)} on {short}")
+    return out
 
 
 def _print_part(changes: Sequence[Change]) -> None:

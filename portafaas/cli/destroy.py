@@ -38,8 +38,12 @@ def command(
         name = "-".join(filter(None, (made.plan.service, made.plan.stage)))
         if format_ != "json":
             click.echo(f"{made.target}: {made.caller.place}, as {made.caller.name}")
+            click.secho(
+                "All of these, with all that is in them" if data else "All of these but data",
+                bold=True,
+            )
             for resource, kind, _ in status.resources:
-                click.secho(f"  - {resource}  {kind}", fg="red")
+                click.echo(f"  {resource}  {kind}")
         what = "and ALL ITS DATA " if data else ""
         deploying.confirm(f"Remove {name} {what}from {made.caller.place}?", yes, name)
         kept = made.destroy(data, deploying.reporter(), commit_of(manifest.absolute().parent))

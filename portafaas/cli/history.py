@@ -37,5 +37,5 @@ def command(
         if record.reason:
             click.echo(f"    {record.reason}")
         if verbose:
-            for text in (*record.permissions, *record.changes):
+            for text in (*deploying.grouped(record.permissions), *record.changes):
                 click.echo(f"    {text}")

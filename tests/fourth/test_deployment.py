@@ -319,3 +319,15 @@ def test_a_target_that_only_builds_says_so(console: Console, installed: Path) ->
         assert "PF8000" in console("deploy", *AT, "--yes", status=2)
     finally:
         file.write_text(text)
+
+
+def test_permissions_are_told_in_as_few_lines_as_can_be() -> None:
+    from portafaas.cli.deploying import grouped
+
+    arn = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:shop-jobs"
+    assert grouped([f"+ work: sqs:Delete on {arn}", f"+ work: sqs:Receive on {arn}", f"- work: sqs:Send on {arn}",
+                    "+ work: roles/a on q", "+ work: roles/b on q"]) == [
+        "+ work: sqs:Delete, Receive on arn:…sqs:…shop-jobs",
+        "- work: sqs:Send on arn:…sqs:…shop-jobs",
+        "+ work: roles/a, roles/b on q",
+    ]  # fmt: skip
