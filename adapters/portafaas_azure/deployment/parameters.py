@@ -24,7 +24,9 @@ def template(release: Release) -> Mapping[str, Any]:
         if name.endswith(".arm.json"):
             found: Mapping[str, Any] = document
             return found
-    raise refused("PF8007", "the release has no ARM template (it was built with --no-infrastructure)")
+    raise refused(
+        "PF8007", "the release has no ARM template (it was built with --no-infrastructure)"
+    )
 
 
 def app_settings(account: Account, site: str) -> Mapping[str, str]:

@@ -738,6 +738,16 @@ def alert_at_or_above(d: Document) -> None:
 
 
 @mutation
+def alert_severity_unknown(d: Document) -> None:
+    alert(d, "failed-jobs")["properties"]["severity"] = 7
+
+
+@mutation
+def alert_looks_at_no_frequency(d: Document) -> None:
+    alert(d, "failed-jobs")["properties"]["evaluationFrequency"] = "PT7M"
+
+
+@mutation
 def alert_operator_unknown(d: Document) -> None:
     condition(d, "web-errors")["operator"] = "Above"
 
