@@ -54,7 +54,9 @@ def test_it_needs_the_public_contract_only(installed: Path) -> None:
     of_core = {name for name in used if name.split(".")[0] == "portafaas"}
     assert of_core <= {
         f"portafaas.{name}"
-        for name in ("adapter", "errors", "plan", "runtime", "schedule", "vendor")
+        for name in (
+            "adapter", "deployment", "errors", "plan", "runtime", "schedule", "vendor",
+        )  # fmt: skip
     }
     assert "portafaas.adapter" in of_core
 
