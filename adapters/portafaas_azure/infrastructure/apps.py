@@ -7,6 +7,7 @@ https://learn.microsoft.com/azure/azure-functions/functions-infrastructure-as-co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from portafaas.adapter import Deployment
@@ -40,12 +41,14 @@ def add_app(
     app: App,
     deployment: Deployment,
     places: Places,
-    grants: list[Grant],
+    granted: Mapping[str, list[Grant]],
 ) -> None:
     """Add *app* and everything that is its own, in the order it is made.
 
-    *deployment* is its first function's, *grants* are those of all its functions.
+    *deployment* is its first function's, *granted* has the grants of its functions by name.
     """
+    owners = [(function.name, f"$.functions.{function.name}") for function in app.functions]
+    template.asked[:] = owners
     tags = {**template.tags, **_owner(app)}
     identity = template.add(places.identity(app), tracked=True, tags=tags)
     host = template.add(
@@ -58,11 +61,17 @@ def add_app(
     )
     packages = container(host, PACKAGES)
     template.add(packages, {"publicAccess": "None"}, depends=[host])
-    held: dict[tuple[str, Ref], Ref] = {}
-    for grant in grants:
-        key = (grant.role, grant.scope)
-        if key not in held:
-            held[key] = assign(template, identity, grant.role, grant.scope)
+    asking: dict[tuple[str, Ref], list[tuple[str, str]]] = {}
+    for function in app.functions:
+        for grant in granted[function.name]:
+            own = (function.name, f"$.functions.{function.name}")
+            why = own if grant.why == "platform" else (function.name, grant.why)
+            asking.setdefault((grant.role, grant.scope), []).append(why)
+    held: list[Ref] = []
+    for (role, scope), whys in asking.items():
+        template.asked[:] = dict.fromkeys(whys)
+        held.append(assign(template, identity, role, scope))
+    template.asked[:] = owners
     template.add(
         places.farm(app),
         {"reserved": True},
@@ -75,7 +84,9 @@ def add_app(
     trigger = app.first.trigger
     if isinstance(trigger, HttpTrigger):
         if trigger.auth is not None and trigger.auth.scheme == "iam":
+            template.asked[:] = [(name, f"{why}.trigger.http.auth") for name, why in owners]
             _sign_in(template, site, deployment.binding["authentication"])
+            template.asked[:] = owners
         # One output, since a template has no more than 64.
         urls = template.outputs.setdefault("urls", {"type": "object", "value": {}})
         address = expression(formatted("https://{0}", site.output("defaultHostName")))
@@ -83,7 +94,7 @@ def add_app(
     template.add(
         site.child("extensions", "'onedeploy'"),
         {"packageUri": expression(parameter("packageUri")), "remoteBuild": False},
-        depends=[site, packages, *held.values()],
+        depends=[site, packages, *held],
         condition=f"not(empty({parameter('packageUri')}))",
     )
 
