@@ -203,10 +203,16 @@ def place(manifest: Manifest, diagnostic: Diagnostic) -> Diagnostic:
     """Give an adapter's diagnostic, which knows only a ``$.path``, its line in the manifest."""
     if diagnostic.line is not None or not diagnostic.path:
         return diagnostic
-    path: tuple[str | int, ...] = ()
-    for part in diagnostic.path.removeprefix("$").replace("[", ".").replace("]", "").split("."):
-        if part:
-            path = (*path, int(part) if part.isdigit() else part)
     return manifest.diagnostic(
-        diagnostic.code, path, diagnostic.message, diagnostic.hint, severity=diagnostic.severity
+        diagnostic.code,
+        parts(diagnostic.path),
+        diagnostic.message,
+        diagnostic.hint,
+        severity=diagnostic.severity,
     )
+
+
+def parts(path: str) -> tuple[str | int, ...]:
+    """Return the steps of a plain ``$.path``: ``$.functions.a.uses[0]``."""
+    steps = path.removeprefix("$").replace("[", ".").replace("]", "").split(".")
+    return tuple(int(step) if step.isdigit() else step for step in steps if step)

@@ -25,7 +25,7 @@ KEYWORDS = frozenset(
      "uniqueItems", "pattern", "minLength", "maxLength", "minimum", "maximum")
 )  # fmt: skip
 ANNOTATIONS = frozenset(
-    ("$schema", "$id", "$defs", "title", "description", "x-expect", "default", "examples")
+    ("$schema", "$id", "$defs", "$comment", "title", "description", "x-expect", "default", "examples")
 )
 
 _TYPES: dict[str, Any] = {

@@ -94,7 +94,8 @@ def _queue(template: Template, function: str, queue: Mapping[str, Any]) -> Redel
     dead = ""
     if redrive is not None:
         target = redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]
-        dead = f"queue {template.resources[target]['Properties']['QueueName']}"
+        name = template.resources[target]["Properties"]["QueueName"]
+        dead = f"queue {name}; not what became too old"
     return Redelivery(
         function,
         f"SQS, from the queue {queue['QueueName']}",
