@@ -49,6 +49,12 @@ def _function_needs(plan: BuildPlan, function: FunctionPlan) -> Iterator[Need]:
             ("functions", function.name, "concurrency"),
             f"concurrency {function.concurrency}",
         )
+    if function.min_instances:
+        yield (
+            Capability.MIN_INSTANCES,
+            ("functions", function.name, "min-instances"),
+            "min-instances",
+        )
     if function.max_instances:
         yield (
             Capability.MAX_INSTANCES,

@@ -126,11 +126,14 @@ def _settings(function: FunctionPlan, deployment: Any) -> dict[str, dict[str, An
     found: dict[str, dict[str, Any]] = {
         "memory": {"memory": f"{deployment.memory} MiB"},
         "timeout": {
-            "timeout": f"{deployment.timeout} s of the platform, {function.timeout} s of the handler"
+            "timeout": f"{deployment.timeout} s of the platform, "
+            f"{function.timeout} s of the handler"
         },
     }
     if function.concurrency > 1:
         found["concurrency"] = {"concurrency": function.concurrency}
+    if function.min_instances:
+        found["min-instances"] = {"min-instances": function.min_instances}
     if function.max_instances:
         found["max-instances"] = {"max-instances": function.max_instances}
     if deployment.environment:

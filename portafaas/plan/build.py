@@ -186,6 +186,16 @@ class _Builder:
                 "a rate needs 'max-instances': each instance enforces its share of it",
                 "max-instances: 10",
             )
+        least, most = setting("min-instances", 0), setting("max-instances", 0)
+        if most and least > most:
+            # Where it is said: the function's own, or the defaults'.
+            own = "min-instances" in spec or "max-instances" in spec
+            self.found.add(
+                "PF2020",
+                (*(path if own else ("defaults",)), "min-instances"),
+                f"{least} instances are kept ready, but there may be {most} at most",
+                "lower 'min-instances' or raise 'max-instances'",
+            )
         return FunctionPlan(
             name=name,
             module=module,
@@ -195,7 +205,8 @@ class _Builder:
             memory=mebibytes(setting("memory", 256)),
             timeout=int(timeout),
             concurrency=setting("concurrency", 1),
-            max_instances=setting("max-instances", 0),
+            min_instances=least,
+            max_instances=most,
             environment=environment(self.found, path, defaults, spec, self.ours),
             retry=retry(self.found, path, trigger, defaults, spec),
             uses=self.uses(path, spec.get("uses", ())),

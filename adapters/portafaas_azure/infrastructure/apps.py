@@ -115,9 +115,12 @@ def _site(
     identity, host, farm = places.identity(app), places.host(app), places.farm(app)
     packages = container(host, PACKAGES)
     scale: dict[str, Any] = {
-        "maximumInstanceCount": _instances(plan, function),
+        "maximumInstanceCount": most_instances(plan, function),
         "instanceMemoryMB": deployment.memory,
     }
+    ready = always_ready(app)
+    if ready:
+        scale["alwaysReady"] = [{"name": n, "instanceCount": count} for n, count in ready.items()]
     if function.kind == "http":
         scale["triggers"] = {"http": {"perInstanceConcurrency": function.concurrency}}
     settings = _settings(plan, app, deployment, places)
@@ -159,7 +162,20 @@ def _site(
     )
 
 
-def _instances(plan: BuildPlan, function: FunctionPlan) -> int:
+def always_ready(app: App) -> dict[str, int]:
+    """Return how many instances of *app* are kept ready, by the group or function they are of.
+
+    The http functions of an app are one group, in the same instances; any other has its own.
+    https://learn.microsoft.com/azure/azure-functions/flex-consumption-how-to#set-always-ready-instance-counts
+    """
+    return {
+        "http" if function.kind == "http" else f"function:{function.entry}": function.min_instances
+        for function in app.functions
+        if function.min_instances
+    }
+
+
+def most_instances(plan: BuildPlan, function: FunctionPlan) -> int:
     """Return how many instances an app may have; a queue's bound is shared out among them."""
     if isinstance(function.trigger, QueueTrigger):
         bound = plan.queue(function.trigger.queue).max_concurrency

@@ -45,6 +45,9 @@ def _instances(view: View, plan: BuildPlan) -> Iterator[str]:
         if body is None:
             yield f"{address}: is missing"
             continue
+        least = body["service_config"].get("min_instance_count", 0)
+        if least != function.min_instances:
+            yield f"{address}: keeps {least} instances ready, not {function.min_instances}"
         most = body["service_config"].get("max_instance_count", 0)
         limits = [function.max_instances] if function.max_instances else []
         if isinstance(function.trigger, QueueTrigger):

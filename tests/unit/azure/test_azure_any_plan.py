@@ -73,6 +73,8 @@ def plans(draw: Any, service: types.ModuleType) -> BuildPlan:
             if trigger.queue in consumed:
                 continue
             consumed.add(trigger.queue)
+        # Few enough of a group to be kept ready all at once.
+        instances = draw(st.sampled_from(((0, 0), (0, 0), (0, 1), (0, 7), (1, 0), (1, 1000))))
         uses = draw(st.lists(st.sampled_from(USES), max_size=4, unique=True))
         functions.append(
             service.function(
@@ -84,7 +86,8 @@ def plans(draw: Any, service: types.ModuleType) -> BuildPlan:
                 concurrency=draw(st.integers(1, 4)),
                 environment=draw(st.dictionaries(st.sampled_from(("ONE", "TWO")), TEXT)),
                 retry=Retry(attempts=draw(st.integers(1, 100)), declared=True),
-                max_instances=draw(st.sampled_from((0, 0, 1, 7, 1000))),
+                min_instances=instances[0],
+                max_instances=instances[1],
             )
         )
     options = {"apps": "grouped"} if draw(st.booleans()) else {}
