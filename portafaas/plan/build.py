@@ -190,12 +190,14 @@ class _Builder:
         if most and least > most:
             # Where it is said: the function's own, or the defaults'.
             own = "min-instances" in spec or "max-instances" in spec
-            self.found.add(
+            problem = self.manifest.diagnostic(
                 "PF2020",
                 (*(path if own else ("defaults",)), "min-instances"),
                 f"{least} instances are kept ready, but there may be {most} at most",
                 "lower 'min-instances' or raise 'max-instances'",
             )
+            if problem not in self.found.problems:
+                self.found.problems.append(problem)
         return FunctionPlan(
             name=name,
             module=module,

@@ -67,6 +67,9 @@ def _retention(view: View, plan: BuildPlan) -> Iterator[str]:
 
 
 def _alert(view: View, plan: BuildPlan, alert: AlertPlan, body: Any) -> Iterator[str]:
+    if len(body["conditions"]) != 1:
+        yield f"has {len(body['conditions'])} conditions"
+        return
     threshold = body["conditions"][0]["condition_threshold"]
     metric, unit = _UNITS[alert.metric]
     if f'/{metric}"' not in threshold["filter"]:
