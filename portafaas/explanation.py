@@ -1,8 +1,8 @@
 """What a function becomes on one target, by the lines of the manifest that ask for it.
 
-JSON values, which ``portafaas explain`` prints as they are or lays out for people. Every ``line`` is
-that of the manifest, or of the nearest thing around it that stands there; ``None`` for what there is
-in any case.
+JSON values, which ``portafaas explain`` prints as they are or lays out for people. Every ``line``
+is that of the manifest, or of the nearest thing around it that stands there; ``None`` for what
+there is in any case.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PLATFORM = "platform"
 def explain(item: Checked, name: str) -> dict[str, Any]:
     """Return what the function *name* becomes.
 
-    ``lines``: each with ``why`` (a ``$.path``), ``file``, ``line``, ``title``, and what it produces:
-    ``binding`` (facts), ``resources``, ``permissions``; the function's own first, then those of
-    what it shares with others, then the platform's. ``redelivery``: who gives it again what failed.
-    ``portability``: the settings that only this target knows.
+    ``lines``: each with ``why`` (a ``$.path``), ``file``, ``line``, ``column``, ``title`` and what
+    it produces: ``binding`` (facts), ``resources``, ``permissions``; the function's own first, then
+    those of what it shares with others, then the platform's. ``redelivery``: who gives it again
+    what failed. ``portability``: the settings that only this target knows.
     """
     plan, function = item.plan, item.plan.function(name)
     infrastructure = item.adapter.infrastructure(plan)

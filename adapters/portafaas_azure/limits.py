@@ -18,10 +18,6 @@ from portafaas.plan import (
 
 SCALE = "https://learn.microsoft.com/azure/azure-functions/functions-scale"
 _MEMORY = "https://learn.microsoft.com/azure/azure-functions/flex-consumption-plan#instance-sizes"
-_READY = (
-    "https://learn.microsoft.com/azure/azure-functions/"
-    "flex-consumption-plan#always-ready-instances"
-)
 _HTTP = "https://learn.microsoft.com/azure/azure-functions/functions-bindings-http-webhook-trigger"
 _BUS = "https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas"
 _BLOB = (
@@ -72,7 +68,9 @@ _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
 def check(plan: BuildPlan) -> list[Diagnostic]:
     """Return one PF3002 for each limit that *plan* exceeds."""
     found = [problem for function in plan.functions for problem in _function(plan, function)]
-    found += _ready(plan)
+    from portafaas_azure.infrastructure.scaling import beyond
+
+    found += beyond(plan)
     found += _resources(plan)
     found += _alerts(plan)
     seen: dict[str, str] = {}
@@ -85,23 +83,6 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
                 )
             )
     return found
-
-
-def _ready(plan: BuildPlan) -> Iterator[Diagnostic]:
-    """Yield what is kept ready beyond what an app may have of instances in all."""
-    from portafaas_azure.grouping import apps_of
-    from portafaas_azure.infrastructure.apps import always_ready, most_instances
-
-    for app in apps_of(plan):
-        kept, most = sum(always_ready(app).values()), most_instances(plan, app.first)
-        if kept > most:
-            yield _limit(
-                app.first,
-                ".min-instances",
-                f"the app of {', '.join(f.name for f in app.functions)} keeps {kept} instances "
-                f"ready; it has {most} at most",
-                _READY,
-            )
 
 
 def _resources(plan: BuildPlan) -> Iterator[Diagnostic]:

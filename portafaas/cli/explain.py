@@ -130,7 +130,8 @@ def _retries(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "deliveries", f"{attempts} in all" if attempts else "as many as it takes"
         if facts["delay"]:
             yield "the next", facts["delay"]
-        yield "until", f"it is {_span(facts['until'])} old" if facts["until"] else "however old it is"
+        age = f"it is {_span(facts['until'])} old" if facts["until"] else "however old it is"
+        yield "until", age
         yield "dead letters", facts["dead_letters"] or "none: what is given up is lost"
     if facts["source"]:
         yield "see", facts["source"]

@@ -29,7 +29,7 @@ from portafaas.plan.model import (
     Use,
     WorkflowPlan,
 )
-from portafaas.plan.settings import environment, retry
+from portafaas.plan.settings import environment, instances, retry
 from portafaas.plan.triggers import Findings, build_trigger, share_cors
 from portafaas.plan.values import mebibytes, seconds
 from portafaas.plan.whole import consumers, dead_letters, names
@@ -186,18 +186,7 @@ class _Builder:
                 "a rate needs 'max-instances': each instance enforces its share of it",
                 "max-instances: 10",
             )
-        least, most = setting("min-instances", 0), setting("max-instances", 0)
-        if most and least > most:
-            # Where it is said: the function's own, or the defaults'.
-            own = "min-instances" in spec or "max-instances" in spec
-            problem = self.manifest.diagnostic(
-                "PF2020",
-                (*(path if own else ("defaults",)), "min-instances"),
-                f"{least} instances are kept ready, but there may be {most} at most",
-                "lower 'min-instances' or raise 'max-instances'",
-            )
-            if problem not in self.found.problems:
-                self.found.problems.append(problem)
+        least, most = instances(self.found, path, defaults, spec)
         return FunctionPlan(
             name=name,
             module=module,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from portafaas.adapter import Deployment
-from portafaas.plan import Auth, BuildPlan, FunctionPlan, HttpTrigger, QueueTrigger
+from portafaas.plan import Auth, BuildPlan, FunctionPlan, HttpTrigger
 from portafaas_azure.grouping import App
 from portafaas_azure.infrastructure.arm import (
     Ref,
@@ -26,13 +26,10 @@ from portafaas_azure.infrastructure.iam import Grant, assign
 from portafaas_azure.infrastructure.names import setting
 from portafaas_azure.infrastructure.places import Places, container
 from portafaas_azure.infrastructure.resources import STORAGE
+from portafaas_azure.infrastructure.scaling import always_ready, most_instances
 
 #: Container of the host's account that the platform unpacks the package from.
 PACKAGES = "package"
-#: The platform's own default.
-MAX_INSTANCES = 100
-#: The platform takes no more.
-MOST_INSTANCES = 1000
 
 
 def add_app(
@@ -160,29 +157,6 @@ def _site(
         identity={"type": "UserAssigned", "userAssignedIdentities": {identity.value: {}}},
         depends=[identity, host, packages, farm, places.insights, *_needed(plan, function, places)],
     )
-
-
-def always_ready(app: App) -> dict[str, int]:
-    """Return how many instances of *app* are kept ready, by the group or function they are of.
-
-    The http functions of an app are one group, in the same instances; any other has its own.
-    https://learn.microsoft.com/azure/azure-functions/flex-consumption-how-to#set-always-ready-instance-counts
-    """
-    return {
-        "http" if function.kind == "http" else f"function:{function.entry}": function.min_instances
-        for function in app.functions
-        if function.min_instances
-    }
-
-
-def most_instances(plan: BuildPlan, function: FunctionPlan) -> int:
-    """Return how many instances an app may have; a queue's bound is shared out among them."""
-    if isinstance(function.trigger, QueueTrigger):
-        bound = plan.queue(function.trigger.queue).max_concurrency
-        if bound:
-            share = max(bound // function.concurrency, 1)
-            return min(share, function.max_instances or share, MOST_INSTANCES)
-    return function.max_instances or MAX_INSTANCES
 
 
 def _needed(plan: BuildPlan, function: FunctionPlan, places: Places) -> list[Ref]:

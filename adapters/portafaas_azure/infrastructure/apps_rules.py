@@ -84,8 +84,9 @@ def _scale(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"instanceMemoryMB {found.get('instanceMemoryMB')} is not 512, 2048 or 4096"
     if not 1 <= found.get("maximumInstanceCount", 0) <= 1000:
         yield "maximumInstanceCount is not 1 to 1000"
-    kept = {one.get("name", ""): one.get("instanceCount", 0) for one in found.get("alwaysReady", ())}
-    if len(kept) != len(found.get("alwaysReady", ())):
+    groups = found.get("alwaysReady", ())
+    kept = {one.get("name", ""): one.get("instanceCount", 0) for one in groups}
+    if len(kept) != len(groups):
         yield "alwaysReady names a group twice"
     if any(count < 1 for count in kept.values()) or sum(kept.values()) > found.get(
         "maximumInstanceCount", 0

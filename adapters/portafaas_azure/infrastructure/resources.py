@@ -12,7 +12,12 @@ from portafaas.plan import BuildPlan
 from portafaas.plan.model import QueuePlan
 from portafaas_azure.infrastructure.arm import Ref, Template, expression, parameter, quote
 from portafaas_azure.infrastructure.iam import COSMOS_ROLES, Grant, define_cosmos_role
-from portafaas_azure.infrastructure.places import Places, container, lease_container, lease_containers
+from portafaas_azure.infrastructure.places import (
+    Places,
+    container,
+    lease_container,
+    lease_containers,
+)
 
 #: What the host and the handlers write.
 #: https://learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure#log-tables-with-90-day-default-retention
@@ -115,9 +120,8 @@ def _unread(queue: QueuePlan) -> dict[str, Any]:
 def add_buckets(template: Template, plan: BuildPlan, places: Places) -> None:
     """Add an account for the buckets that keep versions and one for the others, as needed."""
     for versioned in places.bucket_accounts:
-        template.ask(
-            *(f"$.buckets.{bucket.name}" for bucket in plan.buckets if bucket.versioned is versioned)
-        )
+        held = [bucket.name for bucket in plan.buckets if bucket.versioned is versioned]
+        template.ask(*(f"$.buckets.{name}" for name in held))
         account = template.add(
             places.buckets(versioned),
             STORAGE,
