@@ -157,6 +157,10 @@ def test_any_plan(service: types.ModuleType, arm_models: types.ModuleType, data:
     plan = data.draw(plans(service))
     assert [p for p in ADAPTER.check(plan) if p.severity == "error"] == []
     # Raises when the template breaks a rule.
-    (document,) = emit(plan).documents.values()
+    made = emit(plan)
+    (document,) = made.documents.values()
+    told = dict.fromkeys((one.type, one.name) for one in made.resources)
+    assert [kind for kind, _ in told] == [body["type"] for body in document["resources"]]
+    assert [one.function for one in made.redeliveries] == [one.name for one in plan.functions]
     nodes, _ = resolve(document)
     assert [m for node in nodes.values() for m in arm_models.check(node.type, node.body)] == []

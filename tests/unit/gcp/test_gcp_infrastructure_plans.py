@@ -225,3 +225,10 @@ def test_what_passes_has_an_infrastructure(plan: BuildPlan) -> None:
     if all(item.severity != "error" for item in ADAPTER.check(plan)):
         made = ADAPTER.infrastructure(plan)
         assert made == ADAPTER.infrastructure(plan)
+        (document,) = made.documents.values()
+        assert {(one.name, one.type) for one in made.resources} == {
+            (f"{kind}.{name}", kind)
+            for kind, bodies in document["resource"].items()
+            for name in bodies
+        }
+        assert [one.function for one in made.redeliveries] == [f.name for f in plan.functions]
