@@ -49,6 +49,12 @@ def _function_needs(plan: BuildPlan, function: FunctionPlan) -> Iterator[Need]:
             ("functions", function.name, "concurrency"),
             f"concurrency {function.concurrency}",
         )
+    if function.min_instances:
+        yield (
+            Capability.MIN_INSTANCES,
+            ("functions", function.name, "min-instances"),
+            "min-instances",
+        )
     if function.max_instances:
         yield (
             Capability.MAX_INSTANCES,
@@ -203,10 +209,16 @@ def place(manifest: Manifest, diagnostic: Diagnostic) -> Diagnostic:
     """Give an adapter's diagnostic, which knows only a ``$.path``, its line in the manifest."""
     if diagnostic.line is not None or not diagnostic.path:
         return diagnostic
-    path: tuple[str | int, ...] = ()
-    for part in diagnostic.path.removeprefix("$").replace("[", ".").replace("]", "").split("."):
-        if part:
-            path = (*path, int(part) if part.isdigit() else part)
     return manifest.diagnostic(
-        diagnostic.code, path, diagnostic.message, diagnostic.hint, severity=diagnostic.severity
+        diagnostic.code,
+        parts(diagnostic.path),
+        diagnostic.message,
+        diagnostic.hint,
+        severity=diagnostic.severity,
     )
+
+
+def parts(path: str) -> tuple[str | int, ...]:
+    """Return the steps of a plain ``$.path``: ``$.functions.a.uses[0]``."""
+    steps = path.removeprefix("$").replace("[", ".").replace("]", "").split(".")
+    return tuple(int(step) if step.isdigit() else step for step in steps if step)

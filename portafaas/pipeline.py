@@ -57,6 +57,7 @@ def _quiet(_: str) -> None:
 class Checked:
     """One target's plan after the capability check; ``notes`` are warnings and notes."""
 
+    manifest: Manifest
     adapter: Adapter
     plan: BuildPlan
     notes: tuple[Diagnostic, ...]
@@ -103,7 +104,7 @@ def _check(
         except DiagnosticsError as error:
             failures.append(error)
         else:
-            checked.append(Checked(adapter, plan, tuple(notes)))
+            checked.append(Checked(manifest, adapter, plan, tuple(notes)))
     _raise_all(failures)
     return checked
 
@@ -236,7 +237,9 @@ def _emitted(manifest: Manifest, checked: Sequence[Checked]) -> dict[str, Infras
         if errors:
             summary = f"target {target!r} has no such infrastructure:"
             failures.append(UnsupportedCapabilityError(summary, errors))
-        emitted[target] = Infrastructure(made.documents, made.permissions, notes)
+        emitted[target] = Infrastructure(
+            made.documents, made.permissions, notes, made.resources, made.redeliveries
+        )
     _raise_all(failures)
     return emitted
 

@@ -40,6 +40,9 @@ class AwsAdapter(ModularAdapter):
         Capability.TABLE_OLD_IMAGE: Support.FULL,
         # An environment of Lambda serves one invocation at a time, which keeps to any bound.
         Capability.CONCURRENCY: Support.FULL,
+        # Provisioned concurrency is a version's or an alias's, which no trigger points at yet.
+        # https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
+        Capability.MIN_INSTANCES: Support.NOT_IMPLEMENTED,
         Capability.MAX_INSTANCES: Support.FULL,
         Capability.ALERT_ERRORS: Support.FULL,
         Capability.ALERT_LATENCY: Support.FULL,

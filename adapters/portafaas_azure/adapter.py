@@ -43,6 +43,7 @@ class AzureAdapter(ModularAdapter):
         Capability.TABLE_OLD_IMAGE: Support.UNSUPPORTED,
         # An upper bound for each function in each instance; the bridge keeps it.
         Capability.CONCURRENCY: Support.FULL,
+        Capability.MIN_INSTANCES: Support.FULL,
         Capability.MAX_INSTANCES: Support.FULL,
         Capability.ALERT_ERRORS: Support.FULL,
         Capability.ALERT_LATENCY: Support.FULL,

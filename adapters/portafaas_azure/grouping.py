@@ -100,7 +100,9 @@ def equal_in(function: FunctionPlan) -> dict[str, Any]:
     from what was before.
     """
     auth = getattr(function.trigger, "auth", None)
+    ready = {"ready": function.min_instances} if function.min_instances else {}
     return {
+        **ready,
         "needs": _needs(function),
         "uses": sorted({(use.verb, use.kind, use.name) for use in function.uses}),
         "memory": instance_memory(function.memory),

@@ -68,6 +68,9 @@ _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
 def check(plan: BuildPlan) -> list[Diagnostic]:
     """Return one PF3002 for each limit that *plan* exceeds."""
     found = [problem for function in plan.functions for problem in _function(plan, function)]
+    from portafaas_azure.infrastructure.scaling import beyond
+
+    found += beyond(plan)
     found += _resources(plan)
     found += _alerts(plan)
     seen: dict[str, str] = {}

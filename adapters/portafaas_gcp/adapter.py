@@ -44,6 +44,7 @@ class GcpAdapter(ModularAdapter):
         Capability.TABLE_DELETE: Support.FULL,
         Capability.TABLE_OLD_IMAGE: Support.FULL,
         Capability.CONCURRENCY: Support.FULL,
+        Capability.MIN_INSTANCES: Support.FULL,
         Capability.MAX_INSTANCES: Support.FULL,
         Capability.ALERT_ERRORS: Support.FULL,
         Capability.ALERT_LATENCY: Support.FULL,

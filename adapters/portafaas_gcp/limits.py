@@ -55,6 +55,8 @@ MOST_NOTIFICATIONS = 10
 ENVIRONMENT = 32_768
 #: Instances of a service: https://cloud.google.com/run/docs/configuring/max-instances
 MOST_INSTANCES = 1000
+#: Of a service that names no bound; the same page.
+USUAL_INSTANCES = 100
 #: Service accounts of a project.
 ACCOUNTS = 100
 IAM_QUOTAS = "https://cloud.google.com/iam/quotas"
@@ -165,13 +167,13 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
             f"{function.max_instances} instances are over {MOST_INSTANCES}",
             "https://cloud.google.com/run/docs/configuring/max-instances",
         )
-    low_instances = function.options.get("minInstances", 0)
-    most_allowed = most_instances(plan, function)
-    if most_allowed is not None and low_instances > most_allowed:
+    most_allowed = most_instances(plan, function) or USUAL_INSTANCES
+    if function.min_instances > most_allowed:
         yield Diagnostic(
             "PF3002",
-            f"minInstances is greater than the most instances there may be, {most_allowed}",
-            path=f"{path}.targets.gcp.minInstances",
+            f"min-instances is greater than the most instances there may be, {most_allowed}",
+            path=f"{path}.min-instances",
+            hint="raise max-instances, or the max-concurrency of the queue",
         )
 
 

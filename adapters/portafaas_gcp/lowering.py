@@ -133,8 +133,8 @@ def _service(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str,
         cpu = next((count for most, count in steps if function.memory <= most), 8)
     if cpu is not None:
         out["availableCpu"] = str(cpu)
-    if "minInstances" in options:
-        out["minInstanceCount"] = options["minInstances"]
+    if function.min_instances:
+        out["minInstanceCount"] = function.min_instances
     most = most_instances(plan, function)
     if most is not None:
         out["maxInstanceCount"] = most

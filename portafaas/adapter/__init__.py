@@ -5,12 +5,14 @@ from portafaas.adapter.contract import (
     API_VERSION,
     Adapter,
     Deployment,
+    Emitted,
     Infrastructure,
     Layout,
     Limits,
     Lowered,
     NativeRequest,
     Permission,
+    Redelivery,
 )
 from portafaas.adapter.modular import ModularAdapter
 from portafaas.adapter.stimulus import (
@@ -34,6 +36,7 @@ __all__ = [
     "ChangeStimulus",
     "DeliveryOutcome",
     "Deployment",
+    "Emitted",
     "HttpOutcome",
     "HttpStimulus",
     "Infrastructure",
@@ -47,6 +50,7 @@ __all__ = [
     "Outcome",
     "Permission",
     "QueueStimulus",
+    "Redelivery",
     "ScheduleStimulus",
     "Stimulus",
     "Support",

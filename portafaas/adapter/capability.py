@@ -33,6 +33,7 @@ class Capability(StrEnum):
     TABLE_DELETE = "table.delete"
     TABLE_OLD_IMAGE = "table.old-image"
     CONCURRENCY = "function.concurrency"
+    MIN_INSTANCES = "function.min-instances"
     MAX_INSTANCES = "function.max-instances"
     ALERT_ERRORS = "alert.errors"
     ALERT_LATENCY = "alert.latency-p95"

@@ -85,17 +85,56 @@ class Permission:
 
 
 @dataclass(frozen=True, slots=True)
+class Emitted:
+    """One resource of the documents, and one line of the manifest that asks for it.
+
+    A resource that several lines ask for has a record for each. ``name`` is its name or address in
+    its document, ``type`` the platform's; ``why`` a ``$.path`` or ``platform`` for what there is in
+    any case; ``function`` whose it is, "" for what functions share.
+    """
+
+    name: str
+    type: str
+    why: str
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivery:
+    """Who gives a function again what it failed at: what the documents say, else the platform.
+
+    ``attempts`` counts deliveries in all, the first included; 0 is no bound. ``until`` is how many
+    seconds old what is delivered may get; 0 is no bound.
+    """
+
+    function: str
+    #: Who delivers, for people: ``SQS``; "" for nobody.
+    by: str
+    attempts: int = 1
+    #: When the next delivery comes, for people: ``2 s after a failure, then up to 60 s``.
+    delay: str = ""
+    until: int = 0
+    #: Where it goes that was given up, for people; "" when it is lost.
+    dead_letters: str = ""
+    #: The page that states what the documents do not.
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Infrastructure:
     """What a package needs around it, for the platform's own engine.
 
     ``documents`` are JSON values by file name, written beside the package; ``permissions`` is what
     they grant; ``notes`` say what the platform cannot give as narrowly as asked, and, as errors and
-    without documents, what its engine would refuse.
+    without documents, what its engine would refuse. ``resources`` are those of the documents, every
+    one at least once; ``redeliveries`` has one record for each function.
     """
 
     documents: Mapping[str, Any]
     permissions: tuple[Permission, ...] = ()
     notes: tuple[Diagnostic, ...] = ()
+    resources: tuple[Emitted, ...] = ()
+    redeliveries: tuple[Redelivery, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,85 +24,114 @@ def command(
 ) -> None:
     """Tell what FUNCTION becomes on each target.
 
-    How it is started and by what, which permissions it gets and which line of the manifest asks
-    for each, who delivers again what failed, and what does not carry over to other targets.
+    For each line of the manifest: what starts the function, which resources there are for it and
+    what it may do. Then who delivers again what failed, how often and when, and what does not carry
+    over to other targets.
     """
     from portafaas.cli.find import find
+    from portafaas.explanation import explain
     from portafaas.pipeline import check
 
     explained = {}
     for item in check(manifest.absolute(), options.chosen(target), stage):
         find(item.plan, function)
-        explained[item.adapter.target] = _explain(item, function)
+        explained[item.adapter.target] = explain(item, function)
     if format_ == "json":
         print_json(explained)
         return
-    for name, facts in explained.items():
-        _print(name, facts)
+    for number, (name, facts) in enumerate(explained.items()):
+        if number:
+            click.echo()
+        click.secho(f"{function} on {name}", bold=True)
+        for text in _text(facts):
+            click.echo(text)
 
 
-def _explain(item: Any, name: str) -> dict[str, Any]:
-    adapter, plan = item.adapter, item.plan
-    infrastructure = adapter.infrastructure(plan)
-    (deployment,) = [d for d in adapter.lower(plan).deployments if d.function == name]
-    function = plan.function(name)
-    place = f"$.functions.{name}"
-    return {
-        "trigger": function.kind,
-        "entry": deployment.entry,
-        "memory": deployment.memory,
-        "timeout": deployment.timeout,
-        "retries": _retries(function),
-        "binding": dict(deployment.binding),
-        "permissions": [
-            {"grant": p.grant, "scope": p.scope, "why": p.why}
-            for p in infrastructure.permissions
-            if p.function == name
-        ],
-        "notes": [
-            note.as_dict()
-            for note in (*item.notes, *infrastructure.notes)
-            if (note.path or "").startswith(place)
-        ],
-        "documents": sorted(infrastructure.documents),
-    }
-
-
-def _retries(function: Any) -> str:
-    if function.kind == "http":
-        return "nobody: the caller decides"
-    by = {
-        "queue": "the queue",
-        "topic": "the topic's subscription",
-        "object": "the notification's delivery",
-        "table": "the change feed",
-        "schedule": "the scheduler",
-    }[function.kind]
-    if not function.retry.declared:
-        return f"{by}, as the platform does by default"
-    return f"{by}; the manifest asks for {function.retry.attempts} deliveries in all"
-
-
-def _print(target: str, facts: dict[str, Any]) -> None:
-    click.secho(target, bold=True)
-    rows = [
-        ("trigger", facts["trigger"]),
-        ("entry", facts["entry"]),
-        ("memory", f"{facts['memory']} MiB"),
-        ("timeout", f"{facts['timeout']} s, the platform's"),
-        ("repeats", facts["retries"]),
-        ("documents", ", ".join(facts["documents"]) or "none"),
-    ]
-    for name, value in rows:
-        click.echo(f"  {name:<11}{value}")
-    _table("permissions", ((p["grant"], p["scope"], p["why"]) for p in facts["permissions"]))
+def _text(facts: Mapping[str, Any]) -> Iterator[str]:
+    for line in facts["lines"]:
+        yield ""
+        yield _where(line, line["title"])
+        yield from _produced(line)
+    yield ""
+    yield "retries"
+    yield from _rows(_retries(facts["trigger"], facts["redelivery"]))
+    yield ""
+    yield "portability"
+    if not facts["portability"]:
+        yield "  nothing here is of this target alone"
+    for setting in facts["portability"]:
+        value = setting["value"]
+        shown = value if isinstance(value, str) else json.dumps(value)
+        yield f"  {_where(setting, setting['setting'])}: {shown}"
+        for text in (setting["meaning"], f"elsewhere: {setting['elsewhere']}"):
+            if text:
+                yield f"    {text}"
+    if facts["notes"]:
+        yield ""
+        yield "notes"
     for note in facts["notes"]:
-        click.echo(f"  {note['severity']}: {note['code']} {note['message']}")
+        yield f"  {note['severity']}: {note['code']} {note['message']}"
+    yield ""
+    yield f"documents: {', '.join(facts['documents']) or 'none'}"
 
 
-def _table(title: str, rows: Iterable[tuple[str, ...]]) -> None:
-    lines = list(rows)
-    click.echo(f"  {title}{'' if lines else ': none'}")
-    widths = [max((len(row[n]) for row in lines), default=0) for n in range(2)]
-    for grant, scope, why in lines:
-        click.echo(f"    {grant:<{widths[0]}}  {scope:<{widths[1]}}  {why}")
+def _where(place: Mapping[str, Any], title: str) -> str:
+    return f"{place['file']}:{place['line']}  {title}" if place["line"] else title
+
+
+def _produced(line: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in line["binding"].items():
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield f"  binding     {name}: {shown}"
+    # Some addresses begin with the type.
+    plain = [f for f in line["resources"] if not f["name"].startswith(f"{f['type']}.")]
+    width = max((len(found["type"]) for found in plain), default=0)
+    for found in line["resources"]:
+        shared = "shared" if found["shared"] else "resource"
+        kind = f"{found['type']:<{width}}  " if found in plain else ""
+        yield f"  {shared:<10}  {kind}{found['name']}"
+    width = max((len(found["grant"]) for found in line["permissions"]), default=0)
+    for found in line["permissions"]:
+        yield f"  permission  {found['grant']:<{width}}  {found['scope']}"
+
+
+def _span(seconds: int) -> str:
+    """Return a time for people: ``7 days``, ``90 s``."""
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds % size == 0 and seconds // size > 1:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _rows(rows: Iterator[tuple[str, str]]) -> Iterator[str]:
+    for name, value in rows:
+        yield f"  {name:<12}  {value}"
+
+
+def _retries(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    asked = facts["asked"]
+    if asked is not None:
+        delays = f"{asked['initial']:g} s"
+        if asked["backoff"] == "exponential":
+            delays += f" to {asked['max']:g} s"
+        wanted = f"{asked['attempts']} deliveries, {asked['backoff']}, {delays}"
+        yield "asked for", f"{wanted}  ({asked['file']}:{asked['line']})"
+    elif kind != "http":
+        yield "asked for", "nothing: the target's defaults"
+    if facts["by"] is None:
+        yield "by", "unknown: the adapter does not say"
+        return
+    if not facts["by"]:
+        http = "the caller decides" if kind == "http" else "what failed is lost"
+        yield "by", f"nobody: {http}"
+    else:
+        yield "by", facts["by"]
+        attempts = facts["attempts"]
+        yield "deliveries", f"{attempts} in all" if attempts else "as many as it takes"
+        if facts["delay"]:
+            yield "the next", facts["delay"]
+        age = f"it is {_span(facts['until'])} old" if facts["until"] else "however old it is"
+        yield "until", age
+        yield "dead letters", facts["dead_letters"] or "none: what is given up is lost"
+    if facts["source"]:
+        yield "see", facts["source"]

@@ -25,8 +25,9 @@ KEYWORDS = frozenset(
      "uniqueItems", "pattern", "minLength", "maxLength", "minimum", "maximum")
 )  # fmt: skip
 ANNOTATIONS = frozenset(
-    ("$schema", "$id", "$defs", "title", "description", "x-expect", "default", "examples")
-)
+    ("$schema", "$id", "$defs", "$comment", "title", "description", "x-expect", "default",
+     "examples")
+)  # fmt: skip
 
 _TYPES: dict[str, Any] = {
     "object": dict,

@@ -29,7 +29,7 @@ from portafaas.plan.model import (
     Use,
     WorkflowPlan,
 )
-from portafaas.plan.settings import environment, retry
+from portafaas.plan.settings import environment, instances, retry
 from portafaas.plan.triggers import Findings, build_trigger, share_cors
 from portafaas.plan.values import mebibytes, seconds
 from portafaas.plan.whole import consumers, dead_letters, names
@@ -190,6 +190,7 @@ class _Builder:
                 else "a rate needs 'max-instances': each instance enforces its share of it",
                 f"burst: {most}, or fewer instances" if most else "max-instances: 10",
             )
+        least, most = instances(self.found, path, defaults, spec)
         return FunctionPlan(
             name=name,
             module=module,
@@ -199,6 +200,10 @@ class _Builder:
             memory=mebibytes(setting("memory", 256)),
             timeout=int(timeout),
             concurrency=setting("concurrency", 1),
+<<<<<<< HEAD
+=======
+            min_instances=least,
+>>>>>>> explain
             max_instances=most,
             environment=environment(self.found, path, defaults, spec, self.ours),
             retry=retry(self.found, path, trigger, defaults, spec),

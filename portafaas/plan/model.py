@@ -161,6 +161,8 @@ class FunctionPlan:
     timeout: int = 30
     #: Invocations that one instance may run at the same time.
     concurrency: int = 1
+    #: Instances that are kept ready; never more than ``max_instances``, if that bounds them.
+    min_instances: int = 0
     #: Most instances at the same time; 0 is the platform's own limit.
     max_instances: int = 0
     #: What the manifest asks for, and ``PORTAFAAS_CONFIG`` with the service's settings as JSON.

@@ -63,6 +63,29 @@ def environment(
     return dict(sorted(merged.items()))
 
 
+def instances(
+    found: Findings, path: tuple[str, ...], defaults: Mapping[str, Any], spec: Mapping[str, Any]
+) -> tuple[int, int]:
+    """Return how many instances are kept ready, and the most there may be (0: no bound).
+
+    PF2020 goes to *found*; of the defaults once.
+    """
+    least, most = (
+        int(spec.get(name, defaults.get(name, 0))) for name in ("min-instances", "max-instances")
+    )
+    if most and least > most:
+        own = "min-instances" in spec or "max-instances" in spec
+        problem = found.manifest.diagnostic(
+            "PF2020",
+            (*(path if own else ("defaults",)), "min-instances"),
+            f"{least} instances are kept ready, but there may be {most} at most",
+            "lower 'min-instances' or raise 'max-instances'",
+        )
+        if problem not in found.problems:
+            found.problems.append(problem)
+    return least, most
+
+
 def retry(
     found: Findings,
     path: tuple[str, ...],

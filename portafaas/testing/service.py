@@ -55,6 +55,7 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
         _http("GET", "/limited-hourly", rate={"requests": 1, "per": "1h"}),
         **{"max-instances": 1},
     ),
+    "warm": _function("web:plain", _http("GET", "/warm"), **{"min-instances": 1}),
     "small": _function("web:Reply", _http("POST", "/small/{what}", **{"max-body": 100})),
     "cors": _function("web:Echo", _http(["GET", "POST"], "/cors", cors=_CORS)),
     "cors-any": _function("web:Reply", _http(["GET"], "/cors-any/{what}", cors=True)),

@@ -47,7 +47,11 @@ def emit(plan: BuildPlan) -> Infrastructure:
     from portafaas_aws.infrastructure.limits_size import crowded
 
     notes = (*_notes(plan), *crowded(template))
-    return Infrastructure(documents, tuple(permissions), notes)
+    from portafaas_aws.infrastructure.explained import redeliveries, resources
+
+    return Infrastructure(
+        documents, tuple(permissions), notes, resources(template, documents), redeliveries(template)
+    )
 
 
 def stacks_of(plan: BuildPlan) -> int:
@@ -62,7 +66,9 @@ def build(plan: BuildPlan) -> tuple[Template, list[Permission]]:
     bindings = {name: deployment.binding for name, deployment in deployments.items()}
     add_parameters(template)
     add_resources(template, bindings)
-    if any(binding["type"] == "http-api" for binding in bindings.values()):
+    fronted = [name for name, binding in bindings.items() if binding["type"] == "http-api"]
+    if fronted:
+        template.asked = tuple(f"$.functions.{name}.trigger.http" for name in fronted)
         add_api(template)
     add_channels(template)
     owned = routes(plan, bindings)
@@ -70,12 +76,17 @@ def build(plan: BuildPlan) -> tuple[Template, list[Permission]]:
     for function in plan.functions:
         binding = bindings[function.name]
         template.owner = function.name
+        trigger = (f"$.functions.{function.name}.trigger.{function.kind}",)
+        template.asked = trigger
         grants = before(template, function, binding)
+        template.asked = (f"$.functions.{function.name}",)
         permissions += add_function(template, function, deployments[function.name], grants)
+        template.asked = trigger
         permissions += after(template, function, binding, owned.get(function.name, ()))
         add_failures(template, function.name)
     for alert in plan.alerts:
         template.owner = alert.function
+        template.asked = (f"$.alerts.{alert.name}",)
         add_alarm(template, alert)
     return template, permissions
 

@@ -37,6 +37,7 @@ def add_channels(template: Template) -> None:
     for channel in plan.channels:
         if channel.name not in used:
             continue
+        template.asked = (f"$.channels.{channel.name}",)
         topic = template.add(
             logical_id(channel.name, "Channel"),
             "AWS::SNS::Topic",
@@ -57,9 +58,10 @@ def add_channels(template: Template) -> None:
 def add_failures(template: Template, function: str) -> None:
     """Add the count of the failures that *function* answers, if an alert asks for it."""
     plan = template.plan
-    watched = any(a.metric == "errors" and a.function == function for a in plan.alerts)
-    if not watched or plan.function(function).kind not in ANSWERING:
+    watching = [a.name for a in plan.alerts if a.metric == "errors" and a.function == function]
+    if not watching or plan.function(function).kind not in ANSWERING:
         return
+    template.asked = tuple(f"$.alerts.{name}" for name in watching)
     template.add(
         logical_id(function, "Failures"),
         "AWS::Logs::MetricFilter",

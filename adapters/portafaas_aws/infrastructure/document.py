@@ -26,7 +26,7 @@ KEPT: Mapping[str, str] = {
 class Template:
     """Resources, parameters and outputs in the order they were added."""
 
-    __slots__ = ("outputs", "owner", "owners", "parameters", "plan", "resources")
+    __slots__ = ("asked", "outputs", "owner", "owners", "parameters", "plan", "resources", "whys")
 
     def __init__(self, plan: BuildPlan) -> None:
         self.plan = plan
@@ -37,6 +37,10 @@ class Template:
         self.owner = ""
         #: Function by logical id.
         self.owners: dict[str, str] = {}
+        #: The lines of the manifest that ask for what is added: ``$.path``, or ``platform``.
+        self.asked: tuple[str, ...] = ("platform",)
+        #: Those lines by logical id.
+        self.whys: dict[str, tuple[str, ...]] = {}
 
     def add(
         self, logical_id: str, type: str, properties: Mapping[str, Any], **attributes: Any
@@ -53,6 +57,7 @@ class Template:
             "Properties": dict(properties),
         }
         self.owners[logical_id] = self.owner
+        self.whys[logical_id] = self.asked
         return logical_id
 
     def document(self) -> dict[str, Any]:

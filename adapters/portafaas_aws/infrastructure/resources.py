@@ -47,14 +47,19 @@ def add_resources(template: Template, bindings: Mapping[str, Mapping[str, Any]])
     """Add everything the manifest declares; *bindings* are the triggers by function."""
     plan = template.plan
     for queue in plan.queues:
+        template.asked = (f"$.queues.{queue.name}",)
         _queue(template, queue)
     for topic in plan.topics:
+        template.asked = (f"$.topics.{topic.name}",)
         _topic(template, topic)
     for bucket in plan.buckets:
+        template.asked = (f"$.buckets.{bucket.name}",)
         _bucket(template, bucket, bindings)
     for table in plan.tables:
+        template.asked = (f"$.tables.{table.name}",)
         _table(template, table, bindings)
     for secret in plan.secrets:
+        template.asked = (f"$.secrets.{secret.name}",)
         _secret(template, secret)
 
 
@@ -65,9 +70,11 @@ def _queue(template: Template, queue: QueuePlan) -> None:
     if redrive is not None:
         if queue.dead_letter is True:
             dead = logical_id(queue.name, "DeadLetters")
+            template.asked = (f"$.queues.{queue.name}.dead-letter",)
             add_dead_letters(
                 template, dead, redrive["deadLetterQueueName"], queue.ordered, facts["QueueName"]
             )
+            template.asked = (f"$.queues.{queue.name}",)
         else:
             dead = logical_id(str(queue.dead_letter), "Queue")
         facts["RedrivePolicy"] = {

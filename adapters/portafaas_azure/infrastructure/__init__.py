@@ -35,19 +35,28 @@ def emit(plan: BuildPlan) -> Infrastructure:
     """
     from portafaas_azure.limits import too_many
 
-    document, permissions = _made(plan)
+    template, permissions = _made(plan)
+    document = template.document()
     if refused := too_many(plan, document):
         return Infrastructure({}, (), tuple(refused))
     _refuse_own_mistakes(plan, document)
-    return Infrastructure({f"{plan.service}.arm.json": document}, permissions, notes(plan))
+    from portafaas_azure.infrastructure.explained import redeliveries, resources
+
+    return Infrastructure(
+        {f"{plan.service}.arm.json": document},
+        permissions,
+        notes(plan),
+        resources(template),
+        redeliveries(template, plan, lower(plan)),
+    )
 
 
 def size(plan: BuildPlan) -> int:
     """Return how many resources the template of *plan* has."""
-    return len(_made(plan)[0]["resources"])
+    return len(_made(plan)[0].resources)
 
 
-def _made(plan: BuildPlan) -> tuple[dict[str, Any], tuple[Permission, ...]]:
+def _made(plan: BuildPlan) -> tuple[Template, tuple[Permission, ...]]:
     places = Places(plan)
     deployments = {made.function: made for made in lower(plan).deployments}
     groups = apps_of(plan)
@@ -73,8 +82,7 @@ def _made(plan: BuildPlan) -> tuple[dict[str, Any], tuple[Permission, ...]]:
         made = deployments[app.first.name]
         for function in app.functions:
             add_trigger(template, plan, function, made, places)
-        own = [grant for function in app.functions for grant in granted[function.name]]
-        add_app(template, plan, app, made, places, own)
+        add_app(template, plan, app, made, places, granted)
     add_alerts(template, plan, places)
     for function in plan.functions:
         # Those of the app are equal in all its functions: what one may do, its own lines ask for.
@@ -88,7 +96,7 @@ def _made(plan: BuildPlan) -> tuple[dict[str, Any], tuple[Permission, ...]]:
             why = f"$.functions.{function.name}.trigger"
             title = "Azure Service Bus Data Sender (Event Grid)"
             permissions.append(Permission(function.name, title, queue.label, why))
-    return template.document(), tuple(permissions)
+    return template, tuple(permissions)
 
 
 def _tags(plan: BuildPlan) -> dict[str, str]:

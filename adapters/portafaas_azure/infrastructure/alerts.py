@@ -30,8 +30,10 @@ def add_alerts(template: Template, plan: BuildPlan, places: Places) -> None:
     used = {name for alert in plan.alerts for name in alert.notify}
     for channel in plan.channels:
         if channel.name in used:
+            template.ask(f"$.channels.{channel.name}")
             _channel(template, channel, places)
     for alert in plan.alerts:
+        template.ask(f"$.alerts.{alert.name}", function=alert.function)
         if alert.metric == "dead-letters":
             _metric(template, plan, alert, places)
         else:

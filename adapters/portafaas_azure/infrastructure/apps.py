@@ -7,10 +7,11 @@ https://learn.microsoft.com/azure/azure-functions/functions-infrastructure-as-co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from portafaas.adapter import Deployment
-from portafaas.plan import Auth, BuildPlan, FunctionPlan, HttpTrigger, QueueTrigger
+from portafaas.plan import Auth, BuildPlan, FunctionPlan, HttpTrigger
 from portafaas_azure.grouping import App
 from portafaas_azure.infrastructure.arm import (
     Ref,
@@ -25,13 +26,10 @@ from portafaas_azure.infrastructure.iam import Grant, assign
 from portafaas_azure.infrastructure.names import setting
 from portafaas_azure.infrastructure.places import Places, container
 from portafaas_azure.infrastructure.resources import STORAGE
+from portafaas_azure.infrastructure.scaling import always_ready, most_instances
 
 #: Container of the host's account that the platform unpacks the package from.
 PACKAGES = "package"
-#: The platform's own default.
-MAX_INSTANCES = 100
-#: The platform takes no more.
-MOST_INSTANCES = 1000
 
 
 def add_app(
@@ -40,12 +38,14 @@ def add_app(
     app: App,
     deployment: Deployment,
     places: Places,
-    grants: list[Grant],
+    granted: Mapping[str, list[Grant]],
 ) -> None:
     """Add *app* and everything that is its own, in the order it is made.
 
-    *deployment* is its first function's, *grants* are those of all its functions.
+    *deployment* is its first function's, *granted* has the grants of its functions by name.
     """
+    owners = [(function.name, f"$.functions.{function.name}") for function in app.functions]
+    template.asked[:] = owners
     tags = {**template.tags, **_owner(app)}
     identity = template.add(places.identity(app), tracked=True, tags=tags)
     host = template.add(
@@ -58,11 +58,17 @@ def add_app(
     )
     packages = container(host, PACKAGES)
     template.add(packages, {"publicAccess": "None"}, depends=[host])
-    held: dict[tuple[str, Ref], Ref] = {}
-    for grant in grants:
-        key = (grant.role, grant.scope)
-        if key not in held:
-            held[key] = assign(template, identity, grant.role, grant.scope)
+    asking: dict[tuple[str, Ref], list[tuple[str, str]]] = {}
+    for function in app.functions:
+        for grant in granted[function.name]:
+            own = (function.name, f"$.functions.{function.name}")
+            why = own if grant.why == "platform" else (function.name, grant.why)
+            asking.setdefault((grant.role, grant.scope), []).append(why)
+    held: list[Ref] = []
+    for (role, scope), whys in asking.items():
+        template.asked[:] = dict.fromkeys(whys)
+        held.append(assign(template, identity, role, scope))
+    template.asked[:] = owners
     template.add(
         places.farm(app),
         {"reserved": True},
@@ -75,7 +81,9 @@ def add_app(
     trigger = app.first.trigger
     if isinstance(trigger, HttpTrigger):
         if trigger.auth is not None and trigger.auth.scheme == "iam":
+            template.asked[:] = [(name, f"{why}.trigger.http.auth") for name, why in owners]
             _sign_in(template, site, deployment.binding["authentication"])
+            template.asked[:] = owners
         # One output, since a template has no more than 64.
         urls = template.outputs.setdefault("urls", {"type": "object", "value": {}})
         address = expression(formatted("https://{0}", site.output("defaultHostName")))
@@ -83,7 +91,7 @@ def add_app(
     template.add(
         site.child("extensions", "'onedeploy'"),
         {"packageUri": expression(parameter("packageUri")), "remoteBuild": False},
-        depends=[site, packages, *held.values()],
+        depends=[site, packages, *held],
         condition=f"not(empty({parameter('packageUri')}))",
     )
 
@@ -104,9 +112,12 @@ def _site(
     identity, host, farm = places.identity(app), places.host(app), places.farm(app)
     packages = container(host, PACKAGES)
     scale: dict[str, Any] = {
-        "maximumInstanceCount": _instances(plan, function),
+        "maximumInstanceCount": most_instances(plan, function),
         "instanceMemoryMB": deployment.memory,
     }
+    ready = always_ready(app)
+    if ready:
+        scale["alwaysReady"] = [{"name": n, "instanceCount": count} for n, count in ready.items()]
     if function.kind == "http":
         scale["triggers"] = {"http": {"perInstanceConcurrency": function.concurrency}}
     settings = _settings(plan, app, deployment, places)
@@ -146,16 +157,6 @@ def _site(
         identity={"type": "UserAssigned", "userAssignedIdentities": {identity.value: {}}},
         depends=[identity, host, packages, farm, places.insights, *_needed(plan, function, places)],
     )
-
-
-def _instances(plan: BuildPlan, function: FunctionPlan) -> int:
-    """Return how many instances an app may have; a queue's bound is shared out among them."""
-    if isinstance(function.trigger, QueueTrigger):
-        bound = plan.queue(function.trigger.queue).max_concurrency
-        if bound:
-            share = max(bound // function.concurrency, 1)
-            return min(share, function.max_instances or share, MOST_INSTANCES)
-    return function.max_instances or MAX_INSTANCES
 
 
 def _needed(plan: BuildPlan, function: FunctionPlan, places: Places) -> list[Ref]:

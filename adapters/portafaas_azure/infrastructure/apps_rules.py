@@ -84,6 +84,14 @@ def _scale(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"instanceMemoryMB {found.get('instanceMemoryMB')} is not 512, 2048 or 4096"
     if not 1 <= found.get("maximumInstanceCount", 0) <= 1000:
         yield "maximumInstanceCount is not 1 to 1000"
+    groups = found.get("alwaysReady", ())
+    kept = {one.get("name", ""): one.get("instanceCount", 0) for one in groups}
+    if len(kept) != len(groups):
+        yield "alwaysReady names a group twice"
+    if any(count < 1 for count in kept.values()) or sum(kept.values()) > found.get(
+        "maximumInstanceCount", 0
+    ):
+        yield "alwaysReady is not 1 to maximumInstanceCount in all"
     http = found.get("triggers", {}).get("http")
     if http is not None and not 1 <= http.get("perInstanceConcurrency", 0) <= 1000:
         yield "perInstanceConcurrency is not 1 to 1000"

@@ -138,6 +138,13 @@ class Ref:
         return expression(formatted(text, *code)) if code else text
 
     @property
+    def title(self) -> str:
+        """The name for people, without the type: ``<namespace>/jobs``."""
+        parts = [_text(name) if _is_text(name) else f"<{_short(name)}>" for name in self.names]
+        own = "/".join(parts)
+        return own if self.on is None else f"{own} on {self.on.title}"
+
+    @property
     def label(self) -> str:
         """The scope for people: ``Microsoft.ServiceBus/namespaces/<namespace>/queues/jobs``."""
         provider, *kinds = self.type.split("/")
@@ -175,6 +182,11 @@ class Template:
     variables: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     resources: list[dict[str, Any]] = field(default_factory=list)
+    #: Of each resource its name for people; who asks for it is in ``asked`` when it is added.
+    names: list[str] = field(default_factory=list)
+    #: Of each resource (function, ``$.path``) of who asks for it; "" is what functions share.
+    whys: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=lambda: [("", "platform")])
     #: What the next change of roles in Cosmos DB waits for; an account takes one at a time.
     turn: list[Ref] = field(default_factory=list)
 
@@ -186,13 +198,16 @@ class Template:
         depends: Iterable[Ref] = (),
         tracked: bool = False,
         condition: str = "",
+        title: str = "",
         **more: Any,
     ) -> Ref:
         """Add the resource *ref*; return it.
 
-        A *tracked* resource has a location and the tags; *condition* is code; *more* are further
-        keys beside ``properties``.
+        A *tracked* resource has a location and the tags; *condition* is code; *title* is what
+        people call it, if its name is a hash; *more* are further keys beside ``properties``.
         """
+        self.names.append(title or ref.title)
+        self.whys.append(tuple(self.asked))
         made: dict[str, Any] = {}
         if condition:
             made["condition"] = expression(condition)
@@ -211,15 +226,19 @@ class Template:
         return ref
 
     def add_in_turn(
-        self, ref: Ref, properties: Mapping[str, Any], depends: Iterable[Ref]
+        self, ref: Ref, properties: Mapping[str, Any], depends: Iterable[Ref], title: str = ""
     ) -> Ref:
         """Add *ref* like :meth:`add`, to be made after the one that was added so before.
 
         https://github.com/hashicorp/terraform-provider-azurerm/issues/15842
         """
-        self.add(ref, properties, depends=[*depends, *self.turn])
+        self.add(ref, properties, depends=[*depends, *self.turn], title=title)
         self.turn[:] = [ref]
         return ref
+
+    def ask(self, *whys: str, function: str = "") -> None:
+        """Say which lines of the manifest ask for what is added from here on, and whose it is."""
+        self.asked[:] = [(function, why) for why in whys]
 
     def document(self) -> dict[str, Any]:
         """Return the template as JSON values."""

@@ -168,7 +168,12 @@ def assign(
             "principalType": "ServicePrincipal",
         },
         depends=(identity, scope, *depends),
+        title=_title(ROLES[role][0], identity, scope),
     )
+
+
+def _title(role: str, identity: Ref, scope: Ref) -> str:
+    return f"{role} of {identity.title} on {scope.label.partition('/')[2]}"
 
 
 def cosmos_role(account: Ref, role: str) -> Ref:
@@ -190,6 +195,7 @@ def define_cosmos_role(template: Template, account: Ref, role: str) -> Ref:
             "permissions": [{"dataActions": list(actions)}],
         },
         [account],
+        title=f"{account.title}/{title}",
     )
 
 
@@ -208,7 +214,8 @@ def _assign_cosmos(
         "scope": expression(cosmos_scope(scope)),
     }
     depends = (identity, scope) if built_in else (identity, scope, definition)
-    return template.add_in_turn(ref, properties, depends)
+    title = _title(COSMOS_ROLES[role][0], identity, scope)
+    return template.add_in_turn(ref, properties, depends, title)
 
 
 def cosmos_scope(scope: Ref) -> str:

@@ -12,7 +12,12 @@ from portafaas.plan import BuildPlan
 from portafaas.plan.model import QueuePlan
 from portafaas_azure.infrastructure.arm import Ref, Template, expression, parameter, quote
 from portafaas_azure.infrastructure.iam import COSMOS_ROLES, Grant, define_cosmos_role
-from portafaas_azure.infrastructure.places import Places, container, lease_containers
+from portafaas_azure.infrastructure.places import (
+    Places,
+    container,
+    lease_container,
+    lease_containers,
+)
 
 #: What the host and the handlers write.
 #: https://learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure#log-tables-with-90-day-default-retention
@@ -31,6 +36,7 @@ STORAGE = {
 
 def add_logs(template: Template, places: Places) -> None:
     """Add the workspace and the component that all functions log to."""
+    template.ask("platform")
     workspace = template.add(
         places.workspace,
         {
@@ -72,6 +78,11 @@ def add_bus(
     """
     if not places.has_bus:
         return
+    template.ask(
+        *(f"$.queues.{queue.name}" for queue in plan.queues),
+        *(f"$.topics.{topic.name}" for topic in plan.topics),
+        *(f"$.functions.{f.name}.trigger.object" for f in plan.functions if f.kind == "object"),
+    )
     namespace = template.add(
         places.namespace,
         {"disableLocalAuth": True, "minimumTlsVersion": "1.2"},
@@ -84,10 +95,12 @@ def add_bus(
         depends = [namespace]
         if isinstance(queue.dead_letter, str):
             depends.append(places.queue(queue.dead_letter))
+        template.ask(f"$.queues.{queue.name}")
         settings = {**_unread(queue), **consumed.get(queue.name, {})}
         template.add(places.queue(queue.name), settings, depends=depends)
     for topic in plan.topics:
         # Sessions of the subscriptions keep the order.
+        template.ask(f"$.topics.{topic.name}")
         settings = {"supportOrdering": topic.ordered}
         template.add(places.topic(topic.name), settings, depends=[namespace])
 
@@ -107,6 +120,8 @@ def _unread(queue: QueuePlan) -> dict[str, Any]:
 def add_buckets(template: Template, plan: BuildPlan, places: Places) -> None:
     """Add an account for the buckets that keep versions and one for the others, as needed."""
     for versioned in places.bucket_accounts:
+        held = [bucket.name for bucket in plan.buckets if bucket.versioned is versioned]
+        template.ask(*(f"$.buckets.{name}" for name in held))
         account = template.add(
             places.buckets(versioned),
             STORAGE,
@@ -127,6 +142,7 @@ def add_buckets(template: Template, plan: BuildPlan, places: Places) -> None:
         )
         for bucket in plan.buckets:
             if bucket.versioned == versioned:
+                template.ask(f"$.buckets.{bucket.name}")
                 ref = container(account, bucket.name)
                 template.add(ref, {"publicAccess": "None"}, depends=[services])
 
@@ -137,6 +153,7 @@ def add_tables(
     """Add the Cosmos DB account, its database and containers, and roles that are not built in."""
     if not places.has_tables:
         return
+    template.ask(*(f"$.tables.{table.name}" for table in plan.tables))
     home = {"locationName": expression(parameter("location")), "failoverPriority": 0}
     account = template.add(
         places.cosmos,
@@ -159,6 +176,7 @@ def add_tables(
     name = plan.options.get("cosmosDatabase", plan.service)
     template.add(places.database, {"resource": {"id": name}}, depends=[account])
     for table in plan.tables:
+        template.ask(f"$.tables.{table.name}")
         resource: dict[str, Any] = {
             "id": table.name,
             "partitionKey": {"paths": [path(table.key)], "kind": "Hash"},
@@ -169,12 +187,21 @@ def add_tables(
         ref = places.table(table.name)
         template.turn.append(template.add(ref, {"resource": resource}, depends=[places.database]))
     for name in lease_containers(plan):
+        template.ask(
+            *(
+                f"$.functions.{function.name}.trigger.table"
+                for function in plan.functions
+                if function.kind == "table" and lease_container(function) == name
+            )
+        )
         key = {"paths": ["/id"], "kind": "Hash"}
         resource = {"id": name, "partitionKey": key}
         ref = places.table(name)
         template.turn.append(template.add(ref, {"resource": resource}, depends=[places.database]))
     for role, (_, definition) in COSMOS_ROLES.items():
-        if not isinstance(definition, str) and any(grant.role == role for grant in grants):
+        asking = [grant.why for grant in grants if grant.role == role]
+        if not isinstance(definition, str) and asking:
+            template.ask(*dict.fromkeys(asking))
             define_cosmos_role(template, account, role)
 
 
@@ -195,6 +222,7 @@ def add_secrets(template: Template, plan: BuildPlan, places: Places) -> None:
     """
     if not plan.secrets:
         return
+    template.ask(*(f"$.secrets.{secret.name}" for secret in plan.secrets))
     vault = template.add(
         places.vault,
         {
@@ -210,6 +238,7 @@ def add_secrets(template: Template, plan: BuildPlan, places: Places) -> None:
     _lock(template, vault)
     template.outputs["vault"] = {"type": "string", "value": expression(vault.names[0])}
     for secret in plan.secrets:
+        template.ask(f"$.secrets.{secret.name}")
         template.add(
             places.secret(secret.name),
             {"value": "unset", "attributes": {"enabled": False}},

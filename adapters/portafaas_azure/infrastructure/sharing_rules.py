@@ -33,8 +33,15 @@ def running(
         if len(entries) > 1 and plan.options.get("apps") != "grouped":
             found.append(f"{site.label}: runs several functions")
         members = [functions[entry] for entry in entries if entry in functions]
+        scale = site.properties.get("functionAppConfig", {}).get("scaleAndConcurrency", {})
+        for one in scale.get("alwaysReady", ()):
+            if one.get("name") not in {scaled(member) for member in members}:
+                found.append(f"{site.label}: keeps {one.get('name')} ready, which it does not run")
         alike = [
-            (f.kind, f.timeout, f.concurrency, f.max_instances, dict(f.environment), _auth(f))
+            (
+                *(f.kind, f.timeout, f.concurrency, f.min_instances, f.max_instances),
+                *(dict(f.environment), _auth(f)),
+            )
             for f in members
         ]
         if any(one != alike[0] for one in alike):
@@ -55,6 +62,11 @@ def owned(plan: BuildPlan, function: FunctionPlan, tags: list[Mapping[str, Any]]
     several = function.kind in ("http", "schedule", "table")
     shared = several and plan.options.get("apps") == "grouped"
     return shared and len(names) == 1 and next(iter(names))[1].startswith(f"{function.kind}-")
+
+
+def scaled(function: FunctionPlan) -> str:
+    """Return what Azure calls the instances that *function* runs in."""
+    return "http" if function.trigger.kind == "http" else "function:" + function.entry
 
 
 def most(plan: BuildPlan, function: FunctionPlan) -> int:

@@ -28,6 +28,7 @@ def add_trigger(
 ) -> None:
     """Add what *function*'s trigger needs of its own."""
     trigger = function.trigger
+    template.ask(f"$.functions.{function.name}.trigger.{function.kind}", function=function.name)
     if isinstance(trigger, TopicTrigger):
         _subscription(template, function, trigger, deployment.binding["subscription"], places)
     elif isinstance(trigger, ObjectTrigger):
@@ -65,8 +66,17 @@ def add_delivery(template: Template, plan: BuildPlan, places: Places) -> None:
                    if isinstance(f.trigger, ObjectTrigger)})  # fmt: skip
     if not used:
         return
+    watching = [f for f in plan.functions if isinstance(f.trigger, ObjectTrigger)]
+    template.ask(*(f"$.functions.{f.name}.trigger.object" for f in watching))
     deliverer = template.add(places.deliverer, tracked=True)
     for versioned in used:
+        template.ask(
+            *(
+                f"$.functions.{f.name}.trigger.object"
+                for f in watching
+                if isinstance(f.trigger, ObjectTrigger) and _versioned(plan, f.trigger) is versioned
+            )
+        )
         account = places.buckets(versioned)
         template.add(
             places.system_topic(versioned),

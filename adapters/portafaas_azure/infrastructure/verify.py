@@ -23,7 +23,7 @@ from portafaas_azure.infrastructure.declared_rules import Nodes, check_declared,
 from portafaas_azure.infrastructure.grants_rules import check_grants
 from portafaas_azure.infrastructure.graph import Node, outputs, reachable, resolve
 from portafaas_azure.infrastructure.rules import check_values
-from portafaas_azure.infrastructure.sharing_rules import check_urls, most, owned, running
+from portafaas_azure.infrastructure.sharing_rules import check_urls, most, owned, running, scaled
 from portafaas_azure.lowering import lower
 
 #: What a deletion would lose; each is locked.
@@ -132,6 +132,10 @@ def _app(
         yield f"perInstanceConcurrency is {http}"
     if scale["maximumInstanceCount"] != most(plan, function):
         yield f"runs on up to {scale['maximumInstanceCount']} instances, not {most(plan, function)}"
+    kept = sum(one["instanceCount"] for one in scale.get("alwaysReady", ())
+               if one["name"] == scaled(function))  # fmt: skip
+    if kept != function.min_instances:
+        yield f"keeps {kept} instances ready, not {function.min_instances}"
     auth = getattr(function.trigger, "auth", None)
     sign_in = nodes.get(f"{app.id}/config/authsettingsV2")
     if (auth is not None and auth.scheme == "iam") != (sign_in is not None):

@@ -40,8 +40,12 @@ def emit(plan: BuildPlan) -> Infrastructure:
     value = document.value()
     if problems := verify(value, plan):
         raise AssertionError("\n".join(problems))
+    from portafaas_gcp.infrastructure.explained import redeliveries
+
     return Infrastructure(
         {f"{plan.service}.tf.json": value},
         tuple(document.permissions),
         tuple(document.notes),
+        tuple(document.emitted),
+        redeliveries(document),
     )

@@ -55,6 +55,7 @@ def alerts(document: Document) -> None:
     for channel in plan.channels:
         if channel.name not in used:
             continue
+        document.ask(f"$.channels.{channel.name}")
         for kind, label, value in (
             ("email", "email_address", channel.email),
             # Posts to a URL as it is; the other type of webhook must have a user and a password.
@@ -75,6 +76,7 @@ def alerts(document: Document) -> None:
                     },
                 )
     for alert in plan.alerts:
+        document.ask(f"$.alerts.{alert.name}", function=alert.function)
         _policy(document, alert)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from portafaas.adapter import Permission
+from portafaas.adapter import Emitted, Permission
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan
 
@@ -33,12 +33,29 @@ class Document:
         self.outputs: dict[str, Body] = {}
         self.permissions: list[Permission] = []
         self.notes: list[Diagnostic] = []
+        #: The lines of the manifest that ask for what is added, and the function whose it is.
+        self.asked: tuple[str, ...] = ("platform",)
+        self.owner = ""
+        self.emitted: list[Emitted] = []
+
+    def ask(self, *whys: str, function: str = "") -> None:
+        """Say which lines of the manifest ask for what is added from here on, and whose it is."""
+        self.asked, self.owner = whys, function
+
+    def also(self, address: str) -> None:
+        """Say that the present lines ask for the resource at *address*, too."""
+        kind = address.partition(".")[0]
+        for why in self.asked:
+            record = Emitted(address, kind, why, self.owner)
+            if record not in self.emitted:
+                self.emitted.append(record)
 
     def add(self, kind: str, key: str, body: Body) -> str:
         """Add a resource, and return its address: ``google_pubsub_topic.queue_jobs``."""
         of_kind = self.resources.setdefault(kind, {})
         assert key not in of_kind, f"{kind}.{key} twice"
         of_kind[key] = body
+        self.also(f"{kind}.{key}")
         return f"{kind}.{key}"
 
     def note(self, message: str, path: str) -> None:

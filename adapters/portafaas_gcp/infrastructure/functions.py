@@ -56,6 +56,7 @@ def _builder(document: Document) -> None:
     organisations, nothing: https://cloud.google.com/functions/docs/securing/build-custom-sa
     """
     plan = document.plan
+    document.ask("platform")
     account = document.add(
         "google_service_account",
         "_build",
@@ -122,6 +123,7 @@ def _builder(document: Document) -> None:
 def function(document: Document, item: FunctionPlan, deployment: Deployment) -> None:
     """Add the function *item* and its service account."""
     plan, name = document.plan, key(item.name)
+    document.ask(f"$.functions.{item.name}", function=item.name)
     account = document.add(
         "google_service_account",
         name,

@@ -59,6 +59,7 @@ def uses(document: Document, function: FunctionPlan) -> None:
     """Grant what ``uses`` lists."""
     for index, use in enumerate(function.uses):
         why = f"$.functions.{function.name}.uses[{index}]"
+        document.ask(why, function=function.name)
         if use.kind == "table":
             _table(document, function, use, why)
             continue
@@ -88,6 +89,8 @@ def _table(document: Document, function: FunctionPlan, use: Use, why: str) -> No
                 "expression": f'resource.name == "{scope}"',
             },
         )
+    else:
+        document.also(f"google_project_iam_member.{block}")
     document.permissions.append(Permission(function.name, role, scope, why))
     reads_too = " and for reading, too" if use.verb == "write" else ""
     document.note(

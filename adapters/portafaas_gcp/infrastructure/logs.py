@@ -27,6 +27,7 @@ def logs(document: Document) -> None:
     plan = document.plan
     if plan.logs.retention == DEFAULT_DAYS or not plan.functions:
         return
+    document.ask("$.logs.retention")
     bucket = document.add(
         "google_logging_project_bucket_config",
         "logs",

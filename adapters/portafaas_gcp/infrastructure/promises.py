@@ -45,6 +45,9 @@ def _instances(view: View, plan: BuildPlan) -> Iterator[str]:
         if body is None:
             yield f"{address}: is missing"
             continue
+        least = body["service_config"].get("min_instance_count", 0)
+        if least != function.min_instances:
+            yield f"{address}: keeps {least} instances ready, not {function.min_instances}"
         most = body["service_config"].get("max_instance_count", 0)
         limits = [function.max_instances] if function.max_instances else []
         if isinstance(function.trigger, QueueTrigger):
@@ -64,11 +67,18 @@ def _retention(view: View, plan: BuildPlan) -> Iterator[str]:
 
 
 def _alert(view: View, plan: BuildPlan, alert: AlertPlan, body: Any) -> Iterator[str]:
+<<<<<<< HEAD
     conditions = body["conditions"]
     if len(conditions) != 1:
         yield f"has {len(conditions)} conditions"
         return
     threshold = conditions[0]["condition_threshold"]
+=======
+    if len(body["conditions"]) != 1:
+        yield f"has {len(body['conditions'])} conditions"
+        return
+    threshold = body["conditions"][0]["condition_threshold"]
+>>>>>>> explain
     metric, unit = _UNITS[alert.metric]
     if f'/{metric}"' not in threshold["filter"]:
         yield f"does not look at {metric}"

@@ -29,11 +29,14 @@ def declared(document: Document) -> None:
     plan = document.plan
     consumed = {f.trigger.queue for f in plan.functions if isinstance(f.trigger, QueueTrigger)}
     for queue in plan.queues:
+        document.ask(f"$.queues.{queue.name}")
         _queue(document, queue, queue.name in consumed)
     for topic in plan.topics:
         name = names.physical(plan, topic.name)
+        document.ask(f"$.topics.{topic.name}")
         document.add("google_pubsub_topic", key("topic", topic.name), {"name": name})
     for bucket in plan.buckets:
+        document.ask(f"$.buckets.{bucket.name}")
         document.add(
             "google_storage_bucket",
             key(bucket.name),
@@ -49,6 +52,7 @@ def declared(document: Document) -> None:
         )
     _tables(document)
     for secret in plan.secrets:
+        document.ask(f"$.secrets.{secret.name}")
         document.add(
             "google_secret_manager_secret",
             key(secret.name),
@@ -75,6 +79,7 @@ def _queue(document: Document, queue: QueuePlan, consumed: bool) -> None:
     if queue.dead_letter is True:
         name = names.physical(plan, names.dead_letter(queue.name, True))
         block = key("dead_letter", queue.name)
+        document.ask(f"$.queues.{queue.name}.dead-letter")
         topic = document.add(
             "google_pubsub_topic", block, {"name": name, "lifecycle": dict(KEEP)}
         )
@@ -107,6 +112,7 @@ def _tables(document: Document) -> None:
     document.locals["database_location"] = "${coalesce(var.database_location, var.region)}"
     document.locals["event_location"] = EVENT_LOCATION
     if names.owns_database(plan):
+        document.ask(*(f"$.tables.{table.name}" for table in plan.tables))
         document.add(
             "google_firestore_database",
             "tables",
@@ -121,6 +127,7 @@ def _tables(document: Document) -> None:
         )
     for table in plan.tables:
         if table.ttl:
+            document.ask(f"$.tables.{table.name}.ttl")
             document.add(
                 "google_firestore_field",
                 key(table.name, "ttl"),

@@ -21,6 +21,7 @@ EVENTARC = "https://cloud.google.com/eventarc/docs/all-roles-permissions"
 def trigger(document: Document, function: FunctionPlan, deployment: Deployment) -> None:
     """Add what the function's trigger needs, and who may call the function."""
     binding = deployment.binding
+    document.ask(f"$.functions.{function.name}.trigger.{function.kind}", function=function.name)
     described = binding["trigger"]
     if described["type"] == "http":
         _clients(document, function, binding["invoker"] == "allUsers")
@@ -126,11 +127,16 @@ def _queue(
     subscription = _push(document, function, described["subscription"], topic, grant, queue)
     if not queue.dead_letter:
         return
+    asked = document.asked
     target = dead_letter_topic(queue)
+    # Of the queue, not of the function: other queues may lead there, too.
+    document.ask(f"$.queues.{queue.name}.dead-letter")
     kind, block = "google_pubsub_topic_iam_member", target.partition(".")[2]
     if block not in document.resources.get(kind, {}):  # several queues may share one
         role = "roles/pubsub.publisher"
         document.add(kind, block, {"topic": ref(target, "id"), "role": role, "member": AGENT})
+    else:
+        document.also(f"{kind}.{block}")
     document.add(
         "google_pubsub_subscription_iam_member",
         key("queue", queue.name),
@@ -140,6 +146,7 @@ def _queue(
             "member": AGENT,
         },
     )
+    document.ask(*asked, function=function.name)
 
 
 def _objects(

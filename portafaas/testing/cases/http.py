@@ -430,6 +430,7 @@ def _handlers() -> Iterator[Case]:
     )
     yield _case("http-async-hangs", "async-echo", "GET", "/async/hang", status=504, seen=("hang",))
     yield _case("http-async-after-hang", "async-echo", "GET", "/async/again", status=200)
+    yield _case("http-kept-ready", "warm", "GET", "/warm", status=200, body=b"plain GET")
     yield _case("http-plain-function", "plain", "GET", "/plain", status=200, body=b"plain GET")
     yield _case(
         "http-plain-async-function",

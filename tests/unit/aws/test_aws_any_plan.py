@@ -173,6 +173,12 @@ def test_what_passes_the_checks_is_emitted(plan: BuildPlan) -> None:
     ]
     assert len(functions) == len(plan.functions)
     assert json.loads(json.dumps(dict(emitted.documents))) == emitted.documents
+    assert {(one.name, one.type) for one in emitted.resources} == {
+        (name, body["Type"])
+        for document in emitted.documents.values()
+        for name, body in document["Resources"].items()
+    }
+    assert [one.function for one in emitted.redeliveries] == [f.name for f in plan.functions]
     for permission in emitted.permissions:
         assert permission.why == "platform" or permission.why.startswith(
             f"$.functions.{permission.function}."

@@ -30,7 +30,7 @@ def function(name: str, trigger: Any, *uses: Use, **more: Any) -> FunctionPlan:
 
 FUNCTIONS = (
     function(
-        "web", HttpTrigger((), "/web/{path*}"), max_instances=7,
+        "web", HttpTrigger((), "/web/{path*}"), min_instances=2, max_instances=7,
         concurrency=16, memory=1024, environment={"SIZES": "[1, 2]", "QUOTE": "it's {0}"},
     ),
     function(
@@ -43,7 +43,7 @@ FUNCTIONS = (
         "work", QueueTrigger("jobs", batch=5),
         Use("send", "queue", "in-order"), Use("publish", "topic", "news"),
         Use("read", "secret", "api-key"),
-        timeout=60, concurrency=2, retry=Retry(attempts=7, declared=True), max_instances=3,
+        timeout=60, concurrency=2, retry=Retry(attempts=7, declared=True), min_instances=1, max_instances=3,
     ),
     function("work-in-order", QueueTrigger("in-order")),
     function(

@@ -73,6 +73,8 @@ def plans(draw: Any, service: types.ModuleType) -> BuildPlan:
             if trigger.queue in consumed:
                 continue
             consumed.add(trigger.queue)
+        # Few enough of a group to be kept ready all at once.
+        instances = draw(st.sampled_from(((0, 0), (0, 0), (0, 1), (0, 7), (1, 0), (1, 1000))))
         uses = draw(st.lists(st.sampled_from(USES), max_size=4, unique=True))
         functions.append(
             service.function(
@@ -84,7 +86,8 @@ def plans(draw: Any, service: types.ModuleType) -> BuildPlan:
                 concurrency=draw(st.integers(1, 4)),
                 environment=draw(st.dictionaries(st.sampled_from(("ONE", "TWO")), TEXT)),
                 retry=Retry(attempts=draw(st.integers(1, 100)), declared=True),
-                max_instances=draw(st.sampled_from((0, 0, 1, 7, 1000))),
+                min_instances=instances[0],
+                max_instances=instances[1],
             )
         )
     options = {"apps": "grouped"} if draw(st.booleans()) else {}
@@ -154,6 +157,10 @@ def test_any_plan(service: types.ModuleType, arm_models: types.ModuleType, data:
     plan = data.draw(plans(service))
     assert [p for p in ADAPTER.check(plan) if p.severity == "error"] == []
     # Raises when the template breaks a rule.
-    (document,) = emit(plan).documents.values()
+    made = emit(plan)
+    (document,) = made.documents.values()
+    told = dict.fromkeys((one.type, one.name) for one in made.resources)
+    assert [kind for kind, _ in told] == [body["type"] for body in document["resources"]]
+    assert [one.function for one in made.redeliveries] == [one.name for one in plan.functions]
     nodes, _ = resolve(document)
     assert [m for node in nodes.values() for m in arm_models.check(node.type, node.body)] == []

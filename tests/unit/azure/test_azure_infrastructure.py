@@ -157,6 +157,7 @@ def test_an_app_of_each_function(plan: BuildPlan, nodes: dict[str, Node]) -> Non
     assert site.properties["functionAppConfig"]["scaleAndConcurrency"] == {
         "maximumInstanceCount": 7,
         "instanceMemoryMB": 2048,
+        "alwaysReady": [{"name": "http", "instanceCount": 2}],
         "triggers": {"http": {"perInstanceConcurrency": 16}},
     }
 

@@ -569,6 +569,41 @@ def table_of_traces_forgotten(d: Document) -> None:
 
 
 @mutation
+def instances_not_kept_ready(d: Document) -> None:
+    del scale(d, "web")["alwaysReady"]
+
+
+@mutation
+def too_few_kept_ready(d: Document) -> None:
+    scale(d, "work")["alwaysReady"][0]["instanceCount"] = 2
+
+
+@mutation
+def the_wrong_group_kept_ready(d: Document) -> None:
+    scale(d, "work")["alwaysReady"][0]["name"] = "http"
+
+
+@mutation
+def a_function_kept_ready_that_asks_for_nothing(d: Document) -> None:
+    scale(d, "orders-get")["alwaysReady"] = [{"name": "http", "instanceCount": 1}]
+
+
+@mutation
+def an_unknown_function_kept_ready(d: Document) -> None:
+    scale(d, "web")["alwaysReady"].append({"name": "function:nobody", "instanceCount": 1})
+
+
+@mutation
+def kept_ready_by_name_and_not_as_a_group(d: Document) -> None:
+    scale(d, "web")["alwaysReady"][0]["name"] = "function:web"
+
+
+@mutation
+def kept_ready_twice(d: Document) -> None:
+    scale(d, "web")["alwaysReady"] = [{"name": "http", "instanceCount": 1}] * 2
+
+
+@mutation
 def max_instances_lost(d: Document) -> None:
     scale(d, "web")["maximumInstanceCount"] = 100
 

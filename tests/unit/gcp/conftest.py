@@ -235,6 +235,7 @@ EVERYTHING = dataclasses.replace(
             uses=_USES.get(function.name, ()),
             retry=_RETRY if function.name in ("take-orders", "nightly", "listen") else Retry(),
             concurrency=8 if function.name == "echo" else 1,
+            min_instances=2 if function.name in ("echo", "rows") else 0,
             max_instances=7 if function.name in ("echo", "listen") else 0,
             environment={"TEMPLATE": "${not} %{this}"} if function.name == "echo" else {},
         )

@@ -323,4 +323,10 @@ WATCH = {
     "another number of instances": _set(
         _of("cloudfunctions2_function", "take_orders", "service_config"), "max_instance_count", 7
     ),
+    "no instances kept ready": _drop(
+        _of("cloudfunctions2_function", "rows", "service_config"), "min_instance_count"
+    ),
+    "instances kept ready that nobody asked for": _set(
+        _of("cloudfunctions2_function", "take_orders", "service_config"), "min_instance_count", 1
+    ),
 }

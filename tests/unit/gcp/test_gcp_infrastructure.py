@@ -96,6 +96,7 @@ def test_a_function(document: dict[str, Any]) -> None:
         "timeout_seconds": 12,
         "max_instance_request_concurrency": 8,
         "available_cpu": "1",
+        "min_instance_count": 2,
         "max_instance_count": 7,
         "service_account_email": "${google_service_account.echo.email}",
         "ingress_settings": "ALLOW_ALL",

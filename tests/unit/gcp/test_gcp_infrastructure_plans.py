@@ -107,6 +107,7 @@ def plans(draw: st.DrawFn) -> BuildPlan:
                 trigger,
                 memory=draw(st.sampled_from([128, 1000, 32_768, 40_000])),
                 timeout=draw(st.sampled_from([1, 30, 540, 600, 1800, 3600])),
+                min_instances=draw(st.sampled_from([0, 0, 1, 9])),
                 max_instances=draw(st.sampled_from([0, 0, 1, 9, 1000, 1001])),
                 concurrency=draw(st.sampled_from([1, 80, 1000])),
                 environment=draw(
@@ -127,10 +128,7 @@ def plans(draw: st.DrawFn) -> BuildPlan:
                 options=draw(
                     st.fixed_dictionaries(
                         {},
-                        optional={
-                            "minInstances": st.integers(0, 9),
-                            "cpu": st.sampled_from([1, 8]),
-                        },
+                        optional={"cpu": st.sampled_from([1, 8])},
                     )
                 ),
             )
@@ -227,3 +225,10 @@ def test_what_passes_has_an_infrastructure(plan: BuildPlan) -> None:
     if all(item.severity != "error" for item in ADAPTER.check(plan)):
         made = ADAPTER.infrastructure(plan)
         assert made == ADAPTER.infrastructure(plan)
+        (document,) = made.documents.values()
+        assert {(one.name, one.type) for one in made.resources} == {
+            (f"{kind}.{name}", kind)
+            for kind, bodies in document["resource"].items()
+            for name in bodies
+        }
+        assert [one.function for one in made.redeliveries] == [f.name for f in plan.functions]

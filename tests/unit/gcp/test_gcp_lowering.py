@@ -114,8 +114,8 @@ def test_bindings_are_json_and_only_open_routes_are_public(plan: BuildPlan) -> N
 
 
 def test_options_and_concurrency() -> None:
-    options = {"minInstances": 1, "cpu": 2}
-    more: dict[str, Any] = {"options": options, "max_instances": 4}
+    options = {"cpu": 2}
+    more: dict[str, Any] = {"options": options, "min_instances": 1, "max_instances": 4}
     binding = _binding(**more, concurrency=20, plan={"options": {"region": "eu-west1"}})
     assert binding["region"] == "eu-west1"
     assert binding["service"] == {
@@ -228,7 +228,7 @@ def test_options_schema_takes_only_what_is_honoured() -> None:
 
     for level, good, bad in (
         ("service", {"region": "europe-west1", "database": "(default)"}, {"project": "x"}),
-        ("function", {"minInstances": 0, "cpu": 1}, {"maxInstances": 3}),
+        ("function", {"cpu": 1}, {"minInstances": 3}),
     ):
         schema = dict(ADAPTER.options_schema()[level])
         Draft202012Validator.check_schema(schema)
@@ -259,8 +259,8 @@ def test_nothing_to_say(plan: BuildPlan) -> None:
         ({"environment": {"X_GOOGLE_A": "1"}}, "$.functions.do-it.environment.X_GOOGLE_A", ""),
         ({"environment": {"A": "x" * 32_768}}, "$.functions.do-it.environment", "32835"),
         ({"max_instances": 1001}, "$.functions.do-it.max-instances", "1000"),
-        ({"options": {"minInstances": 3}, "max_instances": 2},
-         "$.functions.do-it.targets.gcp.minInstances", "greater"),
+        ({"min_instances": 3, "max_instances": 2}, "$.functions.do-it.min-instances", "most"),
+        ({"min_instances": 101}, "$.functions.do-it.min-instances", "100"),
         ({"plan": {"service": "s" * 40}}, "$.functions.do-it", "49"),
         ({"plan": {"queues": (QueuePlan("lost", retention=599),)}}, "$.queues.lost.retention",
          "10 minutes"),

@@ -59,6 +59,7 @@ class ExampleAdapter(Adapter):
         # It keeps no old rows.
         Capability.TABLE_OLD_IMAGE: Support.UNSUPPORTED,
         Capability.CONCURRENCY: Support.FULL,
+        Capability.MIN_INSTANCES: Support.NOT_IMPLEMENTED,
         Capability.MAX_INSTANCES: Support.FULL,
         Capability.ALERT_ERRORS: Support.NOT_IMPLEMENTED,
         Capability.ALERT_LATENCY: Support.NOT_IMPLEMENTED,
