@@ -179,7 +179,7 @@ class _Builder:
                 f"interface {interface!r} needs an http trigger, not {trigger.kind}",
                 "remove the interface, or change the trigger",
             )
-        most = setting("max-instances", 0)
+        least, most = instances(self.found, path, defaults, spec)
         if isinstance(trigger, HttpTrigger) and trigger.rate and trigger.rate.burst < (most or 1e9):
             # A share below one request would let nothing through, or more than was declared.
             self.found.add(
@@ -190,7 +190,6 @@ class _Builder:
                 else "a rate needs 'max-instances': each instance enforces its share of it",
                 f"burst: {most}, or fewer instances" if most else "max-instances: 10",
             )
-        least, most = instances(self.found, path, defaults, spec)
         return FunctionPlan(
             name=name,
             module=module,
@@ -200,10 +199,7 @@ class _Builder:
             memory=mebibytes(setting("memory", 256)),
             timeout=int(timeout),
             concurrency=setting("concurrency", 1),
-<<<<<<< HEAD
-=======
             min_instances=least,
->>>>>>> explain
             max_instances=most,
             environment=environment(self.found, path, defaults, spec, self.ours),
             retry=retry(self.found, path, trigger, defaults, spec),

@@ -56,7 +56,7 @@ def test_it_needs_the_public_contract_only(installed: Path) -> None:
         f"portafaas.{name}"
         for name in (
             "adapter", "deployment", "errors", "plan", "runtime", "schedule", "vendor",
-        )  # fmt: skip
+        )
     }
     assert "portafaas.adapter" in of_core
 

@@ -67,18 +67,11 @@ def _retention(view: View, plan: BuildPlan) -> Iterator[str]:
 
 
 def _alert(view: View, plan: BuildPlan, alert: AlertPlan, body: Any) -> Iterator[str]:
-<<<<<<< HEAD
     conditions = body["conditions"]
     if len(conditions) != 1:
         yield f"has {len(conditions)} conditions"
         return
     threshold = conditions[0]["condition_threshold"]
-=======
-    if len(body["conditions"]) != 1:
-        yield f"has {len(body['conditions'])} conditions"
-        return
-    threshold = body["conditions"][0]["condition_threshold"]
->>>>>>> explain
     metric, unit = _UNITS[alert.metric]
     if f'/{metric}"' not in threshold["filter"]:
         yield f"does not look at {metric}"
