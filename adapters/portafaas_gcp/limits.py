@@ -55,7 +55,8 @@ MOST_NOTIFICATIONS = 10
 ENVIRONMENT = 32_768
 #: Instances of a service: https://cloud.google.com/run/docs/configuring/max-instances
 MOST_INSTANCES = 1000
-#: Of a service that names no bound; the same page.
+#: Of a service that names no bound:
+#: https://cloud.google.com/run/docs/configuring/max-instances-limits
 USUAL_INSTANCES = 100
 #: Service accounts of a project.
 ACCOUNTS = 100

@@ -18,6 +18,8 @@ from portafaas_azure.infrastructure.places import Places
 #: https://learn.microsoft.com/azure/service-bus-messaging/message-transfers-locks-settlement
 _BUS = "https://learn.microsoft.com/azure/azure-functions/functions-bindings-service-bus-trigger"
 _HOST = "https://learn.microsoft.com/azure/azure-functions/functions-bindings-error-pages"
+#: Properties of what is in Service Bus, by type and name.
+_Entities = Mapping[tuple[str, str], Mapping[str, Any]]
 #: Of an entity of Service Bus that does not say.
 _DELIVERIES = 10
 
@@ -38,24 +40,29 @@ def redeliveries(
     """Return who repeats what each function failed at."""
     bindings = {made.function: made.binding for made in lowered.deployments}
     places = Places(plan)
+    entities = {
+        (body["type"], body["name"]): body["properties"]
+        for body in template.resources
+        if body["type"].startswith("Microsoft.ServiceBus/")
+    }
     return tuple(
-        _redelivery(template, places, function, bindings[function.name])
+        _redelivery(entities, places, function, bindings[function.name])
         for function in plan.functions
     )
 
 
 def _redelivery(
-    template: Template, places: Places, function: FunctionPlan, binding: Mapping[str, Any]
+    entities: _Entities, places: Places, function: FunctionPlan, binding: Mapping[str, Any]
 ) -> Redelivery:
     trigger = function.trigger
     if isinstance(trigger, QueueTrigger):
-        return _bus(template, function, places.queue(trigger.queue), f"queue {trigger.queue}")
+        return _bus(entities, function, places.queue(trigger.queue), f"queue {trigger.queue}")
     if isinstance(trigger, TopicTrigger):
         ref = places.topic(trigger.topic).child("subscriptions", f"'{function.name}'")
-        return _bus(template, function, ref, f"subscription {trigger.topic}/{function.name}")
+        return _bus(entities, function, ref, f"subscription {trigger.topic}/{function.name}")
     if function.kind == "object":
         queue = f"{function.name}-objects"
-        return _bus(template, function, places.events_queue(function), f"queue {queue}")
+        return _bus(entities, function, places.events_queue(function), f"queue {queue}")
     if function.kind == "http":
         return Redelivery(function.name, "", source=_HOST)
     policy = binding.get("retry")
@@ -73,12 +80,9 @@ def _redelivery(
     )
 
 
-def _bus(template: Template, function: FunctionPlan, ref: Ref, title: str) -> Redelivery:
+def _bus(entities: _Entities, function: FunctionPlan, ref: Ref, title: str) -> Redelivery:
     """Return what the entity *ref* of Service Bus does, which the template has."""
-    body = next(
-        body for body in template.resources if (body["type"], body["name"]) == (ref.type, ref.name)
-    )
-    settings = body["properties"]
+    settings = entities[ref.type, ref.name]
     dead = settings.get("forwardDeadLetteredMessagesTo")
     age = settings.get("defaultMessageTimeToLive", "PT0S")
     expired = settings.get("deadLetteringOnMessageExpiration", False)

@@ -36,7 +36,8 @@ class Document:
         #: The lines of the manifest that ask for what is added, and the function whose it is.
         self.asked: tuple[str, ...] = ("platform",)
         self.owner = ""
-        self.emitted: list[Emitted] = []
+        #: In order; a key, since there may be very many.
+        self.emitted: dict[Emitted, None] = {}
 
     def ask(self, *whys: str, function: str = "") -> None:
         """Say which lines of the manifest ask for what is added from here on, and whose it is."""
@@ -46,9 +47,7 @@ class Document:
         """Say that the present lines ask for the resource at *address*, too."""
         kind = address.partition(".")[0]
         for why in self.asked:
-            record = Emitted(address, kind, why, self.owner)
-            if record not in self.emitted:
-                self.emitted.append(record)
+            self.emitted[Emitted(address, kind, why, self.owner)] = None
 
     def add(self, kind: str, key: str, body: Body) -> str:
         """Add a resource, and return its address: ``google_pubsub_topic.queue_jobs``."""
