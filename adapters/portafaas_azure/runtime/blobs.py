@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: Seconds that all repetitions of a call may take, about.
-PATIENCE = {"retry_total": 4, "connection_timeout": 10, "read_timeout": 30}
+PATIENCE: dict[str, Any] = {"retry_total": 4, "connection_timeout": 10, "read_timeout": 30}
 
 _lock = Lock()
 _containers: dict[str, Any] = {}
@@ -23,11 +23,11 @@ def _blob(address: str, key: str) -> Any:
             from azure.storage.blob import ContainerClient
 
             from portafaas_azure.runtime.failures import quiet
-            from portafaas_azure.runtime.identity import Credential
+            from portafaas_azure.runtime.identity import credential
 
             quiet()
             container = _containers[address] = ContainerClient.from_container_url(
-                address, credential=Credential(), **PATIENCE
+                address, credential=credential(), **PATIENCE
             )
     return container.get_blob_client(key)
 

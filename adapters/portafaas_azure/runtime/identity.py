@@ -67,6 +67,11 @@ class Credential:
         return None
 
 
+def credential() -> Any:
+    """Return a Credential, without a type: Azure's own are named tuples of their package."""
+    return Credential()
+
+
 def token(resource: str, refresh: bool = False) -> Token:
     """Return a token for *resource*, the one of the last call unless it ends soon or *refresh*.
 

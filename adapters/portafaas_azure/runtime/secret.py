@@ -15,8 +15,8 @@ VERSION = "7.4"
 def latest(address: str) -> bytes:
     """Return the value of a secret's latest version; *address* is ``https://<vault>/secrets/<name>``.
 
-    A vault keeps text, here in UTF-8. Raises NotFound when there is no such secret, it is disabled
-    or outside of its dates, and ResourceError for the rest.
+    A vault keeps text, here in UTF-8. Raises NotFound when there is no such secret or it is
+    disabled, as the template's shells are, and ResourceError for the rest.
     """
     from portafaas.runtime.resources import NotFound, ResourceError
     from portafaas_azure.runtime.identity import token
@@ -32,11 +32,9 @@ def latest(address: str) -> bytes:
         raise ResourceError(f"cannot read {address}: the answer is no secret")
     error = _object(document.get("error"))
     message = f"cannot read {address}: {error.get('message') or f'HTTP status {status}'}"
-    # A secret that is disabled, not yet valid or expired is forbidden, with this code inside.
+    # One that is disabled is forbidden, with this code inside.
     inner = _object(error.get("innererror")).get("code")
-    if status == 404 or (
-        status == 403 and inner in ("SecretDisabled", "SecretNotYetValid", "SecretExpired")
-    ):
+    if status == 404 or (status == 403 and inner == "SecretDisabled"):
         raise NotFound(message)
     raise ResourceError(message, retryable=status in (408, 429) or status >= 500)
 
