@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import proton._handlers
-from proton import Condition, Delivery, Message, int32, symbol, ulong
+from proton import Condition, Delivery, Message, int32, ulong
 from proton.handlers import MessagingHandler
 from proton.reactor import ApplicationEvent, Container, EventInjector
 
@@ -50,6 +50,10 @@ class Arrived:
         self.message.decode(raw)
 
     @property
+    def body(self) -> bytes:
+        return bytes(self.message.body or b"")
+
+    @property
     def annotations(self) -> dict[str, Any]:
         return {str(k): v for k, v in (self.message.annotations or {}).items()}
 
@@ -65,6 +69,8 @@ class Bus(MessagingHandler):  # type: ignore[misc]
         self.claims: list[tuple[str, str, Any]] = []
         self.connections = 0
         self.transfers = 0
+        #: Transfers that are answered by the end of the connection.
+        self.dropped = 0
         self.refused_links: dict[str, str] = {}
         self.refused_claims: tuple[int, str] | None = None
         #: By entity: conditions of the next messages, None for one that is taken.
@@ -101,6 +107,11 @@ class Bus(MessagingHandler):  # type: ignore[misc]
         event.link.flow(1)
         if where == "$cbs":
             self._claim(event, message)
+            return
+        if self.dropped:
+            self.dropped -= 1
+            event.connection.condition = Condition("amqp:connection:forced", "idle")
+            event.connection.close()
             return
         name = entity(where)
         outcomes = self.outcomes.get(name)
@@ -180,6 +191,3 @@ def bus() -> Iterator[Bus]:
         injector.close()
         proton._handlers.recv_msg = before
         assert not thread.is_alive()
-
-
-__all__ = ["Arrived", "Bus", "bus", "symbol"]

@@ -79,7 +79,7 @@ def _close() -> None:
     for client in rows._clients.values():
         client.__exit__(None, None, None)
     for thread in threading.enumerate():
-        if "cosmos" in getattr(getattr(thread, "_target", None), "__module__", ""):
+        if thread.name.startswith("cosmos-"):
             thread.join(10)
 
 
