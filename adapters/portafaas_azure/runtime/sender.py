@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LONGEST_ID = 128
 #: Repetitions of the client, with waits of up to so many seconds in between.
 PATIENCE: dict[str, Any] = {"retry_total": 3, "retry_backoff_factor": 0.4, "retry_backoff_max": 5}
+#: Seconds for a batch with its repetitions; without an end the client waits for ever.
+TIMEOUT = 30.0
 
 _lock = Lock()
 _clients: dict[str, Any] = {}
@@ -128,7 +130,7 @@ def _send(
                     unit = batch
             # What does not fit a batch with others may yet fit alone: a batch has an envelope.
             count = max(count, 1)
-            link.send_messages(unit)
+            link.send_messages(unit, timeout=TIMEOUT)
         except Exception as exc:
             error = failure(exc, what)
             failed += [(index, str(error)) for index, _ in rest[:count]]

@@ -71,6 +71,8 @@ class Bus(MessagingHandler):  # type: ignore[misc]
         self.transfers = 0
         #: Transfers that are answered by the end of the connection.
         self.dropped = 0
+        #: Transfers that are not answered at all.
+        self.ignored = 0
         self.refused_links: dict[str, str] = {}
         self.refused_claims: tuple[int, str] | None = None
         #: By entity: conditions of the next messages, None for one that is taken.
@@ -113,13 +115,18 @@ class Bus(MessagingHandler):  # type: ignore[misc]
             event.connection.condition = Condition("amqp:connection:forced", "idle")
             event.connection.close()
             return
+        if self.ignored:
+            self.ignored -= 1
+            return
         name = entity(where)
         outcomes = self.outcomes.get(name)
         condition = outcomes.pop(0) if outcomes else None
         if condition:
-            event.delivery.local.condition = Condition(condition, "refused")
-            event.delivery.update(Delivery.REJECTED)
-            event.delivery.settle()
+            delivery = event.delivery  # a new object each time
+            # The client needs all three fields of an error.
+            delivery.local.condition = Condition(condition, "refused", {"why": "on purpose"})
+            delivery.update(Delivery.REJECTED)
+            delivery.settle()
             return
         self.transfers += 1
         raws = split(message.raw) if message.format == BATCH else [message.raw]

@@ -78,7 +78,8 @@ def hosted(arrived: Any) -> dict[str, Any]:
     """
 
     def text(value: Any) -> Any:
-        return None if value is None else {"type": "string", "value": str(value)}
+        # proton has "" for what is not there.
+        return {"type": "string", "value": str(value)} if value else None
 
     def document(value: Any) -> Any:
         return {"type": "json", "value": value}
@@ -256,6 +257,14 @@ def test_an_error_that_passes_is_not_seen(bus: Any) -> None:
     assert send(f"{bus.url}/jobs", [Outgoing("b", b"")], False) == []
     assert [one.message.id for one in bus.arrived] == ["a", "b"]
     assert bus.connections == 2
+
+
+def test_an_answer_that_never_comes(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "TIMEOUT", 0.5)
+    bus.ignored = 9
+    with pytest.raises(ResourceError) as caught:
+        send(f"{bus.url}/jobs", [Outgoing("a", b"")], False)
+    assert caught.value.retryable
 
 
 def test_a_queue_that_is_not_there(bus: Any) -> None:
