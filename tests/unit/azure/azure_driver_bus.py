@@ -50,6 +50,11 @@ class Arrived:
         self.message.decode(raw)
 
     @property
+    def content_type(self) -> str | None:
+        found = self.message.content_type
+        return None if found is None or str(found) == "None" else str(found)  # proton's symbol
+
+    @property
     def body(self) -> bytes:
         return bytes(self.message.body or b"")
 
@@ -95,14 +100,16 @@ class Bus(MessagingHandler):  # type: ignore[misc]
             self._replies[link.connection, link.remote_target.address] = link
             self._replies[link.connection, "$cbs"] = link
             return
-        condition = self.refused_links.get(entity(link.target.address))
-        if condition:
-            link.condition = Condition(condition, "refused")
-            link.open()
-            link.close()
-            return
         link.max_message_size = ulong(LARGEST)
-        link.flow(100)
+        if entity(link.target.address) not in self.refused_links:
+            link.flow(100)
+
+    def on_link_opened(self, event: Any) -> None:
+        link = event.link
+        condition = self.refused_links.get(entity(link.target.address or ""))
+        if condition and link.is_receiver:
+            link.condition = Condition(condition, "refused", {"n": 1})
+            link.close()
 
     def on_message(self, event: Any) -> None:
         where, message = event.link.target.address, event.message
@@ -110,15 +117,17 @@ class Bus(MessagingHandler):  # type: ignore[misc]
         if where == "$cbs":
             self._claim(event, message)
             return
+        name = entity(where)
         if self.dropped:
             self.dropped -= 1
-            event.connection.condition = Condition("amqp:connection:forced", "idle")
+            event.connection.condition = Condition("amqp:connection:forced", "idle", {"n": 1})
             event.connection.close()
             return
+        if name in self.refused_links:
+            return  # sent before the client saw the link's end
         if self.ignored:
             self.ignored -= 1
             return
-        name = entity(where)
         outcomes = self.outcomes.get(name)
         condition = outcomes.pop(0) if outcomes else None
         if condition:

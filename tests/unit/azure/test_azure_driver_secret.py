@@ -134,18 +134,20 @@ def test_the_secret_request_is_that_of_the_official_client(
 ) -> None:
     vault = pytest.importorskip("azure.keyvault.secrets")
     from azure.core.pipeline.policies import SansIOHTTPPolicy
+    from azure.keyvault.secrets._shared import client_base
 
     class Plain(SansIOHTTPPolicy):  # type: ignore[type-arg]
         """Sends the token without a challenge first, and without TLS."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            pass
 
         def on_request(self, request: Any) -> None:
             request.http_request.headers["Authorization"] = "Bearer t1"
 
     server.secrets = [value("hush")]
-    client = vault.SecretClient(
-        server.url, identity.credential(), api_version=VERSION, verify_challenge_resource=False,
-        authentication_policy=Plain(),
-    )  # fmt: skip
+    monkeypatch.setattr(client_base, "ChallengeAuthPolicy", Plain)
+    client = vault.SecretClient(server.url, identity.credential(), api_version=VERSION)
     found = client.get_secret("payment-key")
     client.close()
     assert fetch().decode() == found.value == "hush"
