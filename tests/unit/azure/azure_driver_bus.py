@@ -95,24 +95,25 @@ class Bus(MessagingHandler):  # type: ignore[misc]
     def on_link_opening(self, event: Any) -> None:
         link = event.link
         link.source.address = link.remote_source.address
+        if entity(link.remote_target.address) in self.refused_links:
+            return  # an answer without a target announces that the link will be closed
         link.target.address = link.remote_target.address
         if link.is_sender:
             self._replies[link.connection, link.remote_target.address] = link
             self._replies[link.connection, "$cbs"] = link
             return
         link.max_message_size = ulong(LARGEST)
-        if entity(link.target.address) not in self.refused_links:
-            link.flow(100)
+        link.flow(100)
 
     def on_link_opened(self, event: Any) -> None:
         link = event.link
-        condition = self.refused_links.get(entity(link.target.address or ""))
+        condition = self.refused_links.get(entity(link.remote_target.address))
         if condition and link.is_receiver:
             link.condition = Condition(condition, "refused", {"n": 1})
             link.close()
 
     def on_message(self, event: Any) -> None:
-        where, message = event.link.target.address, event.message
+        where, message = event.link.remote_target.address, event.message
         event.link.flow(1)
         if where == "$cbs":
             self._claim(event, message)
