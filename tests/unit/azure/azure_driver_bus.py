@@ -46,7 +46,7 @@ class Arrived:
 
     def __init__(self, entity: str, raw: bytes, batch: int) -> None:
         self.entity, self.batch = entity, batch
-        self.message = Message()
+        self.message: Any = Message()
         self.message.decode(raw)
 
     @property
@@ -149,7 +149,7 @@ class Bus(MessagingHandler):  # type: ignore[misc]
         assert properties["operation"] == "put-token"
         self.claims.append((properties["type"], properties["name"], message.body))
         status, words = self.refused_claims or (202, "Accepted")
-        answer = Message(correlation_id=message.id)
+        answer: Any = Message(correlation_id=message.id)
         answer.properties = {"status-code": int32(status), "status-description": words}
         link = self._replies[event.connection, message.reply_to or "$cbs"]
         answer.address = message.reply_to
@@ -168,7 +168,7 @@ def _received(delivery: Any) -> Any:
     link = delivery.link
     raw = link.recv(delivery.pending)
     link.advance()
-    message = Message()
+    message: Any = Message()
     message.raw = raw
     # The format is not in the Python binding: a batch begins with a data section that is a message.
     message.format = BATCH if _is_batch(raw) else 0
