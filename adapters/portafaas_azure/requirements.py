@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from portafaas.plan import BuildPlan
 
-#: By kind of resource; the lowest versions that the tests were run with. Secrets are read, and tokens
-#: got, with the standard library.
+#: By kind of resource; the lowest versions that the tests were run with. Secrets are read, and
+#: tokens got, with the standard library.
 DISTRIBUTIONS = {
-    "queue": "azure-servicebus>=7.14",
-    "topic": "azure-servicebus>=7.14",
+    "queue": "azure-servicebus>=7.15",
+    "topic": "azure-servicebus>=7.15",
     "table": "azure-cosmos>=4.9",
     "bucket": "azure-storage-blob>=12.19",
 }

@@ -202,7 +202,11 @@ def bus() -> Iterator[Bus]:
         assert made.ready.wait(10)
         yield made
     finally:
-        made.on_end = lambda event: container.stop()  # type: ignore[attr-defined]
+        def end(event: Any) -> None:
+            made.acceptor.close()
+            container.stop()
+
+        made.on_end = end  # type: ignore[attr-defined]
         injector.trigger(ApplicationEvent("end"))
         thread.join(10)
         injector.close()
