@@ -213,16 +213,13 @@ def _change(
         return []  # The change feed has no deletions: nothing is delivered.
     from datetime import datetime
 
-    from portafaas_azure.runtime.table import technical_id
+    from portafaas_azure.runtime.shapes import stored
 
     trigger = function.trigger
     document: dict[str, Any] = {**stimulus.keys, **stimulus.new}
     if isinstance(trigger, TableTrigger):
         table = plan.table(trigger.table)
-        names = [table.key, *([table.sort] if table.sort else [])]
-        if "id" not in names:
-            keys = {name: document.get(name) for name in names}
-            document.setdefault("id", technical_id(keys))
+        document = stored(document, [table.key, *([table.sort] if table.sort else [])])
     document |= {
         "_rid": "AAAAAAAAAAABAAAAAAAAAA==",
         "_self": "dbs/AAAAAA==/colls/AAAAAAAAAAA=/docs/AAAAAAAAAAABAAAAAAAAAA==/",

@@ -15,6 +15,7 @@ from portafaas.plan import (
     QueueTrigger,
     TopicTrigger,
 )
+from portafaas_azure.runtime.shapes import TAKEN
 
 SCALE = "https://learn.microsoft.com/azure/azure-functions/functions-scale"
 _MEMORY = "https://learn.microsoft.com/azure/azure-functions/flex-consumption-plan#instance-sizes"
@@ -27,6 +28,7 @@ _BLOB = (
 _SEQUENCE = "https://learn.microsoft.com/azure/service-bus-messaging/message-sequencing"
 _LEASES = "https://learn.microsoft.com/azure/cosmos-db/nosql/change-feed-processor"
 _TTL = "https://learn.microsoft.com/azure/cosmos-db/nosql/time-to-live"
+_ITEM = "https://learn.microsoft.com/azure/cosmos-db/resource-model#properties-of-an-item"
 _ACTIONS = "https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups"
 _ALERTS = "https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-log-alert-rule"
 _RETRIES = "https://learn.microsoft.com/azure/azure-functions/functions-bindings-error-pages"
@@ -122,6 +124,10 @@ def _resources(plan: BuildPlan) -> Iterator[Diagnostic]:
         where = f"$.tables.{table.name}"
         if table.name in leases:
             yield _refused(where, f"{table.name!r} is also the container of the leases", _LEASES)
+        for name in (table.key, table.sort):
+            if name in TAKEN and (name != "id" or (table.sort and name == table.key)):
+                text = "every item's own" if name != "id" else "unique in a partition already"
+                yield _refused(where, f"the key {name!r}: on Azure it is {text}", _ITEM)
         if table.ttl:
             yield _refused(
                 f"{where}.ttl",

@@ -1,14 +1,20 @@
-"""What a package needs so that handlers reach what they use."""
+"""Which distributions a package needs beside what the project itself asks for; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from portafaas.plan import BuildPlan
 
+#: By kind of resource; the lowest versions that the tests were run with. Secrets are read, and
+#: tokens got, with the standard library.
+DISTRIBUTIONS = {
+    "queue": "azure-servicebus>=7.15",
+    "topic": "azure-servicebus>=7.15",
+    "table": "azure-cosmos>=4.9",
+    "bucket": "azure-storage-blob>=12.19",
+}
 
-def requirements(plan: BuildPlan) -> Sequence[str]:
-    """Return pip requirements; none yet.
 
-    """
-    return ()
+def requirements(plan: BuildPlan) -> tuple[str, ...]:
+    """Return requirements (PEP 508) in alphabetical order: those of what any function uses."""
+    kinds = {use.kind for function in plan.functions for use in function.uses}
+    return tuple(sorted({DISTRIBUTIONS[kind] for kind in kinds if kind in DISTRIBUTIONS}))

@@ -113,7 +113,7 @@ def plans(draw: Any, service: types.ModuleType) -> BuildPlan:
         buckets=(BucketPlan("b-one"), BucketPlan("b-two", versioned=draw(st.booleans()))),
         tables=(
             TablePlan("r-one", draw(keys)),
-            TablePlan("r-two", "id", draw(st.sampled_from(("", "created", "created-at")))),
+            TablePlan("r-two", "order-id", draw(st.sampled_from(("", "created", "created-at")))),
         ),
         secrets=(SecretPlan("s-one"), SecretPlan("s-two")),
         options=options,
