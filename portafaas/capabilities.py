@@ -180,6 +180,11 @@ def _blocks(
         ("function", ("functions", f.name, "targets", adapter.target), f.options)
         for f in plan.functions
     ]
+    for kind in ("queue", "topic", "bucket", "table", "secret", "workflow"):
+        blocks += [
+            (kind, (f"{kind}s", item.name, "targets", adapter.target), item.options)
+            for item in getattr(plan, f"{kind}s")
+        ]
     return [block for block in blocks if block[2]]
 
 
@@ -188,6 +193,11 @@ def _options(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[Diag
     blocks = _blocks(plan, adapter)
     schemas = adapter.options_schema() if blocks else {}
     for level, path, options in blocks:
+        if level not in schemas:
+            # Silence would be taken for consent.
+            message = f"target {adapter.target!r} has no settings of a {level}"
+            found.append(manifest.diagnostic("PF4001", path, message, "remove them"))
+            continue
         for place, message, hint in _problems(schemas[level], options):
             found.append(manifest.diagnostic("PF4001", (*path, *place), message, hint))
     return found

@@ -66,3 +66,16 @@ def test_a_schema_beyond_our_evaluator_is_evaluated_too(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match="PF4001"):
         check(tmp_path, "a: 1, b: 2", other)
     assert [note.code for note in check(tmp_path, "a: 1", other)] == ["PF4010"]
+
+
+@pytest.mark.parametrize("kind", ["queue", "topic", "bucket", "table", "secret"])
+def test_a_resource_s_block_that_nobody_reads_is_refused(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "app.py").write_text("def hello(request, context): ...\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        MANIFEST % "front: function-url" + f"{kind}s:\n  mine: {{targets: {{aws: {{fast: true}}}}}}\n"
+    )
+    manifest = load_manifest(tmp_path / "portafaas.yaml")
+    with pytest.raises(AdapterError) as caught:
+        check_target(manifest, build_plan(manifest, "aws"), get_adapter("aws"))
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.path, found.line) == ("PF4001", f"$.{kind}s.mine.targets.aws", 9)
