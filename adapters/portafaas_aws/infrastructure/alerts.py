@@ -54,12 +54,14 @@ def add_channels(template: Template) -> None:
                 )
 
 
+def watched(plan: BuildPlan) -> set[str]:
+    """Return the functions whose failures an alert is about."""
+    return {alert.function for alert in plan.alerts if alert.metric == "errors"}
+
+
 def add_failures(template: Template, function: str) -> None:
-    """Add the count of the failures that *function* answers, if an alert asks for it."""
+    """Add the count of the failures that *function*, which is :func:`watched`, answers."""
     plan = template.plan
-    watched = any(a.metric == "errors" and a.function == function for a in plan.alerts)
-    if not watched or plan.function(function).kind not in ANSWERING:
-        return
     template.add(
         logical_id(function, "Failures"),
         "AWS::Logs::MetricFilter",
