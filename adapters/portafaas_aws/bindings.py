@@ -42,12 +42,30 @@ _CORE = ("id", "source", "type", "subject", "time", "datacontenttype", "datasche
 _VIEWS = {("new",): "NEW_IMAGE", ("old",): "OLD_IMAGE", (): "KEYS_ONLY"}
 
 
-def binding(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
-    """Return what invokes *function*, in the words of the AWS APIs."""
+#: The triggers of http functions, by path.
+Sharing = Mapping[str, list[HttpTrigger]]
+
+
+def sharing(plan: BuildPlan) -> Sharing:
+    """Return which http functions of *plan* have a path together."""
+    found: dict[str, list[HttpTrigger]] = {}
+    for function in plan.functions:
+        if isinstance(function.trigger, HttpTrigger):
+            found.setdefault(function.trigger.path, []).append(function.trigger)
+    return found
+
+
+def binding(
+    plan: BuildPlan, function: FunctionPlan, paths: Sharing | None = None
+) -> dict[str, Any]:
+    """Return what invokes *function*, in the words of the AWS APIs.
+
+    Who asks for many functions gives *paths*, the plan's :func:`sharing`.
+    """
     trigger = function.trigger
     match trigger:
         case HttpTrigger():
-            return _http(plan, function, trigger)
+            return _http(function, trigger, sharing(plan) if paths is None else paths)
         case QueueTrigger():
             queue = plan.queue(trigger.queue)
             mapping: dict[str, Any] = {
@@ -73,29 +91,28 @@ def binding(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
             assert_never(trigger)
 
 
-def _http(plan: BuildPlan, function: FunctionPlan, trigger: HttpTrigger) -> dict[str, Any]:
+def _http(function: FunctionPlan, trigger: HttpTrigger, paths: Sharing) -> dict[str, Any]:
     signed = trigger.auth is not None and trigger.auth.scheme == "iam"
     authorization = "AWS_IAM" if signed else "NONE"
     if front(function) == "function-url":
         return {"type": "function-url", "authType": authorization, "invokeMode": "BUFFERED"}
     methods = list(trigger.methods) or ["ANY"]
-    others = [f.trigger for f in plan.functions if isinstance(f.trigger, HttpTrigger)]
-    same = [other for other in others if other.path == trigger.path]
+    same = paths[trigger.path]
     # Any other method must reach a function too, which answers 405 as on all targets.
     if same[0] is trigger and all(other.methods for other in same):
         methods.append("ANY")
     # Greedy parameters take one segment at least; our wildcard may be empty.
-    paths = [route_path(trigger.path)]
-    if paths[0].endswith("+}"):
-        paths.append(paths[0].rpartition("/")[0] or "/")
+    places = [route_path(trigger.path)]
+    if places[0].endswith("+}"):
+        places.append(places[0].rpartition("/")[0] or "/")
     routes = [
         {"routeKey": f"{method} {path}", "authorizationType": authorization}
         for method in methods
-        for path in paths
+        for path in places
     ]
     if trigger.cors is not None and trigger.cors.answers_preflight and "OPTIONS" not in methods:
         # A browser signs no preflight request.
-        routes += [{"routeKey": f"OPTIONS {p}", "authorizationType": "NONE"} for p in paths]
+        routes += [{"routeKey": f"OPTIONS {p}", "authorizationType": "NONE"} for p in places]
     return {
         "type": "http-api",
         "payloadFormatVersion": "2.0",

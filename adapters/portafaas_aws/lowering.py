@@ -5,7 +5,7 @@ from __future__ import annotations
 from portafaas.adapter import Deployment, Lowered
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import function_spec
-from portafaas_aws.bindings import binding
+from portafaas_aws.bindings import Sharing, binding, sharing
 from portafaas_aws.names import handler_timeout, lambda_timeout, physical_name
 
 ENTRY = "_portafaas"
@@ -32,8 +32,13 @@ def __getattr__(name):
 
 def lower(plan: BuildPlan) -> Lowered:
     """Return the generated entry module and one deployment per function."""
-    deployments = tuple(_deployment(plan, function) for function in plan.functions)
-    return Lowered({f"{ENTRY}.py": _entry(plan)}, deployments)
+    return Lowered({f"{ENTRY}.py": _entry(plan)}, deployed(plan))
+
+
+def deployed(plan: BuildPlan) -> tuple[Deployment, ...]:
+    """Return one deployment per function, as :func:`lower` does, without the entry module."""
+    paths = sharing(plan)
+    return tuple(_deployment(plan, function, paths) for function in plan.functions)
 
 
 def _entry(plan: BuildPlan) -> bytes:
@@ -44,12 +49,15 @@ def _entry(plan: BuildPlan) -> bytes:
     return (_HEADER + "".join(lines) + _FOOTER).encode("utf-8")
 
 
-def _deployment(plan: BuildPlan, function: FunctionPlan) -> Deployment:
+def _deployment(plan: BuildPlan, function: FunctionPlan, paths: Sharing) -> Deployment:
     return Deployment(
         function=function.name,
         entry=f"{ENTRY}.{function.entry}",
         memory=function.memory,
         timeout=lambda_timeout(function),
         environment=dict(function.environment),
-        binding={"functionName": physical_name(plan, function.name), **binding(plan, function)},
+        binding={
+            "functionName": physical_name(plan, function.name),
+            **binding(plan, function, paths),
+        },
     )

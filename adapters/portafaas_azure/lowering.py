@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pprint
 from collections.abc import Mapping
 from typing import Any, assert_never
 
@@ -97,8 +96,9 @@ def lower(plan: BuildPlan) -> Lowered:
 
     Functions of one app have deployments of equal settings.
     """
+    import pprint
+
     methods = route_methods(plan.functions)
-    homes = {function.name: app for app in apps_of(plan) for function in app.functions}
     facts = {
         function.entry: (_decorators(plan, function, methods), function_spec(plan, function))
         for function in plan.functions
@@ -113,10 +113,17 @@ def lower(plan: BuildPlan) -> Lowered:
             ),
             "host.json": f"{host}\n".encode(),
         },
-        tuple(
-            _deployment(plan, function, methods, homes[function.name])
-            for function in plan.functions
-        ),
+        deployed(plan),
+    )
+
+
+def deployed(plan: BuildPlan) -> tuple[Deployment, ...]:
+    """Return one deployment per function, as :func:`lower` does, without the files."""
+    methods = route_methods(plan.functions)
+    homes = {function.name: app for app in apps_of(plan) for function in app.functions}
+    return tuple(
+        _deployment(plan, function, methods, homes[function.name])
+        for function in plan.functions
     )
 
 

@@ -9,14 +9,20 @@ from __future__ import annotations
 from portafaas.adapter import Infrastructure, Permission
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan
-from portafaas_aws.infrastructure.alerts import add_alarm, add_channels, add_failures
+from portafaas_aws.infrastructure.alerts import (
+    ANSWERING,
+    add_alarm,
+    add_channels,
+    add_failures,
+    watched,
+)
 from portafaas_aws.infrastructure.document import Template
 from portafaas_aws.infrastructure.functions import add_function, add_parameters
 from portafaas_aws.infrastructure.http import add_api, routes
 from portafaas_aws.infrastructure.resources import add_resources
 from portafaas_aws.infrastructure.split import split
 from portafaas_aws.infrastructure.triggers import after, before
-from portafaas_aws.lowering import lower
+from portafaas_aws.lowering import deployed
 
 
 def emit(plan: BuildPlan) -> Infrastructure:
@@ -30,12 +36,16 @@ def emit(plan: BuildPlan) -> Infrastructure:
     """
     from portafaas_aws.infrastructure.limits import check
 
-    refused = tuple(found for found in check(plan) if found.severity == "error")
+    refused = tuple(found for found in check(plan, whole=False) if found.severity == "error")
     if refused:
         return Infrastructure({}, (), refused)
+    from portafaas_aws.infrastructure.limits_size import crowded, exceeding
+
     template, permissions = build(plan)
     document = template.document()
     documents = split(template, stacks_of(plan))
+    if refused := tuple(exceeding(template, documents)):
+        return Infrastructure({}, (), refused)
     from portafaas_aws.infrastructure.rules_split import joined
     from portafaas_aws.infrastructure.verify import verify
 
@@ -44,8 +54,6 @@ def emit(plan: BuildPlan) -> Infrastructure:
         faults += joined(documents, document)
     if faults:
         raise AssertionError("the template would not deploy or work:\n  " + "\n  ".join(faults))
-    from portafaas_aws.infrastructure.limits_size import crowded
-
     notes = (*_notes(plan), *crowded(template))
     from portafaas_aws.infrastructure.explained import redeliveries, resources
 
@@ -62,7 +70,7 @@ def stacks_of(plan: BuildPlan) -> int:
 def build(plan: BuildPlan) -> tuple[Template, list[Permission]]:
     """Return the template of *plan*, unverified, and what it permits."""
     template = Template(plan)
-    deployments = {deployment.function: deployment for deployment in lower(plan).deployments}
+    deployments = {deployment.function: deployment for deployment in deployed(plan)}
     bindings = {name: deployment.binding for name, deployment in deployments.items()}
     add_parameters(template)
     add_resources(template, bindings)
@@ -73,6 +81,7 @@ def build(plan: BuildPlan) -> tuple[Template, list[Permission]]:
     add_channels(template)
     owned = routes(plan, bindings)
     permissions: list[Permission] = []
+    failing = watched(plan)
     for function in plan.functions:
         binding = bindings[function.name]
         template.owner = function.name
@@ -83,7 +92,8 @@ def build(plan: BuildPlan) -> tuple[Template, list[Permission]]:
         permissions += add_function(template, function, deployments[function.name], grants)
         template.asked = trigger
         permissions += after(template, function, binding, owned.get(function.name, ()))
-        add_failures(template, function.name)
+        if function.name in failing and function.kind in ANSWERING:
+            add_failures(template, function.name)
     for alert in plan.alerts:
         template.owner = alert.function
         template.asked = (f"$.alerts.{alert.name}",)

@@ -55,12 +55,15 @@ def add_channels(template: Template) -> None:
                 )
 
 
+def watched(plan: BuildPlan) -> set[str]:
+    """Return the functions whose failures an alert is about."""
+    return {alert.function for alert in plan.alerts if alert.metric == "errors"}
+
+
 def add_failures(template: Template, function: str) -> None:
-    """Add the count of the failures that *function* answers, if an alert asks for it."""
+    """Add the count of the failures that *function*, which is :func:`watched`, answers."""
     plan = template.plan
-    watching = [a.name for a in plan.alerts if a.metric == "errors" and a.function == function]
-    if not watching or plan.function(function).kind not in ANSWERING:
-        return
+    watching = (a.name for a in plan.alerts if a.metric == "errors" and a.function == function)
     template.asked = tuple(f"$.alerts.{name}" for name in watching)
     template.add(
         logical_id(function, "Failures"),

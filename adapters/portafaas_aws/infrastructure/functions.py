@@ -98,7 +98,7 @@ def add_function(
         "lambda.amazonaws.com",
         [log, *grants, *use_grants(plan, function)],
     )
-    variables: dict[str, Any] = {**deployment.environment, **environment(plan, function.name)}
+    variables: dict[str, Any] = {**deployment.environment, **environment(plan, function)}
     if keys := keys_variable(function):
         variables[keys] = ref(keys_parameter(keys))
     facts: dict[str, Any] = {

@@ -58,10 +58,11 @@ def routes(
         # A route for every method, to the same function and open to the same callers, does it all.
         if method != "ANY" and rest in kept and kinds[rest] == kinds[name, key]:
             kept.remove((name, key))
-    return {
-        name: tuple(r for _, owner, r in ranked if owner == name and (name, r["routeKey"]) in kept)
-        for name in dict.fromkeys(owner for _, owner, _ in ranked)
-    }
+    own: dict[str, list[Route]] = {name: [] for _, name, _ in ranked}
+    for _, name, route in ranked:
+        if (name, route["routeKey"]) in kept:
+            own[name].append(route)
+    return {name: tuple(found) for name, found in own.items()}
 
 
 def add_api(template: Template) -> None:
@@ -107,6 +108,7 @@ def add_routes(
             "TimeoutInMillis": binding["timeoutInMillis"],
         },
     )
+    keys = {route["routeKey"] for route in own}
     for route in own:
         method, _, path = route["routeKey"].partition(" ")
         root = "" if path == route_path(function.trigger.path) else "Root"
@@ -121,7 +123,7 @@ def add_routes(
                 "Target": sub(f"integrations/${{{integration}}}"),
             },
         )
-        if method != "ANY" and any(other["routeKey"] == f"ANY {path}" for other in own):
+        if method != "ANY" and f"ANY {path}" in keys:
             # The permission of that route is for all methods.
             continue
         template.add(

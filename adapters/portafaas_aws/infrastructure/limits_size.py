@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan
@@ -21,6 +22,13 @@ def check(plan: BuildPlan) -> Iterator[Diagnostic]:
     from portafaas_aws.infrastructure.split import split
 
     template = build(plan)[0]
+    yield from exceeding(template, split(template, stacks_of(plan)))
+
+
+def exceeding(
+    template: Template, documents: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Diagnostic]:
+    """Yield what is too much in *template*, and in the *documents* that it was split into."""
     integrations = _count(template, "AWS::ApiGatewayV2::Integration")
     if integrations > _INTEGRATIONS:
         yield Diagnostic(
@@ -40,10 +48,10 @@ def check(plan: BuildPlan) -> Iterator[Diagnostic]:
             hint="split the service",
         )
         return
-    stacks = stacks_of(plan)
+    stacks = int(template.plan.options.get("stacks", 1))
     found = [
         (name, fault)
-        for name, document in split(template, stacks).items()
+        for name, document in documents.items()
         for fault in sizes(document)
     ]
     if not found:

@@ -11,6 +11,7 @@ from typing import Any
 from portafaas.plan import (
     BucketPlan,
     BuildPlan,
+    FunctionPlan,
     ObjectTrigger,
     QueuePlan,
     SecretPlan,
@@ -218,14 +219,14 @@ def _secret(template: Template, secret: SecretPlan) -> None:
     )
 
 
-def environment(plan: BuildPlan, function: str) -> dict[str, Any]:
+def environment(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
     """Return the variables that tell *function* what the things it uses are called in AWS.
 
     A queue's URL, a topic's ARN, a bucket's or table's name, a secret's ARN: what the calls of
     each service ask for.
     """
     found: dict[str, Any] = {}
-    for use in plan.function(function).uses:
+    for use in function.uses:
         name = f"PORTAFAAS_{use.kind}_{use.name}".upper().replace("-", "_")
         if use.kind == "bucket":
             found[name] = sub(bucket_name(plan, use.name))

@@ -44,7 +44,7 @@ def _functions(view: View) -> Iterator[str]:
         roles[view.role_of(logical)] += 1
         yield from _log(view, logical, facts)
         yield from _variables(view, logical, facts)
-        if not _invoked(view, logical):
+        if logical not in view.once(_invoked):
             yield f"nothing invokes {logical}"
     for role, users in roles.items():
         if users > 1 or role is None:
@@ -94,18 +94,16 @@ def _named(view: View, value: Any) -> str:
     return text.rpartition(":::")[2].removesuffix("/*")
 
 
-def _invoked(view: View, function: str) -> bool:
+def _invoked(view: View) -> set[str | None]:
+    """Return all that anything invokes."""
     sources = (
         ("AWS::Lambda::Permission", "FunctionName"),
         ("AWS::Lambda::EventSourceMapping", "FunctionName"),
         ("AWS::Lambda::Url", "TargetFunctionArn"),
     )
-    return any(
-        view.target(facts[key]) == function for type, key in sources for _, facts in view.of(type)
-    ) or any(
-        view.target(facts["Target"]["Arn"]) == function
-        for _, facts in view.of("AWS::Scheduler::Schedule")
-    )
+    found = {view.target(facts[key]) for type, key in sources for _, facts in view.of(type)}
+    schedules = view.of("AWS::Scheduler::Schedule")
+    return found | {view.target(facts["Target"]["Arn"]) for _, facts in schedules}
 
 
 def _roles(view: View) -> Iterator[str]:

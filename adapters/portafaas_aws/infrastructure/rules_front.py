@@ -100,10 +100,7 @@ def _permissions(view: View) -> Iterator[str]:
             facts.get("FunctionUrlAuthType") == "NONE" or facts.get("InvokedViaFunctionUrl") is True
         ):
             yield f"{logical} lets everyone invoke {function}"
-        elif not any(
-            view.target(url["TargetFunctionArn"]) == function and url["AuthType"] == "NONE"
-            for _, url in view.of("AWS::Lambda::Url")
-        ):
+        elif function not in view.once(_public):
             yield f"{logical} opens {function}, which has no public URL"
     for logical, url in view.of("AWS::Lambda::Url"):
         function = view.target(url["TargetFunctionArn"])
@@ -117,6 +114,14 @@ def _permissions(view: View) -> Iterator[str]:
             yield f"{logical}: AuthType is {url.get('AuthType')!r}"
         if url.get("AuthType") == "NONE" and given != wanted:
             yield f"{logical} is public and may not invoke {function}"
+
+
+def _public(view: View) -> set[str | None]:
+    return {
+        view.target(url["TargetFunctionArn"])
+        for _, url in view.of("AWS::Lambda::Url")
+        if url["AuthType"] == "NONE"
+    }
 
 
 def _schedules(view: View) -> Iterator[str]:

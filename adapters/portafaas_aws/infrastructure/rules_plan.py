@@ -6,27 +6,29 @@ Functions are found by their entries, all else by what refers to it, never by lo
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from portafaas.adapter import Deployment
-from portafaas.plan import BuildPlan, QueuePlan
+from portafaas.plan import BuildPlan, FunctionPlan, QueuePlan
 from portafaas_aws.infrastructure.rules_alerts import tells
 from portafaas_aws.infrastructure.view import View
 
 
 def keeps(view: View, plan: BuildPlan) -> Iterator[str]:
     """Yield where the template differs from the deployments and resources of *plan*."""
-    from portafaas_aws.lowering import lower
+    from portafaas_aws.lowering import deployed
 
+    functions = {function.name: function for function in plan.functions}
     by_entry = {facts.get("Handler"): name for name, facts in view.of("AWS::Lambda::Function")}
-    deployments = lower(plan).deployments
-    for deployment in deployments:
+    for deployment in deployed(plan):
         logical = by_entry.pop(deployment.entry, None)
         if logical is None:
             yield f"there is no function for {deployment.function}"
         else:
-            yield from _function(view, plan, logical, deployment)
+            own = functions[deployment.function]
+            yield from _function(view, plan, own, logical, deployment)
     for logical in by_entry.values():
         yield f"nobody asked for {logical}"
     for queue in plan.queues:
@@ -67,7 +69,7 @@ def _details(view: View, plan: BuildPlan) -> Iterator[str]:
 
 
 def _function(
-    view: View, plan: BuildPlan, logical: str, deployment: Deployment
+    view: View, plan: BuildPlan, function: FunctionPlan, logical: str, deployment: Deployment
 ) -> Iterator[str]:
     facts, binding = view.resources[logical]["Properties"], deployment.binding
     variables = facts.get("Environment", {}).get("Variables", {})
@@ -78,7 +80,7 @@ def _function(
         "Timeout": deployment.timeout,
         "Runtime": f"python{plan.python}",
         "Architectures": machine,
-        "ReservedConcurrentExecutions": plan.function(deployment.function).max_instances or None,
+        "ReservedConcurrentExecutions": function.max_instances or None,
     })  # fmt: skip
     log = view.target(facts.get("LoggingConfig", {}).get("LogGroup"))
     days = plan.options.get("log-retention") or plan.logs.retention
@@ -105,9 +107,7 @@ def _function(
 
 
 def _pointing(view: View, type: str, key: str, logical: str) -> Mapping[str, Any]:
-    found: list[Mapping[str, Any]] = [
-        facts for _, facts in view.of(type) if view.target(facts.get(key)) == logical
-    ]
+    found = view.leading(type, key).get(logical)
     return found[0] if found else {}
 
 
@@ -168,39 +168,62 @@ def _queue(view: View, plan: BuildPlan, queue: QueuePlan) -> Iterator[str]:
     from portafaas_aws.bindings import queue_facts
 
     wanted = queue_facts(plan, queue)
+    found = view.once(_queues).get(wanted["QueueName"])
+    if found is None:
+        yield f"there is no queue for {queue.name}"
+    else:
+        yield from _attributes(view, *found, wanted)
+
+
+def _queues(view: View) -> Mapping[Any, tuple[str, Mapping[str, Any]]]:
+    found: dict[Any, tuple[str, Mapping[str, Any]]] = {}
     for logical, facts in view.of("AWS::SQS::Queue"):
-        if facts.get("QueueName") == wanted["QueueName"]:
-            yield from _attributes(view, logical, facts, wanted)
-            return
-    yield f"there is no queue for {queue.name}"
+        found.setdefault(facts.get("QueueName"), (logical, facts))
+    return found
 
 
-def _routes(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[str]:
-    """Another function may own what a wildcard's root or a 405 would need; never what is named."""
+def _routed(view: View) -> tuple[Mapping[str, str], Mapping[str, dict[str, str]], list[str]]:
+    """Return the authorization of each route, the same by what is behind it, and all in order."""
     routes = {
         facts["RouteKey"]: (facts["AuthorizationType"], view.text(facts["Target"]))
         for _, facts in view.of("AWS::ApiGatewayV2::Route")
     }
-    integrations = [
-        f"integrations/${{{name}}}"
-        for name, facts in view.of("AWS::ApiGatewayV2::Integration")
-        if view.target(facts["IntegrationUri"]) == logical
-    ]
+    behind: dict[str, dict[str, str]] = {}
+    for key, (kind, target) in routes.items():
+        behind.setdefault(target, {})[key] = kind
+    return {key: kind for key, (kind, _) in routes.items()}, behind, sorted(routes)
+
+
+def _integrated(view: View) -> Mapping[str | None, list[str]]:
+    """Return what routes call the integrations, by what is behind these."""
+    found: dict[str | None, list[str]] = {}
+    for name, facts in view.of("AWS::ApiGatewayV2::Integration"):
+        own = found.setdefault(view.target(facts["IntegrationUri"]), [])
+        own.append(f"integrations/${{{name}}}")
+    return found
+
+
+def _routes(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[str]:
+    """Another function may own what a wildcard's root or a 405 would need; never what is named."""
+    routes, behind, ordered = view.once(_routed)
     wanted = {route["routeKey"]: route["authorizationType"] for route in binding["routes"]}
-    own = {key: kind for key, (kind, behind) in routes.items() if behind in integrations}
+    own: dict[str, str] = {}
+    for name in view.once(_integrated).get(logical, ()):
+        own |= behind.get(name, {})
     for key, kind in wanted.items():
         # A route for all methods, to the same function and callers, is one for each.
         rest = f"ANY {key.partition(' ')[2]}"
         if key not in routes and own.get(rest) == kind:
             own[key] = kind
-            routes[key] = (kind, routes[rest][1])
     if not own.items() <= wanted.items():
         yield f"{logical} has routes or authorizations that it did not ask for"
     if binding["routes"][0]["routeKey"] not in own:
         yield f"{logical} lacks the route {binding['routes'][0]['routeKey']}"
-    for key in wanted.keys() - routes.keys():
+    for key in wanted.keys() - routes.keys() - own.keys():
         shape = key.partition("{")[0]
-        if not any(other.startswith(shape) for other in routes):
+        # The first that is not before it begins with it, if any does.
+        at = bisect_left(ordered, shape)
+        if not any(other.startswith(shape) for other in (*ordered[at : at + 1], *own)):
             yield f"{logical} lacks the route {key}"
     facts = _pointing(view, "AWS::ApiGatewayV2::Integration", "IntegrationUri", logical)
     yield from _same(logical, facts, {
@@ -209,13 +232,18 @@ def _routes(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[st
     })  # fmt: skip
 
 
+def _notifications(view: View) -> Mapping[str | None, list[tuple[str, Any, Any]]]:
+    found: dict[str | None, list[tuple[str, Any, Any]]] = {}
+    for _, facts in view.of("AWS::S3::Bucket"):
+        name = view.text(facts["BucketName"])
+        for entry in facts.get("NotificationConfiguration", {}).get("LambdaConfigurations", ()):
+            own = found.setdefault(view.target(entry["Function"]), [])
+            own.append((name, entry["Event"], entry.get("Filter", {})))
+    return found
+
+
 def _notified(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[str]:
-    found = [
-        (view.text(facts["BucketName"]), entry["Event"], entry.get("Filter", {}))
-        for _, facts in view.of("AWS::S3::Bucket")
-        for entry in facts.get("NotificationConfiguration", {}).get("LambdaConfigurations", ())
-        if view.target(entry["Function"]) == logical
-    ]
+    found = view.once(_notifications).get(logical, [])
     rules = binding["filter"]["Key"]["FilterRules"]
     narrowed = {"S3Key": {"Rules": rules}} if rules else {}
     if found != [(binding["bucket"], event, narrowed) for event in binding["events"]]:
@@ -223,12 +251,20 @@ def _notified(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[
 
 
 def _scheduled(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[str]:
+    found = view.once(_schedules).get(logical)
+    if found is None:
+        yield f"{logical} has no schedule"
+        return
+    name, facts = found
+    wanted = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow")
+    yield from _same(name, facts, {key: binding[key] for key in wanted})
+    yield from _same(name, facts, {"Name": binding["functionName"]})
+    if json.loads(facts["Target"].get("Input", "null")) != binding["Input"]:
+        yield f"{name}: the input is not the one the bridge reads"
+
+
+def _schedules(view: View) -> Mapping[str | None, tuple[str, Mapping[str, Any]]]:
+    found: dict[str | None, tuple[str, Mapping[str, Any]]] = {}
     for name, facts in view.of("AWS::Scheduler::Schedule"):
-        if view.target(facts["Target"]["Arn"]) == logical:
-            wanted = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow")
-            yield from _same(name, facts, {key: binding[key] for key in wanted})
-            yield from _same(name, facts, {"Name": binding["functionName"]})
-            if json.loads(facts["Target"].get("Input", "null")) != binding["Input"]:
-                yield f"{name}: the input is not the one the bridge reads"
-            return
-    yield f"{logical} has no schedule"
+        found.setdefault(view.target(facts["Target"]["Arn"]), (name, facts))
+    return found

@@ -94,18 +94,27 @@ def _subscriptions(view: View) -> Iterator[str]:
             yield f"{inbox} does not take messages of {source}"
         if not set(policies) & set(view.resources[logical].get("DependsOn", ())):
             yield f"{logical} may deliver before {inbox} takes messages"
-        if not any(
-            view.target(mapping["EventSourceArn"]) == inbox
-            for _, mapping in view.of("AWS::Lambda::EventSourceMapping")
-        ):
+        if inbox not in view.once(_read):
             yield f"nothing reads {inbox}"
         yield from _filter(logical, facts)
 
 
-def _admitting(view: View, queue: str | None, topic: Any) -> Iterator[str]:
+def _read(view: View) -> set[str | None]:
+    mappings = view.of("AWS::Lambda::EventSourceMapping")
+    return {view.target(facts["EventSourceArn"]) for _, facts in mappings}
+
+
+def _opened(view: View) -> Mapping[str | None, list[tuple[str, Mapping[str, Any]]]]:
+    """Return the policies by the queues they are about."""
+    found: dict[str | None, list[tuple[str, Mapping[str, Any]]]] = {}
     for logical, facts in view.of("AWS::SQS::QueuePolicy"):
-        if queue not in [view.target(entry) for entry in facts["Queues"]]:
-            continue
+        for queue in {view.target(entry) for entry in facts["Queues"]}:
+            found.setdefault(queue, []).append((logical, facts))
+    return found
+
+
+def _admitting(view: View, queue: str | None, topic: Any) -> Iterator[str]:
+    for logical, facts in view.once(_opened).get(queue, ()):
         for statement in facts["PolicyDocument"]["Statement"]:
             if (
                 facts["PolicyDocument"].get("Version") == "2012-10-17"

@@ -141,7 +141,10 @@ def _buckets(view: View) -> Iterator[str]:
         if "${AWS::AccountId}" not in view.text(facts.get("BucketName")):
             yield f"{logical}: its name is the same in every account of the world"
         entries = facts.get("NotificationConfiguration", {}).get("LambdaConfigurations", ())
-        first = view.resources[logical].get("DependsOn", ())
+        first = {
+            view.target(view.resources[name]["Properties"].get("FunctionName"))
+            for name in view.resources[logical].get("DependsOn", ())
+        }
         arn = f"arn:${{AWS::Partition}}:s3:::{view.text(facts.get('BucketName'))}"
         for entry in entries:
             function = view.target(entry["Function"])
@@ -154,10 +157,7 @@ def _buckets(view: View) -> Iterator[str]:
                 for p in view.admitted(function, "s3.amazonaws.com")
             ):
                 yield f"{logical} may not invoke {function}"
-            elif not any(
-                view.target(view.resources[name]["Properties"].get("FunctionName")) == function
-                for name in first
-            ):
+            elif function not in first:
                 yield f"{logical} does not wait for the permission to invoke {function}"
         owners = facts.get("OwnershipControls", {}).get("Rules")
         if owners != [{"ObjectOwnership": "BucketOwnerEnforced"}]:
@@ -172,14 +172,19 @@ def _buckets(view: View) -> Iterator[str]:
 
 def _invokers(view: View) -> Iterator[str]:
     """What S3 may invoke it does, and what statements name is there."""
-    buckets = {view.text(f.get("BucketName")): f for _, f in view.of("AWS::S3::Bucket")}
+    buckets = {
+        view.text(facts.get("BucketName")): {
+            view.target(entry["Function"])
+            for entry in facts.get("NotificationConfiguration", {}).get("LambdaConfigurations", ())
+        }
+        for _, facts in view.of("AWS::S3::Bucket")
+    }
     for logical, facts in view.of("AWS::Lambda::Permission"):
         if facts["Principal"] != "s3.amazonaws.com":
             continue
-        bucket = buckets.get(view.text(facts.get("SourceArn")).rpartition(":::")[2], {})
-        entries = bucket.get("NotificationConfiguration", {}).get("LambdaConfigurations", ())
+        told = buckets.get(view.text(facts.get("SourceArn")).rpartition(":::")[2], ())
         function = view.target(facts["FunctionName"])
-        if function not in [view.target(entry["Function"]) for entry in entries]:
+        if function not in told:
             yield f"{logical}: no bucket tells {function} of objects"
     for role, _ in view.of("AWS::IAM::Role"):
         for statement in view.statements(role):

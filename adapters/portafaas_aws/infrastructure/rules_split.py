@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from portafaas_aws.infrastructure.view import View
+from portafaas_aws.infrastructure.view import View, walk
 
 #: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MAX_RESOURCES, MAX_PARAMETERS, MAX_OUTPUTS, MAX_BYTES = 500, 200, 200, 1_000_000
@@ -59,13 +59,14 @@ def joined(documents: Documents, whole: Mapping[str, Any]) -> list[str]:
 def _faults(documents: Documents, whole: Mapping[str, Any]) -> Iterator[str]:
     from portafaas_aws.infrastructure.verify import references
 
+    views = {name: View(document) for name, document in documents.items()}
     for name, document in documents.items():
         for what, count, most in sizes(document):
             yield f"{name} has {count} {what}; CloudFormation takes {most}"
-        for fault in references(View(document)):
+        for fault in references(views[name]):
             yield f"{name}: {fault}"
     root_name, *rest = documents
-    root = View(documents[root_name])
+    root = views[root_name]
     nested: dict[str, str] = {}
     for logical, facts in root.of(_NESTED):
         url = re.fullmatch(r"\$\{TemplatesPrefix\}/(.+)", str(facts["TemplateURL"].get("Fn::Sub")))
@@ -81,16 +82,20 @@ def _faults(documents: Documents, whole: Mapping[str, Any]) -> Iterator[str]:
     if sorted(nested.values()) != sorted(rest):
         yield f"{sorted(rest)} are nested as {sorted(nested.values())}"
         return
-    yield from _same(_Joined(documents, root, nested), whole)
+    yield from _same(_Joined(views, root, nested), whole)
 
 
 class _Joined:
     """The documents, seen as one template."""
 
-    def __init__(self, documents: Documents, root: View, nested: Mapping[str, str]) -> None:
+    def __init__(
+        self, views: Mapping[str, View], root: View, nested: Mapping[str, str]
+    ) -> None:
         self.root = root
-        self.children = {logical: documents[name] for logical, name in nested.items()}
+        self.views = {"": root, **{logical: views[name] for logical, name in nested.items()}}
+        self.children = {logical: views[name].document for logical, name in nested.items()}
         self.homes: dict[str, str] = {}
+        self.orders: dict[tuple[str, str], set[str]] = {}
         for place, document in (("", root.document), *self.children.items()):
             for logical in document["Resources"]:
                 if logical not in nested:
@@ -101,14 +106,15 @@ class _Joined:
     def resource(self, logical: str) -> Mapping[str, Any]:
         """Return a resource where it is."""
         place = self.homes[logical]
-        document = self.children[place] if place else self.root.document
-        found: Mapping[str, Any] = document["Resources"][logical]
+        found: Mapping[str, Any] = self.views[place].resources[logical]
         return found
 
     def value(self, value: Any, place: str) -> Any:
         """Return *value* of the template *place* with all that is passed about put in its place."""
         if isinstance(value, list):
-            return [self.value(inner, place) for inner in value]
+            return [
+                inner if inner.__class__ is str else self.value(inner, place) for inner in value
+            ]
         if not isinstance(value, Mapping):
             return value
         if "Ref" in value:
@@ -117,7 +123,10 @@ class _Joined:
             return self.name(".".join(value["Fn::GetAtt"]), place) or value
         if "Fn::Sub" in value:
             return {"Fn::Sub": _VARIABLE.sub(lambda m: self.text(m[1], place), value["Fn::Sub"])}
-        return {key: self.value(inner, place) for key, inner in value.items()}
+        return {
+            key: inner if inner.__class__ is str else self.value(inner, place)
+            for key, inner in value.items()
+        }
 
     def text(self, name: str, place: str) -> str:
         """Return the variable of ``Fn::Sub`` that *name* is in the whole."""
@@ -136,35 +145,27 @@ class _Joined:
             return self.value(self.children[stack]["Outputs"][output]["Value"], stack)
         return None
 
-    def waits(self, place: str) -> dict[str, set[str]]:
-        """Return what each resource of *place* waits for there, near and far."""
-        document = View(self.children[place] if place else self.root.document)
-        near = {
-            logical: {
-                name
-                for name in (*document.references(each), *each.get("DependsOn", ()))
-                if name in document.resources
-            }
-            for logical, each in document.resources.items()
-        }
-        far: dict[str, set[str]] = {}
-        for logical in near:
-            seen: set[str] = set()
-            rest = [*near[logical]]
-            while rest:
-                name = rest.pop()
-                if name not in seen:
+    def waits(self, place: str, logical: str) -> set[str]:
+        """Return what a resource of *place* waits for there, near and far."""
+        if (place, logical) in self.orders:
+            return self.orders[place, logical]
+        view = self.views[place]
+        seen = self.orders[place, logical] = set()
+        rest = [logical]
+        while rest:
+            waiting = rest.pop()
+            after = view.resources[waiting].get("DependsOn", ())
+            for name in (*view.uses(waiting)[0], *after):
+                if name in view.resources and name not in seen:
                     seen.add(name)
-                    rest += near[name]
-            far[logical] = seen
-        return far
+                    rest.append(name)
+        return seen
 
 
 def _same(parts: _Joined, whole: Mapping[str, Any]) -> Iterator[str]:
     flat: Mapping[str, Any] = whole["Resources"]
     for logical in flat.keys() ^ parts.homes.keys():
         yield f"{logical} is in only one of the whole and its parts"
-    orders = {place: parts.waits(place) for place in ("", *parts.children)}
     for logical in flat.keys() & parts.homes.keys():
         place = parts.homes[logical]
         found = {k: v for k, v in parts.resource(logical).items() if k != "DependsOn"}
@@ -174,9 +175,9 @@ def _same(parts: _Joined, whole: Mapping[str, Any]) -> Iterator[str]:
         for first in flat[logical].get("DependsOn", ()):
             other = parts.homes[first]
             if other == place:
-                late = first not in orders[place][logical]
+                late = first not in parts.waits(place, logical)
             else:
-                late = (other or first) not in orders[""][place or logical]
+                late = (other or first) not in parts.waits("", place or logical)
             if late:
                 yield f"{logical} does not wait for {first}"
     prefix = {"TemplatesPrefix"} if parts.children else set()
@@ -192,20 +193,26 @@ def _same(parts: _Joined, whole: Mapping[str, Any]) -> Iterator[str]:
             given = parts.root.resources[place]["Properties"]["Parameters"].get(name)
             if name in child.get("Parameters", {}) and given != {"Ref": name}:
                 yield f"{place} is given something else for {name}"
+    asked: dict[str, set[str]] = {}
+    everything = [parts.root.uses(logical)[1] for logical in parts.root.resources]
+    everything.append(walk(parts.root.document.get("Outputs", {}))[1])
+    for stack, attribute in (each for found in everything for each in found):
+        asked.setdefault(stack, set()).add(attribute.removeprefix("Outputs."))
+    text = json.dumps(parts.root.document)
     for place, child in parts.children.items():
-        used = {*View(child).references(child["Resources"])}
-        used |= {*View(child).references(child.get("Outputs", {}))}
+        view = parts.views[place]
+        used = {name for logical in view.resources for name in view.uses(logical)[0]}
+        used |= {*walk(child.get("Outputs", {}))[0]}
         if unused := child.get("Parameters", {}).keys() - used:
             yield f"{place} does not use {', '.join(sorted(unused))}"
-        given = View(parts.root.document).attributes(parts.root.document)
-        asked = {attribute.removeprefix("Outputs.") for stack, attribute in given if stack == place}
-        if spare := child.get("Outputs", {}).keys() - asked - _named(parts.root, place):
+        told = asked.get(place, set()) | _named(text, place)
+        if spare := child.get("Outputs", {}).keys() - told:
             yield f"nobody uses {', '.join(sorted(spare))} of {place}"
     outputs = parts.value(parts.root.document.get("Outputs", {}), "")
     if outputs != whole.get("Outputs", {}):
         yield "the outputs of the root are not those of the whole"
 
 
-def _named(root: View, place: str) -> set[str]:
-    """Return the outputs of *place* that texts of the root have."""
-    return set(re.findall(rf"\$\{{{place}\.Outputs\.(\w+)\}}", json.dumps(root.document)))
+def _named(text: str, place: str) -> set[str]:
+    """Return the outputs of *place* that *text*, the root, has variables of."""
+    return set(re.findall(rf"\$\{{{place}\.Outputs\.(\w+)\}}", text))

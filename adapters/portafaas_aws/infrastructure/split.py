@@ -139,7 +139,9 @@ class _Splitter:
 
     def _rewrite(self, place: int, value: Any) -> Any:
         if isinstance(value, list):
-            return [self._rewrite(place, inner) for inner in value]
+            return [
+                inner if inner.__class__ is str else self._rewrite(place, inner) for inner in value
+            ]
         if not isinstance(value, dict):
             return value
         if "Ref" in value:
@@ -148,7 +150,10 @@ class _Splitter:
             return self._reach(place, *value["Fn::GetAtt"])
         if "Fn::Sub" in value:
             return sub(_VARIABLE.sub(lambda found: self._text(place, found[1]), value["Fn::Sub"]))
-        return {key: self._rewrite(place, inner) for key, inner in value.items()}
+        return {
+            key: inner if inner.__class__ is str else self._rewrite(place, inner)
+            for key, inner in value.items()
+        }
 
     def _text(self, place: int, variable: str) -> str:
         if variable.startswith("AWS::"):

@@ -22,7 +22,7 @@ from portafaas_aws.infrastructure import (
     rules_sources,
 )
 from portafaas_aws.infrastructure.rules_split import sizes
-from portafaas_aws.infrastructure.view import View
+from portafaas_aws.infrastructure.view import View, walk
 
 _NAMES: Mapping[str, tuple[str, int]] = {
     "AWS::Lambda::Function": ("FunctionName", 64),
@@ -88,13 +88,19 @@ def references(view: View) -> Iterator[str]:
     """Yield names that are used and do not exist, and resources that wait for themselves."""
     known = {*view.resources, *view.parameters}
     edges: dict[str, list[str]] = {}
+    asked: list[tuple[str, str]] = []
     for logical, resource in view.resources.items():
-        used = [*view.references(resource), *resource.get("DependsOn", ())]
+        names, attributes = view.uses(logical)
+        asked += attributes
+        used = [*names, *resource.get("DependsOn", ())]
         for name in used:
             if name not in known and not name.startswith("AWS::"):
                 yield f"{logical} refers to {name}, which does not exist"
         edges[logical] = [name for name in used if name in view.resources]
-    for logical, attribute in view.attributes(view.document):
+    for part, value in view.document.items():
+        if part != "Resources":
+            asked += walk(value)[1]
+    for logical, attribute in asked:
         if logical in view.resources:
             type = view.resources[logical]["Type"]
             if type == "AWS::CloudFormation::Stack" and attribute.startswith("Outputs."):
@@ -102,20 +108,28 @@ def references(view: View) -> Iterator[str]:
                 continue
             if attribute not in _ATTRIBUTES.get(type, ("Arn",)):
                 yield f"{logical} ({type}) has no attribute {attribute}"
-    for name in view.references(view.document.get("Outputs", {})):
+    for name in walk(view.document.get("Outputs", {}))[0]:
         if name not in known and not name.startswith("AWS::"):
             yield f"an output refers to {name}, which does not exist"
-    done: set[str] = set()
-    while rest := [name for name in edges if name not in done]:
-        ready = {name for name in rest if all(other in done for other in edges[name])}
-        if not ready:
-            yield f"these wait for one another: {', '.join(rest)}"
-            return
-        done |= ready
+    missing = {name: len(others) for name, others in edges.items()}
+    waiting: dict[str, list[str]] = {}
+    for name, others in edges.items():
+        for other in others:
+            waiting.setdefault(other, []).append(name)
+    ready = [name for name, count in missing.items() if not count]
+    while ready:
+        done = ready.pop()
+        del missing[done]
+        for name in waiting.get(done, ()):
+            missing[name] -= 1
+            if not missing[name]:
+                ready.append(name)
+    if missing:
+        yield f"these wait for one another: {', '.join(missing)}"
 
 
 def _shape(view: View) -> Iterator[str]:
-    used = set(view.references(view.resources))
+    used = {name for logical in view.resources for name in view.uses(logical)[0]}
     for name in view.parameters:
         if name not in used:
             yield f"nothing uses the parameter {name}"

@@ -24,7 +24,7 @@ from portafaas_azure.infrastructure.resources import (
     add_tables,
 )
 from portafaas_azure.infrastructure.triggers import add_delivery, add_trigger, delivery_grant
-from portafaas_azure.lowering import lower
+from portafaas_azure.lowering import deployed
 
 
 def emit(plan: BuildPlan) -> Infrastructure:
@@ -47,7 +47,7 @@ def emit(plan: BuildPlan) -> Infrastructure:
         permissions,
         notes(plan),
         resources(template),
-        redeliveries(template, plan, lower(plan)),
+        redeliveries(template, plan, deployed(plan)),
     )
 
 
@@ -58,7 +58,7 @@ def size(plan: BuildPlan) -> int:
 
 def _made(plan: BuildPlan) -> tuple[Template, tuple[Permission, ...]]:
     places = Places(plan)
-    deployments = {made.function: made for made in lower(plan).deployments}
+    deployments = {made.function: made for made in deployed(plan)}
     groups = apps_of(plan)
     granted = {
         function.name: grants(plan, app, function, places)

@@ -6,10 +6,10 @@ platform's, with the page that states it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from portafaas.adapter import Emitted, Lowered, Redelivery
+from portafaas.adapter import Deployment, Emitted, Redelivery
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TopicTrigger
 from portafaas_azure.infrastructure.arm import Ref, Template
 from portafaas_azure.infrastructure.places import Places
@@ -35,10 +35,10 @@ def resources(template: Template) -> tuple[Emitted, ...]:
 
 
 def redeliveries(
-    template: Template, plan: BuildPlan, lowered: Lowered
+    template: Template, plan: BuildPlan, deployments: Iterable[Deployment]
 ) -> tuple[Redelivery, ...]:
     """Return who repeats what each function failed at."""
-    bindings = {made.function: made.binding for made in lowered.deployments}
+    bindings = {made.function: made.binding for made in deployments}
     places = Places(plan)
     entities = {
         (body["type"], body["name"]): body["properties"]

@@ -24,7 +24,7 @@ from portafaas_azure.infrastructure.grants_rules import check_grants
 from portafaas_azure.infrastructure.graph import Node, outputs, reachable, resolve
 from portafaas_azure.infrastructure.rules import check_values
 from portafaas_azure.infrastructure.sharing_rules import check_urls, most, owned, running, scaled
-from portafaas_azure.lowering import lower
+from portafaas_azure.lowering import deployed
 
 #: What a deletion would lose; each is locked.
 _KEPT = (
@@ -42,7 +42,7 @@ def verify(plan: BuildPlan, document: Mapping[str, Any]) -> list[str]:
         return found
     sites = [node for node in nodes.values() if node.type == SITE]
     apps = dict(running(plan, sites, found))
-    deployments = {made.function: made for made in lower(plan).deployments}
+    deployments = {made.function: made for made in deployed(plan)}
     tags = {"service": plan.service, "stage": plan.stage, "managed-by": "portafaas"}
     checks = (
         check_values(nodes, {name: text for name, text in tags.items() if text}),
