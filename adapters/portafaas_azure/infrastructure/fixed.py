@@ -37,6 +37,8 @@ FIXED: Mapping[str, Mapping[str, Any]] = {
     },
     "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers": {
         "properties/resource/partitionKey/kind": "Hash",
+        # Keys of more than 101 bytes: https://learn.microsoft.com/azure/cosmos-db/large-partition-keys
+        "properties/resource/partitionKey/version": 2,
     },
     "Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions": {"properties/type": "CustomRole"},
     "Microsoft.EventGrid/systemTopics": {

@@ -179,7 +179,7 @@ def add_tables(
         template.ask(f"$.tables.{table.name}")
         resource: dict[str, Any] = {
             "id": table.name,
-            "partitionKey": {"paths": [path(table.key)], "kind": "Hash"},
+            "partitionKey": {"paths": [path(table.key)], "kind": "Hash", "version": 2},
         }
         if table.sort:
             # Key and sort key identify a row.
@@ -194,7 +194,7 @@ def add_tables(
                 if function.kind == "table" and lease_container(function) == name
             )
         )
-        key = {"paths": ["/id"], "kind": "Hash"}
+        key = {"paths": ["/id"], "kind": "Hash", "version": 2}
         resource = {"id": name, "partitionKey": key}
         ref = places.table(name)
         template.turn.append(template.add(ref, {"resource": resource}, depends=[places.database]))
