@@ -9,7 +9,13 @@ from __future__ import annotations
 from portafaas.adapter import Infrastructure, Permission
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan
-from portafaas_aws.infrastructure.alerts import ANSWERING, add_alarm, add_channels, add_failures, watched
+from portafaas_aws.infrastructure.alerts import (
+    ANSWERING,
+    add_alarm,
+    add_channels,
+    add_failures,
+    watched,
+)
 from portafaas_aws.infrastructure.document import Template
 from portafaas_aws.infrastructure.functions import add_function, add_parameters
 from portafaas_aws.infrastructure.http import add_api, routes
