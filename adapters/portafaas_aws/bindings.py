@@ -7,6 +7,8 @@ Why a topic reaches its function through a queue, without raw delivery:
 * The envelope keeps the id SNS gave the message, which stays the same when SNS delivers twice.
 * Raw delivery discards messages with more than ten attributes, which CloudEvents reach easily.
   https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
+
+Long, since all six triggers stand side by side.
 """
 
 from __future__ import annotations
@@ -42,30 +44,38 @@ _CORE = ("id", "source", "type", "subject", "time", "datacontenttype", "datasche
 _VIEWS = {("new",): "NEW_IMAGE", ("old",): "OLD_IMAGE", (): "KEYS_ONLY"}
 
 
-#: The triggers of http functions, by path.
-Sharing = Mapping[str, list[HttpTrigger]]
+class Sharing:
+    """What functions of *plan* have together: paths, queues, and the images of a table."""
 
+    __slots__ = ("images", "paths", "queues")
 
-def sharing(plan: BuildPlan) -> Sharing:
-    """Return which http functions of *plan* have a path together."""
-    found: dict[str, list[HttpTrigger]] = {}
-    for function in plan.functions:
-        if isinstance(function.trigger, HttpTrigger):
-            found.setdefault(function.trigger.path, []).append(function.trigger)
-    return found
+    def __init__(self, plan: BuildPlan) -> None:
+        self.paths: dict[str, list[HttpTrigger]] = {}
+        self.queues: dict[str, list[tuple[FunctionPlan, QueueTrigger]]] = {}
+        self.images: dict[str, set[str]] = {}
+        for function in plan.functions:
+            trigger = function.trigger
+            if isinstance(trigger, HttpTrigger):
+                self.paths.setdefault(trigger.path, []).append(trigger)
+            elif isinstance(trigger, QueueTrigger):
+                self.queues.setdefault(trigger.queue, []).append((function, trigger))
+            elif isinstance(trigger, TableTrigger):
+                self.images.setdefault(trigger.table, set()).update(trigger.images)
 
 
 def binding(
-    plan: BuildPlan, function: FunctionPlan, paths: Sharing | None = None
+    plan: BuildPlan, function: FunctionPlan, sharing: Sharing | None = None
 ) -> dict[str, Any]:
     """Return what invokes *function*, in the words of the AWS APIs.
 
-    Who asks for many functions gives *paths*, the plan's :func:`sharing`.
+    Who asks for many functions gives the plan's *sharing*.
     """
+    if sharing is None:
+        sharing = Sharing(plan)
     trigger = function.trigger
     match trigger:
         case HttpTrigger():
-            return _http(function, trigger, sharing(plan) if paths is None else paths)
+            return _http(function, trigger, sharing)
         case QueueTrigger():
             queue = plan.queue(trigger.queue)
             mapping: dict[str, Any] = {
@@ -76,7 +86,7 @@ def binding(
             mapping |= _scaling(function, queue.max_concurrency)
             return {
                 "type": "sqs",
-                "queue": queue_facts(plan, queue),
+                "queue": queue_facts(plan, queue, sharing),
                 "eventSourceMapping": mapping,
             }
         case TopicTrigger():
@@ -84,20 +94,20 @@ def binding(
         case ObjectTrigger():
             return _object(plan, function, trigger)
         case TableTrigger():
-            return _table(plan, function, trigger)
+            return _table(plan, function, trigger, sharing)
         case ScheduleTrigger():
             return _schedule(function, trigger)
         case _:
             assert_never(trigger)
 
 
-def _http(function: FunctionPlan, trigger: HttpTrigger, paths: Sharing) -> dict[str, Any]:
+def _http(function: FunctionPlan, trigger: HttpTrigger, sharing: Sharing) -> dict[str, Any]:
     signed = trigger.auth is not None and trigger.auth.scheme == "iam"
     authorization = "AWS_IAM" if signed else "NONE"
     if front(function) == "function-url":
         return {"type": "function-url", "authType": authorization, "invokeMode": "BUFFERED"}
     methods = list(trigger.methods) or ["ANY"]
-    same = paths[trigger.path]
+    same = sharing.paths[trigger.path]
     # Any other method must reach a function too, which answers 405 as on all targets.
     if same[0] is trigger and all(other.methods for other in same):
         methods.append("ANY")
@@ -141,16 +151,14 @@ def window(trigger: QueueTrigger, queue: QueuePlan) -> int:
     return max(trigger.window, 1) if trigger.batch > 10 and not queue.ordered else trigger.window
 
 
-def queue_facts(plan: BuildPlan, queue: QueuePlan) -> dict[str, Any]:
+def queue_facts(
+    plan: BuildPlan, queue: QueuePlan, sharing: Sharing | None = None
+) -> dict[str, Any]:
     """Return the attributes of a declared queue, as its consumer needs them.
 
     A queue that no function consumes keeps the defaults of SQS and of ``retry``.
     """
-    consumers = [
-        (function, function.trigger)
-        for function in plan.functions
-        if isinstance(function.trigger, QueueTrigger) and function.trigger.queue == queue.name
-    ]
+    consumers = (sharing or Sharing(plan)).queues.get(queue.name, [])
     facts: dict[str, Any] = {
         "QueueName": queue_name(plan, queue.name, queue.ordered),
         "VisibilityTimeout": max(
@@ -272,14 +280,11 @@ def _asynchronous(function: FunctionPlan) -> Mapping[str, int]:
     }
 
 
-def _table(plan: BuildPlan, function: FunctionPlan, trigger: TableTrigger) -> dict[str, Any]:
+def _table(
+    plan: BuildPlan, function: FunctionPlan, trigger: TableTrigger, sharing: Sharing
+) -> dict[str, Any]:
     # The stream belongs to the table: it must carry what any of the table's functions asks for.
-    images = {
-        image
-        for other in plan.functions
-        if isinstance(other.trigger, TableTrigger) and other.trigger.table == trigger.table
-        for image in other.trigger.images
-    }
+    images = sharing.images[trigger.table]
     mapping: dict[str, Any] = {
         "StartingPosition": "TRIM_HORIZON",
         # One change an invocation: a handler's timeout is for one change.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from portafaas.adapter import Deployment, Lowered
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import function_spec
-from portafaas_aws.bindings import Sharing, binding, sharing
+from portafaas_aws.bindings import Sharing, binding
 from portafaas_aws.names import handler_timeout, lambda_timeout, physical_name
 
 ENTRY = "_portafaas"
@@ -37,8 +37,8 @@ def lower(plan: BuildPlan) -> Lowered:
 
 def deployed(plan: BuildPlan) -> tuple[Deployment, ...]:
     """Return one deployment per function, as :func:`lower` does, without the entry module."""
-    paths = sharing(plan)
-    return tuple(_deployment(plan, function, paths) for function in plan.functions)
+    sharing = Sharing(plan)
+    return tuple(_deployment(plan, function, sharing) for function in plan.functions)
 
 
 def _entry(plan: BuildPlan) -> bytes:
@@ -49,7 +49,7 @@ def _entry(plan: BuildPlan) -> bytes:
     return (_HEADER + "".join(lines) + _FOOTER).encode("utf-8")
 
 
-def _deployment(plan: BuildPlan, function: FunctionPlan, paths: Sharing) -> Deployment:
+def _deployment(plan: BuildPlan, function: FunctionPlan, sharing: Sharing) -> Deployment:
     return Deployment(
         function=function.name,
         entry=f"{ENTRY}.{function.entry}",
@@ -58,6 +58,6 @@ def _deployment(plan: BuildPlan, function: FunctionPlan, paths: Sharing) -> Depl
         environment=dict(function.environment),
         binding={
             "functionName": physical_name(plan, function.name),
-            **binding(plan, function, paths),
+            **binding(plan, function, sharing),
         },
     )

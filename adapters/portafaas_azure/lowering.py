@@ -20,7 +20,7 @@ from portafaas.plan import (
 )
 from portafaas.plan.entry import function_spec
 from portafaas_azure.broker import event_subscription, queue_settings, subscription_settings
-from portafaas_azure.grouping import App, apps_of, is_grouped
+from portafaas_azure.grouping import apps_of, is_grouped
 from portafaas_azure.host import (
     host_json,
     host_settings,
@@ -120,9 +120,14 @@ def lower(plan: BuildPlan) -> Lowered:
 def deployed(plan: BuildPlan) -> tuple[Deployment, ...]:
     """Return one deployment per function, as :func:`lower` does, without the files."""
     methods = route_methods(plan.functions)
-    homes = {function.name: app for app in apps_of(plan) for function in app.functions}
+    homes = {
+        function.name: (app.name, entries)
+        for app in apps_of(plan)
+        for entries in (app.entries,)
+        for function in app.functions
+    }
     return tuple(
-        _deployment(plan, function, methods, homes[function.name])
+        _deployment(plan, function, methods, *homes[function.name])
         for function in plan.functions
     )
 
@@ -131,11 +136,12 @@ def _deployment(
     plan: BuildPlan,
     function: FunctionPlan,
     methods: Mapping[str, tuple[str, ...]],
-    app: App,
+    app: str,
+    entries: str,
 ) -> Deployment:
     environment = {
         **function.environment,
-        "PORTAFAAS_FUNCTIONS": app.entries,
+        "PORTAFAAS_FUNCTIONS": entries,
         "AzureWebJobsDisableHomepage": "true",
         **host_settings(function),
     }
@@ -144,7 +150,7 @@ def _deployment(
         decorator: settings for decorator, settings in _decorators(plan, function, methods)
     }
     if is_grouped(plan):
-        binding["app"] = app.name
+        binding["app"] = app
     binding["instanceMemoryMB"] = instance_memory(function.memory)
     binding["perInstanceConcurrency"] = function.concurrency
     match trigger:

@@ -19,7 +19,7 @@ from portafaas.plan import (
     TableTrigger,
     TopicPlan,
 )
-from portafaas_aws.bindings import queue_facts
+from portafaas_aws.bindings import Sharing, queue_facts
 from portafaas_aws.infrastructure.document import (
     KEPT,
     Template,
@@ -47,9 +47,10 @@ LONGEST = 1_209_600
 def add_resources(template: Template, bindings: Mapping[str, Mapping[str, Any]]) -> None:
     """Add everything the manifest declares; *bindings* are the triggers by function."""
     plan = template.plan
+    sharing = Sharing(plan)
     for queue in plan.queues:
         template.asked = (f"$.queues.{queue.name}",)
-        _queue(template, queue)
+        _queue(template, queue, sharing)
     for topic in plan.topics:
         template.asked = (f"$.topics.{topic.name}",)
         _topic(template, topic)
@@ -64,9 +65,9 @@ def add_resources(template: Template, bindings: Mapping[str, Mapping[str, Any]])
         _secret(template, secret)
 
 
-def _queue(template: Template, queue: QueuePlan) -> None:
+def _queue(template: Template, queue: QueuePlan, sharing: Sharing) -> None:
     plan = template.plan
-    facts = queue_facts(plan, queue)
+    facts = queue_facts(plan, queue, sharing)
     redrive = facts.pop("RedrivePolicy", None)
     if redrive is not None:
         if queue.dead_letter is True:

@@ -116,9 +116,9 @@ def _sum(view: View, logical: str, facts: Mapping[str, Any]) -> Iterator[str]:
     own = [metric for space, metric in names if space == "portafaas"]
     counts = [
         change
-        for _, count in view.of(_FILTER)
-        if view.target(count.get("LogGroupName"))
-        == view.target(runs.get("LoggingConfig", {}).get("LogGroup"))
+        for count in view.leading(_FILTER, "LogGroupName").get(
+            view.target(runs.get("LoggingConfig", {}).get("LogGroup")), ()
+        )
         for change in count["MetricTransformations"]
     ]
     if len(names) != 2 or own != [change["MetricName"] for change in counts]:
@@ -247,37 +247,39 @@ def _asked(
 def _subjects(view: View, plan: BuildPlan, alert: AlertPlan) -> list[str | None]:
     """Return the function, the queue, or where dead letters are: found by what leads there."""
     if alert.metric in ("errors", "latency-p95"):
-        end = "." + plan.function(alert.function).entry
-        return [
-            name
-            for name, facts in view.of("AWS::Lambda::Function")
-            if str(facts.get("Handler")).endswith(end)
-        ]
+        return list(view.once(_entries).get(plan.function(alert.function).entry, ()))
     if alert.metric == "oldest-message" or alert.queue:
         from portafaas_aws.names import queue_name
 
         called = queue_name(plan, alert.queue, plan.queue(alert.queue).ordered)
-        queues = [
-            (name, facts)
-            for name, facts in view.of("AWS::SQS::Queue")
-            if facts.get("QueueName") == called
-        ]
+        queues = view.once(_queues).get(called, [])
         if alert.metric == "oldest-message":
             return [name for name, _ in queues]
         return [_redrive(view, facts) for _, facts in queues]
-    end = "." + plan.function(alert.function).entry
-    (function,) = (
-        name
-        for name, facts in view.of("AWS::Lambda::Function")
-        if str(facts.get("Handler")).endswith(end)
-    )
+    (function,) = view.once(_entries).get(plan.function(alert.function).entry, [])
     found = []
     for type in ("AWS::Lambda::EventSourceMapping", "AWS::Lambda::EventInvokeConfig"):
-        for _, facts in view.of(type):
-            if view.target(facts.get("FunctionName")) == function:
-                kept = facts.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
-                source = view.facts(view.target(facts.get("EventSourceArn")), "AWS::SQS::Queue")
-                found.append(_redrive(view, source) if source else view.target(kept))
+        for facts in view.leading(type, "FunctionName").get(function, ()):
+            kept = facts.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+            source = view.facts(view.target(facts.get("EventSourceArn")), "AWS::SQS::Queue")
+            found.append(_redrive(view, source) if source else view.target(kept))
+    return found
+
+
+def _entries(view: View) -> Mapping[str, list[str]]:
+    """Return the functions by what comes after the last point of their handlers."""
+    found: dict[str, list[str]] = {}
+    for name, facts in view.of("AWS::Lambda::Function"):
+        _, point, entry = str(facts.get("Handler")).rpartition(".")
+        if point:
+            found.setdefault(entry, []).append(name)
+    return found
+
+
+def _queues(view: View) -> Mapping[Any, list[tuple[str, Mapping[str, Any]]]]:
+    found: dict[Any, list[tuple[str, Mapping[str, Any]]]] = {}
+    for name, facts in view.of("AWS::SQS::Queue"):
+        found.setdefault(facts.get("QueueName"), []).append((name, facts))
     return found
 
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portafaas.adapter import Deployment
 from portafaas.plan import BuildPlan, FunctionPlan, QueuePlan
 from portafaas_aws.infrastructure.rules_alerts import tells
 from portafaas_aws.infrastructure.view import View
 
+if TYPE_CHECKING:
+    from portafaas_aws.bindings import Sharing
+
 
 def keeps(view: View, plan: BuildPlan) -> Iterator[str]:
     """Yield where the template differs from the deployments and resources of *plan*."""
+    from portafaas_aws.bindings import Sharing
     from portafaas_aws.lowering import deployed
 
     functions = {function.name: function for function in plan.functions}
@@ -31,8 +35,9 @@ def keeps(view: View, plan: BuildPlan) -> Iterator[str]:
             yield from _function(view, plan, own, logical, deployment)
     for logical in by_entry.values():
         yield f"nobody asked for {logical}"
+    sharing = Sharing(plan)
     for queue in plan.queues:
-        yield from _queue(view, plan, queue)
+        yield from _queue(view, plan, queue, sharing)
     channels = {name for alert in plan.alerts for name in alert.notify}
     for type, wanted in (
         ("AWS::SNS::Topic", len(plan.topics) + len(channels)),
@@ -164,10 +169,12 @@ def _attributes(
     yield from _same(logical, found, {"maxReceiveCount": redrive["maxReceiveCount"]})
 
 
-def _queue(view: View, plan: BuildPlan, queue: QueuePlan) -> Iterator[str]:
+def _queue(
+    view: View, plan: BuildPlan, queue: QueuePlan, sharing: Sharing
+) -> Iterator[str]:
     from portafaas_aws.bindings import queue_facts
 
-    wanted = queue_facts(plan, queue)
+    wanted = queue_facts(plan, queue, sharing)
     found = view.once(_queues).get(wanted["QueueName"])
     if found is None:
         yield f"there is no queue for {queue.name}"

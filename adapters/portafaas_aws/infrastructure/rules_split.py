@@ -43,25 +43,30 @@ def _bytes(document: Mapping[str, Any]) -> int:
     return short if short < MAX_BYTES // 5 else len(json.dumps(document, indent=2))
 
 
-def joined(documents: Documents, whole: Mapping[str, Any]) -> list[str]:
+def joined(
+    documents: Documents, whole: Mapping[str, Any], *, measured: bool = False
+) -> list[str]:
     """Return where *documents*, the root first, differ from the template *whole*.
 
     Each reference resolves in its own document, no stack waits for itself, each child is used once
     and given what it asks for, and together they have the resources, parameters and outputs of
-    *whole*, each waiting at least for what it waits for there.
+    *whole*, each waiting at least for what it waits for there. Whoever has
+    looked at the :func:`sizes` of the documents says that they are *measured*.
     """
     try:
-        return list(_faults(documents, whole))
+        return list(_faults(documents, whole, measured))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         return [f"the templates have a value of the wrong type: {error!r}"]
 
 
-def _faults(documents: Documents, whole: Mapping[str, Any]) -> Iterator[str]:
+def _faults(
+    documents: Documents, whole: Mapping[str, Any], measured: bool
+) -> Iterator[str]:
     from portafaas_aws.infrastructure.verify import references
 
     views = {name: View(document) for name, document in documents.items()}
     for name, document in documents.items():
-        for what, count, most in sizes(document):
+        for what, count, most in () if measured else sizes(document):
             yield f"{name} has {count} {what}; CloudFormation takes {most}"
         for fault in references(views[name]):
             yield f"{name}: {fault}"
@@ -115,7 +120,7 @@ class _Joined:
             return [
                 inner if inner.__class__ is str else self.value(inner, place) for inner in value
             ]
-        if not isinstance(value, Mapping):
+        if value.__class__ is not dict and not isinstance(value, Mapping):
             return value
         if "Ref" in value:
             return self.name(str(value["Ref"]), place) or value

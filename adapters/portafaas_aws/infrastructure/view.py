@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 _VARIABLE = re.compile(r"\$\{(?!!)([^}]+)\}")
@@ -133,24 +133,22 @@ def walk(value: Any) -> tuple[list[str], list[tuple[str, str]]]:
     """
     names: list[str] = []
     attributes: list[tuple[str, str]] = []
-    rest: list[Iterable[Any]] = [(value,)]
+    rest: list[Any] = [value]
     while rest:
-        for inner in rest.pop():
-            if inner.__class__ is str:
-                continue
-            if isinstance(inner, dict):
-                for key, each in inner.items():
-                    if key == "Ref":
-                        names.append(str(each))
-                    elif key == "Fn::GetAtt":
-                        names.append(str(each[0]))
-                        attributes.append((each[0], each[1]))
-                    elif key == "Fn::Sub":
-                        names += _variables(each)
-                    elif each.__class__ is not str:
-                        rest.append((each,))
-            elif isinstance(inner, list | tuple):
-                rest.append(inner)
+        inner = rest.pop()
+        if isinstance(inner, dict):
+            for key, each in inner.items():
+                if key == "Ref":
+                    names.append(str(each))
+                elif key == "Fn::GetAtt":
+                    names.append(str(each[0]))
+                    attributes.append((each[0], each[1]))
+                elif key == "Fn::Sub":
+                    names += _variables(each)
+                elif each.__class__ is not str:
+                    rest.append(each)
+        elif isinstance(inner, (list, tuple)):
+            rest += inner
     return names, attributes
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from portafaas.plan import BuildPlan
 from portafaas.plan.model import AlertPlan, ChannelPlan
-from portafaas_azure.infrastructure.graph import Node, reachable
+from portafaas_azure.infrastructure.graph import Node, of_type, once, reachable
 from portafaas_azure.infrastructure.names import base, fit
 
 Nodes = Mapping[str, Node]
@@ -62,7 +62,11 @@ def _kind(alert: AlertPlan) -> str:
 
 def _find(plan: BuildPlan, nodes: Nodes, kind: str, name: str) -> Node:
     """Return the resource called *name*; raises KeyError."""
-    return {(n.type, n.name): n for n in nodes.values()}[kind, fit(base(plan, name), 128)]
+    return once(nodes, _named)[kind, fit(base(plan, name), 128)]
+
+
+def _named(nodes: Nodes) -> Mapping[tuple[str, str], Node]:
+    return {(node.type, node.name): node for node in nodes.values()}
 
 
 def _same(nodes: Nodes, kinds: tuple[str, ...], names: list[str]) -> Iterator[str]:
@@ -124,7 +128,7 @@ def _metric(
     found = node.properties
     (criterion,) = found["criteria"]["allOf"]
     bus = "Microsoft.ServiceBus/namespaces"
-    if found["scopes"] != [n.id for n in nodes.values() if n.type == bus]:
+    if found["scopes"] != [n.id for n in of_type(nodes, bus)]:
         yield f"is on {found['scopes']}"
     if [one.get("actionGroupId") for one in found.get("actions", ())] != groups:
         yield f"tells {found.get('actions')}"
@@ -148,8 +152,8 @@ def _metric(
     dimension = {"name": "EntityName", "operator": "Include", "values": [entity]}
     if criterion.get("dimensions") != [dimension]:
         yield f"counts those of {criterion.get('dimensions')}, not of {entity}"
-    names = {n.name for n in nodes.values() if n.type in (f"{bus}/queues", f"{bus}/topics")}
-    if entity not in names:
+    kinds = (f"{bus}/queues", f"{bus}/topics")
+    if not any((kind, entity) in once(nodes, _named) for kind in kinds):
         yield f"watches {entity!r}, which is not there"
 
 
@@ -160,7 +164,7 @@ def _query(
     (criterion,) = found["criteria"]["allOf"]
     # On a workspace the table is AppRequests; on the component it would be requests.
     space = "Microsoft.OperationalInsights/workspaces"
-    if found["scopes"] != [n.id for n in nodes.values() if n.type == space]:
+    if found["scopes"] != [n.id for n in of_type(nodes, space)]:
         yield f"is on {found['scopes']}"
     if found.get("actions") != {"actionGroups": groups}:
         yield f"tells {found.get('actions')}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from portafaas_azure.infrastructure.graph import Node, reachable
+from portafaas_azure.infrastructure.graph import Node, of_type, once, reachable
 
 SITE = "Microsoft.Web/sites"
 FARM = "Microsoft.Web/serverfarms"
@@ -43,9 +43,7 @@ def check_apps(nodes: Mapping[str, Node]) -> Iterator[str]:
     """Yield what is wrong with the apps and their plans."""
     taken: dict[str, str] = {}
     people: dict[str, str] = {}
-    for site in nodes.values():
-        if site.type != SITE:
-            continue
+    for site in of_type(nodes, SITE):
         farm = site.properties.get("serverFarmId", "")
         if nodes[farm].type != FARM if farm in nodes else True:
             yield f"{site.label}: has no plan"
@@ -74,9 +72,16 @@ def _app(site: Node, identity: str, nodes: Mapping[str, Node]) -> Iterator[str]:
     if deploy not in nodes:
         yield "gets no package"
     principal = f"principal-of-{identity.rpartition('/')[2]}"
-    own = {n.id for n in nodes.values() if n.properties.get("principalId") == principal}
-    if not own <= reachable(nodes, deploy):
+    if not once(nodes, _held).get(principal, set()) <= reachable(nodes, deploy):
         yield "starts before it has its grants"
+
+
+def _held(nodes: Mapping[str, Node]) -> Mapping[Any, set[str]]:
+    """Return the ids of what names a principal, by the principal."""
+    found: dict[Any, set[str]] = {}
+    for node in nodes.values():
+        found.setdefault(node.properties.get("principalId"), set()).add(node.id)
+    return found
 
 
 def _scale(found: Mapping[str, Any]) -> Iterator[str]:
@@ -100,11 +105,7 @@ def _scale(found: Mapping[str, Any]) -> Iterator[str]:
 def _package(
     site: Node, storage: Mapping[str, Any], identity: str, nodes: Mapping[str, Node]
 ) -> Iterator[str]:
-    containers = {
-        _url(node): node
-        for node in nodes.values()
-        if node.type == "Microsoft.Storage/storageAccounts/blobServices/containers"
-    }
+    containers = once(nodes, _containers)
     if storage.get("type") != "blobContainer" or storage.get("value") not in containers:
         yield "its package lies in no container of the template"
     elif containers[storage["value"]].id not in reachable(nodes, site.id):
@@ -115,6 +116,11 @@ def _package(
         or way.get("userAssignedIdentityResourceId") != identity
     ):
         yield "fetches its package as somebody else"
+
+
+def _containers(nodes: Mapping[str, Node]) -> Mapping[str, Node]:
+    kind = "Microsoft.Storage/storageAccounts/blobServices/containers"
+    return {_url(node): node for node in of_type(nodes, kind)}
 
 
 def _url(container: Node) -> str:
@@ -149,9 +155,10 @@ def _settings(site: Node, identity: str, nodes: Mapping[str, Node]) -> Iterator[
     if not settings.get("APPLICATIONINSIGHTS_CONNECTION_STRING"):
         yield "sends no telemetry"
     host = settings.get("AzureWebJobsStorage__blobServiceUri", "")
-    if not any(
-        node.type == "Microsoft.Storage/storageAccounts"
-        and host == f"https://{node.name}.blob.core.windows.net/"
-        for node in nodes.values()
-    ):
+    if host not in once(nodes, _hosts):
         yield "its host has no storage"
+
+
+def _hosts(nodes: Mapping[str, Node]) -> set[str]:
+    accounts = of_type(nodes, "Microsoft.Storage/storageAccounts")
+    return {f"https://{node.name}.blob.core.windows.net/" for node in accounts}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from portafaas.plan import BuildPlan
-from portafaas_azure.infrastructure.graph import Node
+from portafaas_azure.infrastructure.graph import Node, once
 
 Nodes = Mapping[str, Node]
 #: Kind -> resource type, and how the id ends.
@@ -26,13 +26,20 @@ def place(nodes: Nodes, kind: str, name: str) -> str:
     wanted, suffix = _SUFFIX[kind]
     found = [
         node.id
-        for node in nodes.values()
+        for node in once(nodes, _ends).get((wanted, suffix.format(name)), ())
         # The containers with the packages are no buckets: their accounts have no settings of blobs.
-        if node.type == wanted
-        and node.id.endswith(suffix.format(name))
-        and (kind != "bucket" or node.id.rpartition("/containers/")[0] in nodes)
+        if (kind != "bucket" or node.id.rpartition("/containers/")[0] in nodes)
     ]
     return found[0] if len(found) == 1 else ""
+
+
+def _ends(nodes: Nodes) -> Mapping[tuple[str, str], list[Node]]:
+    """Return the resources by type and by how their ids end: ``/queues/jobs``."""
+    found: dict[tuple[str, str], list[Node]] = {}
+    for node in nodes.values():
+        end = "/".join(("", *node.id.rsplit("/", 2)[1:]))
+        found.setdefault((node.type, end), []).append(node)
+    return found
 
 
 def check_declared(plan: BuildPlan, nodes: Nodes) -> Iterator[str]:

@@ -70,8 +70,8 @@ def _deployed(identifier: str) -> Any:
 @lru_cache(maxsize=8192)
 def _tokens(text: str) -> tuple[str, ...]:
     tokens: list[str] = []
-    position = 0
-    while position < len(text.rstrip()):
+    position, end = 0, len(text.rstrip())
+    while position < end:
         match = _TOKEN.match(text, position)
         if match is None:
             raise ExpressionError(f"not an expression: {text!r}")
@@ -213,9 +213,14 @@ def _hash(_: Evaluator, *arguments: str) -> str:
 
 
 def _guid(_: Evaluator, *arguments: str) -> str:
-    from uuid import NAMESPACE_URL, uuid5
+    from hashlib import sha1
 
-    return str(uuid5(NAMESPACE_URL, "-".join(arguments)))
+    # ``uuid5`` of ``NAMESPACE_URL``: importing ``uuid`` takes longer than checking a template.
+    space = bytes.fromhex("6ba7b8119dad11d180b400c04fd430c8")
+    found = bytearray(sha1(space + "-".join(arguments).encode(), usedforsecurity=False).digest())
+    found[6], found[8] = found[6] & 0x0F | 0x50, found[8] & 0x3F | 0x80
+    text = found.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:32]))
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {

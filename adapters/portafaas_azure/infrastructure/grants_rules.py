@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from portafaas.plan import BuildPlan, FunctionPlan
-from portafaas_azure.infrastructure.graph import BUILT_IN, Node
+from portafaas_azure.infrastructure.graph import BUILT_IN, Node, of_type, once
 
 _ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
 _COSMOS = "Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments"
@@ -68,15 +68,20 @@ def _host(
         account = scope.rpartition("/")[2]
         if "/storageAccounts/" in scope:
             url = f"https://{account}.blob.core.windows.net/"
-            users = {
-                owner
-                for node in nodes.values() if node.type == "Microsoft.Web/sites"
-                for one in node.properties["siteConfig"]["appSettings"]
-                if one == {"name": "AzureWebJobsStorage__blobServiceUri", "value": url}
-                for owner in node.body["identity"]["userAssignedIdentities"]
-            }  # fmt: skip
-            if users != {identity}:
+            if once(nodes, _users).get(url, set()) != {identity}:
                 yield f"{name}: owns the storage of somebody else's host"
+
+
+def _users(nodes: Mapping[str, Node]) -> Mapping[str, set[str]]:
+    """Return the identities of apps by the URL of their hosts' storage."""
+    found: dict[str, set[str]] = {}
+    for node in of_type(nodes, "Microsoft.Web/sites"):
+        for one in node.properties["siteConfig"]["appSettings"]:
+            value = one.get("value")
+            if one == {"name": "AzureWebJobsStorage__blobServiceUri", "value": value}:
+                owners = node.body["identity"]["userAssignedIdentities"]
+                found.setdefault(value, set()).update(owners)
+    return found
 
 
 def _wanted(function: FunctionPlan) -> set[tuple[str, str]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from portafaas.record import dataclass
 from portafaas_azure.infrastructure.arm import API, SCHEMA
@@ -16,6 +16,7 @@ from portafaas_azure.infrastructure.expressions import (
 )
 from portafaas_azure.infrastructure.fixed import CONDITIONAL
 
+T = TypeVar("T")
 #: Keys of a resource beside ``properties``, by whether every one may have them.
 _KEYS = frozenset(
     ("type", "apiVersion", "name", "scope", "condition", "location", "tags", "kind", "sku",
@@ -59,6 +60,37 @@ class Node:
         return self.id.removeprefix(f"{GROUP}/providers/")
 
 
+class Graph(dict[str, Node]):
+    """The resources of a template by id, once they are all there; see :func:`once`."""
+
+    __slots__ = ("found",)
+
+    def __init__(self) -> None:
+        self.found: dict[Any, Any] = {}
+
+
+def once(nodes: Mapping[str, Node], make: Callable[[Mapping[str, Node]], T]) -> T:
+    """Return what *make* says of *nodes*; it is asked once of those that :func:`resolve` gives."""
+    if not isinstance(nodes, Graph):
+        return make(nodes)
+    if make not in nodes.found:
+        nodes.found[make] = make(nodes)
+    found: T = nodes.found[make]
+    return found
+
+
+def of_type(nodes: Mapping[str, Node], type: str) -> list[Node]:
+    """Return the resources of *type*, in their order."""
+    return once(nodes, _by_type).get(type, [])
+
+
+def _by_type(nodes: Mapping[str, Node]) -> Mapping[str, list[Node]]:
+    found: dict[str, list[Node]] = {}
+    for node in nodes.values():
+        found.setdefault(node.type, []).append(node)
+    return found
+
+
 def resolve(document: Mapping[str, Any]) -> tuple[dict[str, Node], list[str]]:
     """Return the resources of *document* by id, and what is wrong with its structure."""
     found: list[str] = []
@@ -66,7 +98,7 @@ def resolve(document: Mapping[str, Any]) -> tuple[dict[str, Node], list[str]]:
         found.append("$schema is not that of a resource group's template")
     values = dict(_sample(document, found))
     evaluator = Evaluator(document, values)
-    nodes: dict[str, Node] = {}
+    nodes = Graph()
     for part, most in LIMITS.items():
         if len(document[part]) > most:
             found.append(f"{len(document[part])} {part}; a template holds {most}")
@@ -192,6 +224,9 @@ def _given(identifier: str) -> bool:
 
 def reachable(nodes: Mapping[str, Node], start: str) -> set[str]:
     """Return the ids of all that *start* is made after."""
+    known = once(nodes, _reached)
+    if start in known:
+        return known[start]
     found: set[str] = set()
     waiting = list(nodes[start].needs) if start in nodes else []
     while waiting:
@@ -199,4 +234,9 @@ def reachable(nodes: Mapping[str, Node], start: str) -> set[str]:
         if other not in found:
             found.add(other)
             waiting += nodes[other].needs if other in nodes else ()
+    known[start] = found
     return found
+
+
+def _reached(nodes: Mapping[str, Node]) -> dict[str, set[str]]:
+    return {}

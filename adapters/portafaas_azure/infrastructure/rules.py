@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from portafaas_azure.infrastructure.expressions import type_of
 from portafaas_azure.infrastructure.fixed import check_fixed
-from portafaas_azure.infrastructure.graph import SAMPLE, Node, reachable
+from portafaas_azure.infrastructure.graph import SAMPLE, Node, once, reachable
 
 Nodes = Mapping[str, Node]
 
@@ -165,8 +165,8 @@ def _event_subscription(node: Node, nodes: Nodes) -> Iterator[str]:
     elif queue in nodes and nodes[queue].properties.get("requiresSession"):
         yield "delivers to a queue with sessions"
     # Making the subscription tries the queue.
-    rights = {n.id for n in nodes.values() if n.type.endswith("/roleAssignments") and queue
-              and n.scope == queue and str(who).endswith(f"/{_holder(n)}")}  # fmt: skip
+    rights = {n.id for n in once(nodes, _assigned).get(queue, ()) if queue
+              and str(who).endswith(f"/{_holder(n)}")}  # fmt: skip
     if not rights or not rights <= reachable(nodes, node.id):
         yield "is made before it may deliver"
     chosen = found.get("filter", {})
@@ -183,6 +183,15 @@ def _event_subscription(node: Node, nodes: Nodes) -> Iterator[str]:
         yield f"waits for blobs of {begin[1]!r}, which its account does not hold"
     elif f"{account}/blobServices/default/containers/{begin[1]}" not in reachable(nodes, node.id):
         yield f"is made before {begin[1]!r}"
+
+
+def _assigned(nodes: Nodes) -> Mapping[str, list[Node]]:
+    """Return the assignments of roles by what they are on."""
+    found: dict[str, list[Node]] = {}
+    for node in nodes.values():
+        if node.type.endswith("/roleAssignments"):
+            found.setdefault(node.scope, []).append(node)
+    return found
 
 
 def _holder(assignment: Node) -> str:

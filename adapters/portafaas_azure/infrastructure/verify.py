@@ -21,7 +21,7 @@ from portafaas_azure.infrastructure.apps_rules import (
 )
 from portafaas_azure.infrastructure.declared_rules import Nodes, check_declared, place
 from portafaas_azure.infrastructure.grants_rules import check_grants
-from portafaas_azure.infrastructure.graph import Node, outputs, reachable, resolve
+from portafaas_azure.infrastructure.graph import Node, of_type, once, outputs, reachable, resolve
 from portafaas_azure.infrastructure.rules import check_values
 from portafaas_azure.infrastructure.sharing_rules import check_urls, most, owned, running, scaled
 from portafaas_azure.lowering import deployed
@@ -40,7 +40,7 @@ def verify(plan: BuildPlan, document: Mapping[str, Any]) -> list[str]:
     if found:
         # What cannot be resolved cannot be judged.
         return found
-    sites = [node for node in nodes.values() if node.type == SITE]
+    sites = of_type(nodes, SITE)
     apps = dict(running(plan, sites, found))
     deployments = {made.function: made for made in deployed(plan)}
     tags = {"service": plan.service, "stage": plan.stage, "managed-by": "portafaas"}
@@ -171,7 +171,7 @@ def _bus(
 ) -> Iterator[str]:
     host = settings.get(f"{wanted['connection']}__fullyQualifiedNamespace", "")
     bus = "Microsoft.ServiceBus/namespaces"
-    namespace = next((n for n in nodes.values() if n.type == bus), None)
+    namespace = next(iter(of_type(nodes, bus)), None)
     if namespace is None or host != f"{namespace.name}.servicebus.windows.net":
         yield f"the connection {wanted['connection']} leads nowhere"
         return
@@ -201,9 +201,7 @@ def _bus(
 def _feed(
     wanted: Mapping[str, Any], settings: Mapping[str, str], nodes: Nodes
 ) -> Iterator[str]:
-    account = next(
-        (n for n in nodes.values() if n.type == "Microsoft.DocumentDB/databaseAccounts"), None
-    )
+    account = next(iter(of_type(nodes, "Microsoft.DocumentDB/databaseAccounts")), None)
     endpoint = settings.get(f"{wanted['connection']}__accountEndpoint", "")
     if account is None or endpoint != f"https://{account.name}.documents.azure.com:443/":
         yield f"the connection {wanted['connection']} leads nowhere"
@@ -221,13 +219,21 @@ def _feed(
 def _event_grid(
     plan: BuildPlan, function: FunctionPlan, wanted: Mapping[str, Any], nodes: Nodes
 ) -> Iterator[str]:
-    kind = "Microsoft.EventGrid/systemTopics/eventSubscriptions"
     queue = place(nodes, "queue", wanted["destination"]["queue"])
-    subscriptions = [n for n in nodes.values() if n.type == kind and queue in n.named]
+    subscriptions = once(nodes, _filling).get(queue, [])
     if len(subscriptions) != 1:
         yield "its queue is filled by other than one subscription"
     elif subscriptions[0].properties["filter"] != wanted["filter"]:
         yield f"waits for {subscriptions[0].properties['filter']}"
+
+
+def _filling(nodes: Nodes) -> Mapping[str, list[Node]]:
+    """Return the Event Grid subscriptions by what they name."""
+    found: dict[str, list[Node]] = {}
+    for node in of_type(nodes, "Microsoft.EventGrid/systemTopics/eventSubscriptions"):
+        for other in node.named:
+            found.setdefault(other, []).append(node)
+    return found
 
 
 def _addresses(
