@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, Literal
 
 from hypothesis import HealthCheck, given, settings
@@ -109,6 +110,7 @@ def plans(draw: st.DrawFn) -> BuildPlan:
     functions: list[FunctionPlan] = []
     consumed: set[str] = set()
     routes: set[tuple[str, str]] = set()
+    preflights: set[tuple[str, str]] = set()
     for name in draw(st.lists(names, unique=True, min_size=1, max_size=6)):
         trigger = draw(triggers)
         options: dict[str, Any] = {}
@@ -125,6 +127,11 @@ def plans(draw: st.DrawFn) -> BuildPlan:
             ):
                 continue
             routes |= wanted
+            if trigger.cors is not None and trigger.cors.answers_preflight:
+                # One function of a path does.
+                first = not any(path == shape for path, _ in preflights)
+                trigger = replace(trigger, cors=replace(trigger.cors, answers_preflight=first))
+                preflights.add((shape, name))
             if draw(st.booleans()):
                 options["front"] = "function-url"
         functions.append(
