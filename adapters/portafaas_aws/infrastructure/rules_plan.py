@@ -227,7 +227,7 @@ def _routes(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[st
     if binding["routes"][0]["routeKey"] not in own:
         yield f"{logical} lacks the route {binding['routes'][0]['routeKey']}"
     for key in wanted.keys() - routes.keys() - own.keys():
-        if key.startswith("OPTIONS ") and f"ANY {key.partition(' ')[2]}" in routes:
+        if key.startswith("OPTIONS ") and _shape(key, "ANY") in map(_shape, routes):
             # Preflight requests reach another function of the path, which handles OPTIONS itself.
             continue
         shape = key.partition("{")[0]
@@ -240,6 +240,13 @@ def _routes(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[st
         "TimeoutInMillis": binding["timeoutInMillis"],
         "PayloadFormatVersion": binding["payloadFormatVersion"],
     })  # fmt: skip
+
+
+def _shape(key: str, method: str = "") -> str:
+    """Return a route key without the names of its parameters; with another *method*, if given."""
+    own, _, path = key.partition(" ")
+    parts = ("{}" if part.startswith("{") else part for part in path.split("/"))
+    return f"{method or own} {'/'.join(parts)}"
 
 
 def _notifications(view: View) -> Mapping[str | None, list[tuple[str, Any, Any]]]:
