@@ -58,7 +58,7 @@ class Session:
         """Return what deploying *release* would change; changes nothing."""
         preview = self.engine.preview(release)
         blobs = self.engine.blobs()
-        current = audit.current(audit.history(blobs, self.plan))
+        current = audit.current(audit.history(blobs, self.plan), self.engine.status)
         before: Sequence[Permission] = ()
         if current is not None and not preview.first:
             try:
@@ -112,7 +112,7 @@ class Session:
         keys = {n: self.environ[n] for n in key_variables(self.plan) if self.environ.get(n)}
         if not digest:
             records = audit.history(blobs, self.plan)
-            current = audit.current(records)
+            current = audit.current(records, self.engine.status)
             others = [
                 item
                 for item in records
@@ -158,7 +158,7 @@ class Session:
     def destroy(self, data: bool, report: Report, commit: str = "") -> Sequence[Kept]:
         """Remove the service, with a record of it; see :meth:`Engine.destroy`."""
         blobs = self.engine.blobs(create=True)
-        current = audit.current(audit.history(blobs, self.plan))
+        current = audit.current(audit.history(blobs, self.plan), self.engine.status)
         entry = audit.begin(
             self.plan, self.target, "destroy", self.caller, None, current, commit=commit
         )

@@ -67,7 +67,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _json(entry: dict[str, Any]) -> str:
-    """Return the JSON text of *entry*; values that have none (NaN, keys that are no text) as repr."""
+    """Return the JSON text of *entry*; values that have none, such as NaN, as their repr."""
     try:
         return json.dumps(entry, ensure_ascii=False, default=repr, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
