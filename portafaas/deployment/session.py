@@ -72,6 +72,8 @@ class Session:
             and not preview.changes
             and current is not None
             and current.release == release.digest
+            # What was cut off is recorded when it is whole.
+            and current.outcome == "succeeded"
         )
         notes = (*preview.notes, *self._unset())
         return Proposal(release, preview, permissions, current, notes, unchanged)

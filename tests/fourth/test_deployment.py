@@ -241,6 +241,12 @@ def test_what_the_engine_finished_alone_is_what_is_deployed(console: Console) ->
     assert console.json("diff", *AT)["previous"] == second
     assert console.json("rollback", *AT, "--yes")["release"] == first
     assert console.json("status", *AT)["release"] == first
+    # Deployed again it is in the records, and can be gone back to.
+    deployed(console)
+    newest = max((console.cloud / "blobs/records").rglob("*.json"), key=lambda file: file.name)
+    newest.write_text(json.dumps({**json.loads(newest.read_text()), "outcome": "interrupted"}))
+    assert deployed(console)["release"] == second
+    assert console.json("history", *AT)[0]["outcome"] == "succeeded"
 
 
 def _until(true: Callable[[], bool]) -> None:
