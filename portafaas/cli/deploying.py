@@ -34,9 +34,11 @@ def session(manifest: Path, target: str, stage: str | None) -> Session:
 
 
 def known(target: str) -> str:
-    """Return *target*; raises AdapterNotFoundError when it is not installed."""
+    """Return *target*; raises AdapterNotFoundError when it is not installed, or all are meant."""
     from portafaas.cli.options import chosen
 
+    if target == "all":
+        raise click.BadParameter("say one target: each is deployed alone", param_hint="--target")
     (name,) = chosen((target,))
     return name
 
@@ -134,15 +136,16 @@ def _print_part(changes: Sequence[Change]) -> None:
         click.secho(text, fg=_COLOURS[change.action])
 
 
-def confirm(question: str, yes: bool, word: str = "yes") -> None:
+def confirm(
+    question: str, yes: bool, word: str = "yes", look: str = "look at 'portafaas diff', then "
+) -> None:
     """Go on only when the person types *word*, or said ``--yes``; raises PF8015 otherwise."""
     if yes:
         return
     from portafaas.errors import DeploymentError, Diagnostic
 
     if wants_json() or not sys.stdin.isatty():
-        hint = "look at 'portafaas diff', then say --yes"
-        problem = Diagnostic("PF8015", "nobody is there to be asked", hint=hint)
+        problem = Diagnostic("PF8015", "nobody is there to be asked", hint=f"{look}say --yes")
         raise DeploymentError("nothing was changed:", [problem])
     if click.prompt(f"{question} Type {word!r} to go on", default="", show_default=False) != word:
         raise DeploymentError("nothing was changed:", [Diagnostic("PF8015", "not confirmed")])

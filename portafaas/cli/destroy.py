@@ -45,7 +45,7 @@ def command(
             for resource, kind, _ in status.resources:
                 click.echo(f"  {resource}  {kind}")
         what = "and ALL ITS DATA " if data else ""
-        deploying.confirm(f"Remove {name} {what}from {made.caller.place}?", yes, name)
+        deploying.confirm(f"Remove {name} {what}from {made.caller.place}?", yes, name, "")
         kept = made.destroy(data, deploying.reporter(), commit_of(manifest.absolute().parent))
     if format_ == "json":
         print_json(

@@ -20,7 +20,8 @@ def command(target: str, manifest: Path, stage: str | None, exit_code: bool, for
     """Tell what is no longer as it was deployed: edited by hand, or removed."""
     from portafaas.cli import deploying
 
-    found = deploying.session(manifest, target, stage).engine.drift()
+    engine = deploying.session(manifest, target, stage).engine
+    found = engine.drift()
     if format_ == "json":
         print_json(
             [
@@ -35,7 +36,9 @@ def command(target: str, manifest: Path, stage: str | None, exit_code: bool, for
                 click.echo(f"    {line}")
         if not found:
             click.echo("everything is as it was deployed")
-        else:
+        elif engine.reverts:
             click.echo("'portafaas deploy' puts it back", err=True)
+        else:
+            click.echo(f"how to put it back: docs/deployment-{target}.md#looking", err=True)
     if exit_code and found:
         raise SystemExit(deploying.DIFFERENT)

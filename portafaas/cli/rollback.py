@@ -10,14 +10,14 @@ from portafaas.cli import options
 
 
 @click.command()
-@click.argument("digest", required=False, default="")
+@click.argument("digest", required=False)
 @options.one_target("Roll back on this target.")
 @options.manifest
 @options.stage
 @options.yes
 @options.format_
 def command(
-    digest: str, target: str, manifest: Path, stage: str | None, yes: bool, format_: str
+    digest: str | None, target: str, manifest: Path, stage: str | None, yes: bool, format_: str
 ) -> None:
     """Deploy an earlier release again: package, resources and permissions as they were then.
 
@@ -26,7 +26,12 @@ def command(
     """
     from portafaas.cli import deploying
 
+    if digest is not None and not digest.removeprefix("sha256:"):
+        # As of a variable in a script that is not set.
+        raise click.BadParameter(
+            "it is empty; leave it out to mean the release before", param_hint="DIGEST"
+        )
     with deploying.interruptible("rollback"):
         made = deploying.session(manifest, target, stage)
-        proposal = made.propose(made.earlier(digest))
+        proposal = made.propose(made.earlier(digest or ""))
         deploying.carry_out(made, proposal, manifest, yes, format_ == "json", rollback=True)

@@ -120,6 +120,6 @@ def remove(name: str, target: str | None, manifest: Path, stage: str | None, yes
     from portafaas.cli import deploying
 
     secrets = _open(manifest, target, stage, name)
-    deploying.confirm(f"Remove the values of {name}?", yes, name)
+    deploying.confirm(f"Remove the values of {name}?", yes, name, "")
     secrets.remove(name)
     click.echo(f"{name} has no value any more", err=True)

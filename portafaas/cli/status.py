@@ -28,7 +28,7 @@ def command(target: str, manifest: Path, stage: str | None, format_: str) -> Non
     made = deploying.session(manifest, target, stage)
     status = made.engine.status()
     records = made.history()
-    now = current(records)
+    now = current(records, lambda: status)
     if format_ == "json":
         values = deploying.status_of(status)
         values["release"] = now.release if now else None

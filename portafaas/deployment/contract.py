@@ -180,7 +180,12 @@ class Secrets(ABC):
 
 
 class Engine(ABC):
-    """One service and stage on one platform. Made by ``Adapter.engine(plan)``, without I/O."""
+    """One service and stage on one platform. Made by ``Adapter.engine(plan)``, without I/O.
+
+    ``reverts`` is False where deploying the release that is deployed leaves drift as it is.
+    """
+
+    reverts = True
 
     @abstractmethod
     def caller(self) -> Caller:

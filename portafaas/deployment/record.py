@@ -13,12 +13,12 @@ outcome; one that says ``started`` belongs to a deployment that goes on or was c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from portafaas.adapter import Permission
-from portafaas.deployment.contract import Blobs, Caller, Change
+from portafaas.deployment.contract import Blobs, Caller, Change, Status
 from portafaas.deployment.release import Release, package_key
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.plan import BuildPlan
@@ -142,12 +142,28 @@ def _read(blobs: Blobs, key: str) -> Record | None:
         return None
 
 
-def current(records: Sequence[Record]) -> Record | None:
-    """Return the newest record that succeeded, unless that removed the service."""
+def current(records: Sequence[Record], status: Callable[[], Status]) -> Record | None:
+    """Return the newest record that succeeded, unless that removed the service.
+
+    A deployment that was cut off may have been finished by the engine: it counts when *status* is
+    ready with its package, which is not the one before.
+    """
+    cut: list[Record] = []
+    last = None
     for record in records:
         if record.outcome == "succeeded":
-            return None if record.action == "destroy" else record
-    return None
+            last = record
+            break
+        if record.outcome != "failed" and record.package:
+            cut.append(record)
+    if cut:
+        found = status()
+        for record in cut:
+            if found.health != "ready" or (last is not None and last.package == found.package):
+                break
+            if record.package == found.package:
+                return record
+    return None if last is None or last.action == "destroy" else last
 
 
 def store(blobs: Blobs, release: Release) -> None:

@@ -58,7 +58,7 @@ class Session:
         """Return what deploying *release* would change; changes nothing."""
         preview = self.engine.preview(release)
         blobs = self.engine.blobs()
-        current = audit.current(audit.history(blobs, self.plan))
+        current = audit.current(audit.history(blobs, self.plan), self.engine.status)
         before: Sequence[Permission] = ()
         if current is not None and not preview.first:
             try:
@@ -72,6 +72,8 @@ class Session:
             and not preview.changes
             and current is not None
             and current.release == release.digest
+            # What was cut off is recorded when it is whole.
+            and current.outcome == "succeeded"
         )
         notes = (*preview.notes, *self._unset())
         return Proposal(release, preview, permissions, current, notes, unchanged)
@@ -112,7 +114,7 @@ class Session:
         keys = {n: self.environ[n] for n in key_variables(self.plan) if self.environ.get(n)}
         if not digest:
             records = audit.history(blobs, self.plan)
-            current = audit.current(records)
+            current = audit.current(records, self.engine.status)
             others = [
                 item
                 for item in records
@@ -158,7 +160,7 @@ class Session:
     def destroy(self, data: bool, report: Report, commit: str = "") -> Sequence[Kept]:
         """Remove the service, with a record of it; see :meth:`Engine.destroy`."""
         blobs = self.engine.blobs(create=True)
-        current = audit.current(audit.history(blobs, self.plan))
+        current = audit.current(audit.history(blobs, self.plan), self.engine.status)
         entry = audit.begin(
             self.plan, self.target, "destroy", self.caller, None, current, commit=commit
         )

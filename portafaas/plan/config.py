@@ -17,6 +17,12 @@ _TYPES: Mapping[str, Any] = {
     "boolean": bool,
     "list": list,
 }
+#: The types that a check is of: it must not be there in vain.
+_CHECKS: Mapping[str, tuple[str, ...]] = {
+    "minimum": ("integer", "number"),
+    "maximum": ("integer", "number"),
+    "pattern": ("string", "list"),
+}
 
 
 def config(found: Findings, block: Mapping[str, Any], stages: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,6 +52,11 @@ def config(found: Findings, block: Mapping[str, Any], stages: Mapping[str, Any])
 def _problem(spec: Mapping[str, Any], value: Any) -> str:
     kind = spec["type"]
     wanted = _TYPES[kind]
+    for key, kinds in _CHECKS.items():
+        if key in spec and kind not in kinds:
+            return f"{key} is of {' and '.join(kinds)}, not of type {kind}"
+    if spec.get("minimum", 0) > spec.get("maximum", spec.get("minimum", 0)):
+        return f"the minimum {spec['minimum']} is more than the maximum {spec['maximum']}"
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind != "boolean"):
         return f"{value!r} is not of type {kind}"
     if "enum" in spec and value not in spec["enum"]:

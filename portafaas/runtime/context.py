@@ -202,6 +202,8 @@ class Following:
 
     def __enter__(self) -> Context:
         context = self._context
+        if not hasattr(self._message, "attributes"):
+            raise TypeError(f"following() takes a message, not {type(self._message).__name__!r}")
         for name in ("payload", "trace_parent", "span", "correlation_id", "logger"):
             # What has not been asked for yet is worked out afresh.
             try:

@@ -58,11 +58,24 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "logger": record.name,
         }
-        entry.update(getattr(record, "portafaas", ()))
+        for name, value in getattr(record, "portafaas", {}).items():
+            # The four above are the record's own, whatever a handler adds.
+            entry.setdefault(name, value)
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        text = json.dumps(entry, ensure_ascii=False, default=repr)
-        return redact(text, in_json=True)
+        return redact(_json(entry), in_json=True)
+
+
+def _json(entry: dict[str, Any]) -> str:
+    """Return the JSON text of *entry*; values that have none, such as NaN, as their repr."""
+    try:
+        return json.dumps(entry, ensure_ascii=False, default=repr, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        plain = {
+            str(name): value if isinstance(value, (str, int, type(None))) else repr(value)
+            for name, value in entry.items()
+        }
+        return json.dumps(plain, ensure_ascii=False)
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
@@ -74,7 +87,8 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
     def handleError(self, record: logging.LogRecord) -> None:
         """Say so if that can be said: a closed stderr must not become the handler's failure."""
         try:
-            sys.stderr.write(f"portafaas: a record of {record.name} could not be logged\n")
+            place = f"{record.filename}:{record.lineno}"
+            sys.stderr.write(f"portafaas: a record of {record.name} could not be logged: {place}\n")
         except Exception:
             return
 
@@ -91,15 +105,18 @@ class _Redacting(logging.Filter):
         """Keep every record, without secrets in its message and traceback."""
         home = sys.modules.get("portafaas.runtime.secrets")
         if home is not None and home.redacted:
-            record.msg, record.args = redact(record.getMessage()), None
+            try:
+                text = record.getMessage()
+            except Exception:
+                # Logging never fails a handler; its arguments may hold the secret.
+                text = f"a record that could not be logged: {record.filename}:{record.lineno}"
+            record.msg, record.args = redact(text), None
             if record.exc_info and not record.exc_text:
                 # Formatters write this text where there is one.
                 record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
             facts = getattr(record, "portafaas", None)
             if isinstance(facts, dict):
-                record.portafaas = json.loads(
-                    redact(json.dumps(facts, ensure_ascii=False, default=repr), in_json=True)
-                )
+                record.portafaas = json.loads(redact(_json(facts), in_json=True))
         return True
 
 

@@ -30,6 +30,8 @@ MAX_KEY = 128
 #: Seconds (SQS).
 MAX_DELAY = 900
 
+#: Takes out what is no character of XML: https://www.w3.org/TR/xml/#charsets
+_NO_XML = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF))
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
 #: Prefixes that a platform or portafaas has taken.
 _TAKEN = ("aws.", "amazon.", "goog", "ce-", "pf-", "diagnostic-id")
@@ -61,7 +63,11 @@ def to_json(value: Any) -> bytes:
 def checked_attributes(attributes: Mapping[str, str] | None) -> dict[str, str]:
     """Return a copy of a sender's *attributes*; raises TypeError or ValueError for bad ones."""
     found: dict[str, str] = {}
-    for name, value in (attributes or {}).items():
+    if attributes is None:
+        return found
+    if not hasattr(attributes, "items"):
+        raise TypeError(f"attributes are a mapping, not {type(attributes).__name__!r}")
+    for name, value in attributes.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"attribute {name!r}: names and values are text")
         if (
@@ -139,8 +145,11 @@ def check_size(message: Outgoing) -> None:
     """Raise ValueError for a message that is larger than the smallest of the targets' limits."""
     size = len(message.body)
     try:
-        message.body.decode("utf-8")
+        text = message.body.decode("utf-8")
     except UnicodeDecodeError:
+        text = "\0"
+    # SQS and SNS carry the characters of XML only.
+    if not text.isprintable() and text.translate(_NO_XML) != text:
         size = (size + 2) // 3 * 4  # what base64 makes of it
     size += sum(len(name) + len(value.encode()) for name, value in message.attributes.items())
     if size > MAX_MESSAGE:

@@ -91,7 +91,7 @@ class Table(Client):
 def _checked(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"key {name!r} must be text, not {value!r}")
-    size = len(value.encode("utf-8", "surrogatepass"))
+    size = len(value.encode("utf-8"))  # lone surrogates: UnicodeEncodeError is a ValueError
     if not 0 < size <= MAX_KEY:
         raise ValueError(f"key {name!r} has {size} bytes; 1 to {MAX_KEY} are allowed")
     return value

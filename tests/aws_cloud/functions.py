@@ -134,7 +134,7 @@ class Functions:
                 logs.create_log_stream(logGroupName=group, logStreamName=stream)
                 place.stream = stream
             now = round(time.time() * 1000)
-            lines = [line for line in text.splitlines() if line] or ["REPORT"]
+            lines = [line for line in text.split("\n") if line] or ["REPORT"]
             logs.put_log_events(
                 logGroupName=group,
                 logStreamName=place.stream,

@@ -230,6 +230,25 @@ def test_ctrl_c_leaves_word_of_itself(console: Console) -> None:
     assert deployed(console)["status"]["health"] == "ready"
 
 
+def test_what_the_engine_finished_alone_is_what_is_deployed(console: Console) -> None:
+    first = deployed(console)["release"]
+    (console.root / "app.py").write_text((console.root / "app.py").read_text() + "new = 1\n")
+    second = deployed(console)["release"]
+    # As after SIGKILL: nobody has written what became of it.
+    newest = max((console.cloud / "blobs/records").rglob("*.json"), key=lambda file: file.name)
+    newest.write_text(json.dumps({**json.loads(newest.read_text()), "outcome": "started"}))
+    assert console.json("status", *AT)["release"] == second
+    assert console.json("diff", *AT)["previous"] == second
+    assert console.json("rollback", *AT, "--yes")["release"] == first
+    assert console.json("status", *AT)["release"] == first
+    # Deployed again it is in the records, and can be gone back to.
+    deployed(console)
+    newest = max((console.cloud / "blobs/records").rglob("*.json"), key=lambda file: file.name)
+    newest.write_text(json.dumps({**json.loads(newest.read_text()), "outcome": "interrupted"}))
+    assert deployed(console)["release"] == second
+    assert console.json("history", *AT)[0]["outcome"] == "succeeded"
+
+
 def _until(true: Callable[[], bool]) -> None:
     end = time.monotonic() + 30
     while not true():
@@ -257,6 +276,20 @@ def test_a_record_nobody_can_read_counts_as_none(console: Console) -> None:
     assert len(console.json("history", *AT)) == 1
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("diff",), ("deploy", "--yes"), ("secrets", "list"), ("logs",)],
+    ids=lambda arguments: arguments[0],
+)
+def test_all_targets_at_once_are_not_meant(console: Console, arguments: tuple[str, ...]) -> None:
+    assert "say one target" in console(*arguments, "--target", "all", status=2)
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:"])
+def test_an_empty_digest_is_no_digest(console: Console, digest: str) -> None:
+    assert "it is empty" in console("rollback", digest, *AT, "--yes", status=2)
+
+
 def test_drift_and_logs(console: Console) -> None:
     deployed(console)
     assert console.json("drift", *AT, "--exit-code") == []
@@ -267,6 +300,7 @@ def test_drift_and_logs(console: Console) -> None:
     lines = [json.loads(line) for line in console("logs", "-f", "--format", "json", *AT).splitlines()]
     assert [line["function"] for line in lines] == ["hello", "work"]
     assert "did you mean 'hello'?" in console("logs", "helo", *AT, status=2)
+    assert "'portafaas deploy' puts it back" in console("drift", *AT)
     assert "neither a duration" in console("logs", "--since", "soon", *AT, status=2)
 
 

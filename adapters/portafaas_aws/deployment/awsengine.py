@@ -24,9 +24,12 @@ from portafaas_aws.deployment.cloud import Cloud, speaking
 class AwsEngine(Engine):
     """One service and stage in one account and region.
 
-    Account and region are those of boto3's default chain; ``AWS_ENDPOINT_URL`` and the like are
-    boto3's own.
+    Account and region are those of boto3's default chain, ``AWS_REGION`` first;
+    ``AWS_ENDPOINT_URL`` and the like are boto3's own.
     """
+
+    #: CloudFormation compares a release with the last one, and not with what is there.
+    reverts = False
 
     def __init__(self, plan: BuildPlan) -> None:
         self.cloud = Cloud(plan)

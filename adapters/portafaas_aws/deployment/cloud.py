@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,8 @@ class Cloud:
                     "AWS cannot be asked:", "PF8004", f"boto3 is not installed: {exc}",
                     "pip install 'portafaas[aws]'",
                 ) from exc  # fmt: skip
-            self._session = boto3.Session()
+            # boto3 knows AWS_DEFAULT_REGION only; AWS's own command line asks this one first.
+            self._session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
         return self._session
 
     @property
@@ -78,9 +80,16 @@ class Cloud:
             from botocore.config import Config
 
             config = Config(user_agent_extra="portafaas")
-            self._clients[service] = session.client(
-                service, region_name=self.region, config=config
-            )
+            try:
+                self._clients[service] = session.client(
+                    service, region_name=self.region, config=config
+                )
+            except ValueError as exc:
+                # Of the region's name, or of an address in AWS_ENDPOINT_URL.
+                raise fail(
+                    "AWS cannot be asked:", "PF8003", str(exc),
+                    "mend AWS_REGION or AWS_ENDPOINT_URL",
+                ) from exc  # fmt: skip
         return self._clients[service]
 
     def caller(self) -> Caller:

@@ -76,6 +76,30 @@ def test_no_region(cloud: Any, tiny: BuildPlan, monkeypatch: Any) -> None:
     assert code(error) == "PF8003" and "AWS_REGION" in str(error)
 
 
+def test_the_region_is_the_one_that_aws_s_own_tools_take(
+    cloud: Any, tiny: BuildPlan, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    assert cloud.engine(tiny).caller().place.endswith("region eu-west-3")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert cloud.engine(tiny).caller().place.endswith("region eu-west-3")
+    monkeypatch.setenv("AWS_REGION", "")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert cloud.engine(tiny).caller().place.endswith("region us-east-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("AWS_REGION", "eu central"), ("AWS_ENDPOINT_URL", "no address")]
+)
+def test_settings_that_make_no_sense(
+    cloud: Any, tiny: BuildPlan, monkeypatch: Any, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    error = refused(cloud.engine(tiny).caller)
+    assert code(error) == "PF8003" and value in str(error)
+
+
 def test_no_boto3(tiny: BuildPlan, monkeypatch: Any) -> None:
     from portafaas_aws.deployment import engine
 

@@ -53,6 +53,10 @@ BAD = [
     ("{type: string, value: xabc, pattern: 'abc'}", "does not match"),
     ("{type: list, value: [a, d], pattern: '[ab]'}", "'d' does not match"),
     ("{type: string, value: a, pattern: '('}", "'(' is no regular expression"),
+    ("{type: string, value: a, minimum: 1}", "minimum is of integer and number, not of type string"),
+    ("{type: list, value: [a], maximum: 1}", "maximum is of integer and number, not of type list"),
+    ("{type: integer, value: 1, pattern: a}", "pattern is of string and list, not of type integer"),
+    ("{type: integer, value: 3, minimum: 5, maximum: 1}", "minimum 5 is more than the maximum 1"),
 ]
 
 

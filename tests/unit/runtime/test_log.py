@@ -156,6 +156,42 @@ def test_one_line_whatever_the_text(context: Context, capsys: Any) -> None:
     assert line["odd"] == "<class 'set'>"
 
 
+def test_values_without_json_do_not_cost_the_record(context: Context, capsys: Any) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    values = {"a": float("nan"), "b": {(1, 2): 3}, "c": endless, "d": 1, "e": "\u00e4"}
+    context.logger.info("odd", extra=values)
+    text = capsys.readouterr().err
+    line = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (line["message"], line["a"], line["b"]) == ("odd", "nan", "{(1, 2): 3}")
+    assert (line["c"], line["d"], line["e"]) == ("[[...]]", 1, "\u00e4")
+
+
+def test_what_a_handler_adds_does_not_replace_the_message(context: Context, capsys: Any) -> None:
+    context.logger.info("placed", extra={"message": "x", "severity": "DEBUG", "time": "never"})
+    (line,) = lines(capsys)
+    assert (line["message"], line["severity"]) == ("placed", "INFO") and line["time"] != "never"
+
+
+def test_a_record_that_cannot_be_formatted_tells_where(context: Context, capsys: Any) -> None:
+    context.logger.info("took %d", "long")
+    text = capsys.readouterr().err
+    assert text.startswith("portafaas: a record of portafaas.f could not be logged: test_log.py:")
+
+
+def test_on_azure_it_does_not_fail_the_handler_either(
+    make: Any, caplog: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(secrets, "redacted", {"top-secret": None})
+    log = Context(make(), "1", target="azure").logger
+    with caplog.at_level(logging.INFO):
+        log.info("took %d", "top-secret")
+        log.info("odd", extra={"a": {(1, 2): "top-secret"}})
+    one, two = caplog.records
+    assert one.getMessage().startswith("a record that could not be logged: test_log.py:")
+    assert two.portafaas["a"] == "{(1, 2): '[redacted]'}"
+
+
 def test_an_exception_is_part_of_the_record(context: Context, capsys: Any) -> None:
     try:
         raise ValueError("boom")

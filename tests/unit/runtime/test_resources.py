@@ -158,6 +158,9 @@ def test_keys(used: Context) -> None:
     with pytest.raises(TypeError, match="has no sort key"):
         used.tables["users"].get("1", "2")
     assert used.tables["users"].get("1") is None
+    for call in (used.tables["orders"].get, used.tables["orders"].delete):
+        with pytest.raises(ValueError, match="surrogates"):
+            call("\ud800", "1")
 
 
 def test_objects(used: Context) -> None:

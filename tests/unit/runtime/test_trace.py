@@ -298,6 +298,8 @@ def test_a_batch_handler_may_follow_each_message(make: Any) -> None:
                 seen.append((context.trace_id, context.span.parent_id, context.correlation_id))
         with pytest.raises(ValueError), context.following(batch.messages[0]):
             raise ValueError
+        with pytest.raises(TypeError, match="takes a message, not 'str'"):
+            context.following("not a message").__enter__()
         assert (context.trace_id, context.span_id, context.correlation_id) == before
         assert context.payload is batch
 

@@ -139,7 +139,7 @@ class ExampleEngine(Engine):
             for name in sorted({*old, *new})
             if (action := _action(old.get(name), new.get(name)))
         ]
-        if old and state["package"] != release.file_digest:
+        if old and state["package"] != release.package_digest:
             changes.append(Change("change", "package", "package"))
         return Preview(tuple(changes), first=not self.state.exists())
 
@@ -161,7 +161,7 @@ class ExampleEngine(Engine):
             elif change.action == "remove":
                 del state["resources"][change.resource]
             report(Progress(change.resource, change.type, "DONE"))
-        state |= {"state": "WHOLE", "package": release.file_digest}
+        state |= {"state": "WHOLE", "package": release.package_digest}
         self._write(state)
         return self.status()
 
