@@ -132,12 +132,17 @@ def test_scan_goes_from_page_to_page(account: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(rows, "PAGE", 3)
     for number in range(10):
         put_row(table, {"sku": str(number)}, ("sku",), False)
+
+    def pages() -> int:
+        # The client asks for the account itself when it pleases.
+        return sum(method == "POST" for method, _ in account.asked)
+
     account.asked.clear()
     found = scan(table)
     assert next(found) == {"sku": "0"}
-    first = len(account.asked)
+    first = pages()
     assert [row["sku"] for row in found] == [str(number) for number in range(1, 10)]
-    assert len(account.asked) == first + 3  # four pages, the others when they were needed
+    assert pages() == first + 3  # four pages, the others when they were needed
 
 
 def test_the_roles_of_the_template_suffice(account: Any, driver_cosmos: Any) -> None:
@@ -170,7 +175,8 @@ def test_one_request_a_call(account: Any) -> None:
     put_row(table, {"sku": "a"}, ("sku",), False)
     put_row(table, {"sku": "b"}, ("sku",), True)
     delete_row(table, {"sku": "a"})
-    assert [method for method, _ in account.asked] == ["GET", "POST", "POST", "DELETE"]
+    asked = [method for method, path in account.asked if path != "/"]
+    assert asked == ["GET", "POST", "POST", "DELETE"]
 
 
 def test_a_table_that_is_not_there(account: Any) -> None:

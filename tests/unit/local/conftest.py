@@ -27,7 +27,7 @@ functions:
     trigger: {http: {path: /quiet}}
 queues: {payments: {ordered: true}}
 topics: {news: {}}
-tables: {orders: {key: id, sort: created}}
+tables: {orders: {key: order, sort: created}}
 buckets: {uploads: {}}
 secrets: {pay-key: {}}
 config: {greeting: {type: string, value: hello}}
@@ -40,7 +40,7 @@ import os
 def order(request, context):
     context.queues["payments"].send({"a": 1}, key="c-1", attributes={"x": "y"})
     context.topics["news"].publish({"b": 2}, type="order.placed", subject="7")
-    context.tables["orders"].put({"id": "1", "created": "2026", "n": 2.0, "none": None})
+    context.tables["orders"].put({"order": "1", "created": "2026", "n": 2.0, "none": None})
     context.buckets["uploads"].write("a/b", b"\\xff\\x00", "image/png")
     return {
         "row": context.tables["orders"].get("1", "2026"),

@@ -40,7 +40,7 @@ def check(answer: dict[str, Any], target: str, secret: str = "a1", greeting: str
     assert answer["status"] == 200, answer
     body = json.loads(answer["body"])
     assert body == {
-        "row": {"id": "1", "created": "2026", "n": 2, "none": None}, "size": 2,
+        "row": {"order": "1", "created": "2026", "n": 2, "none": None}, "size": 2,
         "secret": secret, "greeting": greeting, "trace": "4bf92f3577b34da6a3ce929d0e0e4736",
         "correlation": "c-77", "target": target, "path": body["path"],
     }  # fmt: skip
@@ -56,7 +56,7 @@ def check(answer: dict[str, Any], target: str, secret: str = "a1", greeting: str
     assert topic["attributes"]["ce-traceparent"] == parent
     assert table == {
         "kind": "table", "name": "orders", "verb": "put",
-        "row": {"id": "1", "created": "2026", "n": 2, "none": None},
+        "row": {"order": "1", "created": "2026", "n": 2, "none": None},
     }  # fmt: skip
     assert bucket == {
         "kind": "bucket", "name": "uploads", "verb": "write", "key": "a/b", "size": 2,
