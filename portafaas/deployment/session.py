@@ -50,7 +50,8 @@ class Session:
         self.caller: Caller = self.engine.caller()
 
     def release(self, package: Path, digest: str, documents: Mapping[str, object]) -> Release:
-        """Return the release of what a build wrote."""
+        """Return the release of what a build wrote. Raises DeploymentError (PF8013)."""
+        self._keys()
         permissions = self.adapter.infrastructure(self.plan).permissions
         return make_release(self.plan, package, digest, documents, permissions, self.environ)
 
@@ -108,10 +109,10 @@ class Session:
     def earlier(self, digest: str = "") -> Release:
         """Return the recorded release *digest*, by default the one before the current one.
 
-        Raises DeploymentError (PF8014).
+        Raises DeploymentError (PF8013, PF8014).
         """
         blobs = self.engine.blobs()
-        keys = {n: self.environ[n] for n in key_variables(self.plan) if self.environ.get(n)}
+        keys = self._keys()
         if not digest:
             records = audit.history(blobs, self.plan)
             current = audit.current(records, self.engine.status)
@@ -129,6 +130,22 @@ class Session:
                 )
             digest = others[0].release
         return audit.recorded(blobs, self.plan, digest, keys)
+
+    def _keys(self) -> dict[str, str]:
+        """Return the digests of keys in the environment; with others no caller would get in."""
+        from portafaas.runtime.auth import AuthMisconfigured, parse_digests
+
+        keys = {n: self.environ[n] for n in key_variables(self.plan) if self.environ.get(n)}
+        found = []
+        for name, value in keys.items():
+            try:
+                parse_digests(name, value)
+            except AuthMisconfigured as exc:
+                hint = "docs/deploying.md says how to make them"
+                found.append(Diagnostic("PF8013", str(exc), hint=hint))
+        if found:
+            raise DeploymentError("nothing was changed:", found)
+        return keys
 
     def apply(
         self,

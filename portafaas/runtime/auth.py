@@ -85,7 +85,7 @@ def authenticate_key(
     # Before the caller's key: a deployment without keys must say 500 to everyone.
     known = _digests.get((variable_name, value))
     if known is None:
-        known = _parse_digests(variable_name, value)
+        known = parse_digests(variable_name, value)
         _digests.clear()
         _digests[variable_name, value] = known
     key = get_header("x-api-key")
@@ -107,7 +107,8 @@ def authenticate_key(
     return Identity(subject, {}, (), "key")
 
 
-def _parse_digests(variable: str, value: str) -> tuple[tuple[str, str], ...]:
+def parse_digests(variable: str, value: str) -> tuple[tuple[str, str], ...]:
+    """Return (name, SHA-256 in hex) of each key of *variable*; raises AuthMisconfigured."""
     found: dict[str, str] = {}
     for index, entry in enumerate(value.replace(",", " ").split(), 1):
         name, _, digest = entry.partition("=")

@@ -215,6 +215,8 @@ class Following:
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         context, message = self._context, self._message
+        if not self._kept:
+            raise RuntimeError("following() is left without having been entered")
         if endings:
             ended(context, message, None if error is None else [message.id], error)
         for name in ("payload", "trace_parent", "span", "correlation_id", "logger"):

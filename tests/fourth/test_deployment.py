@@ -290,6 +290,16 @@ def test_an_empty_digest_is_no_digest(console: Console, digest: str) -> None:
     assert "it is empty" in console("rollback", digest, *AT, "--yes", status=2)
 
 
+def test_keys_that_are_no_digests_are_refused_before_anything_is_done(console: Console) -> None:
+    console.edit("path: /hello}", "path: /hello, auth: key}")
+    console.environ["PORTAFAAS_HTTP_KEYS"] = "web=the-key-itself"
+    text = console("deploy", *AT, "--yes", status=1)
+    assert "PF8013" in text and "entry 1 of PORTAFAAS_HTTP_KEYS" in text
+    assert "the-key-itself" not in text and not any(console.cloud.iterdir())
+    console.environ["PORTAFAAS_HTTP_KEYS"] = f"web={'a' * 64}"
+    assert deployed(console)["status"]["health"] == "ready"
+
+
 def test_drift_and_logs(console: Console) -> None:
     deployed(console)
     assert console.json("drift", *AT, "--exit-code") == []
