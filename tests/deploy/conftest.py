@@ -37,6 +37,8 @@ class Shop:
     root: Path
     target: str
     environ: dict[str, str]
+    #: All that commands have said.
+    said: str = ""
 
     def arguments(self, words: tuple[str, ...]) -> list[str]:
         """Return the command line of *words*, with the target."""
@@ -49,25 +51,33 @@ class Shop:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
-    def __call__(self, *words: str, status: int = 0, stdin: str = "") -> str:
-        """Return stdout and stderr of a command that exits with *status*."""
+    def _run(self, words: tuple[str, ...], status: int, stdin: str = "") -> tuple[str, str]:
         done = subprocess.run(
             self.arguments(words), cwd=self.root, env=self.environ, input=stdin,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         said = done.stdout + done.stderr
+        self.said += said
         assert done.returncode == status, said
         assert "Traceback" not in said, said
+        return done.stdout, said
+
+    def __call__(self, *words: str, status: int = 0, stdin: str = "") -> str:
+        """Return stdout and stderr of a command that exits with *status*."""
+        return self._run(words, status, stdin)[1]
+
+    def together(self, *commands: str, status: int = 0) -> dict[str, str]:
+        """Return what each of *commands* says, which run at the same time."""
+        begun = {command: self.start(*command.split()) for command in commands}
+        said = {command: process.communicate(timeout=60)[0] for command, process in begun.items()}
+        for command, process in begun.items():
+            assert process.returncode == status, f"{command}: {said[command]}"
+            assert "Traceback" not in said[command], said[command]
         return said
 
     def json(self, *words: str, status: int = 0) -> Any:
         """Return what a command says in JSON."""
-        done = subprocess.run(
-            self.arguments((*words, "--format", "json")), cwd=self.root, env=self.environ,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == status, done.stdout + done.stderr
-        return json.loads(done.stdout)
+        return json.loads(self._run((*words, "--format", "json"), status)[0])
 
     def edit(self, old: str, new: str) -> None:
         """Edit the manifest."""
