@@ -48,6 +48,8 @@ class Cloud:
         #: How often the address of a deployment site is one that nobody answers at.
         self.dark = 0
         self.calls: list[str] = []
+        #: What anybody sent, but for the vault.
+        self.sent: list[bytes] = []
         self.apps: dict[str, Any] = {}
         self.server = planes_module.Server(self.answer)
         # Microsoft's client of blobs sends tokens through TLS only.
@@ -86,6 +88,8 @@ class Cloud:
         """Answer a request of any plane but a deployment site's."""
         path = urlsplit(url).path
         self.calls.append(f"{method} {path}")
+        if not path.startswith("/vault/"):
+            self.sent.append(body)
         for index, (verb, part, status, found) in enumerate(self.instead):
             if verb == method and part.lower() in path.lower():
                 del self.instead[index]

@@ -175,7 +175,8 @@ class Stacks:
         for one in wanted:
             change: dict[str, Any] = {"resourceId": one["id"], "after": one}
             before = self.cloud.resources.get(one["id"].lower())
-            delta = [] if before is None else list(_delta(before, one, ""))
+            # What another call has made is the same resource.
+            delta = [] if before is None else list(_delta(_body(before), _body(one), ""))
             word = "Create" if before is None else "Modify" if delta else "NoChange"
             changes.append({**change, "changeType": word, "delta": delta})
         ids = {one["id"].lower() for one in wanted}
@@ -185,6 +186,10 @@ class Stacks:
         self.results[place] = {"status": "Succeeded", "properties": {"changes": changes}}
         headers = {"Location": f"{self.cloud.root}{place}?api-version=1", "Retry-After": "0"}
         return 202, b"", headers
+
+
+def _body(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in one.items() if key not in ("apiVersion", "name", "type")}
 
 
 def _value(evaluator: Evaluator, value: Any, blind: bool) -> Any:
