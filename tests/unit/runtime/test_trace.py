@@ -299,7 +299,7 @@ def test_a_batch_handler_may_follow_each_message(make: Any) -> None:
         with pytest.raises(ValueError), context.following(batch.messages[0]):
             raise ValueError
         with pytest.raises(TypeError, match="takes a message, not 'str'"):
-            context.following("not a message").__enter__()
+            context.following("not a message").__enter__()  # type: ignore[arg-type]
         with pytest.raises(RuntimeError, match="without having been entered"):
             context.following(batch.messages[0]).__exit__(None, None, None)
         assert (context.trace_id, context.span_id, context.correlation_id) == before
