@@ -36,6 +36,7 @@ def command(target: str, manifest: Path, stage: str | None, exit_code: bool, for
         if not found:
             click.echo("everything is as it was deployed")
         else:
-            click.echo("'portafaas deploy' puts it back", err=True)
+            again = deploying.command("deploy", target, stage)
+            click.echo(f"'{again}' puts it back", err=True)
     if exit_code and found:
         raise SystemExit(deploying.DIFFERENT)

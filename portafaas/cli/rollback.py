@@ -26,7 +26,7 @@ def command(
     """
     from portafaas.cli import deploying
 
-    with deploying.interruptible("rollback"):
+    with deploying.interruptible("rollback", target, stage):
         made = deploying.session(manifest, target, stage)
         proposal = made.propose(made.earlier(digest))
         deploying.carry_out(made, proposal, manifest, yes, format_ == "json", rollback=True)
