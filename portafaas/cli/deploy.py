@@ -31,7 +31,7 @@ def command(
     """
     from portafaas.cli import deploying
 
-    with deploying.interruptible("deploy"):
+    with deploying.interruptible("deploy", target, stage):
         made = deploying.session(manifest, target, stage)
         release = deploying.built(made, manifest, stage, out)
         deploying.carry_out(made, made.propose(release), manifest, yes, format_ == "json")

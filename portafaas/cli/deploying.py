@@ -165,8 +165,13 @@ def reporter() -> Callable[[Progress], None]:
     return report
 
 
+def command(verb: str, target: str, stage: str | None) -> str:
+    """Return the command line that does *verb* here: ``portafaas deploy --target …``."""
+    return f"portafaas {verb} --target {target}" + (f" --stage {stage}" if stage else "")
+
+
 @contextmanager
-def interruptible(again: str) -> Iterator[None]:
+def interruptible(again: str, target: str, stage: str | None) -> Iterator[None]:
     """Turn Ctrl-C into the exit status 130, and tell how to go on."""
     try:
         yield
@@ -174,7 +179,8 @@ def interruptible(again: str) -> Iterator[None]:
         clear()
         click.echo(
             "interrupted: the platform's engine may still be at work; "
-            f"'portafaas status' tells, 'portafaas {again}' goes on",
+            f"'{command('status', target, stage)}' tells, "
+            f"'{command(again, target, stage)}' goes on",
             err=True,
         )
         raise SystemExit(130) from None
@@ -203,20 +209,28 @@ def carry_out(
             proposal, reporter(), rollback=rollback, commit=commit_of(manifest.absolute().parent)
         )
     if as_json:
-        print_json({**changes_of(proposal), "deployed": True, "status": status_of(status)})
+        print_json({**changes_of(proposal), "deployed": True, "status": status_of(made, status)})
         return
     done = "already there" if proposal.unchanged else status.state
     click.secho(f"{proposal.release.digest[:19]}  {done}", bold=True)
     print_outputs(status.outputs)
 
 
-def status_of(status: Status) -> dict[str, Any]:
+def resume_of(made: Session, status: Status) -> str:
+    """Return the command that goes on, with the target and the stage it is for."""
+    found = status.resume
+    if found.startswith("portafaas ") and "--target" not in found:
+        return command(found.removeprefix("portafaas "), made.target, made.plan.stage)
+    return found
+
+
+def status_of(made: Session, status: Status) -> dict[str, Any]:
     """Return the status as JSON values."""
     return {
         "health": status.health,
         "state": status.state,
         "reason": status.reason,
-        "resume": status.resume,
+        "resume": resume_of(made, status),
         "package": status.package,
         "outputs": dict(status.outputs),
         "resources": [

@@ -32,7 +32,7 @@ def command(
     from portafaas.cli import deploying
     from portafaas.deployment.session import commit_of
 
-    with deploying.interruptible("destroy"):
+    with deploying.interruptible("destroy", target, stage):
         made = deploying.session(manifest, target, stage)
         status = made.engine.status()
         name = "-".join(filter(None, (made.plan.service, made.plan.stage)))

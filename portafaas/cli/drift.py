@@ -37,7 +37,8 @@ def command(target: str, manifest: Path, stage: str | None, exit_code: bool, for
         if not found:
             click.echo("everything is as it was deployed")
         elif engine.reverts:
-            click.echo("'portafaas deploy' puts it back", err=True)
+            again = deploying.command("deploy", target, stage)
+            click.echo(f"'{again}' puts it back", err=True)
         else:
             click.echo(f"how to put it back: docs/deployment-{target}.md#looking", err=True)
     if exit_code and found:

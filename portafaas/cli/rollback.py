@@ -31,7 +31,7 @@ def command(
         raise click.BadParameter(
             "it is empty; leave it out to mean the release before", param_hint="DIGEST"
         )
-    with deploying.interruptible("rollback"):
+    with deploying.interruptible("rollback", target, stage):
         made = deploying.session(manifest, target, stage)
         proposal = made.propose(made.earlier(digest or ""))
         deploying.carry_out(made, proposal, manifest, yes, format_ == "json", rollback=True)

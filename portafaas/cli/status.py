@@ -30,14 +30,15 @@ def command(target: str, manifest: Path, stage: str | None, format_: str) -> Non
     records = made.history()
     now = current(records, lambda: status)
     if format_ == "json":
-        values = deploying.status_of(status)
+        values = deploying.status_of(made, status)
         values["release"] = now.release if now else None
         values["last"] = records[0].as_dict() if records else None
         print_json(values)
     else:
         click.echo(f"{made.target}: {made.caller.place}")
         click.secho(f"{status.health}  {status.state}", fg=_COLOURS[status.health], bold=True)
-        for label, text in (("reason", status.reason), ("resume", status.resume)):
+        resume = deploying.resume_of(made, status)
+        for label, text in (("reason", status.reason), ("resume", resume)):
             if text:
                 click.echo(f"  {label}: {text}")
         if now is not None:

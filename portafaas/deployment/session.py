@@ -176,8 +176,12 @@ class Session:
 
     def destroy(self, data: bool, report: Report, commit: str = "") -> Sequence[Kept]:
         """Remove the service, with a record of it; see :meth:`Engine.destroy`."""
+        records = self.history()
+        if not records and self.engine.status().health == "absent":
+            # Of what was never there nothing is recorded: no store is made for that.
+            return self.engine.destroy(data, report)
         blobs = self.engine.blobs(create=True)
-        current = audit.current(audit.history(blobs, self.plan), self.engine.status)
+        current = audit.current(records, self.engine.status)
         entry = audit.begin(
             self.plan, self.target, "destroy", self.caller, None, current, commit=commit
         )

@@ -179,7 +179,7 @@ def test_what_fails_midway_is_told_recorded_and_resumed(console: Console) -> Non
     text = console("deploy", *AT, "--yes", status=1)
     assert "PF8007: role/hello: no room" in text and "FAILED" in text
     status = console.json("status", *AT, status=1)
-    assert (status["health"], status["resume"]) == ("failed", "portafaas deploy")
+    assert (status["health"], status["resume"]) == ("failed", "portafaas deploy --target example")
     assert status["last"]["outcome"] == "failed" and "no room" in status["last"]["reason"]
     (console.cloud / "broken").unlink()
     done = deployed(console)
@@ -224,7 +224,7 @@ def test_ctrl_c_leaves_word_of_itself(console: Console) -> None:
     _until(lambda: any((console.cloud / "blobs/records").rglob("*.json")))
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=30)
-    assert process.returncode == 130 and "'portafaas deploy' goes on" in text
+    assert process.returncode == 130 and "'portafaas deploy --target example' goes on" in text
     assert console.json("history", *AT)[0]["outcome"] == "interrupted"
     (console.cloud / "slow").unlink()
     assert deployed(console)["status"]["health"] == "ready"
@@ -310,7 +310,7 @@ def test_drift_and_logs(console: Console) -> None:
     lines = [json.loads(line) for line in console("logs", "-f", "--format", "json", *AT).splitlines()]
     assert [line["function"] for line in lines] == ["hello", "work"]
     assert "did you mean 'hello'?" in console("logs", "helo", *AT, status=2)
-    assert "'portafaas deploy' puts it back" in console("drift", *AT)
+    assert "'portafaas deploy --target example' puts it back" in console("drift", *AT)
     assert "neither a duration" in console("logs", "--since", "soon", *AT, status=2)
 
 

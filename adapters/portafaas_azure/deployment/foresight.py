@@ -13,7 +13,7 @@ from typing import Any
 from portafaas.deployment.contract import Change, Drift
 from portafaas.plan import BuildPlan
 from portafaas_azure.deployment.account import Account
-from portafaas_azure.deployment.ids import SECRETS, is_data, is_security, kind, label, shown
+from portafaas_azure.deployment.ids import SECRETS, SITES, is_data, is_security, kind, label, shown
 from portafaas_azure.deployment.refusals import azure, diagnostic, reasons
 from portafaas_azure.deployment.vault import secret_names
 
@@ -73,12 +73,22 @@ def _is_unknown(after: Any) -> bool:
     return isinstance(after, str) and after.startswith("[") and "reference(" in after
 
 
+def _edits(change: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return :func:`leaves` but for an app's note of its package, which is no part of a template.
+
+    Where apps have different packages the template has none: each would count as changed.
+    """
+    found = leaves(change.get("delta") or ())
+    is_app = kind(change["resourceId"]) == SITES
+    return [leaf for leaf in found if not (is_app and leaf[0] == "tags.package")]
+
+
 def changes(found: Iterable[Mapping[str, Any]]) -> list[Change]:
     """Return what-if's changes in its order, without those that change nothing."""
     made = []
     for one in found:
         identifier, word = one["resourceId"], _word(one)
-        paths = sorted({path for path, _, _ in leaves(one.get("delta") or ())})
+        paths = sorted({path for path, _, _ in _edits(one)})
         if word == "modify" and not paths:
             continue
         if word == "unsupported":
@@ -138,7 +148,7 @@ def drifts(found: Iterable[Mapping[str, Any]]) -> list[Drift]:
         if word == "create":
             made.append(Drift(label(identifier), shown(identifier), "removed"))
         elif word == "modify":
-            detail = tuple(sorted({_told(*leaf) for leaf in leaves(one.get("delta") or ())}))
+            detail = tuple(sorted({_told(*leaf) for leaf in _edits(one)}))
             if detail:
                 made.append(Drift(label(identifier), shown(identifier), "changed", detail))
     return made
