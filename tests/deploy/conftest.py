@@ -39,6 +39,8 @@ class Shop:
     environ: dict[str, str]
     #: All that commands have said.
     said: str = ""
+    #: Of the API key.
+    digest = DIGEST
 
     def arguments(self, words: tuple[str, ...]) -> list[str]:
         """Return the command line of *words*, with the target."""

@@ -151,6 +151,9 @@ def test_the_life_of_the_shop(shop: Any, cloud: Any) -> None:
 
     for place in (shop.said.encode(), shop.written(), *cloud.planes.blobs.values(), b"".join(cloud.sent)):
         assert SECRET.encode() not in place
+    # Nor are digests of API keys shown, or kept where records and packages are.
+    for place in (shop.said.encode(), shop.written(), *cloud.planes.blobs.values()):
+        assert shop.digest.encode() not in place
 
 
 def site(cloud: Any, function: str) -> str:

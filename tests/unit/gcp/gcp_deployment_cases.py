@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import os
 import zipfile
 from collections.abc import Mapping
@@ -101,3 +102,20 @@ def isolate(monkeypatch: Any, folder: Path, environment: Mapping[str, str]) -> N
         monkeypatch.setenv(name, value)
     # It reads where the metadata server is when it is imported.
     importlib.reload(importlib.import_module("google.auth.compute_engine._metadata"))
+
+
+def made_secret(name: str) -> Any:
+    """Return a secret as the provider would have made it."""
+    spec = importlib.util.spec_from_file_location(
+        "terraform_provider", Path(__file__).with_name("terraform_provider.py")
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shape = module.shape_of("google_secret_manager_secret")
+    empty: Any = {**dict.fromkeys(shape["attributes"]), **{n: [] for n in shape["blocks"]}}
+    auto: Any = {"customer_managed_encryption": []}
+    return {
+        **empty, "secret_id": name, "id": f"google_secret_manager_secret/{name}",
+        "replication": [{"auto": [auto], "user_managed": []}],
+    }  # fmt: skip

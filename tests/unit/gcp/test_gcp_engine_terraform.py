@@ -204,14 +204,14 @@ def _deploys(plan: Any, cloud: Path, tmp_path: Path) -> None:
 
 
 def test_terraform_of_this_machine(google: Google, cloud: Path, tmp_path: Path) -> None:
-    google.made_secret = _made_secret  # type: ignore[method-assign]
+    google.made_secret = cases.made_secret  # type: ignore[method-assign]
     _deploys(LOCAL, cloud, tmp_path)
     names = {name for _, name in google.storage.objects if name.startswith("_/")}
     assert names == set(), "neither state nor lock nor documents are left"
 
 
 def test_terraform_of_infrastructure_manager(google: Google, cloud: Path, tmp_path: Path) -> None:
-    google.made_secret = _made_secret  # type: ignore[method-assign]
+    google.made_secret = cases.made_secret  # type: ignore[method-assign]
     _deploys(cases.SMALL, cloud, tmp_path)
     assert google.deployments == {} and google.previews == {}
 
@@ -372,20 +372,3 @@ def test_without_terraform(
     assert "infrastructure-manager" in str(error)
     # What is there can be told without it.
     assert _engine().status().health == "absent"
-
-
-def _made_secret(name: str) -> Any:
-    """Return a secret as the provider would have made it."""
-    spec = importlib.util.spec_from_file_location(
-        "terraform_provider", Path(__file__).with_name("terraform_provider.py")
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    shape = module.shape_of("google_secret_manager_secret")
-    empty: Any = {**dict.fromkeys(shape["attributes"]), **{n: [] for n in shape["blocks"]}}
-    auto: Any = {"customer_managed_encryption": []}
-    return {
-        **empty, "secret_id": name, "id": f"google_secret_manager_secret/{name}",
-        "replication": [{"auto": [auto], "user_managed": []}],
-    }  # fmt: skip
