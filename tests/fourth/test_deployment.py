@@ -202,6 +202,19 @@ def test_nothing_happens_unasked(console: Console) -> None:
     assert console.typed("shop", "destroy", *AT)[0] == 0
 
 
+def test_of_what_was_never_there_nothing_is_recorded(console: Console) -> None:
+    for more in ((), ("--data",)):
+        assert "PF8010" in console("destroy", *AT, "--yes", *more, status=1)
+    assert not any(console.cloud.iterdir())
+
+
+def test_the_command_that_goes_on_is_for_the_same_stage(console: Console) -> None:
+    (console.cloud / "broken").write_text("role/hello")
+    console("deploy", *AT, "--yes", "--stage", "prod", status=1)
+    text = console("status", *AT, "--stage", "prod", status=1)
+    assert "resume: portafaas deploy --target example --stage prod" in text
+
+
 def test_without_credentials_nothing_is_tried(console: Console) -> None:
     del console.environ["EXAMPLE_USER"]
     for command in ("deploy", "diff", "status", "logs", "rollback", "destroy", "drift", "history"):
