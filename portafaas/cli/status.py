@@ -37,7 +37,8 @@ def command(target: str, manifest: Path, stage: str | None, format_: str) -> Non
     else:
         click.echo(f"{made.target}: {made.caller.place}")
         click.secho(f"{status.health}  {status.state}", fg=_COLOURS[status.health], bold=True)
-        for label, text in (("reason", status.reason), ("resume", deploying.resume_of(made, status))):
+        resume = deploying.resume_of(made, status)
+        for label, text in (("reason", status.reason), ("resume", resume)):
             if text:
                 click.echo(f"  {label}: {text}")
         if now is not None:

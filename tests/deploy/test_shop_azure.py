@@ -3,7 +3,6 @@ them, against a cloud on this machine (Resource Manager, deployment sites, vault
 
 from __future__ import annotations
 
-import json
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping

@@ -147,6 +147,7 @@ def test_the_life_of_the_shop(shop: Any, google: Google, cloud: Path) -> None:
     assert order == sorted(order, reverse=True) and order[0] and not order[-1]
     text = shop("deploy", "--yes")
     assert text.index("Permissions") < text.index("Access") < text.index("Resources")
+    assert "+ inventory: roles/storage.objectViewer on google_storage_bucket.uploads" in text
     assert diff["release"][:19] in text and diff["previous"] == first["release"]
     (added,) = files(cloud) - ids
     assert added.startswith("google_storage_bucket_iam_member/")

@@ -344,3 +344,9 @@ def test_permissions_are_told_in_as_few_lines_as_can_be() -> None:
         "- work: sqs:Send on arn:…sqs:…shop-jobs",
         "+ work: roles/a, roles/b on q",
     ]  # fmt: skip
+    topics = [f"+ work: roles/p on ${{google_pubsub_topic.{name}.id}}" for name in ("a", "b")]
+    assert grouped([*topics, "+ work: roles/d on projects/${var.project}/databases/${a_b.c.name}"]) == [
+        "+ work: roles/p on google_pubsub_topic.a",
+        "+ work: roles/p on google_pubsub_topic.b",
+        "+ work: roles/d on projects/…/databases/a_b.c",
+    ]
