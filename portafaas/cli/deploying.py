@@ -109,7 +109,8 @@ def grouped(permissions: Iterable[str]) -> list[str]:
     """Return permission lines with all grants of a function on one thing in one line.
 
     ``+ charge: sqs:DeleteMessage, ReceiveMessage on …:shop-payments``; what the platform fills in
-    itself (``${AWS::Region}``) is an ellipsis.
+    itself (``${AWS::Region}``) is an ellipsis, but for the attribute of a resource of the document
+    (``${google_pubsub_topic.jobs.id}``), which is the resource: else nobody could tell on what.
     """
     import re
 
@@ -123,7 +124,8 @@ def grouped(permissions: Iterable[str]) -> list[str]:
         service = grants[0].partition(":")[0]
         if all(grant.startswith(f"{service}:") for grant in grants):
             grants[1:] = [grant.removeprefix(f"{service}:") for grant in grants[1:]]
-        short = re.sub(r"(\$\{[^}]*\}:?)+", "…", scope)
+        short = re.sub(r"\$\{([\w-]+\.[\w-]+)\.[\w-]+\}", r"\1", scope)
+        short = re.sub(r"(\$\{[^}]*\}:?)+", "…", short)
         out.append(f"{head}: {', '.join(grants)} on {short}")
     return out
 
@@ -166,7 +168,7 @@ def reporter() -> Callable[[Progress], None]:
 
 
 def command(verb: str, target: str, stage: str | None) -> str:
-    """Return the command line that does *verb* here: ``portafaas deploy --target …``."""
+    """Return the command that does *verb* at the same place: ``portafaas deploy --target …``."""
     return f"portafaas {verb} --target {target}" + (f" --stage {stage}" if stage else "")
 
 

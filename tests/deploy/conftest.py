@@ -21,7 +21,9 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "shop"
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 DIGEST = hashlib.sha256(b"demo-key").hexdigest()
 #: Nothing of whoever runs the tests: no credentials, no settings, no proxies.
-_FOREIGN = re.compile(r"(AZURE|ARM|IDENTITY|MSI|GOOGLE|CLOUDSDK|GCE|GCLOUD|TF|PORTAFAAS)_|.*_proxy$", re.I)
+_FOREIGN = re.compile(
+    r"(AZURE|ARM|IDENTITY|MSI|GOOGLE|CLOUDSDK|GCE|GCLOUD|TF|PORTAFAAS(?!_HOME))_|.*_proxy$", re.I
+)
 #: Each process of the command line loads it: engines look again after 2 or 3 s, which here is long.
 _QUICK = """\
 import time
@@ -118,6 +120,8 @@ def make_shop(tmp_path: Path) -> Callable[[str, Mapping[str, str]], Shop]:
         quick.mkdir()
         (quick / "sitecustomize.py").write_text(_QUICK)
         own = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+        # What builds have fetched is everybody's.
+        own.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
         environ = {
             **own, "PYTHONPATH": str(quick), "HOME": str(tmp_path), "NO_COLOR": "1",
             "NO_PROXY": "*", "PORTAFAAS_HTTP_KEYS": f"demo={DIGEST}", **more,

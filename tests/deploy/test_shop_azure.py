@@ -21,7 +21,7 @@ DATA = {
     "Microsoft.DocumentDB/databaseAccounts", "Microsoft.KeyVault/vaults",
     "Microsoft.ServiceBus/namespaces", "Microsoft.Storage/storageAccounts",
 }  # fmt: skip
-COMMANDS = ("deploy --yes", "status", "rollback --yes", "logs", "secrets list")
+COMMANDS = ("deploy --yes", "status", "logs")
 
 
 @pytest.fixture
@@ -99,10 +99,9 @@ def test_the_life_of_the_shop(shop: Any, cloud: Any) -> None:
     assert diff["permissions"] and all(p.startswith("+ inventory: ") for p in diff["permissions"])
     order = [change["security"] for change in diff["changes"]]
     assert order == sorted(order, reverse=True) and order[0] and not order[-1]
-    text = shop("diff")
+    text = shop("deploy", "--yes")
     assert text.index("Permissions") < text.index("Access") < text.index("Resources")
-    second = shop.json("deploy", "--yes")
-    assert second["previous"] == first["release"] and second["permissions"] == diff["permissions"]
+    assert diff["release"][:19] in text and diff["previous"] == first["release"]
     after = {one["id"] for one in cloud.within("shop")}
     assert types(after - set(ids)) == {"microsoft.authorization/roleassignments": len(after - set(ids))}
     assert {len(packages) for packages in cloud.planes.published.values()} == {2}
@@ -226,9 +225,9 @@ def test_two_at_once_and_ctrl_c(
     cloud.pace = 0
     one = shop.start("deploy", "--yes")
     until(lambda: cloud.stacks)
-    for command in ("deploy", "destroy"):
-        assert "PF8005" in shop(command, "--yes", status=1)
-    assert "PF8005" in shop("diff", status=1) and shop.json("status")["health"] == "busy"
+    for said in shop.together("deploy --yes", "destroy --yes", status=1).values():
+        assert "PF8005" in said
+    assert shop.json("status")["health"] == "busy"
     one.send_signal(signal.SIGINT)
     said, _ = one.communicate(timeout=30)
     assert one.returncode == 130 and "'portafaas deploy --target azure' goes on" in said

@@ -202,6 +202,19 @@ def test_nothing_happens_unasked(console: Console) -> None:
     assert console.typed("shop", "destroy", *AT)[0] == 0
 
 
+def test_of_what_was_never_there_nothing_is_recorded(console: Console) -> None:
+    for more in ((), ("--data",)):
+        assert "PF8010" in console("destroy", *AT, "--yes", *more, status=1)
+    assert not any(console.cloud.iterdir())
+
+
+def test_the_command_that_goes_on_is_for_the_same_stage(console: Console) -> None:
+    (console.cloud / "broken").write_text("role/hello")
+    console("deploy", *AT, "--yes", "--stage", "prod", status=1)
+    text = console("status", *AT, "--stage", "prod", status=1)
+    assert "resume: portafaas deploy --target example --stage prod" in text
+
+
 def test_without_credentials_nothing_is_tried(console: Console) -> None:
     del console.environ["EXAMPLE_USER"]
     for command in ("deploy", "diff", "status", "logs", "rollback", "destroy", "drift", "history"):
@@ -375,3 +388,9 @@ def test_permissions_are_told_in_as_few_lines_as_can_be() -> None:
         "- work: sqs:Send on arn:…sqs:…shop-jobs",
         "+ work: roles/a, roles/b on q",
     ]  # fmt: skip
+    topics = [f"+ work: roles/p on ${{google_pubsub_topic.{name}.id}}" for name in ("a", "b")]
+    assert grouped([*topics, "+ work: roles/d on projects/${var.project}/databases/${a_b.c.name}"]) == [
+        "+ work: roles/p on google_pubsub_topic.a",
+        "+ work: roles/p on google_pubsub_topic.b",
+        "+ work: roles/d on projects/…/databases/a_b.c",
+    ]
