@@ -3,7 +3,6 @@ them, against a cloud on this machine (Resource Manager, deployment sites, vault
 
 from __future__ import annotations
 
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -228,8 +227,7 @@ def test_two_at_once_and_ctrl_c(
     for said in shop.together("deploy --yes", "destroy --yes", status=1).values():
         assert "PF8005" in said
     assert shop.json("status")["health"] == "busy"
-    one.send_signal(signal.SIGINT)
-    said, _ = one.communicate(timeout=30)
+    said = shop.interrupt(one)
     assert one.returncode == 130 and "'portafaas deploy --target azure' goes on" in said
     assert shop.outcomes() == [("destroy", "failed"), ("deploy", "interrupted")]
     # Azure goes on by itself.

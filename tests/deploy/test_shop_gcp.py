@@ -7,7 +7,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -287,8 +286,7 @@ def test_two_at_once_and_ctrl_c(
     for said in shop.together("deploy --yes", "destroy --yes", status=1).values():
         assert "PF8005" in said
     assert shop.json("status")["health"] == "busy"
-    one.send_signal(signal.SIGINT)
-    said, _ = one.communicate(timeout=30)
+    said = shop.interrupt(one)
     assert one.returncode == 130 and "'portafaas deploy --target gcp' goes on" in said
     assert shop.outcomes() == [("destroy", "failed"), ("deploy", "interrupted")]
     # Google goes on by itself.
