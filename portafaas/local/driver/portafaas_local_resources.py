@@ -13,7 +13,7 @@ import json
 import os
 import sqlite3
 from contextlib import contextmanager
-from time import time
+from time import sleep, time
 
 from portafaas.runtime.resources import Conflict, NotFound, ResourceError
 
@@ -55,7 +55,17 @@ def database(folder: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         os.path.join(folder, "resources.db"), timeout=10, isolation_level=None
     )
-    connection.execute("pragma journal_mode = wal")
+    end = time() + 10
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+            break
+        except sqlite3.OperationalError:
+            # The change itself does not wait for others who open the store at the same time.
+            if time() > end:
+                connection.close()
+                raise
+            sleep(0.01)
     connection.execute("pragma synchronous = normal")
     connection.executescript(_SCHEMA)
     return connection
