@@ -151,6 +151,16 @@ def function_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
         "source": source_of(plan, function),
         "trigger": trigger_spec(plan, function),
     }
+    if function.kind != "http":
+        retry = function.retry
+        spec["retry"] = {
+            "attempts": retry.attempts,
+            "backoff": retry.backoff,
+            "initial": retry.initial,
+            "max": retry.maximum,
+            "jitter": retry.jitter,
+            "max_age": retry.max_age,
+        }
     if function.uses:
         spec["uses"] = uses_spec(plan, function)
     if plan.stage:

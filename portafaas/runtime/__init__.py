@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from portafaas.runtime.resources import NotGranted as NotGranted
     from portafaas.runtime.resources import Outgoing as Outgoing
     from portafaas.runtime.resources import ResourceError as ResourceError
+    from portafaas.runtime.taxonomy import Permanent as Permanent
+    from portafaas.runtime.taxonomy import Poison as Poison
+    from portafaas.runtime.taxonomy import Retryable as Retryable
+    from portafaas.runtime.taxonomy import Throttled as Throttled
 
 _HOME = {
     "Batch": "message",
@@ -58,13 +62,17 @@ _HOME = {
     "ObjectEvent": "event",
     "ObjectHandler": "handler",
     "Outgoing": "resources",
+    "Permanent": "taxonomy",
+    "Poison": "taxonomy",
     "Query": "http",
     "QueueHandler": "handler",
     "Request": "http",
     "ResourceError": "resources",
     "Response": "http",
+    "Retryable": "taxonomy",
     "ScheduleEvent": "event",
     "ScheduleHandler": "handler",
+    "Throttled": "taxonomy",
     "batch_handler": "handler",
 }
 

@@ -29,6 +29,8 @@ MAX_NAME = 256
 MAX_KEY = 128
 #: Seconds (SQS).
 MAX_DELAY = 900
+#: Seconds: what a queue keeps at most (SQS: 14 days).
+MAX_TTL = 1_209_600
 
 #: Takes out what is no character of XML: https://www.w3.org/TR/xml/#charsets
 _NO_XML = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF))
@@ -139,6 +141,17 @@ def checked_delay(client: Any, ordered: bool, delay: Any) -> int:
         # SQS takes a delay for a whole FIFO queue only (API_SendMessage).
         raise ValueError(f"{client!r} is ordered: its messages cannot be delayed one by one")
     return delay
+
+
+def expiry(ttl: Any, delay: int) -> str:
+    """Return when a message expires, in whole seconds since 1970."""
+    if isinstance(ttl, bool) or not isinstance(ttl, int):
+        raise TypeError(f"ttl must be whole seconds, not {ttl!r}")
+    if not 0 < ttl <= MAX_TTL:
+        raise ValueError(f"ttl {ttl} s is not between 1 and {MAX_TTL} s")
+    from time import time
+
+    return str(int(time()) + 1 + delay + ttl)
 
 
 def check_size(message: Outgoing) -> None:
