@@ -5,7 +5,9 @@ The emulator keeps messages, counts deliveries and moves dead letters. Its own p
 filter; what it says to pull is complete. So :class:`Pusher` pulls and sends the request that
 https://cloud.google.com/pubsub/docs/push#receive_push describes, with the back-off of the
 subscription's retry policy (``minimum * 2 ** (n - 1)``, times ``pace``), its filter, and one message
-of a key at a time.
+of a key at a time. To pull, what is given back of a key waits for the later ones that are leased: a
+message of an ordered subscription stays leased between its deliveries, and the pusher counts and
+moves it.
 """
 
 from __future__ import annotations
@@ -209,7 +211,9 @@ class Pusher:
     """Delivers a subscription's messages to an HTTP endpoint for as long as it is open.
 
     *send* takes the JSON body of a push and returns the status of the answer, 0 for none.
-    ``pace`` multiplies the back-off, 0 is at once; ``pushes`` is what happened.
+    *policy* is the subscription's ``retryPolicy``, *dead* its ``deadLetterPolicy``, which only an
+    ordered one needs to say. ``pace`` multiplies the back-off, 0 is at once; ``pushes`` is what
+    happened.
     """
 
     def __init__(
@@ -221,6 +225,7 @@ class Pusher:
         policy: Mapping[str, Any] | None = None,
         filter: str = "",
         ordered: bool = False,
+        dead: Mapping[str, Any] | None = None,
         pace: float = 0.0,
         at_once: int = 4,
     ) -> None:
@@ -231,6 +236,7 @@ class Pusher:
         self._send = send
         self._filter = filter
         self._ordered = ordered
+        self._dead = dead or {}
         policy = policy or {}
         self._least = grammar.seconds(policy.get("minimumBackoff", "0s"))
         self._most = grammar.seconds(policy.get("maximumBackoff", "600s"))
@@ -262,8 +268,12 @@ class Pusher:
             with self._lock:
                 due = [item for moment, item in self._later if moment <= now]
                 self._later = [pair for pair in self._later if pair[0] > now]
-            # Given back only now, so that it is counted when it comes again.
-            self._pubsub.nack(self._name, due)
+            if self._ordered:
+                for item in due:
+                    self._submit(item)
+            else:
+                # Given back only now, so that it comes when it is time.
+                self._pubsub.nack(self._name, due)
             with self._lock:
                 # From before the pull, so that nobody believes us idle in between.
                 self._busy += 1
@@ -286,15 +296,8 @@ class Pusher:
         if self._ordered and key:
             with self._lock:
                 waiting = self._blocked.setdefault(key, [])
-                number = message["messageId"]
-                same = [n for n, one in enumerate(waiting)
-                        if one["message"]["messageId"] == number]  # fmt: skip
-                if same:
-                    waiting[same[0]] = item
-                else:
-                    waiting.append(item)
-                    waiting.sort(key=lambda one: int(one["message"]["messageId"]))
-                if waiting[0] is not item or (len(waiting) > 1 and not same):
+                waiting.append(item)
+                if len(waiting) > 1:
                     return
         self._submit(item)
 
@@ -315,20 +318,33 @@ class Pusher:
     def _once(self, item: dict[str, Any]) -> None:
         message = dict(item["message"])
         message |= {"message_id": message["messageId"], "publish_time": message["publishTime"]}
-        document = {"message": message, "subscription": self._name}
-        attempt = item.get("deliveryAttempt")
+        document: dict[str, Any] = {"message": message, "subscription": self._name}
+        number, attempt = message["messageId"], item.get("deliveryAttempt")
+        failures = self._failures.get(number, 0)
         if attempt is not None:
+            attempt = failures + 1 if self._ordered else attempt
             document["deliveryAttempt"] = attempt
         moment = time.monotonic()
         status = self._send(json.dumps(document).encode())
         self.pushes.append(Push(document, status, moment))
         if not 200 <= status <= 299:
-            number = message["messageId"]
-            with self._lock:
-                count = self._failures[number] = self._failures.get(number, 0) + 1
-                pause = min(self._least * 2 ** (count - 1), self._most) * self.pace
-                self._later.append((time.monotonic() + pause, item))
-            return
+            most = self._dead.get("maxDeliveryAttempts")
+            if not (self._ordered and most and attempt >= most):
+                self._failures[number] = failures + 1
+                pause = min(self._least * 2**failures, self._most) * self.pace
+                with self._lock:
+                    self._later.append((time.monotonic() + pause, item))
+                return
+            attributes = {
+                **(message.get("attributes") or {}),
+                "CloudPubSubDeadLetterSourceDeliveryCount": str(attempt),
+                "CloudPubSubDeadLetterSourceSubscription": self._name.rpartition("/")[2],
+                "CloudPubSubDeadLetterSourceTopicPublishTime": message["publishTime"],
+            }
+            content = base64.b64decode(message.get("data", ""))
+            self._pubsub.publish(
+                self._dead["deadLetterTopic"], content, attributes, message.get("orderingKey")
+            )
         self._pubsub.ack(self._name, [item])
         following = None
         with self._lock:
