@@ -48,6 +48,56 @@ create table if not exists effects (
 );
 """
 
+#: What happens to a row or an object is kept, in the same transaction, until a dispatcher has
+#: taken it to the functions that a table or bucket triggers. BEFORE: what is replaced is still
+#: there. What portafaas keeps for itself in a bucket is nobody's object.
+_OBJECTS = """
+create table if not exists changes (
+    number integer primary key autoincrement, kind text not null, name text not null,
+    verb text not null, key text not null, old text, new text, size integer, time real not null
+);
+create trigger if not exists objects_created after insert on objects
+when new.key not like 'pf-claims/%' begin
+    insert into changes (kind, name, verb, key, size, time)
+    values ('bucket', new.name, 'created', new.key, length(new.data),
+            (julianday('now') - 2440587.5) * 86400.0);
+end;
+create trigger if not exists objects_deleted after delete on objects
+when old.key not like 'pf-claims/%' begin
+    insert into changes (kind, name, verb, key, time)
+    values ('bucket', old.name, 'deleted', old.key, (julianday('now') - 2440587.5) * 86400.0);
+end;
+"""
+_ROWS = """
+create trigger if not exists {table}_put before insert on {table} begin
+    insert into changes (kind, name, verb, key, old, new, time)
+    values ('table', new.name, 'put', '',
+            (select row from {table} where {same}), new.row,
+            (julianday('now') - 2440587.5) * 86400.0);
+end;
+create trigger if not exists {table}_deleted after delete on {table} begin
+    insert into changes (kind, name, verb, key, old, time)
+    values ('table', old.name, 'delete', '', old.row, (julianday('now') - 2440587.5) * 86400.0);
+end;
+"""
+
+
+def _record_changes(connection: sqlite3.Connection) -> None:
+    """Have the store record what changes, unless it does already."""
+    names = {
+        name
+        for (name,) in connection.execute(
+            "select name from sqlite_master where name in ('items', 'rows', 'items_put', "
+            "'rows_put', 'objects_created')"
+        )
+    }
+    if "objects_created" not in names:
+        connection.executescript(_OBJECTS)
+    for table, keys in (("rows", ("name", "key")), ("items", ("name", "key", "sort"))):
+        if table in names and f"{table}_put" not in names:
+            same = " and ".join(f"{key} = new.{key}" for key in keys)
+            connection.executescript(_ROWS.format(table=table, same=same))
+
 
 def database(folder: str) -> sqlite3.Connection:
     """Return a connection to the store in *folder*, made when it is not there."""
@@ -68,6 +118,7 @@ def database(folder: str) -> sqlite3.Connection:
             sleep(0.01)
     connection.execute("pragma synchronous = normal")
     connection.executescript(_SCHEMA)
+    _record_changes(connection)
     return connection
 
 
@@ -92,10 +143,12 @@ def _opened(address: str) -> Iterator[tuple[sqlite3.Connection, str]]:
 
 
 def _effect(connection: sqlite3.Connection, **effect: Any) -> None:
-    connection.execute(
-        "insert into effects (run, effect) values (?, ?)",
-        (os.environ.get(RUN, ""), json.dumps(effect, ensure_ascii=False)),
-    )
+    run = os.environ.get(RUN)
+    if run:
+        connection.execute(
+            "insert into effects (run, effect) values (?, ?)",
+            (run, json.dumps(effect, ensure_ascii=False)),
+        )
 
 
 def send(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[tuple[int, str]]:
