@@ -91,8 +91,8 @@ def judge(evidence: Evidence) -> dict[str, Cell]:
                 Violation("foreign", function, number, "?", f"a letter of another run: {letter}")
             )
         for item in run.items:
-            # Only the first function of a topic goes wrong.
-            fault = item.fault if not place else _NONE
+            # Only the first function of a topic goes wrong; what nobody can read all cannot.
+            fault = item.fault if not place or not item.fault.readable else _NONE
             cell = cells[item.fault.name]
             case = _Case(function, item, fault, evidence)
             entries = before.get((function, item.number), [])
@@ -102,7 +102,7 @@ def judge(evidence: Evidence) -> dict[str, Cell]:
             cell.redeliveries += max(0, _count(entries, "begin") - 1)
             cell.duplicates += max(0, _count(entries, "effect") - 1)
             cell.letters += len(found)
-            cell.bystanders += bool(found and not fault.letters)
+            cell.bystanders += bool(found) and found[0].reason not in (fault.letters or "")
             cell.violations += case.settled(entries, found)
             cell.violations += case.attempts(entries, found)
             if evidence.redriven_at is not None:
@@ -167,12 +167,11 @@ class _Case:
         if letter.id != self.evidence.sent.get(self.item.number):
             yield self.broken("id", f"the letter's id is {letter.id!r}")
         allowed = fault.letters
-        if not allowed:
-            # It was delivered so often, each time with one that ended the process or the batch.
-            innocent = len(self.deliveries) - self.outcomes["done"] >= ATTEMPTS
-            allowed = frozenset(("attempts", "platform")) if innocent else frozenset()
+        if len(self.deliveries) >= ATTEMPTS:
+            # Each time with one that ended the process, or failed the batch, or its key: F-8, F-9.
+            allowed |= frozenset(("attempts", "platform"))
         if letter.reason not in allowed:
-            yield self.broken("letters", f"is a dead letter, {'though done ' * done}: {letter}")
+            yield self.broken("letters", f"is a dead letter{', though done' * done}: {letter}")
         if "attempts" in fault.letters and letter.reason == "attempts":
             most = ATTEMPTS + self.evidence.extra
             if not ATTEMPTS <= letter.attempts <= most:
@@ -193,11 +192,13 @@ class _Case:
                 yield self.broken("id", f"the handler saw id {begin.id!r}, sent was {sent!r}")
                 break
         for begin in begins:
-            if self.fault.steps and begin.attempt < begin.turn:
+            # A platform may forgive what was its own fault.
+            if self.fault.steps and begin.attempt < begin.turn - self.outcomes["lost"]:
                 text = f"attempt {begin.attempt} was the handler's call no. {begin.turn}"
                 yield self.broken("count", text)
                 break
-        if self.fault.delay and self.evidence.delays and not self.outcomes["dead"]:
+        undisturbed = not (self.outcomes["dead"] or self.outcomes["lost"])
+        if self.fault.delay and self.evidence.delays and undisturbed:
             for one, next_ in zip(begins, begins[1:], strict=False):
                 gap = next_.time - one.time
                 if gap < self.fault.delay - _SLACK:

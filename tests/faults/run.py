@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.faults.check import Cell, Evidence, judge
-from tests.faults.scenario import PATTERNS, Pattern, Run, plan
+from tests.faults.scenario import PATTERNS, Pattern, plan
 from tests.faults.target import Target
 
 #: Numbers of one pattern begin at a multiple of this.
@@ -44,13 +44,7 @@ def execute(
         plan(pattern, messages, seed, rare, place * _RANGE) for place, pattern in enumerate(patterns)
     ]
     target.ledger.plan({run.pattern.functions[0]: run.steps for run in runs})
-    of_function: dict[str, Run] = {run.pattern.functions[0]: run for run in runs}
-
-    def broker_fault(function: str, number: int) -> str:
-        run = of_function.get(function)
-        return run.broker(number) if run is not None and number in run.by_number else ""
-
-    target.broker_fault = broker_fault
+    target.broker_faults = {run.pattern.functions[0]: run.broker for run in runs}
     target.start()
     sent: dict[str, dict[int, str]] = {}
     for run in runs:

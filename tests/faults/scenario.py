@@ -12,7 +12,8 @@ from typing import Any
 ATTEMPTS = 5
 #: The seconds between two attempts, and what ``Throttled`` asks for.
 DELAY, PATIENCE = 1.0, 2.0
-KEYS = 12
+#: Messages of one key, on average, in an ordered queue.
+OF_A_KEY = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +134,10 @@ class Run:
         """The plan of the pattern's first function."""
         return {str(item.number): list(item.fault.steps) for item in self.items if item.fault.steps}
 
-    def broker(self, number: int) -> str:
-        """Return what the broker does with message *number*."""
-        return self.by_number[number].fault.broker
+    @property
+    def broker(self) -> dict[int, str]:
+        """What the broker does at the pattern's first function, by number."""
+        return {item.number: item.fault.broker for item in self.items if item.fault.broker}
 
 
 def faults_of(pattern: Pattern) -> list[Fault]:
@@ -157,7 +159,8 @@ def _batched(fault: Fault) -> Fault:
     if not fault.readable:
         return replace(fault, letters=frozenset(("handler",)))
     if fault.steps and not fault.only:
-        return replace(fault, rare=True)
+        # Of several nobody knows which one is throttled.
+        return replace(fault, rare=True, delay=min(fault.delay, DELAY))
     return fault
 
 
@@ -176,7 +179,7 @@ def plan(pattern: Pattern, messages: int, seed: int, rare: int, offset: int = 0)
         raise ValueError(f"{pattern.name}: {messages} messages do not have room for all faults")
     chosen += [faults[0]] * (messages - len(chosen))
     dice.shuffle(chosen)
-    keys = [f"key-{n}" for n in range(KEYS)]
+    keys = [f"key-{n}" for n in range(max(8, messages // OF_A_KEY))]
     items = tuple(
         Item(offset + place, fault, dice.choice(keys) if pattern.ordered else None)
         for place, fault in enumerate(chosen)

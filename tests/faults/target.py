@@ -26,9 +26,6 @@ PROJECT = Path(__file__).with_name("project")
 #: Python that the project is built for: the one that the tests run on.
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
-#: What the broker does with a message at a function: "" or a word of ``Fault.broker``.
-BrokerFault = Callable[[str, int], str]
-
 
 def copied(folder: Path) -> Path:
     """Copy the project into *folder* and return its manifest."""
@@ -56,7 +53,8 @@ class Target(ABC):
         self.deliveries = Deliveries()
         self.problems: list[str] = []
         self.stopping = threading.Event()
-        self.broker_fault: BrokerFault = lambda function, number: ""
+        #: What the broker does to messages, a word of ``Fault.broker``, by function and number.
+        self.broker_faults: dict[str, dict[int, str]] = {}
         self._threads: list[threading.Thread] = []
         self._seen: set[tuple[str, int]] = set()
         self._guard = threading.Lock()
@@ -114,7 +112,7 @@ class Target(ABC):
 
     def first(self, function: str, number: int, word: str) -> bool:
         """Tell whether the broker is to do *word* to a message, and has not done so yet."""
-        if self.broker_fault(function, number) != word:
+        if self.broker_faults.get(function, {}).get(number) != word:
             return False
         with self._guard:
             if (function, number) in self._seen:
