@@ -185,7 +185,9 @@ def _keep(
             )  # fmt: skip
             facts: dict[str, Any] = {"id": message.id, "content_type": message.content_type}
             facts.update(_readable(message.body))
-            facts["attributes"] = message.attributes
+            facts["attributes"] = {
+                name: value for name, value in message.attributes.items() if name[:3] != "pf-"
+            }
             for fact in ("key", "delay", "dedup"):
                 if getattr(message, fact):
                     facts[fact] = getattr(message, fact)
