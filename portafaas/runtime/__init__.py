@@ -36,8 +36,15 @@ if TYPE_CHECKING:
     from portafaas.runtime.resources import NotGranted as NotGranted
     from portafaas.runtime.resources import Outgoing as Outgoing
     from portafaas.runtime.resources import ResourceError as ResourceError
+    from portafaas.runtime.rows import ABSENT as ABSENT
+    from portafaas.runtime.rows import Delete as Delete
+    from portafaas.runtime.rows import Page as Page
+    from portafaas.runtime.rows import Put as Put
+    from portafaas.runtime.rows import Row as Row
+    from portafaas.runtime.rows import Update as Update
 
 _HOME = {
+    "ABSENT": "rows",
     "Batch": "message",
     "BatchHandler": "handler",
     "BatchResult": "message",
@@ -45,6 +52,7 @@ _HOME = {
     "ChangeHandler": "handler",
     "Conflict": "resources",
     "Context": "context",
+    "Delete": "rows",
     "Event": "event",
     "EventHandler": "handler",
     "Handler": "handler",
@@ -58,13 +66,17 @@ _HOME = {
     "ObjectEvent": "event",
     "ObjectHandler": "handler",
     "Outgoing": "resources",
+    "Page": "rows",
+    "Put": "rows",
     "Query": "http",
     "QueueHandler": "handler",
     "Request": "http",
     "ResourceError": "resources",
     "Response": "http",
+    "Row": "rows",
     "ScheduleEvent": "event",
     "ScheduleHandler": "handler",
+    "Update": "rows",
     "batch_handler": "handler",
 }
 
