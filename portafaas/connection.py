@@ -48,7 +48,7 @@ def connect(
     if target is None:
         addresses = _local(plan, file.parent)
     else:
-        addresses = dict(get_adapter(target).engine(plan).addresses())
+        addresses = dict(get_adapter(target).engine(plan).whereabouts())
     uses = resources_spec(plan)
     for kind, names in uses.items():
         for name, grant in names.items():

@@ -339,7 +339,7 @@ class Engine(ABC):
     def secrets(self) -> Secrets:
         """Return the secrets of the service and stage."""
 
-    def addresses(self) -> Mapping[str, str]:
+    def whereabouts(self) -> Mapping[str, str]:
         """Return where the declared resources are, for the target's driver in a script.
 
         From the variables of functions (``PORTAFAAS_QUEUE_PAYMENTS``) to their values. Raises

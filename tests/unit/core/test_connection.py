@@ -64,7 +64,7 @@ class Engine:
     def __init__(self, found: Mapping[str, str]) -> None:
         self.found = found
 
-    def addresses(self) -> Mapping[str, str]:
+    def whereabouts(self) -> Mapping[str, str]:
         return self.found
 
 
@@ -91,5 +91,5 @@ def test_targets_that_cannot(project: Path) -> None:
     from portafaas.deployment import Engine as Contract
 
     with pytest.raises(DeploymentError) as caught:
-        Contract.addresses(object())  # type: ignore[arg-type]
+        Contract.whereabouts(object())  # type: ignore[arg-type]
     assert [item.code for item in caught.value.diagnostics] == ["PF8016"]
