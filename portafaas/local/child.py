@@ -20,6 +20,8 @@ def serve() -> None:
     from portafaas.runtime.function import Function
 
     sys.path.insert(0, str(os.getcwd()))  # noqa: PTH109 (a plain string is what sys.path wants)
+    # Whole lines, at once: several processes may print to one place.
+    sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     functions: dict[str, Function] = {}
     with os.fdopen(3, "r") as requests, os.fdopen(4, "w") as answers:
         for line in requests:

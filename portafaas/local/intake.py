@@ -20,6 +20,7 @@ from portafaas.runtime.cloudevent import event_from_message
 from portafaas.runtime.deliver import wanted
 from portafaas.runtime.event import ObjectEvent
 from portafaas.runtime.function import Function
+from portafaas.runtime.rows import OWN
 from portafaas.runtime.text import epoch_time
 
 
@@ -117,10 +118,10 @@ def change_of(
         stimulus = ObjectStimulus(verb, key, size or 0, sequencer, moment, sequencer)
         id_, order = f"{key}@{sequencer}", None
     else:
-        before = None if old is None else json.loads(old)
-        after = None if new is None else json.loads(new)
+        before, after = _visible(old), _visible(new)
         change = each.change(name, before, after)
-        if change is None:
+        # What portafaas notes in a row is no change of it.
+        if change is None or (before == after and old != new):
             return None
         happened, keys = change
         id_ = f"change-{number}"
@@ -128,3 +129,9 @@ def change_of(
         order = json.dumps(list(keys.values()))
     body = json.dumps(stimulus_to_json(stimulus), ensure_ascii=False).encode("utf-8", "replace")
     return id_, order, body
+
+
+def _visible(row: str | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {name: value for name, value in json.loads(row).items() if not name.startswith(OWN)}
