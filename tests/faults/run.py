@@ -12,6 +12,8 @@ from tests.faults.target import Target
 
 #: Numbers of one pattern begin at a multiple of this.
 _RANGE = 1_000_000
+#: Seconds without anything after which it is over: something may be between two places.
+CALM = 1.0
 
 
 @dataclass(slots=True)
@@ -107,12 +109,20 @@ def box_of(pattern: Pattern, function: str) -> str:
 
 
 def settle(target: Target, patience: float) -> None:
-    """Wait until nothing is on its way; see :func:`execute`."""
-    last, seen = time.monotonic(), (-1, -1)
-    while left := target.pending():
+    """Wait until nothing is on its way, for a while; see :func:`execute`."""
+    last = calm = time.monotonic()
+    seen = (-1, -1)
+    while True:
+        left = target.pending()
+        moment = time.monotonic()
         now = (target.ledger.length(), len(target.deliveries.all))
         if now != seen:
-            last, seen = time.monotonic(), now
-        if time.monotonic() - last > patience:
+            last = calm = moment
+            seen = now
+        if left:
+            calm = moment
+        if moment - calm > CALM:
+            return
+        if moment - last > patience:
             raise TimeoutError(f"{target.name}: still on their way: {left}\n" + target.report())
-        time.sleep(0.25)
+        time.sleep(0.2)
