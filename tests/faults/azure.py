@@ -85,6 +85,8 @@ class Azure(Target):
         self._bus = self._stack.enter_context(bus())
         self.broker = self._bus.broker
         self._entities: dict[str, Entity] = {}
+        #: Messages that the host has, and not yet handed on, by function: until when, and which.
+        self._held: dict[str, list[tuple[float, Stored]]] = {}
         for node in _of(self._nodes, "queues"):
             self.broker.queue(node.name, **_settings(node))
         for node in _of(self._nodes, "topics"):
@@ -158,19 +160,22 @@ class Azure(Target):
 
     def _step(self, function: str) -> bool:
         entity = self._entities[function]
-        stored = self.broker.receive(entity)
+        held = self._held.setdefault(function, [])
+        stored = None
+        if held and held[0][0] <= time.monotonic():
+            stored = held.pop(0)[1]
+        stored = stored or self.broker.receive(entity)
         if stored is None:
             return False
-        token = stored.token
-        assert token is not None
+        # The host renews the lock for as long as it has the message.
+        stored.locked_until = self.broker.now + 3600
         number = int(stored.properties["n"])
         for word, seconds in (("late", _LATE), ("overtaken", _OVERTAKEN)):
             if self.first(function, number, word):
-                self.broker.release(token)
-                stored.due = self.broker.now + seconds
+                # Locked, so that the others of its session wait.
+                held.append((time.monotonic() + seconds, stored))
+                held.sort(key=lambda pair: pair[0])
                 return True
-        # The host renews the lock for as long as the invocation takes.
-        stored.locked_until = self.broker.now + 3600
         self._invoke(function, number, stored)
         return True
 
