@@ -65,11 +65,10 @@ def uses(document: Document, function: FunctionPlan) -> None:
             continue
         grant = GRANTS[use.verb, use.kind]
         target = ref(address_of(use.kind, use.name), grant.attribute)
-        document.add(
-            grant.member_type,
-            key(function.name, use.verb, use.kind, use.name),
-            {grant.argument: target, "role": grant.role, "member": member_of(function)},
-        )
+        body = {grant.argument: target, "role": grant.role, "member": member_of(function)}
+        # Its trigger may need the same.
+        block = key(function.name, use.verb, use.kind, use.name)
+        document.grant(grant.member_type, block, body)
         document.permissions.append(Permission(function.name, grant.role, target, why))
 
 
