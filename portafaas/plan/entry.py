@@ -119,7 +119,8 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
 def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, dict[str, Any]]]:
     """Return what the function's clients need to know: kind -> name -> facts.
 
-    ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables.
+    ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables;
+    ``emits`` of topics, when the function says which types of events it publishes.
     """
     spec: dict[str, dict[str, dict[str, Any]]] = {}
     for use in function.uses:
@@ -130,6 +131,8 @@ def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, di
                 facts["ordered"] = plan.queue(use.name).ordered
             elif use.kind == "topic":
                 facts["ordered"] = plan.topic(use.name).ordered
+                if (types := function.emitted(use.name)) is not None:
+                    facts["emits"] = list(types)
             elif use.kind == "table":
                 table = plan.table(use.name)
                 facts |= {"key": table.key, "sort": table.sort}
