@@ -124,9 +124,14 @@ def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, di
     """Return what the function's clients need to know: kind -> name -> facts.
 
     ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables,
-    and their ``ttl`` where there is one.
+    and their ``ttl`` where there is one; ``emits`` of topics, when the function says which types
+    of events it publishes.
     """
-    return _grants(plan, function.uses)
+    spec = _grants(plan, function.uses)
+    for name, facts in spec.get("topic", {}).items():
+        if (types := function.emitted(name)) is not None:
+            facts["emits"] = list(types)
+    return spec
 
 
 def resources_spec(plan: BuildPlan) -> dict[str, dict[str, dict[str, Any]]]:

@@ -42,8 +42,8 @@ class Topic(Client):
         which filters see too. *key* is the ordering key, needed by ordered topics and refused by
         others.
 
-        Raises TypeError or ValueError for what no target takes, ResourceError when it was not
-        published.
+        Raises TypeError or ValueError for what no target takes and for a type that is not among
+        those of ``emits``, ResourceError when it was not published.
         """
         self._check("publish")
         message = self._message(event_or_data, type, subject, attributes, key)
@@ -115,6 +115,12 @@ class Topic(Client):
                 "time": _now(),
                 "datacontenttype": kind,
             }
+        allowed = self._grant.get("emits")
+        if allowed is not None and type not in allowed:
+            raise ValueError(
+                f"function {context.function!r} does not declare events of type {type!r}: add "
+                f"'{type}' to its 'emits' for topic {self.name!r} in portafaas.yaml"
+            )
         carried = {"ce-specversion": "1.0"}
         for name, value in facts.items():
             if value is not None:
