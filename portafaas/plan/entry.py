@@ -119,7 +119,8 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
 def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, dict[str, Any]]]:
     """Return what the function's clients need to know: kind -> name -> facts.
 
-    ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables.
+    ``verbs`` of every resource, ``ordered`` of queues and topics, ``key``, ``sort`` and, where there
+    is one, ``ttl`` of tables.
     """
     spec: dict[str, dict[str, dict[str, Any]]] = {}
     for use in function.uses:
@@ -133,6 +134,8 @@ def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, di
             elif use.kind == "table":
                 table = plan.table(use.name)
                 facts |= {"key": table.key, "sort": table.sort}
+                if table.ttl:
+                    facts["ttl"] = table.ttl
         facts["verbs"].append(use.verb)
     return spec
 
