@@ -29,6 +29,7 @@ from portafaas.plan.model import (
     Use,
     WorkflowPlan,
 )
+from portafaas.plan.once import idempotency, with_records
 from portafaas.plan.settings import environment, instances, retry
 from portafaas.plan.triggers import Findings, build_trigger, share_cors
 from portafaas.plan.values import mebibytes, seconds
@@ -190,6 +191,9 @@ class _Builder:
                 else "a rate needs 'max-instances': each instance enforces its share of it",
                 f"burst: {most}, or fewer instances" if most else "max-instances: 10",
             )
+        once = idempotency(
+            self.found, self.document, path, trigger, int(timeout), spec.get("idempotency")
+        )
         return FunctionPlan(
             name=name,
             module=module,
@@ -203,9 +207,10 @@ class _Builder:
             max_instances=most,
             environment=environment(self.found, path, defaults, spec, self.ours),
             retry=retry(self.found, path, trigger, defaults, spec),
-            uses=self.uses(path, spec.get("uses", ())),
+            uses=with_records(path, self.uses(path, spec.get("uses", ())), once),
             options=self.options(spec),
             is_async=self.handler(path, module, attribute, trigger, interface),
+            idempotency=once,
         )
 
     def uses(self, path: tuple[str, ...], entries: Any) -> tuple[Use, ...]:

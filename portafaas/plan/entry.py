@@ -119,8 +119,8 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
 def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, dict[str, Any]]]:
     """Return what the function's clients need to know: kind -> name -> facts.
 
-    ``verbs`` of every resource, ``ordered`` of queues and topics, ``key``, ``sort`` and, where there
-    is one, ``ttl`` of tables.
+    ``verbs`` of every resource, ``ordered`` of queues and topics, ``key``, ``sort`` and, where
+    there is one, ``ttl`` of tables.
     """
     spec: dict[str, dict[str, dict[str, Any]]] = {}
     for use in function.uses:
@@ -166,6 +166,13 @@ def function_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
         }
     if function.uses:
         spec["uses"] = uses_spec(plan, function)
+    if (once := function.idempotency) is not None:
+        found: dict[str, Any] = {"table": once.table, "expires": once.expires}
+        if once.key:
+            found["key"] = list(once.key)
+        if once.required:
+            found["required"] = True
+        spec["idempotency"] = found
     if plan.stage:
         spec["stage"] = plan.stage
     return spec

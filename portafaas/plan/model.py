@@ -143,6 +143,21 @@ class Use:
     verb: Literal["read", "write", "send", "publish", "start"]
     kind: Literal["queue", "topic", "bucket", "table", "secret", "workflow"]
     name: str
+    #: ``$.path`` of the line that asks for it; "" for an entry of the function's ``uses``.
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """How a function does the work of one key once; ``table`` keeps the records."""
+
+    table: str
+    #: Names and indices that lead to the key in the JSON body; empty is what the trigger has.
+    key: tuple[str | int, ...] = ()
+    #: Seconds that what was done is remembered.
+    expires: int = 86_400
+    #: What has no key is refused.
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +188,16 @@ class FunctionPlan:
     options: Options = field(default_factory=dict)
     #: True for a ``async def`` handler or one with an async ``handle``, as far as the source tells.
     is_async: bool = False
+    idempotency: Idempotency | None = None
 
     @property
     def kind(self) -> Kind:
         """Kind of the trigger."""
         return self.trigger.kind
+
+    def why(self, index: int) -> str:
+        """Return the ``$.path`` of the line that asks for ``uses[index]``."""
+        return self.uses[index].why or f"$.functions.{self.name}.uses[{index}]"
 
     @property
     def entry(self) -> str:
