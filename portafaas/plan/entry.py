@@ -119,8 +119,8 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
 def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, dict[str, Any]]]:
     """Return what the function's clients need to know: kind -> name -> facts.
 
-    ``verbs`` of every resource, ``ordered`` of queues and topics, ``key``, ``sort`` and, where
-    there is one, ``ttl`` of tables.
+    ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables,
+    and their ``ttl`` where there is one.
     """
     spec: dict[str, dict[str, dict[str, Any]]] = {}
     for use in function.uses:

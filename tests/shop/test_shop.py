@@ -110,7 +110,7 @@ def deliver(
             root = places[target] = tmp_path_factory.mktemp(f"store-{target}")
             LocalSecrets(root, plan).set("payment-key", b"0123456789")
             store = resources.store(root, "")
-            write = Write("put", {"id": PLACED["id"]}, row=PLACED)
+            write = Write("put", {"id": str(PLACED["id"])}, row=PLACED)
             resources.write_row(str(store / "table/orders"), write, "")
             resources.write(str(store / "bucket/uploads"), "catalog/2026 autumn.csv", CATALOGUE, None)
             found = dict(ENVIRONMENT)
