@@ -30,6 +30,7 @@ from portafaas.plan.model import (
     WorkflowPlan,
 )
 from portafaas.plan.once import idempotency, with_records
+from portafaas.plan.relays import relays
 from portafaas.plan.settings import environment, instances, retry
 from portafaas.plan.triggers import Findings, build_trigger, share_cors
 from portafaas.plan.values import mebibytes, seconds
@@ -88,6 +89,7 @@ class _Builder:
         functions = tuple(
             self.function(name, spec) for name, spec in self.block("functions").items()
         )
+        functions += relays(self.found, self.document, functions, self.ours)
         names(self.found, self.document)
         dead_letters(self.found, self.document)
         consumers(self.found, functions)
@@ -120,6 +122,7 @@ class _Builder:
                     (spec or {}).get("key", "id"),
                     (spec or {}).get("sort", ""),
                     (spec or {}).get("ttl", ""),
+                    bool((spec or {}).get("outbox", False)),
                     self.options(spec),
                 )
                 for name, spec in self.block("tables").items()

@@ -105,13 +105,17 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
             }
         case TableTrigger():
             table = plan.table(trigger.table)
-            return {
+            spec = {
                 "table": trigger.table,
                 "key": table.key,
                 "sort": table.sort,
                 "on": list(trigger.on),
                 "images": list(trigger.images),
             }
+            if table.outbox:
+                # True for the function that is to see its rows, which are kept from all others.
+                spec["outbox"] = bool(function.origin)
+            return spec
         case _:
             assert_never(trigger)
 
@@ -120,7 +124,7 @@ def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, di
     """Return what the function's clients need to know: kind -> name -> facts.
 
     ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables,
-    and their ``ttl`` where there is one.
+    and their ``ttl`` and ``outbox`` where there is one.
     """
     spec: dict[str, dict[str, dict[str, Any]]] = {}
     for use in function.uses:
@@ -136,6 +140,8 @@ def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, di
                 facts |= {"key": table.key, "sort": table.sort}
                 if table.ttl:
                     facts["ttl"] = table.ttl
+                if table.outbox:
+                    facts["outbox"] = True
         facts["verbs"].append(use.verb)
     return spec
 

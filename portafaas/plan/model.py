@@ -189,6 +189,8 @@ class FunctionPlan:
     #: True for a ``async def`` handler or one with an async ``handle``, as far as the source tells.
     is_async: bool = False
     idempotency: Idempotency | None = None
+    #: ``$.path`` of the line that makes this function, of portafaas' own; "" for the manifest's.
+    origin: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -245,6 +247,7 @@ class TablePlan:
     key: str = "id"
     sort: str = ""
     ttl: str = ""
+    outbox: bool = False
     options: Options = field(default_factory=dict)
 
 
@@ -354,6 +357,18 @@ class BuildPlan:
     def channel(self, name: str) -> ChannelPlan:
         """Return the channel called *name*."""
         return next(channel for channel in self.channels if channel.name == name)
+
+    def line(self, path: str) -> str:
+        """Return the ``$.path`` of the manifest's line for *path*.
+
+        Another one only below a function of portafaas' own: the line that asks for the function.
+        """
+        for function in self.functions:
+            if function.origin:
+                own = f"$.functions.{function.name}"
+                if path == own or path.startswith((f"{own}.", f"{own}[")):
+                    return function.origin
+        return path
 
     def function(self, name: str) -> FunctionPlan:
         """Return the function called *name*."""
