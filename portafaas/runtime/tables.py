@@ -9,7 +9,7 @@ https://firebase.google.com/docs/firestore/quotas
 
 from __future__ import annotations
 
-from portafaas.runtime.resources import Client
+from portafaas.runtime.resources import Client, Conflict, NotFound
 from portafaas.runtime.rows import (
     ABSENT,
     MAX_WHOLE,
@@ -195,11 +195,22 @@ class Table(Client):
         size = sum(len(to_json([write.row, write.set])) for write in checked)
         if size > MAX_COMMIT:
             raise ValueError(f"the rows of the commit have {size} bytes; at most {MAX_COMMIT}")
-        self._driver().commit(self._address(), checked, self._ttl())
+        try:
+            self._driver().commit(self._address(), checked, self._ttl())
+        except (Conflict, NotFound) as exc:
+            raise self._named(exc) from exc
 
     def _one(self, write: Any) -> Any:
         self._check("write")
-        return self._driver().write_row(self._address(), self._write(write), self._ttl())
+        checked = self._write(write)
+        try:
+            return self._driver().write_row(self._address(), checked, self._ttl())
+        except (Conflict, NotFound) as exc:
+            raise self._named(exc) from exc
+
+    def _named(self, exc: Conflict | NotFound) -> Exception:
+        """Return the error with the table's name, which drivers do not know."""
+        return type(exc)(f"table {self.name!r}: {exc}", retryable=exc.retryable)
 
     def _write(self, asked: Any) -> Write:
         """Return the driver's form of a write; raises TypeError or ValueError."""

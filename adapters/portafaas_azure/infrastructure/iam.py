@@ -49,6 +49,8 @@ COSMOS_ROLES: dict[str, tuple[str, str | tuple[str, ...]]] = {
             f"{_COSMOS}/readMetadata",
             f"{_ITEMS}/create",
             f"{_ITEMS}/delete",
+            # Conditions and updates look at the row first.
+            f"{_ITEMS}/read",
             f"{_ITEMS}/replace",
             f"{_ITEMS}/upsert",
         ),
