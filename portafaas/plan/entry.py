@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from collections.abc import Iterable
+from typing import Any, Literal, assert_never
 
 from portafaas.plan.model import (
     BuildPlan,
@@ -13,7 +14,10 @@ from portafaas.plan.model import (
     ScheduleTrigger,
     TableTrigger,
     TopicTrigger,
+    Use,
 )
+
+_BOTH: tuple[Literal["read", "write"], ...] = ("read", "write")
 
 _PLURAL = {
     "queue": "queues",
@@ -126,8 +130,23 @@ def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, di
     ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables,
     and their ``ttl`` and ``outbox`` where there is one.
     """
+    return _grants(plan, function.uses)
+
+
+def resources_spec(plan: BuildPlan) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return :func:`uses_spec` of one who may do everything with every resource of *plan*."""
+    every = [Use("send", "queue", queue.name) for queue in plan.queues]
+    every += [Use("publish", "topic", topic.name) for topic in plan.topics]
+    for verb in _BOTH:
+        every += [Use(verb, "table", table.name) for table in plan.tables]
+        every += [Use(verb, "bucket", bucket.name) for bucket in plan.buckets]
+    every += [Use("read", "secret", secret.name) for secret in plan.secrets]
+    return _grants(plan, every)
+
+
+def _grants(plan: BuildPlan, uses: Iterable[Use]) -> dict[str, dict[str, dict[str, Any]]]:
     spec: dict[str, dict[str, dict[str, Any]]] = {}
-    for use in function.uses:
+    for use in uses:
         facts = spec.setdefault(use.kind, {}).get(use.name)
         if facts is None:
             facts = spec[use.kind][use.name] = {"verbs": []}

@@ -15,6 +15,7 @@ import sqlite3
 from contextlib import contextmanager
 from time import sleep, time
 
+from portafaas.runtime.control import split
 from portafaas.runtime.resources import NotFound, ResourceError
 
 TYPE_CHECKING = False
@@ -146,7 +147,7 @@ def _keep(
             )  # fmt: skip
             facts: dict[str, Any] = {"id": message.id, "content_type": message.content_type}
             facts.update(_readable(message.body))
-            facts["attributes"] = message.attributes
+            facts["attributes"] = split(message.attributes)[0]
             for fact in ("key", "delay", "dedup"):
                 if getattr(message, fact):
                     facts[fact] = getattr(message, fact)
