@@ -30,6 +30,8 @@ from portafaas.plan.model import (
     Use,
     WorkflowPlan,
 )
+from portafaas.plan.once import idempotency, with_records
+from portafaas.plan.relays import relays
 from portafaas.plan.settings import environment, instances, retry
 from portafaas.plan.triggers import Findings, build_trigger, share_cors
 from portafaas.plan.values import mebibytes, seconds
@@ -89,6 +91,7 @@ class _Builder:
             self.function(name, spec) for name, spec in self.block("functions").items()
         )
         declared = events(self.found, self.block("events"))
+        functions += relays(self.found, self.document, functions, self.ours)
         names(self.found, self.document)
         dead_letters(self.found, self.document)
         consumers(self.found, functions)
@@ -126,6 +129,7 @@ class _Builder:
                     (spec or {}).get("key", "id"),
                     (spec or {}).get("sort", ""),
                     (spec or {}).get("ttl", ""),
+                    bool((spec or {}).get("outbox", False)),
                     self.options(spec),
                 )
                 for name, spec in self.block("tables").items()
@@ -201,6 +205,9 @@ class _Builder:
                 f"burst: {most}, or fewer instances" if most else "max-instances: 10",
             )
         uses = self.uses(path, spec.get("uses", ()))
+        once = idempotency(
+            self.found, self.document, path, trigger, int(timeout), spec.get("idempotency")
+        )
         return FunctionPlan(
             name=name,
             module=module,
@@ -214,11 +221,12 @@ class _Builder:
             max_instances=most,
             environment=environment(self.found, path, defaults, spec, self.ours),
             retry=retry(self.found, path, trigger, defaults, spec),
-            uses=uses,
+            uses=with_records(path, uses, once),
             options=self.options(spec),
             is_async=self.handler(path, module, attribute, trigger, interface),
             emits=emits(self.found, path, spec.get("emits"), uses, self.document),
             guard=spec.get("guard", ""),
+            idempotency=once,
         )
 
     def uses(self, path: tuple[str, ...], entries: Any) -> tuple[Use, ...]:

@@ -49,6 +49,19 @@ class Topic(Client):
         message = self._message(event_or_data, type, subject, attributes, key)
         return self._publish([message])[0]
 
+    def prepared(
+        self,
+        event_or_data: Any,
+        *,
+        type: str | None = None,
+        subject: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Outgoing:
+        """Return what :meth:`publish` would publish, checked and complete."""
+        self._check("publish")
+        return self._message(event_or_data, type, subject, attributes, key)
+
     def publish_batch(self, events: Iterable[Mapping[str, Any] | Event]) -> list[str]:
         """Publish several events and return their ids, in order.
 

@@ -58,7 +58,7 @@ def member_of(function: FunctionPlan) -> str:
 def uses(document: Document, function: FunctionPlan) -> None:
     """Grant what ``uses`` lists."""
     for index, use in enumerate(function.uses):
-        why = f"$.functions.{function.name}.uses[{index}]"
+        why = function.why(index)
         document.ask(why, function=function.name)
         if use.kind == "table":
             _table(document, function, use, why)
