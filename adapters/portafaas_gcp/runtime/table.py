@@ -9,6 +9,7 @@ from portafaas.runtime.event import ChangeEvent
 from portafaas.runtime.text import utc_time
 from portafaas_gcp.runtime.delivery import bind_event, open_delivery
 from portafaas_gcp.runtime.firestore import Document, from_json, from_protobuf
+from portafaas_gcp.runtime.shapes import row_of
 from portafaas_gcp.runtime.settlement import Settlement, event_message
 
 TYPE_CHECKING = False
@@ -65,8 +66,8 @@ def event_of(function: Function, outer: dict[str, Any], data: Any) -> ChangeEven
         table=trigger["table"],
         kind=kind,
         keys=_keys(trigger, outer, new or old),
-        new=new.fields if new and "new" in images and change != "delete" else None,
-        old=old.fields if old and "old" in images and change != "insert" else None,
+        new=row_of(new.fields) if new and "new" in images and change != "delete" else None,
+        old=row_of(old.fields) if old and "old" in images and change != "insert" else None,
         time=utc_time(time if isinstance(time, str) else None),
         raw=data,
     )
