@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from functools import cache
@@ -216,14 +217,18 @@ class _Mapping:
             elif self.target.first(self.function, number, "late"):
                 waits = 1
             if waits:
-                self.held.append([waits, message])
+                self.held.append([waits, message, time.monotonic()])
             else:
                 ready.append(message)
         if self.held:
+            now = time.monotonic()
             for one in self.held:
                 one[0] -= 1
-            while self.held and self.held[0][0] <= 0 and len(ready) < max(self.size, 1):
-                ready.append(self.held.popleft()[1])
+            while self.held and self.held[0][0] <= 0 and len(ready) < self.size:
+                _, message, received = self.held.popleft()
+                # What has waited for too long SQS gives out again by itself.
+                if now - received < VISIBILITY / 2:
+                    ready.append(message)
         if ready:
             self.deliver(ready)
         return bool(found or ready)
