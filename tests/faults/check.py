@@ -67,6 +67,13 @@ class Evidence:
     extra: int = 0
     #: Whether delays between attempts are kept to the second.
     delays: bool = True
+    _grouped: dict[tuple[str, int], list[Entry]] = field(default_factory=dict)
+
+    def of(self, key: tuple[str, int]) -> Sequence[Entry]:
+        """Return the entries of a function and number."""
+        if not self._grouped:
+            self._grouped = grouped(self.entries)
+        return self._grouped.get(key, [])
 
 
 def number_of(letter: DeadLetter) -> int:
@@ -94,9 +101,16 @@ def judge(evidence: Evidence) -> dict[str, Cell]:
             # Only the first function of a topic goes wrong; what nobody can read all cannot.
             fault = item.fault if not place or not item.fault.readable else _NONE
             cell = cells[item.fault.name]
-            case = _Case(function, item, fault, evidence)
+            case = _Case(function, item, fault, evidence, chained=bool(place) and run.pattern.chain)
             entries = before.get((function, item.number), [])
             found = letters.get(item.number, [])
+            if case.chained:
+                # What was never committed is not sent; what was redriven is sent afterwards.
+                first = (run.pattern.functions[0], item.number)
+                entries = entries + after.get((function, item.number), [])
+                if not any(entry.what in ("effect", "known") for entry in evidence.of(first)):
+                    cell.violations += case.nothing(entries)
+                    continue
             if not place:
                 cell.messages += 1
             cell.redeliveries += max(0, _count(entries, "begin") - 1)
@@ -108,7 +122,8 @@ def judge(evidence: Evidence) -> dict[str, Cell]:
             if evidence.redriven_at is not None:
                 again = after.get((function, item.number), [])
                 cell.redriven += bool(found)
-                cell.violations += case.redriven(again, bool(found))
+                if not case.chained:
+                    cell.violations += case.redriven(again, bool(found))
         if run.pattern.ordered:
             for violation in _order(evidence, function, before, letters):
                 cells[run.by_number[violation.number].fault.name].violations.append(violation)
@@ -129,13 +144,21 @@ def _count(entries: Iterable[Entry], what: str) -> int:
 class _Case:
     """One message at one function."""
 
-    def __init__(self, function: str, item: Item, fault: Fault, evidence: Evidence) -> None:
+    def __init__(
+        self, function: str, item: Item, fault: Fault, evidence: Evidence, chained: bool = False
+    ) -> None:
+        self.chained = chained
         self.function, self.item, self.fault, self.evidence = function, item, fault, evidence
         self.deliveries = evidence.deliveries.get((function, item.number), ())
         self.outcomes = Counter(delivery.outcome for delivery in self.deliveries)
 
     def broken(self, rule: str, text: str) -> Violation:
         return Violation(rule, self.function, self.item.number, self.fault.name, text)
+
+    def nothing(self, entries: Sequence[Entry]) -> Iterable[Violation]:
+        """Neither: what was not committed was not sent."""
+        if entries:
+            yield self.broken("outbox", "was sent, and never committed")
 
     def settled(
         self, entries: Sequence[Entry], letters: Sequence[DeadLetter]
@@ -154,8 +177,13 @@ class _Case:
         effects = _count(entries, "effect")
         # A delivery of which the broker never learned is repeated.
         unheard = sum(self.outcomes[one] for one in ("failed", "dead", "lost", "again"))
-        if self.evidence.run.pattern.once:
-            # Of a handler that died between effect and return nobody can know.
+        if self.chained:
+            # Its consumer is idempotent, and the row was committed once.
+            most = 1
+        elif self.evidence.run.pattern.chain:
+            most = 1
+        elif self.evidence.run.pattern.once:
+            # Of a handler that failed or died after its effect nobody else can know.
             most = fault.effects if "after" in "".join(fault.steps) else 1
         else:
             most = max(1, fault.effects) + unheard
@@ -187,6 +215,9 @@ class _Case:
         if len(begins) > most:
             yield self.broken("attempts", f"its handler was called {len(begins)} times")
         sent = self.evidence.sent.get(self.item.number)
+        if self.chained and begins:
+            # Sent once, or with the same id.
+            sent = begins[0].id
         for begin in begins:
             if begin.id != sent:
                 yield self.broken("id", f"the handler saw id {begin.id!r}, sent was {sent!r}")
@@ -216,7 +247,9 @@ class _Case:
             yield self.broken("redrive", "was not done after the redrive")
             return
         begin = next(entry for entry in entries if entry.what == "begin")
-        if begin.attempt != 1:
+        # One that died left a lease, which is waited for.
+        leased = self.evidence.run.pattern.once and "exit" in "".join(self.fault.steps)
+        if begin.attempt != 1 and not leased:
             yield self.broken("redrive", f"began with attempt {begin.attempt}")
         if begin.id != self.evidence.sent.get(self.item.number):
             yield self.broken("id", f"came back with id {begin.id!r}")

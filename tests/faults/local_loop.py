@@ -41,7 +41,7 @@ class Faulty(Hooks):
 
     def first(self, function: str, item: Item, word: str) -> bool:
         """Tell whether *word* is to happen to an item, and has not yet."""
-        number = item.attributes["n"]
+        number = item.attributes.get("n", "-1")
         if self.faults.get(function, {}).get(number) != word:
             return False
         try:
@@ -87,7 +87,7 @@ class Faulty(Hooks):
         return Settled(again, settled.dead, settled.untried, settled.alone)
 
     def _line(self, function: str, item: Item, outcome: str) -> bytes:
-        number = int(item.attributes["n"])
+        number = int(item.attributes.get("n", "-1"))
         return json.dumps((time.time(), function, number, self._batch, outcome)).encode() + b"\n"
 
 
@@ -107,7 +107,7 @@ class Slow(Broker):
             ).fetchall()
             functions = {box: name for name, box in self._boxes.items()}
             for number, box, attributes in waiting:
-                function, n = functions[box], json.loads(attributes)["n"]
+                function, n = functions[box], json.loads(attributes).get("n", "-1")
                 word = self.hooks.faults.get(function, {}).get(n, "")
                 if word in ("late", "overtaken"):
                     seen = self.hooks._seen / f"{function}-{n}"

@@ -72,13 +72,13 @@ def execute(
         for run in runs:
             found = evidence[run.pattern.name]
             found.letters = {
-                function: letters.list(box_of(run.pattern, function), 10 * messages)
+                function: letters.list(box_of(target, function), 10 * messages)
                 for function in run.pattern.functions
             }
         target.ledger.heal()
         for run in runs:
             for function in run.pattern.functions:
-                done = letters.redrive(box_of(run.pattern, function), None)
+                done = letters.redrive(box_of(target, function), None)
                 expected = len(evidence[run.pattern.name].letters[function])
                 if done.failed or done.moved != expected:
                     target.problems.append(f"redrive of {function}: {done}, not {expected}")
@@ -89,7 +89,7 @@ def execute(
             found = evidence[run.pattern.name]
             found.redriven_at = until
             found.left = {
-                function: letters.list(box_of(run.pattern, function), 10 * messages)
+                function: letters.list(box_of(target, function), 10 * messages)
                 for function in run.pattern.functions
             }
     deliveries = target.deliveries.by_item()
@@ -103,9 +103,9 @@ def execute(
     )
 
 
-def box_of(pattern: Pattern, function: str) -> str:
+def box_of(target: Target, function: str) -> str:
     """Return the name of the box that holds *function*'s dead letters."""
-    return pattern.to if pattern.kind == "queue" else function
+    return str(getattr(target.plan.function(function).trigger, "queue", function))
 
 
 def settle(target: Target, patience: float) -> None:
@@ -125,4 +125,6 @@ def settle(target: Target, patience: float) -> None:
             return
         if moment - last > patience:
             raise TimeoutError(f"{target.name}: still on their way: {left}\n" + target.report())
+        if len(target.problems) > 20:
+            raise RuntimeError(f"{target.name}: {target.report()}")
         time.sleep(0.2)

@@ -74,6 +74,8 @@ FAULTS: tuple[Fault, ...] = (
         only=frozenset(("batch",)),
     ),
     Fault("BatchResult.drop", ("drop",), effects=0, only=frozenset(("batch",))),
+    # Between the two halves of an outbox.
+    Fault("exits between commit and send", ("exit-unsent",), only=frozenset(("outbox",)), rare=True),
 )
 
 
@@ -82,7 +84,7 @@ class Pattern:
     """One way to use the product: where messages go, and which functions get each of them.
 
     The faults are those of the first function. ``once``: no side effect happens twice, whatever
-    is delivered how often, but for handlers that die after it, of which nobody can know.
+    is delivered how often, but for handlers that fail or die after it: only they know of it.
     """
 
     name: str
@@ -93,6 +95,8 @@ class Pattern:
     once: bool = False
     #: A handler that raises fails all of its batch.
     batch: bool = False
+    #: The second function gets what the first one sends, not what was sent to the first.
+    chain: bool = False
 
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -100,6 +104,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("batch", "queue", "batch", ("batch",), batch=True),
     Pattern("ordered", "queue", "ordered", ("ordered",), ordered=True),
     Pattern("topic", "topic", "news", ("first", "second")),
+    Pattern("idempotent", "queue", "once", ("once",), once=True),
+    Pattern("outbox", "queue", "orders", ("order", "relayed"), chain=True),
 )
 
 

@@ -12,6 +12,7 @@ All of it lies in the folder FAULTS_FOLDER, outside of any broker:
 A step that ends with ``*`` happens each time from then on.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -96,6 +97,18 @@ def after(step):
         os._exit(9)
     if step == "hang-after":
         time.sleep(600)
+
+
+@contextlib.contextmanager
+def unsent(wanted):
+    """End the process when an outbox has committed, and not sent yet."""
+    if not wanted:
+        yield
+        return
+    from portafaas.runtime import outbox
+
+    outbox.relay = lambda *arguments: os._exit(9)
+    yield
 
 
 def read(item, number):

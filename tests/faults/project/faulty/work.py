@@ -2,7 +2,7 @@
 
 from faulty import probe
 
-from portafaas.runtime import BatchResult, batch_handler
+from portafaas.runtime import BatchResult, Conflict, batch_handler
 
 
 def single(message, context):
@@ -23,6 +23,34 @@ def first(event, context):
 def second(event, context):
     """The same topic's other subscriber."""
     probe.act("second", event, context)
+
+
+def once(message, context):
+    """A standard queue, each message once: an idempotent consumer."""
+    probe.act("once", message, context)
+
+
+def order(message, context):
+    """Writes a row and sends a message, both or neither: an outbox."""
+    number, turn, step = probe.begin("order", message, context)
+    probe.before(step)
+    probe.read(message, number)
+    with probe.unsent(step == "exit-unsent"):
+        try:
+            with context.outbox("books") as box:
+                box.put({"book": number, "part": "order"}, if_absent=True)
+                box.send("relayed", message.text, attributes={"n": number})
+        except Conflict:
+            probe.note("known", "order", number, turn)
+        else:
+            probe.note("effect", "order", number, turn)
+    probe.after(step)
+    probe.note("end", "order", number, turn)
+
+
+def relayed(message, context):
+    """Gets what the outbox sends."""
+    probe.act("relayed", message, context)
 
 
 @batch_handler
