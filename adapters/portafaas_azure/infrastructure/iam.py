@@ -50,6 +50,8 @@ COSMOS_ROLES: dict[str, tuple[str, str | tuple[str, ...]]] = {
             f"{_COSMOS}/readMetadata",
             f"{_ITEMS}/create",
             f"{_ITEMS}/delete",
+            # Conditions and updates look at the row first.
+            f"{_ITEMS}/read",
             f"{_ITEMS}/replace",
             f"{_ITEMS}/upsert",
         ),
@@ -100,7 +102,8 @@ def grants(
     found += _recovery(plan, function, places)
     for index, use in enumerate(function.uses):
         role, scope = _asked(plan, use, places)
-        found.append(Grant(role, scope, f"$.functions.{function.name}.uses[{index}].{use.verb}"))
+        why = use.why or f"{function.why(index)}.{use.verb}"
+        found.append(Grant(role, scope, why))
     return found
 
 
@@ -146,7 +149,7 @@ def notes(plan: BuildPlan) -> tuple[Diagnostic, ...]:
             "PF3010",
             f"Azure has no built-in role that writes blobs of a container and does not read them: "
             f"{function.name!r} may also read {use.name!r}",
-            path=f"$.functions.{function.name}.uses[{index}].{use.verb}",
+            path=use.why or f"{function.why(index)}.{use.verb}",
             hint="https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/storage",
             severity="note",
         )
