@@ -319,9 +319,9 @@ def test_follow_fires_schedules_and_ends_at_ctrl_c(
 ) -> None:
     from portafaas.local import dispatch
 
+    start = time.monotonic()
     # A clock that is half a second before a full minute.
     monkeypatch.setattr(dispatch, "time", lambda: 1_764_000_000 - 0.5 + time.monotonic() - start)
-    start = time.monotonic()
     with Dispatcher(plan, project, schedules=True) as dispatcher:
         dispatcher.run(follow=True, until=lambda: bool(log(project)))
     assert log(project) == ["tick 2025-11-24T16:00:00.000Z"]
@@ -403,7 +403,7 @@ def test_killed_at_any_time_it_loses_nothing(tmp_path: Path) -> None:
         )  # fmt: skip
         assert process.stdout is not None
         # So many leases until the next kill: of whom is left to chance.
-        left = chance.randrange(1, 30) if kills.total() < 40 else 10**9
+        left = chance.randrange(1, 30) if kills.total() < 24 else 10**9
         ended = True
         for line in process.stdout:
             left -= 1
@@ -420,13 +420,13 @@ def test_killed_at_any_time_it_loses_nothing(tmp_path: Path) -> None:
                 kills["worker"] += 1
             except ProcessLookupError:
                 pass
-            left = chance.randrange(1, 30) if kills.total() < 40 else 10**9
+            left = chance.randrange(1, 30) if kills.total() < 24 else 10**9
         process.stdout.close()
         process.wait(timeout=60)
         if ended:
             break
     assert process.returncode == 0
-    assert min(kills["dispatcher"], kills["worker"]) >= 10, kills
+    assert min(kills["dispatcher"], kills["worker"]) >= 6, kills
     with Broker(store, plan) as broker:
         assert [broker.waiting(function) for function in plan.functions] == [0, 0]
         poison = sorted(item.body.decode() for item in broker.dead("queue/orders"))
