@@ -52,7 +52,7 @@ class Session:
     def release(self, package: Path, digest: str, documents: Mapping[str, object]) -> Release:
         """Return the release of what a build wrote. Raises DeploymentError (PF8013)."""
         self._keys()
-        permissions = self.adapter.infrastructure(self.plan).permissions
+        permissions = self.adapter.infrastructure(self.plan).placed(self.plan).permissions
         return make_release(self.plan, package, digest, documents, permissions, self.environ)
 
     def propose(self, release: Release) -> Proposal:

@@ -109,13 +109,17 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
             }
         case TableTrigger():
             table = plan.table(trigger.table)
-            return {
+            spec = {
                 "table": trigger.table,
                 "key": table.key,
                 "sort": table.sort,
                 "on": list(trigger.on),
                 "images": list(trigger.images),
             }
+            if table.outbox:
+                # True for the function that is to see its rows, which are kept from all others.
+                spec["outbox"] = bool(function.origin)
+            return spec
         case _:
             assert_never(trigger)
 
@@ -124,9 +128,14 @@ def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, di
     """Return what the function's clients need to know: kind -> name -> facts.
 
     ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables,
-    and their ``ttl`` where there is one.
+    and their ``ttl`` and ``outbox`` where there is one; ``emits`` of topics, when the function says
+    which types of events it publishes.
     """
-    return _grants(plan, function.uses)
+    spec = _grants(plan, function.uses)
+    for name, facts in spec.get("topic", {}).items():
+        if (types := function.emitted(name)) is not None:
+            facts["emits"] = list(types)
+    return spec
 
 
 def resources_spec(plan: BuildPlan) -> dict[str, dict[str, dict[str, Any]]]:
@@ -155,6 +164,8 @@ def _grants(plan: BuildPlan, uses: Iterable[Use]) -> dict[str, dict[str, dict[st
                 facts |= {"key": table.key, "sort": table.sort}
                 if table.ttl:
                     facts["ttl"] = table.ttl
+                if table.outbox:
+                    facts["outbox"] = True
         facts["verbs"].append(use.verb)
     return spec
 
@@ -185,6 +196,13 @@ def function_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
         }
     if function.uses:
         spec["uses"] = uses_spec(plan, function)
+    if (once := function.idempotency) is not None:
+        found: dict[str, Any] = {"table": once.table, "expires": once.expires}
+        if once.key:
+            found["key"] = list(once.key)
+        if once.required:
+            found["required"] = True
+        spec["idempotency"] = found
     if plan.stage:
         spec["stage"] = plan.stage
     return spec

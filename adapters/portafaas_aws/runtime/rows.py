@@ -270,8 +270,11 @@ def _conditions(write: Write, ttl: str, now: int, known: Expression) -> Iterator
             yield f"{known.name(name)} = {known.value(wanted)}"
     for name, more in write.add.items():
         low, high = known.value(-MAX_WHOLE - more), known.value(MAX_WHOLE - more)
-        field = known.name(name)
-        yield f"(attribute_not_exists({field}) OR {field} BETWEEN {low} AND {high})"
+        field, number = known.name(name), known.value("N")
+        yield (
+            f"(attribute_not_exists({field}) OR "
+            f"(attribute_type({field}, {number}) AND {field} BETWEEN {low} AND {high}))"
+        )
 
 
 def _as_seen(write: Write, ttl: str, before: Row | None, known: Expression) -> Iterator[str]:

@@ -1,10 +1,15 @@
 import json
+import os
 
 from notes import aws
-from portafaas.runtime import QueueHandler
+from portafaas.runtime import Permanent, QueueHandler, Throttled
 
 
 def sort(event, context):
+    if event.data["text"] == "unsorted":
+        raise Permanent("nobody sorts that")
+    if event.data["text"] == "later" and event.attempt == 1:
+        raise Throttled("not yet", retry_after=30)
     aws.client("sqs").send_message(
         QueueUrl=aws.address("queue", "filing"), MessageBody=json.dumps(event.data),
         MessageAttributes={"from": {"DataType": "String", "StringValue": event.id}},
@@ -41,6 +46,8 @@ class Count(QueueHandler):
 def watch(change, context):
     if change.new["text"] == "unwatched":
         raise ValueError("not this one")
+    if change.new["text"] == "crash":
+        os._exit(3)
     aws.put("counts", id=f"note-{change.keys['id']}", text=change.new["text"])
     if change.new["text"] == "steps":
         for step in range(6):
@@ -59,4 +66,6 @@ def stored(event, context):
 
 
 def tick(event, context):
+    if event.time.startswith("2027"):
+        raise ValueError("not this year")
     aws.put("counts", id="tick", time=event.time)
