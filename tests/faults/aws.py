@@ -27,7 +27,8 @@ from portafaas_aws.vendor import runtime
 from tests.aws_cloud.cloud import ACCOUNT, REGION, _server_environment
 from tests.aws_cloud.deploying import deploy
 from tests.aws_cloud.functions import interpreter
-from tests.aws_cloud.records import queue_record
+from tests.aws_cloud.poller import matches
+from tests.aws_cloud.records import queue_record, stream_record
 from tests.faults.target import PYTHON, Target
 
 _ROOT = Path(__file__).parents[2]
@@ -98,6 +99,8 @@ class Aws(Target):
     """See the module."""
 
     name = "aws"
+    # SQS gives out of a FIFO queue ten messages of a key at most.
+    shows_all = False
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -112,11 +115,10 @@ class Aws(Target):
         self._package = folder / "package"
         unpack(package, self._package)
         self._sessions: dict[str, VendorSession] = {}
-        self._mappings = [
-            _Mapping(self, facts)
-            for facts in self._server.client("lambda").list_event_source_mappings()[
-                "EventSourceMappings"
-            ]
+        sources = self._server.client("lambda").list_event_source_mappings()
+        self._mappings: list[_Mapping | _Stream] = [
+            (_Mapping if ":sqs:" in facts["EventSourceArn"] else _Stream)(self, facts)
+            for facts in sources["EventSourceMappings"]
         ]
 
     def client(self, service: str) -> Any:
@@ -158,20 +160,7 @@ class Aws(Target):
             self.loop(mapping.function, mapping.step)
 
     def pending(self) -> dict[str, int]:
-        found = {}
-        for mapping in self._mappings:
-            facts = self.client("sqs").get_queue_attributes(
-                QueueUrl=mapping.url,
-                AttributeNames=[
-                    "ApproximateNumberOfMessages",
-                    "ApproximateNumberOfMessagesNotVisible",
-                    "ApproximateNumberOfMessagesDelayed",
-                ],
-            )["Attributes"]
-            count = sum(map(int, facts.values())) + len(mapping.held)
-            if count:
-                found[mapping.function] = count
-        return found
+        return {m.function: count for m in self._mappings if (count := m.pending())}
 
     def dead_letters(self) -> DeadLetters:
         os.environ |= self._server.environment
@@ -199,6 +188,15 @@ class _Mapping:
         #: Messages that were received, and are held back: how many batches still, and which.
         self.held: deque[list[Any]] = deque()
         self._lock = threading.Lock()
+
+    def pending(self) -> int:
+        """Return how many messages there are, those that are invisible too."""
+        names = ("", "NotVisible", "Delayed")
+        facts = self.sqs.get_queue_attributes(
+            QueueUrl=self.url,
+            AttributeNames=[f"ApproximateNumberOfMessages{name}" for name in names],
+        )["Attributes"]
+        return sum(map(int, facts.values())) + len(self.held)
 
     def step(self) -> bool:
         """Deliver one batch; tell whether there was one."""
@@ -274,6 +272,60 @@ class _Mapping:
             answer = self.sqs.delete_message_batch(QueueUrl=self.url, Entries=entries)
             assert not answer.get("Failed"), answer
         self.target.deliveries.add(self.function, outcomes)
+
+
+class _Stream:
+    """The event source mapping of a table's stream: in order, until a change is dealt with.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
+    """
+
+    def __init__(self, target: Aws, facts: Mapping[str, Any]) -> None:
+        self.target = target
+        self.function = facts["FunctionArn"].rpartition(":")[2].partition("-")[2]
+        self.arn = facts["EventSourceArn"]
+        self.size = facts["BatchSize"]
+        self.streams = target.client("dynamodbstreams")
+        criteria = facts.get("FilterCriteria") or {}
+        self._filters = [json.loads(one["Pattern"]) for one in criteria.get("Filters", ())]
+        self._iterator = ""
+        self._records: list[dict[str, Any]] = []
+
+    def pending(self) -> int:
+        """Return how many changes have been read, and are not dealt with."""
+        return len(self._records)
+
+    def step(self) -> bool:
+        """Deliver one batch, the last one again if it failed."""
+        if not self._iterator:
+            (shard,) = self.streams.describe_stream(StreamArn=self.arn)["StreamDescription"][
+                "Shards"
+            ]
+            self._iterator = self.streams.get_shard_iterator(
+                StreamArn=self.arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
+        while True:
+            answer = self.streams.get_records(ShardIterator=self._iterator, Limit=1000)
+            self._iterator = answer["NextShardIterator"]
+            if not answer["Records"]:
+                break
+            found = [stream_record(r, self.arn, REGION) for r in answer["Records"]]
+            self._records += [r for r in found if self._wanted(r)]
+        batch = self._records[: self.size]
+        if not batch:
+            return False
+        result = self.target.session(self.function).invoke({"Records": batch})
+        failed = result.value.get("batchItemFailures", ()) if result.ok else [{}]
+        if not failed:
+            del self._records[: len(batch)]
+            return True
+        numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
+        first = failed[0].get("itemIdentifier")
+        del self._records[: numbers.index(first) if first in numbers else 0]
+        return False
+
+    def _wanted(self, record: Mapping[str, Any]) -> bool:
+        return not self._filters or any(matches(pattern, record) for pattern in self._filters)
 
 
 def number_of(message: Mapping[str, Any]) -> int:

@@ -26,6 +26,7 @@ def main() -> None:
     patches.HASTE = 1
     patches._queues(world)
     patches._topics()
+    patches._streams(world)
     function: Any = LambdaFunction
     function.invoke = None  # nobody but the loop may
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

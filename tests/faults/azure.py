@@ -69,6 +69,7 @@ class Azure(Target):
     """See the module."""
 
     name = "azure"
+    without = frozenset(("idempotent", "outbox"))
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -259,4 +260,9 @@ def _rule(nodes: Mapping[str, Node], subscription: Node) -> Any:
     ]
     if not rules:
         return None
-    raise NotImplementedError([rule.properties for rule in rules])
+    (rule,) = rules
+    text = rule.properties["sqlFilter"]["sqlExpression"]
+    match = re.fullmatch(r"""\(NOT EXISTS\(user."pf-to"\) OR user."pf-to" = '([\w-]+)'\)""", text)
+    assert match is not None, text
+    function = match[1]
+    return lambda stored: stored.properties.get("pf-to", function) == function

@@ -67,6 +67,8 @@ class Evidence:
     extra: int = 0
     #: Whether delays between attempts are kept to the second.
     delays: bool = True
+    #: Letters that could be redriven, though not listed.
+    unseen: int = 0
     _grouped: dict[tuple[str, int], list[Entry]] = field(default_factory=dict)
 
     def of(self, key: tuple[str, int]) -> Sequence[Entry]:
@@ -99,7 +101,8 @@ def judge(evidence: Evidence) -> dict[str, Cell]:
             )
         for item in run.items:
             # Only the first function of a topic goes wrong; what nobody can read all cannot.
-            fault = item.fault if not place or not item.fault.readable else _NONE
+            unread = not item.fault.readable and not run.pattern.chain
+            fault = item.fault if not place or unread else _NONE
             cell = cells[item.fault.name]
             case = _Case(function, item, fault, evidence, chained=bool(place) and run.pattern.chain)
             entries = before.get((function, item.number), [])
@@ -113,6 +116,15 @@ def judge(evidence: Evidence) -> dict[str, Cell]:
                     continue
             if not place:
                 cell.messages += 1
+            again = after.get((function, item.number), [])
+            if evidence.unseen and not found and fault.letters and _count(again, "end"):
+                # Its letter was not to be seen, and was there.
+                evidence.unseen -= 1
+                cell.letters += 1
+                cell.redriven += 1
+                cell.violations += case.attempts(entries, found)
+                cell.violations += case.redriven(again, True)
+                continue
             cell.redeliveries += max(0, _count(entries, "begin") - 1)
             cell.duplicates += max(0, _count(entries, "effect") - 1)
             cell.letters += len(found)
@@ -120,7 +132,6 @@ def judge(evidence: Evidence) -> dict[str, Cell]:
             cell.violations += case.settled(entries, found)
             cell.violations += case.attempts(entries, found)
             if evidence.redriven_at is not None:
-                again = after.get((function, item.number), [])
                 cell.redriven += bool(found)
                 if not case.chained:
                     cell.violations += case.redriven(again, bool(found))
@@ -168,7 +179,9 @@ class _Case:
         done = _count(entries, "end") or _count(entries, "drop")
         if not done and not letters:
             yield self.broken("lost", "neither done nor a dead letter")
-        if len(letters) > 1:
+        # A letter is written before the answer; one whose answer is lost is written again.
+        unanswered = sum(self.outcomes[one] for one in ("dead", "lost", "again"))
+        if len(letters) > 1 + unanswered:
             yield self.broken("letters", f"{len(letters)} dead letters: {letters}")
         if fault.letters and not letters and done:
             yield self.broken("letters", "was done, and should be a dead letter")
@@ -244,7 +257,11 @@ class _Case:
                 yield self.broken("redrive", "was delivered, and was no dead letter")
             return
         if not _count(entries, "end"):
-            yield self.broken("redrive", "was not done after the redrive")
+            known = self.evidence.run.pattern.once and any(
+                entry.what == "end" for entry in self.evidence.of((self.function, self.item.number))
+            )
+            if not known:
+                yield self.broken("redrive", "was not done after the redrive")
             return
         begin = next(entry for entry in entries if entry.what == "begin")
         # One that died left a lease, which is waited for.
@@ -285,4 +302,7 @@ def told(evidence: Evidence, violation: Violation) -> str:
     key = (violation.function, violation.number)
     entries = grouped(evidence.entries).get(key, [])
     story = history(*key, entries, list(evidence.deliveries.get(key, ())))
+    if evidence.run.pattern.chain and violation.function != evidence.run.pattern.functions[0]:
+        first = (evidence.run.pattern.functions[0], violation.number)
+        story += "\n" + history(*first, evidence.of(first), list(evidence.deliveries.get(first, ())))
     return f"{violation} (seed {evidence.run.seed})\n{story}"

@@ -36,6 +36,7 @@ class Gcp(Target):
     """See the module."""
 
     name = "gcp"
+    without = frozenset(("idempotent", "outbox"))
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import yaml
+
 from portafaas.adapter import Adapter, HttpStimulus
 from portafaas.deployment.contract import DeadLetters
 from portafaas.manifest.load import load_manifest
@@ -20,19 +22,31 @@ from portafaas.plan import BuildPlan
 from portafaas.plan.build import build_plan
 from portafaas.registry import get_adapter
 from tests.faults.ledger import Deliveries, Ledger
-from tests.faults.scenario import Item, Pattern, chunks
+from tests.faults.scenario import PATTERNS, Item, Pattern, chunks
 
 PROJECT = Path(__file__).with_name("project")
 #: Python that the project is built for: the one that the tests run on.
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def copied(folder: Path) -> Path:
-    """Copy the project into *folder* and return its manifest."""
+def copied(folder: Path, without: frozenset[str]) -> Path:
+    """Copy the project into *folder* less the patterns *without*; return its manifest."""
     shutil.copytree(PROJECT, folder)
     manifest = folder / "portafaas.yaml"
-    text = manifest.read_text().replace('python: "3.11"', f'python: "{PYTHON}"')
-    manifest.write_text(text)
+    document = yaml.safe_load(manifest.read_text())
+    document["python"] = PYTHON
+    gone = [pattern for pattern in PATTERNS if pattern.name in without]
+    for function in {name for pattern in gone for name in pattern.functions}:
+        trigger = document["functions"].pop(function)["trigger"]
+        if "queue" in trigger:
+            del document["queues"][trigger["queue"]["name"]]
+    feed = document["functions"]["feed"]
+    feed["uses"] = [use for use in feed["uses"] if use.get("send", "single") in document["queues"]]
+    if "outbox" in without:
+        del document["tables"]["books"]
+        if "idempotent" in without:
+            del document["tables"]
+    manifest.write_text(yaml.safe_dump(document, sort_keys=False))
     return manifest
 
 
@@ -44,8 +58,12 @@ class Target(ABC):
     """
 
     name = ""
+    #: Patterns that cannot be run here.
+    without: frozenset[str] = frozenset()
     extra = 0
     delays = True
+    #: Whether the dead letters of an ordered queue can all be listed.
+    shows_all = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,7 +76,7 @@ class Target(ABC):
         self._threads: list[threading.Thread] = []
         self._seen: set[tuple[str, int]] = set()
         self._guard = threading.Lock()
-        self.manifest = copied(folder / "project")
+        self.manifest = copied(folder / "project", self.without)
         self.plan: BuildPlan = build_plan(load_manifest(self.manifest), self.adapter_name)
         self.environment = {"FAULTS_FOLDER": str(self.ledger.folder)}
 
