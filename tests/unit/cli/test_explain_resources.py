@@ -181,6 +181,122 @@ def test_each_function_has_one_redelivery(item: Checked) -> None:
 NUMBERS: Mapping[str, Mapping[str, tuple[int, int, str, str]]] = {
     "aws": {
         "web": (1, 0, "", ""),
+        # After a crash: six times the 20 s and one more, of which a message is invisible.
+        "work": (7, 86_400, "126 s", "queue all-jobs-dead"),
+        "more": (5, 86_400, "126 s", "queue all-lost"),
+        "steps": (5, 86_400, "1 s after the first failure", "queue all-steps-dead.fifo"),
+        "listen": (5, 86_400, "up to 60 s", "queue all-news-listen-dead"),
+        "store": (5, 86_400, "126 s", "queue all-store-failed"),
+        "follow": (5, 86_400, "1 s after", "queue all-follow-failed"),
+        "tick": (5, 86_400, "126 s", "queue all-tick-failed"),
+        "tock": (3, 86_400, "20 s after a failure", "queue all-tock-failed"),
+    },
+    "azure": {
+        "functions": {"web": {"min-instances": 1}, "work": {"min-instances": 2}},
+        "targets": {"azure": {"apps": "grouped"}},
+    },
+    "gcp": {
+        "functions": {"web": {"min-instances": 1}},
+        "tables": {"rows": {"ttl": "gone"}},
+        "targets": {"gcp": {"region": "europe-west1"}},
+    },
+}
+
+
+def merged(base: Any, over: Any) -> Any:
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
+    return over
+
+
+@pytest.fixture(params=["aws", "azure", "gcp"])
+def item(request: pytest.FixtureRequest, tmp_path: Path) -> Checked:
+    """The service as one target gets it."""
+    (tmp_path / "m.py").write_text("def f(event, context):\n    return None\n")
+    manifest = tmp_path / "portafaas.yaml"
+    # JSON is YAML.
+    manifest.write_text(json.dumps(merged(EVERYTHING, OWN[request.param]), indent=1))
+    (found,) = check(manifest, [request.param])
+    return found
+
+
+def emitted(target: str, documents: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield address and type of every resource of *documents*, without what the adapter says.
+
+    A resource of ARM has no address: a place in the list is one.
+    """
+    for document in documents.values():
+        if target == "aws":
+            yield from ((name, body["Type"]) for name, body in document["Resources"].items())
+        elif target == "gcp":
+            for kind, bodies in document["resource"].items():
+                yield from ((f"{kind}.{name}", kind) for name in bodies)
+        else:
+            yield from ((str(n), body["type"]) for n, body in enumerate(document["resources"]))
+
+
+def explained(target: str, resources: tuple[Emitted, ...]) -> Iterator[tuple[str, str]]:
+    """Yield the same of what the adapter says; names in Azure are told in the list's order."""
+    names = dict.fromkeys((found.type, found.name) for found in resources)
+    for number, (kind, name) in enumerate(names):
+        yield (str(number) if target == "azure" else name, kind)
+
+
+def test_resources_are_those_of_the_documents(item: Checked) -> None:
+    target, made = item.adapter.target, item.adapter.infrastructure(item.plan)
+    wanted = list(emitted(target, made.documents))
+    assert len(wanted) == len(set(wanted)) > 40
+    assert set(explained(target, made.resources)) == set(wanted)
+    assert len(made.resources) == len(set(made.resources))
+
+
+def test_azure_names_are_told_for_what_they_are(item: Checked) -> None:
+    if item.adapter.target != "azure":
+        return
+    made = item.adapter.infrastructure(item.plan)
+    (document,) = made.documents.values()
+    names = list(dict.fromkeys((found.type, found.name) for found in made.resources))
+    for body, (_, name) in zip(document["resources"], names, strict=True):
+        if not body["name"].startswith("["):
+            assert name.startswith(body["name"])
+        assert "resourceId" not in name and "format(" not in name
+
+
+def test_every_reason_is_a_place_of_the_manifest(item: Checked) -> None:
+    made = item.adapter.infrastructure(item.plan)
+    functions = {function.name for function in item.plan.functions}
+    for found in made.resources:
+        assert found.function in functions | {""}, found
+        if found.why == "platform":
+            assert not found.function, found
+            continue
+        path = parts(found.why)
+        # ``uses[0].write`` is in ``{write: rows}``.
+        assert path in item.manifest.positions, found
+        if path[0] == "functions" and found.function:
+            assert path[1] == found.function, found
+    # What a function is made of is its own.
+    assert {found.function for found in made.resources} == functions | {""}
+
+
+def test_every_permission_has_a_place_too(item: Checked) -> None:
+    for found in item.adapter.infrastructure(item.plan).permissions:
+        assert found.why == "platform" or parts(found.why) in item.manifest.positions, found
+
+
+def test_each_function_has_one_redelivery(item: Checked) -> None:
+    made = item.adapter.infrastructure(item.plan)
+    names = [function.name for function in item.plan.functions]
+    assert [told.function for told in made.redeliveries] == names
+    for told in made.redeliveries:
+        assert told.source.startswith("https://")
+        assert bool(told.by) or (told.attempts, told.delay, told.until) == (1, "", 0)
+
+
+#: Function -> (attempts, until, part of the delay, part of where dead letters go).
+NUMBERS: Mapping[str, Mapping[str, tuple[int, int, str, str]]] = {
+    "aws": {
+        "web": (1, 0, "", ""),
         # Six times the 20 s and one more, of which a message is invisible.
         "work": (7, 345_600, "126 s", "queue all-jobs-dead;"),
         "more": (5, 345_600, "126 s", "queue all-lost;"),
