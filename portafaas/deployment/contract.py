@@ -339,6 +339,17 @@ class Engine(ABC):
     def secrets(self) -> Secrets:
         """Return the secrets of the service and stage."""
 
+    def whereabouts(self) -> Mapping[str, str]:
+        """Return where the declared resources are, for the target's driver in a script.
+
+        From the variables of functions (``PORTAFAAS_QUEUE_PAYMENTS``) to their values. Raises
+        PF8010 when nothing is deployed, PF8016 for an engine that cannot tell.
+        """
+        raise DeploymentError(
+            "the resources cannot be reached from here:",
+            [Diagnostic("PF8016", "this target's engine does not say where they are")],
+        )
+
     def dead_letters(self) -> DeadLetters:
         """Return the dead letters of the service and stage.
 

@@ -36,12 +36,19 @@ if TYPE_CHECKING:
     from portafaas.runtime.resources import NotGranted as NotGranted
     from portafaas.runtime.resources import Outgoing as Outgoing
     from portafaas.runtime.resources import ResourceError as ResourceError
+    from portafaas.runtime.rows import ABSENT as ABSENT
+    from portafaas.runtime.rows import Delete as Delete
+    from portafaas.runtime.rows import Page as Page
+    from portafaas.runtime.rows import Put as Put
+    from portafaas.runtime.rows import Row as Row
+    from portafaas.runtime.rows import Update as Update
     from portafaas.runtime.taxonomy import Permanent as Permanent
     from portafaas.runtime.taxonomy import Poison as Poison
     from portafaas.runtime.taxonomy import Retryable as Retryable
     from portafaas.runtime.taxonomy import Throttled as Throttled
 
 _HOME = {
+    "ABSENT": "rows",
     "Batch": "message",
     "BatchHandler": "handler",
     "BatchResult": "message",
@@ -49,6 +56,7 @@ _HOME = {
     "ChangeHandler": "handler",
     "Conflict": "resources",
     "Context": "context",
+    "Delete": "rows",
     "Event": "event",
     "EventHandler": "handler",
     "Handler": "handler",
@@ -62,17 +70,21 @@ _HOME = {
     "ObjectEvent": "event",
     "ObjectHandler": "handler",
     "Outgoing": "resources",
+    "Page": "rows",
     "Permanent": "taxonomy",
     "Poison": "taxonomy",
+    "Put": "rows",
     "Query": "http",
     "QueueHandler": "handler",
     "Request": "http",
     "ResourceError": "resources",
     "Response": "http",
     "Retryable": "taxonomy",
+    "Row": "rows",
     "ScheduleEvent": "event",
     "ScheduleHandler": "handler",
     "Throttled": "taxonomy",
+    "Update": "rows",
     "batch_handler": "handler",
 }
 

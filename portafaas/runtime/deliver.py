@@ -53,8 +53,8 @@ def report(function: Function, context: Context, error: BaseException) -> Except
 def wanted(function: Function, event: Event) -> bool:
     """Tell whether *event* is for the function's handler; brokers filter where they can.
 
-    Not what the trigger's filter stops, what is a copy for another function of the topic, and what
-    has expired.
+    Not what the trigger's filter stops, what is a copy for another function of the topic, what
+    has expired, and what a table's outbox keeps.
     """
     if event.control is not None:
         from portafaas.runtime import control
@@ -78,6 +78,14 @@ def wanted(function: Function, event: Event) -> bool:
             and key.startswith(trigger.get("prefix", ""))
             and key.endswith(trigger.get("suffix", ""))
         )
+    elif function.kind == "table":
+        outbox = trigger.get("outbox")
+        if outbox is not None:
+            from portafaas.runtime.rows import OUTBOX
+
+            # The outbox's rows are for its relay, and nothing else is.
+            keys: dict[str, Any] = event.keys  # type: ignore[attr-defined]
+            return str(keys.get(trigger["sort"])).startswith(OUTBOX) is outbox
     return True
 
 

@@ -30,7 +30,8 @@ class Function:
     (seconds), ``memory`` (MiB), ``concurrency``, ``source`` (CloudEvents source) and ``trigger``
     with the trigger's own settings; ``retry`` (``attempts``, ``backoff``, ``initial``, ``max``,
     ``jitter``, ``max_age``; seconds) of all but http functions; ``uses`` (kind -> name -> ``verbs``
-    and what clients need) and ``stage`` only where there are any.
+    and what clients need), ``idempotency`` (``table``, ``expires`` in seconds, ``key``: a list of
+    names and indices, ``required``) and ``stage`` only where there are any.
 
     The handler is imported, constructed and initialised once, at its first use. If that fails the
     error is raised for that invocation and tried again for the next one.
@@ -41,6 +42,7 @@ class Function:
         "concurrency",
         "handle",
         "handler",
+        "idempotency",
         "interface",
         "is_async",
         "kind",
@@ -77,6 +79,7 @@ class Function:
         self.trigger: Mapping[str, Any] = spec["trigger"]
         self.retry: Mapping[str, Any] = spec.get("retry", _RETRY)
         self.uses: Mapping[str, Any] = spec.get("uses", {})
+        self.idempotency: Mapping[str, Any] | None = spec.get("idempotency")
         self.stage: str = spec.get("stage", "")
         self.route: Any = None
         self.bucket: Any = None
@@ -163,6 +166,10 @@ class Function:
             getattr(owner, "takes_batch", False) or getattr(found, "__portafaas_batch__", False)
         )
         self.owner = owner
+        if self.idempotency is not None:
+            from portafaas.runtime.idempotency import once
+
+            handle = once(handle, self)
         self.handle = self._observed(handle)
 
     @staticmethod

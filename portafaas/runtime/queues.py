@@ -43,6 +43,20 @@ class Queue(Client):
         message = self._message(body, key, attributes, delay, dedup, ttl)
         return self._send([message])[0]
 
+    def prepared(
+        self,
+        body: Any,
+        *,
+        key: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+        delay: int = 0,
+        dedup: str | None = None,
+        ttl: int | None = None,
+    ) -> Outgoing:
+        """Return what :meth:`send` would send, checked and complete."""
+        self._check("send")
+        return self._message(body, key, attributes, delay, dedup, ttl)
+
     def send_batch(self, messages: Iterable[Mapping[str, Any] | Outgoing]) -> list[str]:
         """Send several messages and return their ids, in order.
 

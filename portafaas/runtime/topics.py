@@ -42,12 +42,25 @@ class Topic(Client):
         which filters see too. *key* is the ordering key, needed by ordered topics and refused by
         others.
 
-        Raises TypeError or ValueError for what no target takes, ResourceError when it was not
-        published.
+        Raises TypeError or ValueError for what no target takes and for a type that is not among
+        those of ``emits``, ResourceError when it was not published.
         """
         self._check("publish")
         message = self._message(event_or_data, type, subject, attributes, key)
         return self._publish([message])[0]
+
+    def prepared(
+        self,
+        event_or_data: Any,
+        *,
+        type: str | None = None,
+        subject: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Outgoing:
+        """Return what :meth:`publish` would publish, checked and complete."""
+        self._check("publish")
+        return self._message(event_or_data, type, subject, attributes, key)
 
     def publish_batch(self, events: Iterable[Mapping[str, Any] | Event]) -> list[str]:
         """Publish several events and return their ids, in order.
@@ -115,6 +128,12 @@ class Topic(Client):
                 "time": _now(),
                 "datacontenttype": kind,
             }
+        allowed = self._grant.get("emits")
+        if allowed is not None and type not in allowed:
+            raise ValueError(
+                f"function {context.function!r} does not declare events of type {type!r}: add "
+                f"'{type}' to its 'emits' for topic {self.name!r} in portafaas.yaml"
+            )
         carried = {"ce-specversion": "1.0"}
         for name, value in facts.items():
             if value is not None:

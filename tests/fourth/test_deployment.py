@@ -188,6 +188,38 @@ def test_what_fails_midway_is_told_recorded_and_resumed(console: Console) -> Non
     assert [r["outcome"] for r in console.json("history", *AT)] == ["succeeded", "failed"]
 
 
+def test_what_ran_before_a_failure_comes_back(console: Console) -> None:
+    first = deployed(console)
+    console.edit("path: /hello}}", "path: /hello}}, memory: 1GB")
+    deployed(console)
+    console.edit("memory: 1GB", "memory: 2GB")
+    (console.cloud / "broken").write_text("function/hello")
+    console("deploy", *AT, "--yes", status=1)
+    (console.cloud / "broken").unlink()
+    failed, second, *_ = console.json("history", *AT)
+    assert (failed["outcome"], second["outcome"]) == ("failed", "succeeded")
+    # Not two releases back: what the failed deployment found there.
+    back = console.json("rollback", *AT, "--yes")
+    assert back["release"] == second["release"] != first["release"]
+    assert console.json("status", *AT)["health"] == "ready"
+    # From there on "before" is the release before again.
+    assert console.json("rollback", *AT, "--yes")["release"] == first["release"]
+
+
+def test_the_same_release_after_a_failure_mends_it(console: Console) -> None:
+    first = deployed(console)
+    console.edit("path: /hello}}", "path: /hello}}, memory: 1GB")
+    (console.cloud / "broken").write_text("function/hello")
+    console("deploy", *AT, "--yes", status=1)
+    (console.cloud / "broken").unlink()
+    console.edit(", memory: 1GB", "")
+    assert console.json("status", *AT, status=1)["health"] == "failed"
+    again = deployed(console)
+    assert (again["changes"], again["release"]) == ([], first["release"])
+    assert console.json("status", *AT)["health"] == "ready"
+    assert [r["outcome"] for r in console.json("history", *AT)] == ["succeeded", "failed", "succeeded"]
+
+
 def test_nothing_happens_unasked(console: Console) -> None:
     text = console("deploy", *AT, status=1)
     assert "PF8015" in text and "say --yes" in text

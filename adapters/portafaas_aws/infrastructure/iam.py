@@ -68,7 +68,7 @@ def use_grants(plan: BuildPlan, function: FunctionPlan) -> list[Grant]:
     """Return the statements of the function's ``uses``."""
     grants: list[Grant] = []
     for index, use in enumerate(function.uses):
-        why = f"$.functions.{function.name}.uses[{index}]"
+        why = function.why(index)
         sid = f"{use.verb.capitalize()}{logical_id(use.name, use.kind.capitalize())}"
         resource, scope = target(plan, use)
         if use.kind == "bucket":

@@ -85,14 +85,19 @@ def change_of(function: Function, record: dict[str, Any]) -> ChangeEvent | None:
         table=trigger["table"],
         kind=kind,
         keys=_row(facts.get("Keys") or {}),
-        new=None if new is None else _row(new),
-        old=None if old is None else _row(old),
+        new=None if new is None else _image(new),
+        old=None if old is None else _image(old),
         time=time,
         raw=record,
     )
     if control:
         change.control = control
     return change
+
+
+def _image(typed: dict[str, Any]) -> dict[str, Any]:
+    # What the driver keeps with a row is not of the row.
+    return _row({name: value for name, value in typed.items() if not name.startswith("pf-")})
 
 
 def _row(typed: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from portafaas.plan import BuildPlan
 from portafaas.plan.model import QueuePlan
+from portafaas_azure.broker import dead_queue, dead_settings
 from portafaas_azure.infrastructure.arm import Ref, Template, expression, parameter, quote
 from portafaas_azure.infrastructure.iam import COSMOS_ROLES, Grant, define_cosmos_role
 from portafaas_azure.infrastructure.places import (
@@ -81,7 +82,11 @@ def add_bus(
     template.ask(
         *(f"$.queues.{queue.name}" for queue in plan.queues),
         *(f"$.topics.{topic.name}" for topic in plan.topics),
-        *(f"$.functions.{f.name}.trigger.object" for f in plan.functions if f.kind == "object"),
+        *(
+            f"$.functions.{f.name}.trigger.{f.kind}"
+            for f in plan.functions
+            if f.kind in ("object", "table", "schedule")
+        ),
     )
     namespace = template.add(
         places.namespace,
@@ -93,8 +98,11 @@ def add_bus(
     _lock(template, namespace)
     for queue in plan.queues:
         depends = [namespace]
-        if isinstance(queue.dead_letter, str):
-            depends.append(places.queue(queue.dead_letter))
+        if queue.dead_letter is True:
+            template.ask(f"$.queues.{queue.name}.dead-letter")
+            template.add(places.queue(dead_queue(queue)), dead_settings(), depends=[namespace])
+        if queue.dead_letter:
+            depends.append(places.queue(dead_queue(queue)))
         template.ask(f"$.queues.{queue.name}")
         settings = {**_unread(queue), **consumed.get(queue.name, {})}
         template.add(places.queue(queue.name), settings, depends=depends)
@@ -112,8 +120,8 @@ def _unread(queue: QueuePlan) -> dict[str, Any]:
         "defaultMessageTimeToLive": f"PT{queue.retention}S",
         "deadLetteringOnMessageExpiration": queue.dead_letter is not False,
     }
-    if isinstance(queue.dead_letter, str):
-        settings["forwardDeadLetteredMessagesTo"] = queue.dead_letter
+    if queue.dead_letter and not queue.ordered:
+        settings["forwardDeadLetteredMessagesTo"] = dead_queue(queue)
     return settings
 
 

@@ -15,21 +15,26 @@ _lock = Lock()
 _containers: dict[str, Any] = {}
 
 
-def _blob(address: str, key: str) -> Any:
-    """Return the client of a blob; *address* is that of its container."""
+def container(address: str) -> Any:
+    """Return the client of the container at *address*."""
     with _lock:
-        container = _containers.get(address)
-        if container is None:
+        found = _containers.get(address)
+        if found is None:
             from azure.storage.blob import ContainerClient
 
             from portafaas_azure.runtime.failures import quiet
             from portafaas_azure.runtime.identity import credential
 
             quiet()
-            container = _containers[address] = ContainerClient.from_container_url(
+            found = _containers[address] = ContainerClient.from_container_url(
                 address, credential=credential(), **PATIENCE
             )
-    return container.get_blob_client(key)
+    return found
+
+
+def _blob(address: str, key: str) -> Any:
+    """Return the client of a blob; *address* is that of its container."""
+    return container(address).get_blob_client(key)
 
 
 def _what(verb: str, address: str, key: str) -> str:

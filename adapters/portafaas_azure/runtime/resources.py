@@ -10,9 +10,9 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
     from portafaas.runtime.resources import Outgoing
+    from portafaas.runtime.rows import Row, Write
 
 
 def send(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[tuple[int, str]]:
@@ -29,30 +29,31 @@ def publish(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[t
     return send_all(address, messages, ordered=ordered, topic=True)
 
 
-def get_row(address: str, key: dict[str, Any]) -> dict[str, Any] | None:
+def get_row(address: str, key: dict[str, str]) -> Row | None:
     """Return the row with that key, or None."""
     from portafaas_azure.runtime import rows
 
     return rows.get(address, key)
 
 
-def put_row(
-    address: str, row: dict[str, Any], key_names: tuple[str, ...], if_absent: bool
-) -> None:
-    """Store a row; raises Conflict when there is one with its key and *if_absent*."""
+def query(
+    address: str,
+    key: tuple[str, str],
+    sort: str,
+    prefix: str | None,
+    first: str | None,
+    last: str | None,
+    descending: bool,
+    limit: int,
+    after: str | None,
+) -> tuple[list[Row], bool]:
+    """Return rows with *key* in the order of their sort keys, and whether more follow."""
     from portafaas_azure.runtime import rows
 
-    rows.put(address, row, key_names, if_absent)
+    return rows.query(address, key, sort, prefix, first, last, descending, limit, after)
 
 
-def delete_row(address: str, key: dict[str, Any]) -> None:
-    """Delete the row with that key, if there is one."""
-    from portafaas_azure.runtime import rows
-
-    rows.delete(address, key)
-
-
-def scan(address: str) -> Iterator[dict[str, Any]]:
+def scan(address: str) -> Iterator[Row]:
     """Yield every row of a table, page by page, in no order.
 
     Rows that are written meanwhile may be missed or seen.
@@ -60,6 +61,20 @@ def scan(address: str) -> Iterator[dict[str, Any]]:
     from portafaas_azure.runtime import rows
 
     return rows.scan(address)
+
+
+def write_row(address: str, write: Write, ttl: str) -> Row | None:
+    """Do one write and return the row after it; raises as ``portafaas.runtime.rows.apply``."""
+    from portafaas_azure.runtime import rows
+
+    return rows.write_one(address, write, ttl)
+
+
+def commit(address: str, writes: Sequence[Write], ttl: str) -> None:
+    """Do all writes or none."""
+    from portafaas_azure.runtime import rows
+
+    rows.commit(address, writes, ttl)
 
 
 def read(address: str, key: str) -> bytes:

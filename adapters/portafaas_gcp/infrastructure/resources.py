@@ -72,7 +72,7 @@ def _queue(document: Document, queue: QueuePlan, consumed: bool) -> None:
     )
     if not consumed:
         # A topic alone keeps nothing: what is sent waits here for who reads it.
-        subscription = _waiting(name, topic, queue.retention)
+        subscription = waiting(name, topic, queue.retention)
         if queue.ordered:
             subscription["enable_message_ordering"] = True
         document.add("google_pubsub_subscription", key("queue", queue.name), subscription)
@@ -83,12 +83,11 @@ def _queue(document: Document, queue: QueuePlan, consumed: bool) -> None:
         topic = document.add(
             "google_pubsub_topic", block, {"name": name, "lifecycle": dict(KEEP)}
         )
-        document.add("google_pubsub_subscription", block, _waiting(name, topic, LONGEST))
-    if consumed and queue.dead_letter:
-        document.data["google_project"] = {"project": {"project_id": "${var.project}"}}
+        document.add("google_pubsub_subscription", block, waiting(name, topic, LONGEST))
 
 
-def _waiting(name: str, topic: str, retention: int) -> dict[str, Any]:
+def waiting(name: str, topic: str, retention: int) -> dict[str, Any]:
+    """Return a subscription that keeps what is sent to *topic*, to be pulled."""
     return {
         "name": name,
         "topic": ref(topic, "id"),

@@ -97,6 +97,22 @@ RESOURCES: Mapping[str, Resource] = {
             ),
         }
     ),
+    "google_cloud_tasks_queue": Resource(
+        {
+            "name!": Text(r"[A-Za-z0-9-]{1,100}"),
+            "location!": ANY,
+            "retry_config!": Block(
+                {
+                    # For as long as tasks are kept.
+                    "max_attempts!": Number(-1, -1),
+                    "min_backoff!": DURATION,
+                    "max_backoff!": DURATION,
+                    "max_doublings!": Number(0, 16),
+                }
+            ),
+        }
+    ),
+    "google_cloud_tasks_queue_iam_member": _member(name=ANY, location=ANY),
     "google_cloudfunctions2_function": Resource(
         {
             # A Cloud Run service has fewer characters than a function, a function at least 4.
@@ -246,6 +262,9 @@ RESOURCES: Mapping[str, Resource] = {
     "google_service_account": Resource(
         {"account_id!": Text(r"[a-z][a-z0-9-]{4,28}[a-z0-9]"), "display_name": Text(r".{0,100}")},
         ("id", "email", "member", "name", "unique_id"),
+    ),
+    "google_service_account_iam_member": _member(
+        service_account_id=Text(r"projects/[^/]+/serviceAccounts/[^/]+")
     ),
     "google_storage_bucket": Resource(
         {

@@ -15,7 +15,8 @@ import sqlite3
 from contextlib import contextmanager
 from time import sleep, time
 
-from portafaas.runtime.resources import Conflict, NotFound, ResourceError
+from portafaas.runtime.control import split
+from portafaas.runtime.resources import NotFound, ResourceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portafaas.runtime.resources import Outgoing
+    from portafaas.runtime.rows import Row, Write
 
 #: Variable with the mark under which effects are kept, so that a run finds its own.
 RUN = "PORTAFAAS_RUN"
@@ -36,8 +38,9 @@ create table if not exists messages (
     delay integer not null, dedup text, sent real not null
 );
 create index if not exists messages_of on messages (kind, name, number);
-create table if not exists rows (
-    name text not null, key text not null, row text not null, primary key (name, key)
+create table if not exists items (
+    name text not null, key text not null, sort text not null, row text not null,
+    version text not null, primary key (name, key, sort)
 ) without rowid;
 create table if not exists objects (
     name text not null, key text not null, data blob not null, content_type text,
@@ -47,6 +50,56 @@ create table if not exists effects (
     number integer primary key, run text not null, effect text not null
 );
 """
+#: Stores once kept rows in another table.
+_OLDER = """
+begin immediate;
+create table if not exists rows (name text, key text, row text);
+insert or ignore into items
+    select name, json_extract(key, '$[0]'), coalesce(json_extract(key, '$[1]'), ''), row, ''
+    from rows;
+drop table rows;
+commit;
+"""
+
+#: What happens to a row or an object is kept, in the same transaction, until a dispatcher has
+#: taken it to the functions that a table or bucket triggers. BEFORE: what is replaced is still
+#: there. What portafaas keeps for itself in a bucket is nobody's object.
+_OBJECTS = """
+create table if not exists changes (
+    number integer primary key autoincrement, kind text not null, name text not null,
+    verb text not null, key text not null, old text, new text, size integer, time real not null
+);
+create trigger if not exists objects_created after insert on objects
+when new.key not like 'pf-claims/%' begin
+    insert into changes (kind, name, verb, key, size, time)
+    values ('bucket', new.name, 'created', new.key, length(new.data),
+            (julianday('now') - 2440587.5) * 86400.0);
+end;
+create trigger if not exists objects_deleted after delete on objects
+when old.key not like 'pf-claims/%' begin
+    insert into changes (kind, name, verb, key, time)
+    values ('bucket', old.name, 'deleted', old.key, (julianday('now') - 2440587.5) * 86400.0);
+end;
+"""
+_ROWS = """
+create trigger if not exists items_put before insert on items begin
+    insert into changes (kind, name, verb, key, old, new, time)
+    values ('table', new.name, 'put', '',
+            (select row from items
+             where name = new.name and key = new.key and sort = new.sort), new.row,
+            (julianday('now') - 2440587.5) * 86400.0);
+end;
+create trigger if not exists items_deleted after delete on items begin
+    insert into changes (kind, name, verb, key, old, time)
+    values ('table', old.name, 'delete', '', old.row, (julianday('now') - 2440587.5) * 86400.0);
+end;
+"""
+
+
+def _record_changes(connection: sqlite3.Connection) -> None:
+    """Have the store record what changes, unless it does already."""
+    if not connection.execute("select 1 from sqlite_master where name = 'items_put'").fetchone():
+        connection.executescript(f"begin immediate;{_OBJECTS}{_ROWS}commit;")
 
 
 def database(folder: str) -> sqlite3.Connection:
@@ -68,6 +121,9 @@ def database(folder: str) -> sqlite3.Connection:
             sleep(0.01)
     connection.execute("pragma synchronous = normal")
     connection.executescript(_SCHEMA)
+    if connection.execute("select 1 from sqlite_master where name = 'rows'").fetchone():
+        connection.executescript(_OLDER)
+    _record_changes(connection)
     return connection
 
 
@@ -92,10 +148,12 @@ def _opened(address: str) -> Iterator[tuple[sqlite3.Connection, str]]:
 
 
 def _effect(connection: sqlite3.Connection, **effect: Any) -> None:
-    connection.execute(
-        "insert into effects (run, effect) values (?, ?)",
-        (os.environ.get(RUN, ""), json.dumps(effect, ensure_ascii=False)),
-    )
+    run = os.environ.get(RUN)
+    if run:
+        connection.execute(
+            "insert into effects (run, effect) values (?, ?)",
+            (run, json.dumps(effect, ensure_ascii=False)),
+        )
 
 
 def send(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[tuple[int, str]]:
@@ -132,7 +190,7 @@ def _keep(
             )  # fmt: skip
             facts: dict[str, Any] = {"id": message.id, "content_type": message.content_type}
             facts.update(_readable(message.body))
-            facts["attributes"] = message.attributes
+            facts["attributes"] = split(message.attributes)[0]
             for fact in ("key", "delay", "dedup"):
                 if getattr(message, fact):
                     facts[fact] = getattr(message, fact)
@@ -149,64 +207,109 @@ def _readable(body: bytes) -> dict[str, str]:
         return {"body_base64": b64encode(body).decode("ascii")}
 
 
-def get_row(address: str, key: dict[str, Any]) -> dict[str, Any] | None:
+def get_row(address: str, key: dict[str, Any]) -> Row | None:
     """Return the row with that key, or None."""
     with _opened(address) as (connection, name):
+        return _current(connection, name, key)
+
+
+def query(
+    address: str,
+    key: tuple[str, str],
+    sort: str,
+    prefix: str | None,
+    first: str | None,
+    last: str | None,
+    descending: bool,
+    limit: int,
+    after: str | None,
+) -> tuple[list[Row], bool]:
+    """Return rows with *key* in the order of their sort keys, and whether more follow."""
+    where, values = "name = ? and key = ?", [key[1]]
+    for condition, text in (
+        ("sort >= ?", prefix if first is None else first),
+        ("sort <= ?", last),
+        ("sort < ?" if descending else "sort > ?", after),
+        ("substr(sort, 1, length(?)) = ?", prefix),
+    ):
+        if text is not None:
+            where += f" and {condition}"
+            values += [text] * condition.count("?")
+    order = "desc" if descending else "asc"
+    with _opened(address) as (connection, name):
         found = connection.execute(
-            "select row from rows where name = ? and key = ?", (name, _key(key.values()))
-        ).fetchone()
-    if found is None:
-        return None
-    row: dict[str, Any] = json.loads(found[0])
-    return row
+            f"select row, version from items where {where} order by sort {order} limit ?",
+            (name, *values, limit + 1),
+        ).fetchall()
+    return [_row(*each) for each in found[:limit]], len(found) > limit
 
 
-def scan(address: str) -> Iterator[dict[str, Any]]:
+def scan(address: str) -> Iterator[Row]:
     """Yield every row, a hundred at a time."""
-    last = ""
+    last = ("", "")
     while True:
         with _opened(address) as (connection, name):
             page = connection.execute(
-                "select key, row from rows where name = ? and key > ? order by key limit 100",
-                (name, last),
+                "select key, sort, row, version from items "
+                "where name = ? and (key, sort) > (?, ?) order by key, sort limit 100",
+                (name, *last),
             ).fetchall()
-        yield from (json.loads(row) for _, row in page)
+        yield from (_row(row, version) for _, _, row, version in page)
         if not page:
             return
-        last = page[-1][0]
+        last = page[-1][:2]
 
 
-def put_row(
-    address: str, row: dict[str, Any], key_names: tuple[str, ...], if_absent: bool
-) -> None:
-    """Store a row; raises Conflict when there is one and *if_absent*."""
-    key = _key([row[name] for name in key_names])
+def write_row(address: str, write: Write, ttl: str) -> Row | None:
+    """Do one write and return the row after it; raises as ``portafaas.runtime.rows.apply``."""
     with _opened(address) as (connection, name):
-        if (
-            if_absent
-            and connection.execute(
-                "select 1 from rows where name = ? and key = ?", (name, key)
-            ).fetchone()
-        ):
-            raise Conflict(f"table {name!r} has a row with key {key}")
-        connection.execute(
-            "insert or replace into rows (name, key, row) values (?, ?, ?)",
-            (name, key, json.dumps(row, ensure_ascii=False)),
-        )
-        _effect(connection, kind="table", name=name, verb="put", row=row)
+        return _write(connection, name, write, ttl)
 
 
-def delete_row(address: str, key: dict[str, Any]) -> None:
-    """Delete a row, if there is one."""
+def commit(address: str, writes: Sequence[Write], ttl: str) -> None:
+    """Do all writes or none."""
     with _opened(address) as (connection, name):
+        for write in writes:
+            _write(connection, name, write, ttl)
+
+
+def _write(connection: sqlite3.Connection, name: str, write: Write, ttl: str) -> Row | None:
+    from portafaas.runtime.resources import new_id
+    from portafaas.runtime.rows import Row, apply
+
+    row = apply(_current(connection, name, write.key), write, ttl, time())
+    if row is None:
         connection.execute(
-            "delete from rows where name = ? and key = ?", (name, _key(key.values()))
+            "delete from items where name = ? and key = ? and sort = ?", _place(name, write.key)
         )
-        _effect(connection, kind="table", name=name, verb="delete", key=key)
+        _effect(connection, kind="table", name=name, verb="delete", key=write.key)
+        return None
+    made = Row(row, new_id())
+    connection.execute(
+        "insert or replace into items (name, key, sort, row, version) values (?, ?, ?, ?, ?)",
+        (*_place(name, write.key), json.dumps(row, ensure_ascii=False), made.version),
+    )
+    _effect(connection, kind="table", name=name, verb=write.kind, row=row)
+    return made
 
 
-def _key(values: Any) -> str:
-    return json.dumps(list(values), ensure_ascii=False)
+def _current(connection: sqlite3.Connection, name: str, key: dict[str, Any]) -> Row | None:
+    found = connection.execute(
+        "select row, version from items where name = ? and key = ? and sort = ?",
+        _place(name, key),
+    ).fetchone()
+    return None if found is None else _row(*found)
+
+
+def _row(row: str, version: str) -> Row:
+    from portafaas.runtime.rows import Row
+
+    return Row(json.loads(row), version)
+
+
+def _place(name: str, key: dict[str, Any]) -> tuple[str, str, str]:
+    first, *rest = key.values()
+    return name, first, rest[0] if rest else ""
 
 
 def read(address: str, key: str) -> bytes:
