@@ -1,4 +1,4 @@
-"""Cloud Tasks and the metadata server, as far as functions and tools use them.
+"""Cloud Tasks, the metadata server and Cloud Functions, as far as functions and tools use them.
 
 A task is held against Google's own description of the API, its maker and the account it acts as
 against the grants of the document, and then really sent when its time has come.
@@ -32,7 +32,7 @@ class Task:
 
     def __init__(self, body: Mapping[str, Any], by: str, pace: float) -> None:
         self.by = by
-        self.name: str = body["name"]
+        self.name: str = body.get("name", "")
         self.request: Mapping[str, Any] = body["httpRequest"]
         self.delay = 0.0
         if "scheduleTime" in body:
@@ -43,12 +43,17 @@ class Task:
 
 
 class Peers:
-    """One server; *may* tells whether an account has a role on something.
+    """One server; *may* tells whether an account has a role on something, *function* of functions.
 
     ``pace`` multiplies delays, 0 is at once. The token of ``a@b`` is ``token-of-a@b``.
     """
 
-    def __init__(self, may: Callable[[str, str, str], bool], pace: float = 0.0) -> None:
+    def __init__(
+        self,
+        may: Callable[[str, str, str], bool],
+        function: Callable[[str], Any],
+        pace: float = 0.0,
+    ) -> None:
         self.pace = pace
         self.tasks: list[Task] = []
         self.refused: list[str] = []
@@ -59,6 +64,10 @@ class Peers:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if self.path.startswith("/v2/"):
+                    value = function(self.path[4:])
+                    self.say(200 if value else 404, value)
+                    return
                 found = re.match(r"/of/([^/]+)/computeMetadata/", self.path)
                 assert found and self.headers["metadata-flavor"] == "Google"
                 self.say(200, {"access_token": f"token-of-{found[1]}", "expires_in": 3599})
@@ -119,8 +128,9 @@ class Peers:
         task = document["task"]
         if problems:
             return 400, "; ".join(problems)
-        if not re.fullmatch(re.escape(found[1]) + r"/tasks/[\w-]{1,500}", task["name"]):
-            return 400, f"a bad name: {task['name']}"
+        named = task.get("name", f"{found[1]}/tasks/one")
+        if not re.fullmatch(re.escape(found[1]) + r"/tasks/[\w-]{1,500}", named):
+            return 400, f"a bad name: {named}"
         if len(base64.b64decode(task["httpRequest"]["body"])) > LARGEST:
             return 400, "the task is too large"
         if not self._may(caller, "roles/cloudtasks.enqueuer", found[1]):
@@ -133,7 +143,7 @@ class Peers:
         if made.delay > LATEST:
             return 400, "later than 30 days"
         with self._lock:
-            if any(other.name == made.name for other in self.tasks):
+            if made.name and any(other.name == made.name for other in self.tasks):
                 return 409, "there is such a task"
             self.tasks.append(made)
         return 200, ""

@@ -121,7 +121,7 @@ class World:
         self.pubsub = pubsub
         self.project = project
         self.file = folder / "seen.jsonl"
-        self.peers = Peers(self._may, pace)
+        self.peers = Peers(self._may, self._function, pace)
         self.instances: dict[str, Instance] = {}
         self.environment: dict[str, dict[str, str]] = {}
         self.pushers: dict[str, Pusher] = {}
@@ -221,6 +221,24 @@ class World:
             and self.value(body[argument]).rpartition("/")[2] == on.rpartition("/")[2]
             for body in self.resources.get(kind, {}).values()
         )
+
+    @property
+    def apis(self) -> dict[str, str]:
+        """Return where the APIs are that a deployer's tools call."""
+        here = f"http://{self.peers.host}/"
+        return {
+            "PUBSUB": f"http://{self.pubsub.host}/", "CLOUDTASKS": here, "CLOUDFUNCTIONS": here,
+        }  # fmt: skip
+
+    def _function(self, name: str) -> dict[str, Any] | None:
+        """Return what Cloud Functions says of one."""
+        for key, body in self.resources["google_cloudfunctions2_function"].items():
+            if name == f"projects/{self.project}/locations/{REGION}/functions/{body['name']}":
+                self.instances[key].start()
+                account = self.value(body["service_config"]["service_account_email"])
+                uri = f"http://127.0.0.1:{self.instances[key].port}"
+                return {"serviceConfig": {"uri": uri, "serviceAccountEmail": account}}
+        return None
 
     def topic(self, name: str) -> str:
         """Return the path of a topic, by its key in the document."""
