@@ -9,7 +9,7 @@ from portafaas.errors import guess
 from portafaas.plan.model import QueueTrigger, TopicTrigger, Trigger, Use
 
 if TYPE_CHECKING:
-    from portafaas.plan.model import BuildPlan
+    from portafaas.plan.model import BuildPlan, QueuePlan
     from portafaas.plan.triggers import Findings
 
 #: Days that dead letters are kept (SQS: at most 14), and undelivered events of a topic.
@@ -95,13 +95,17 @@ def days_of_claims(plan: BuildPlan, bucket: str) -> int:
 
     That is when neither the message nor its dead letter can be there any more.
     """
-    days = [
-        -(-queue.retention // _DAY) + (_DEAD if queue.dead_letter else 0)
-        for queue in plan.queues
-        if queue.claim_check == bucket
-    ]
+    days = [_stay(plan, queue) for queue in plan.queues if queue.claim_check == bucket]
     days += [_TOPIC + _DEAD for topic in plan.topics if topic.claim_check == bucket]
     return max(days) + 1 if days else 0
+
+
+def _stay(plan: BuildPlan, queue: QueuePlan) -> int:
+    """Return for how many days a message of *queue* may be in it, or a dead letter."""
+    own = -(-queue.retention // _DAY)
+    if isinstance(queue.dead_letter, str):
+        return own + _stay(plan, plan.queue(queue.dead_letter))
+    return own + (_DEAD if queue.dead_letter else 0)
 
 
 def reads_claims(plan: BuildPlan, trigger: Trigger) -> bool:
