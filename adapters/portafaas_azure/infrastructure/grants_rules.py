@@ -20,7 +20,7 @@ _USES = {
     ("write", "bucket"): ("ba92f5b4-2d11-453d-a403-e96b0029c9fe", "/containers/{}"),
     ("read", "secret"): ("4633458b-17de-408a-b874-0445c86b69e6", "/secrets/{}"),
     ("read", "table"): (BUILT_IN[0], "/colls/{}"),
-    ("write", "table"): ("create delete replace upsert", "/colls/{}"),
+    ("write", "table"): ("create delete read replace upsert", "/colls/{}"),
 }
 #: On the app's own storage, and on the component.
 _PLATFORM = {
