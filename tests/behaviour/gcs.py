@@ -15,7 +15,7 @@ from typing import Any
 
 def repaired(handlers: Any) -> Any:
     """Return the emulator's table of handlers with these."""
-    from gcp_storage_emulator.handlers import objects
+    from gcp_storage_emulator.handlers import objects  # type: ignore[import-untyped]
 
     changed = {
         objects.insert: _conditional(objects.insert),

@@ -257,6 +257,7 @@ RESOURCES: Mapping[str, Resource] = {
         {"account_id!": Text(r"[a-z][a-z0-9-]{4,28}[a-z0-9]"), "display_name": Text(r".{0,100}")},
         ("id", "email", "member", "name", "unique_id"),
     ),
+    "google_service_account_iam_member": _member(service_account_id=ANY),
     "google_storage_bucket": Resource(
         {
             "name!": Text(r"(?!goog)(?!.*google)[a-z0-9][a-z0-9_.-]{1,61}[a-z0-9]"),

@@ -990,6 +990,13 @@ def table_grant_on_the_account(d: Document) -> None:
 
 
 @mutation
+def signer_forgotten(d: Document) -> None:
+    found = [r for r in d["resources"] if "db58b8e5" in str(r)]
+    assert found
+    d["resources"].remove(found[0])
+
+
+@mutation
 def writer_may_query(d: Document) -> None:
     one(d, "/sqlRoleDefinitions", "upsert")["properties"]["permissions"][0]["dataActions"].append(
         "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/executeQuery"

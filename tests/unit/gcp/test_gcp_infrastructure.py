@@ -76,6 +76,7 @@ def test_one_of_each(document: dict[str, Any], everything: BuildPlan) -> None:
         "secret_manager_secret": 1,
         "secret_manager_secret_iam_member": 2,
         "service_account": functions + 1,
+        "service_account_iam_member": 2,
         "storage_bucket": 2,
         "storage_bucket_iam_member": 2,
         "storage_notification": 1,
@@ -210,6 +211,10 @@ def test_permissions_are_the_uses_and_the_trigger(everything: BuildPlan) -> None
         ("listen", "roles/secretmanager.secretAccessor", "$.functions.listen.uses[1]"),
         ("rows", "roles/eventarc.eventReceiver", "$.functions.rows.trigger"),
         ("audit", "roles/eventarc.eventReceiver", "$.functions.audit.trigger"),
+    }
+    wanted |= {
+        (name, "roles/iam.serviceAccountTokenCreator", f"$.functions.{name}.uses[1]")
+        for name in ("echo", "take-orders")
     }
     wanted |= {
         (function.name, "roles/run.invoker", f"$.functions.{function.name}.trigger")
