@@ -10,7 +10,7 @@ Where an emulator is not like its platform:
 - Cosmos DB (npm ``@vercel/cosmosdb-server``): ``cosmos.cjs`` repairs what a test needs. No item
   expires by itself, there are no consistency levels, strings are ordered by UTF-16, and roles are
   not looked at.
-- Azurite: takes any token; knows no user delegation keys.
+- Azurite: takes any token, and not the version in which the SDK signs URLs.
 - Firestore's emulator: needs no indexes and deletes nothing that has expired.
 - gcp-storage-emulator: ``gcs`` repairs what a test needs. Types of content lose their parameters.
 """
@@ -161,7 +161,7 @@ class Azure(Backend):
         now = int(time.time())
         facts = {
             "aud": "https://storage.azure.com", "iss": "https://sts.windows.net/t/",
-            "nbf": now - 60, "iat": now - 60, "exp": now + 36000,
+            "nbf": now - 60, "iat": now - 60, "exp": now + 36000, "oid": "o", "tid": "t",
         }  # fmt: skip
         parts = [json.dumps(part).encode() for part in ({"alg": "RS256", "typ": "JWT"}, facts)]
         text = ".".join(
@@ -234,6 +234,7 @@ class Azure(Backend):
             (rows, "_clients", self.clients[0]),
             (rows, "_tables", self.clients[1]),
             (blobs, "_containers", self.clients[2]),
+            (blobs, "_keys", {}),
         ]
 
     def table(self, key: str = "id", sort: str = "", ttl: str = "") -> str:

@@ -200,13 +200,14 @@ def signed_url(
         end = now + timedelta(seconds=expires)
         read = method == "GET"
         signature = generate_blob_sas(
-            blob.account_name,
+            container(address).account_name,
             blob.container_name,
             key,
             user_delegation_key=_delegated(address, now, end),
             permission=BlobSasPermissions(read=read, create=not read, write=not read),
             start=now - timedelta(minutes=5),
             expiry=end,
+            protocol="https",
         )
         return f"{blob.url}?{signature}"
 
