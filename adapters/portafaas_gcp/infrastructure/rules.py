@@ -32,6 +32,7 @@ RESOURCE_ROLES = {
         "roles/storage.legacyBucketWriter",
     },
     "google_secret_manager_secret_iam_member": {"roles/secretmanager.secretAccessor"},
+    "google_service_account_iam_member": {"roles/iam.serviceAccountTokenCreator"},
 }
 #: Argument that names what a grant is on.
 ON = {
@@ -118,6 +119,14 @@ def _environment(view: View, address: str, config: Mapping[str, Any]) -> Iterato
         for other, body in view.where(grant, "member", member):
             if body[on] not in told:
                 yield f"{other}: {address} may use what it is not told of"
+    account = member.replace(".member}", ".name}")
+    buckets = any(value.startswith("${google_storage_bucket.") for value in told)
+    own = {"service_account_id": account, "role": "roles/iam.serviceAccountTokenCreator"}
+    if buckets != view.has("google_service_account_iam_member", member=member, **own):
+        yield f"{address}: signs URLs and uses no bucket, or the reverse"
+    for other, body in view.where("google_service_account_iam_member", "member", member):
+        if body["service_account_id"] != account:
+            yield f"{other}: {address} may act as another"
     for other, body in view.where("google_project_iam_member", "member", member):
         if body["role"].startswith("roles/datastore.") and "tables" not in told:
             yield f"{other}: {address} may use tables that it is not told of"

@@ -76,6 +76,7 @@ OWN: Mapping[str, Any] = {
         "functions": {"open": {"targets": {"aws": {"front": "function-url"}}}},
     },
     "azure": {
+        "tables": {"rows": {"ttl": "gone"}},
         "functions": {"web": {"min-instances": 1}, "work": {"min-instances": 2}},
         "targets": {"azure": {"apps": "grouped"}},
     },
