@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from portafaas.plan import BuildPlan, QueuePlan, QueueTrigger
+from portafaas.plan import BucketPlan, BuildPlan, QueuePlan, QueueTrigger
+from portafaas.plan.claims import days_of_claims
+from portafaas.runtime.control import CLAIMS
 from portafaas_gcp import names
 from portafaas_gcp.infrastructure.document import KEEP, Document, key, literal, ref
 from portafaas_gcp.runtime.shapes import EXPIRES
@@ -48,6 +50,7 @@ def declared(document: Document) -> None:
                 "public_access_prevention": "enforced",
                 "force_destroy": False,
                 **({"versioning": {"enabled": True}} if bucket.versioned else {}),
+                **_claims(plan, bucket),
                 "lifecycle": dict(KEEP),
             },
         )
@@ -63,6 +66,24 @@ def declared(document: Document) -> None:
                 "lifecycle": dict(KEEP),
             },
         )
+
+
+def _claims(plan: BuildPlan, bucket: BucketPlan) -> dict[str, Any]:
+    """Return the rules that delete the bodies of a claim check when nothing leads to them.
+
+    https://cloud.google.com/storage/docs/lifecycle#conditions
+    """
+    days = days_of_claims(plan, bucket.name)
+    if not days:
+        return {}
+    conditions: list[dict[str, Any]] = [{"age": days, "matches_prefix": [CLAIMS]}]
+    if bucket.versioned:
+        conditions.append({"days_since_noncurrent_time": 1, "matches_prefix": [CLAIMS]})
+    return {
+        "lifecycle_rule": [
+            {"action": {"type": "Delete"}, "condition": condition} for condition in conditions
+        ]
+    }
 
 
 def _queue(document: Document, queue: QueuePlan, consumed: bool) -> None:

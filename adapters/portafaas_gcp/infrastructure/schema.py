@@ -284,6 +284,19 @@ RESOURCES: Mapping[str, Resource] = {
             "public_access_prevention!": Text(choices=("enforced",)),
             "force_destroy!": Flag(),
             "versioning": Block({"enabled!": Flag()}),
+            "lifecycle_rule": Block(
+                {
+                    "action!": Block({"type!": Text(choices=("Delete",))}),
+                    "condition!": Block(
+                        {
+                            "age": Number(1, 1000),
+                            "days_since_noncurrent_time": Number(1, 1000),
+                            "matches_prefix!": Texts(Text(r"pf-claims/")),
+                        }
+                    ),
+                },
+                many=True,
+            ),
         },
         ("id", "url"),
     ),
