@@ -26,13 +26,15 @@ RESOURCE_ROLES = {
     "google_cloud_tasks_queue_iam_member": {"roles/cloudtasks.enqueuer"},
     "google_pubsub_topic_iam_member": {"roles/pubsub.publisher"},
     "google_pubsub_subscription_iam_member": {"roles/pubsub.subscriber"},
-    "google_service_account_iam_member": {"roles/iam.serviceAccountUser"},
+    "google_service_account_iam_member": {
+        "roles/iam.serviceAccountTokenCreator",
+        "roles/iam.serviceAccountUser",
+    },
     "google_storage_bucket_iam_member": {
         "roles/storage.objectViewer",
         "roles/storage.legacyBucketWriter",
     },
     "google_secret_manager_secret_iam_member": {"roles/secretmanager.secretAccessor"},
-    "google_service_account_iam_member": {"roles/iam.serviceAccountTokenCreator"},
 }
 #: Argument that names what a grant is on.
 ON = {
