@@ -75,7 +75,7 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     entries = [
         (function, entry.lower())
         for function in plan.functions
-        for entry in (function.entry, f"{function.entry}_again" if again_of(function) else "")
+        for entry in (function.entry, f"{function.entry}__again" if again_of(function) else "")
         if entry
     ]
     for function, entry in entries:
