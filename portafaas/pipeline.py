@@ -131,7 +131,7 @@ def _choreography(
     from portafaas.choreography import baseline, flow
 
     kept = None
-    if against is not None or plan.events or any(q.schema.document for q in plan.queues):
+    if against is not None or baseline.declares(plan):
         file = against or baseline.place(manifest.root, plan.stage)
         try:
             kept = baseline.read(file)

@@ -34,6 +34,11 @@ def _declared(plan: BuildPlan) -> Iterator[tuple[str, str, MessageSchema]]:
                 yield block, thing.name, thing.schema
 
 
+def declares(plan: BuildPlan) -> bool:
+    """Tell whether anything in *plan* has a schema."""
+    return any(True for _ in _declared(plan))
+
+
 def document(plan: BuildPlan) -> dict[str, Any]:
     """Return what is kept of *plan*, as JSON values."""
     kept: dict[str, Any] = {
@@ -50,7 +55,7 @@ def write(root: FilePath, plan: BuildPlan) -> None:
     from portafaas.artifact.cache import write_atomically
 
     file = place(root, plan.stage)
-    if not any(_declared(plan)):
+    if not declares(plan):
         file.unlink(missing_ok=True)
         return
     data = (json.dumps(document(plan), indent=1, ensure_ascii=False) + "\n").encode()
