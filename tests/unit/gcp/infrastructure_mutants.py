@@ -421,4 +421,26 @@ WATCH = {
     "instances kept ready that nobody asked for": _set(
         _of("cloudfunctions2_function", "take_orders", "service_config"), "min_instance_count", 1
     ),
+    "nobody signs": lambda d: d["resource"].pop("google_service_account_iam_member"),
+    "one that signs for another": _set(
+        _of("service_account_iam_member", "echo__signs"),
+        "service_account_id",
+        "${google_service_account.take_orders.name}",
+    ),
+    "one that signs without a bucket": lambda d: _kind("service_account_iam_member")(d).update(
+        rows__signs={
+            "service_account_id": "${google_service_account.rows.name}",
+            "role": "roles/iam.serviceAccountTokenCreator",
+            "member": "${google_service_account.rows.member}",
+        }
+    ),
+    "more than to sign": _set(
+        _of("service_account_iam_member", "echo__signs"), "role", "roles/iam.serviceAccountUser"
+    ),
+    "an index of another order": lambda d: _of("firestore_index", "pairs__descending", "fields", 1)(
+        d
+    ).update(order="SIDEWAYS"),
+    "an index of another database": _set(
+        _of("firestore_index", "pairs__ascending"), "database", "other"
+    ),
 }

@@ -66,6 +66,7 @@ def test_one_of_each(document: dict[str, Any], everything: BuildPlan) -> None:
         "eventarc_trigger": 5,  # upsert is two kinds of change, audit asks for three
         "firestore_database": 1,
         "firestore_field": 1,
+        "firestore_index": 2,
         "logging_project_bucket_config": 1,
         "logging_project_sink": 1,
         "monitoring_alert_policy": 6,
@@ -78,7 +79,7 @@ def test_one_of_each(document: dict[str, Any], everything: BuildPlan) -> None:
         "secret_manager_secret": 1,
         "secret_manager_secret_iam_member": 2,
         "service_account": functions + 1,
-        "service_account_iam_member": 3,
+        "service_account_iam_member": 5,
         "storage_bucket": 2,
         "storage_bucket_iam_member": 2,
         "storage_notification": 1,
@@ -277,7 +278,7 @@ def test_topics_tables_schedules(document: dict[str, Any]) -> None:
         {"attribute": "database", "value": "${google_firestore_database.tables.name}"},
         {"attribute": "document", "value": "items/{id}", "operator": "match-path-pattern"},
     ]
-    assert resources["google_firestore_field"]["items__ttl"]["field"] == "expires"
+    assert resources["google_firestore_field"]["items__ttl"]["field"] == "pfExpires"
     job = resources["google_cloud_scheduler_job"]["nightly"]
     assert (job["schedule"], job["time_zone"]) == ("30 2 * * 1-5", "Europe/Berlin")
     assert job["retry_config"] == {
@@ -321,6 +322,10 @@ def test_permissions_are_the_uses_and_the_trigger(everything: BuildPlan) -> None
     wanted |= {
         ("take-orders", "roles/pubsub.publisher", "$.queues.orders.dead-letter"),
         ("take-in-turn", "roles/pubsub.publisher", "$.queues.turns.dead-letter"),
+    }
+    wanted |= {
+        (name, "roles/iam.serviceAccountTokenCreator", f"$.functions.{name}.uses[1]")
+        for name in ("echo", "take-orders")
     }
     wanted |= {
         (function.name, "roles/run.invoker", f"$.functions.{function.name}.trigger")

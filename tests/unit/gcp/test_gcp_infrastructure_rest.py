@@ -34,6 +34,8 @@ REQUESTS: Mapping[str, tuple[str, str, tuple[str, ...], Mapping[str, str]]] = {
         "firestore.v1", "GoogleFirestoreAdminV1Database", ("deletion_policy",), {}),
     "firestore_field": (
         "firestore.v1", "GoogleFirestoreAdminV1Field", ("database", "collection", "field"), {}),
+    "firestore_index": (
+        "firestore.v1", "GoogleFirestoreAdminV1Index", ("database", "collection"), {}),
     "logging_project_bucket_config": (
         "logging.v2", "LogBucket", ("project", "location", "bucket_id"), {}),
     "logging_project_sink": ("logging.v2", "LogSink", ("unique_writer_identity",), {}),

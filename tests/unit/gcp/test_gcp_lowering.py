@@ -307,6 +307,7 @@ def test_timeouts_by_kind(trigger: Any, most: int) -> None:
             Retry(backoff="fixed", initial=601),
             "$.functions.do-it.retry.initial",
         ),
+        (QueuePlan("jobs", dead_letter=True), Retry(101), "$.functions.do-it.retry.attempts"),
     ],
 )
 def test_queue_limits(queue: QueuePlan, retry: Retry, path: str) -> None:

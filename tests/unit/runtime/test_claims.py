@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from portafaas.local import resources
+from portafaas.local.driver.portafaas_local_resources import database
 from portafaas.runtime import claims
 from portafaas.runtime.cloudevent import event_from_message
 from portafaas.runtime.context import Context
@@ -27,7 +28,7 @@ LONG = "x" * 300_000
 
 
 def function(folder: Path, kind: str, handler: str, **trigger: Any) -> Function:
-    grants = {
+    grants: dict[str, dict[str, dict[str, Any]]] = {
         "queue": {"big": {"verbs": ["send"], "claims": "kept"}, "small": {"verbs": ["send"]}},
         "topic": {"news": {"verbs": ["publish"], "claims": "kept"}},
         "bucket": {"kept": {"verbs": []}},
@@ -90,7 +91,7 @@ def sender(folder: Path) -> Context:
 def carried(folder: Path, kind: str, name: str) -> list[dict[str, Any]]:
     """Return messages as they travel, with the attributes that handlers do not see."""
     found = resources.messages(folder, kind, name)
-    with contextlib.closing(resources.database(str(folder))) as store:
+    with contextlib.closing(database(str(folder))) as store:
         rows = store.execute(
             "select attributes from messages where kind = ? and name = ? order by number", (kind, name)
         ).fetchall()
@@ -210,7 +211,7 @@ def test_there_are_limits(tmp_path: Path) -> None:
     context = sender(tmp_path)
     with pytest.raises(ValueError, match="at most 100000000"):
         context.queues["big"].send(bytes(100_000_001))
-    with pytest.raises(ValueError, match="'claim-check' in portafaas.yaml"):
+    with pytest.raises(ValueError, match=r"'claim-check' in portafaas\.yaml"):
         context.queues["small"].send(LONG)
     with pytest.raises(PermissionError, match="may not read bucket 'kept'"):
         context.buckets["kept"].read("pf-claims/big/x")
