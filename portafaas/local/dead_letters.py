@@ -14,9 +14,10 @@ from portafaas.deployment.contract import (
     dead_letter_boxes,
 )
 from portafaas.local.broker import Broker, Item
-from portafaas.local.resources import store
+from portafaas.local.resources import read, store
 from portafaas.plan import BuildPlan
-from portafaas.runtime.control import split
+from portafaas.runtime.control import CLAIM, split
+from portafaas.runtime.resources import NotFound
 from portafaas.runtime.text import epoch_time
 
 
@@ -50,7 +51,18 @@ class LocalDeadLetters(DeadLetters):
     def list(self, box: str, limit: int) -> Sequence[DeadLetter]:
         """Return letters, the oldest first."""
         with self._broker() as broker:
-            return [_letter(box, item) for item in broker.dead(self._origin(box), limit)]
+            found = broker.dead(self._origin(box), limit)
+        return [_letter(box, item, self._body(item)) for item in found]
+
+    def _body(self, item: Item) -> bytes:
+        place = item.attributes.get(CLAIM)
+        if place is None:
+            return item.body
+        bucket, _, key = place.partition("/")
+        try:
+            return read(str(self._folder / "bucket" / bucket), key)
+        except NotFound:
+            return b""
 
     def _chosen(self, broker: Broker, box: str, ids: Collection[str] | None) -> Sequence[Item]:
         found = broker.dead(self._origin(box))
@@ -70,7 +82,7 @@ class LocalDeadLetters(DeadLetters):
             return broker.purge(self._chosen(broker, box, ids))
 
 
-def _letter(box: str, item: Item) -> DeadLetter:
+def _letter(box: str, item: Item, body: bytes) -> DeadLetter:
     facts = json.loads(item.letter or "{}")
     attributes, _ = split(item.attributes)
     return DeadLetter(
@@ -84,7 +96,7 @@ def _letter(box: str, item: Item) -> DeadLetter:
         sent=epoch_time(item.sent),
         trace=facts.get("trace", ""),
         correlation=facts.get("correlation", ""),
-        body=item.body,
+        body=body,
         attributes=attributes,
         key=item.key,
     )

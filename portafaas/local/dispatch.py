@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import selectors
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep, time
@@ -93,7 +92,7 @@ class Dispatcher:
         schedules: bool = False,
         hooks: Hooks | None = None,
         extra: Mapping[str, str] | None = None,
-        output: IO[Any] | None = None,
+        output: IO[Any] | int = 2,
         broker: Broker | None = None,
     ) -> None:
         self._plan = plan
@@ -101,7 +100,7 @@ class Dispatcher:
         self._fast = fast
         self._hooks = hooks or Hooks()
         self._extra = dict(extra or {})
-        self._output = output if output is not None else sys.stderr
+        self._output = output
         self.broker = broker or Broker(store(root, plan.stage), plan)
         self._selector = selectors.DefaultSelector()
         self._workers = [
@@ -327,7 +326,7 @@ class _Schedules:
 
         trigger = function.trigger
         assert isinstance(trigger, ScheduleTrigger)
-        start = datetime.fromtimestamp(moment + 1.0, UTC)
+        start = datetime.fromtimestamp(moment, UTC)
         found = parse_cron(trigger.cron, trigger.timezone).fire_times(start, 1)
         # A cron expression of no day at all, 30 February, never fires.
         return found[0].timestamp() if found else float("inf")
@@ -341,5 +340,5 @@ class _Schedules:
             instant = self._next[function.name]
             if instant <= now:
                 found.append((function, epoch_time(instant)))
-                self._next[function.name] = self._after(function, max(now, instant))
+                self._next[function.name] = self._after(function, max(now, instant + 1.0))
         return found

@@ -18,7 +18,7 @@ from portafaas.plan import (
 from portafaas.plan.entry import function_spec
 from portafaas.runtime.cloudevent import event_from_message
 from portafaas.runtime.deliver import wanted
-from portafaas.runtime.event import ObjectEvent
+from portafaas.runtime.event import ChangeEvent, ObjectEvent
 from portafaas.runtime.function import Function
 from portafaas.runtime.rows import OWN
 from portafaas.runtime.text import epoch_time
@@ -81,7 +81,9 @@ class Subscription:
             return None
         names = self._plan.table(table)
         row = new if new is not None else old
-        return kind, {name: row.get(name) for name in (names.key, names.sort) if name}
+        keys = {name: row.get(name) for name in (names.key, names.sort) if name}
+        event = ChangeEvent("", "", table=table, kind=kind, keys=keys)
+        return (kind, keys) if wanted(self._runtime, event) else None
 
 
 def subscriptions(plan: BuildPlan) -> Sequence[Subscription]:

@@ -28,7 +28,7 @@ class Child:
         environment: Mapping[str, str],
         *,
         keep: Sequence[int] = (),
-        output: IO[Any] | None = None,
+        output: IO[Any] | int | None = None,
         apart: bool = False,
     ) -> None:
         orders, self._orders = os.pipe()

@@ -13,6 +13,7 @@ from typing import Any
 from portafaas.errors import Diagnostic, PlanError, guess
 from portafaas.manifest import Manifest
 from portafaas.plan.alerts import alerts, channels, logs
+from portafaas.plan.claims import check_claims, with_claims
 from portafaas.plan.config import config, variable
 from portafaas.plan.contracts import emits, events, message_schema
 from portafaas.plan.handlers import Source, find_module, is_async, kind_of, read_module
@@ -94,6 +95,7 @@ class _Builder:
         functions += relays(self.found, self.document, functions, self.ours)
         names(self.found, self.document)
         dead_letters(self.found, self.document)
+        check_claims(self.found, self.document)
         consumers(self.found, functions)
         functions = share_cors(self.found, functions)
         told = channels(self.block("channels"))
@@ -116,6 +118,7 @@ class _Builder:
                     bool((spec or {}).get("ordered")),
                     self.options(spec),
                     tuple((spec or {}).get("external", ())),
+                    (spec or {}).get("claim-check", ""),
                 )
                 for name, spec in self.block("topics").items()
             ),
@@ -166,6 +169,7 @@ class _Builder:
             self.options(spec),
             message_schema(self.found, ("queues", name), spec),
             tuple(spec.get("external", ())),
+            spec.get("claim-check", ""),
         )
 
     def function(self, name: str, spec: Mapping[str, Any]) -> FunctionPlan:
@@ -221,7 +225,7 @@ class _Builder:
             max_instances=most,
             environment=environment(self.found, path, defaults, spec, self.ours),
             retry=retry(self.found, path, trigger, defaults, spec),
-            uses=with_records(path, uses, once),
+            uses=with_claims(self.document, trigger, with_records(path, uses, once)),
             options=self.options(spec),
             is_async=self.handler(path, module, attribute, trigger, interface),
             emits=emits(self.found, path, spec.get("emits"), uses, self.document),

@@ -253,6 +253,8 @@ class QueuePlan:
     schema: MessageSchema = field(default_factory=MessageSchema)
     #: Some of ``producers`` and ``consumers``: who else there is, outside this service.
     external: tuple[str, ...] = ()
+    #: Bucket of bodies that are too long for a message; "" for none.
+    claim_check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,8 @@ class TopicPlan:
     options: Options = field(default_factory=dict)
     #: As of a queue.
     external: tuple[str, ...] = ()
+    #: Bucket of data that is too long for a message; "" for none.
+    claim_check: str = ""
 
 
 @dataclass(frozen=True, slots=True)

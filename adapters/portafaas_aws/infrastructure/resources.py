@@ -21,6 +21,8 @@ from portafaas.plan import (
     TopicPlan,
     TopicTrigger,
 )
+from portafaas.plan.claims import days_of_claims
+from portafaas.runtime.control import CLAIMS
 from portafaas_aws.bindings import Sharing, queue_facts
 from portafaas_aws.infrastructure.document import (
     KEPT,
@@ -144,6 +146,8 @@ def _bucket(
     }
     if bucket.versioned:
         facts["VersioningConfiguration"] = {"Status": "Enabled"}
+    if days := days_of_claims(plan, bucket.name):
+        facts["LifecycleConfiguration"] = {"Rules": [_claims(days, bucket.versioned)]}
     watching = [
         function.name
         for function in plan.functions
@@ -167,6 +171,21 @@ def _bucket(
         **order,
         **KEPT,
     )
+
+
+def _claims(days: int, versioned: bool) -> dict[str, Any]:
+    """Return the rule that deletes the bodies of a claim check when nothing leads to them.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-s3-bucket-rule.html
+    """
+    rule = {
+        "Id": "claims",
+        "Status": "Enabled",
+        "Prefix": CLAIMS,
+        "ExpirationInDays": days,
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    }
+    return {**rule, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}} if versioned else rule
 
 
 def _notifications(function: str, binding: Mapping[str, Any]) -> list[dict[str, Any]]:

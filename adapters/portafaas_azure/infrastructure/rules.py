@@ -42,6 +42,7 @@ NAMES = {
     "Microsoft.Storage/storageAccounts/blobServices/containers": (
         r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*"
     ),
+    "Microsoft.Storage/storageAccounts/managementPolicies": r"default",
     "Microsoft.Web/serverfarms": r"[A-Za-z0-9-]{1,40}",
     "Microsoft.Web/sites": r"[A-Za-z0-9][A-Za-z0-9-]{0,58}[A-Za-z0-9]",
     "Microsoft.Web/sites/config": r"authsettingsV2",

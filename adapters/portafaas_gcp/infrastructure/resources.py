@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from portafaas.plan import BuildPlan, QueuePlan, QueueTrigger
+from portafaas.plan import BucketPlan, BuildPlan, QueuePlan, QueueTrigger
+from portafaas.plan.claims import days_of_claims
+from portafaas.runtime.control import CLAIMS
 from portafaas_gcp import names
 from portafaas_gcp.infrastructure.document import KEEP, Document, key, literal, ref
+from portafaas_gcp.runtime.shapes import EXPIRES
 
 #: Seconds; the longest that a subscription keeps a message:
 #: https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions
@@ -47,6 +50,7 @@ def declared(document: Document) -> None:
                 "public_access_prevention": "enforced",
                 "force_destroy": False,
                 **({"versioning": {"enabled": True}} if bucket.versioned else {}),
+                **_claims(plan, bucket),
                 "lifecycle": dict(KEEP),
             },
         )
@@ -62,6 +66,24 @@ def declared(document: Document) -> None:
                 "lifecycle": dict(KEEP),
             },
         )
+
+
+def _claims(plan: BuildPlan, bucket: BucketPlan) -> dict[str, Any]:
+    """Return the rules that delete the bodies of a claim check when nothing leads to them.
+
+    https://cloud.google.com/storage/docs/lifecycle#conditions
+    """
+    days = days_of_claims(plan, bucket.name)
+    if not days:
+        return {}
+    conditions: list[dict[str, Any]] = [{"age": days, "matches_prefix": [CLAIMS]}]
+    if bucket.versioned:
+        conditions.append({"days_since_noncurrent_time": 1, "matches_prefix": [CLAIMS]})
+    return {
+        "lifecycle_rule": [
+            {"action": {"type": "Delete"}, "condition": condition} for condition in conditions
+        ]
+    }
 
 
 def _queue(document: Document, queue: QueuePlan, consumed: bool) -> None:
@@ -133,10 +155,37 @@ def _tables(document: Document) -> None:
                 {
                     "database": database_of(plan),
                     "collection": table.name,
-                    "field": literal(table.ttl),
+                    # A timestamp that the driver makes of the attribute.
+                    "field": EXPIRES,
                     "ttl_config": {},
                 },
             )
+        if table.sort:
+            document.ask(f"$.tables.{table.name}.sort")
+            for order in ("ascending", "descending"):
+                document.add(
+                    "google_firestore_index",
+                    key(table.name, order),
+                    {
+                        "database": database_of(plan),
+                        "collection": table.name,
+                        "fields": [
+                            {"field_path": _field_path(table.key), "order": "ASCENDING"},
+                            {"field_path": _field_path(table.sort), "order": order.upper()},
+                        ],
+                    },
+                )
+
+
+def _field_path(attribute: str) -> str:
+    """Return the path of a field: its name, and in backticks what is no plain word.
+
+    https://cloud.google.com/firestore/docs/reference/rest/v1/Document (field paths)
+    """
+    if attribute.isascii() and attribute.isidentifier():
+        return attribute
+    quoted = attribute.replace("\\", "\\\\").replace("`", "\\`")
+    return literal(f"`{quoted}`")
 
 
 def database_of(plan: BuildPlan) -> str:

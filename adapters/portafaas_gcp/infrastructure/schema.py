@@ -178,6 +178,16 @@ RESOURCES: Mapping[str, Resource] = {
     "google_firestore_field": Resource(
         {"database!": ANY, "collection!": ANY, "field!": ANY, "ttl_config": Block({})}
     ),
+    "google_firestore_index": Resource(
+        {
+            "database!": ANY,
+            "collection!": ANY,
+            "fields!": Block(
+                {"field_path!": ANY, "order!": Text(choices=("ASCENDING", "DESCENDING"))},
+                many=True,
+            ),
+        }
+    ),
     "google_logging_project_bucket_config": Resource(
         {
             "project!": ANY,
@@ -274,6 +284,19 @@ RESOURCES: Mapping[str, Resource] = {
             "public_access_prevention!": Text(choices=("enforced",)),
             "force_destroy!": Flag(),
             "versioning": Block({"enabled!": Flag()}),
+            "lifecycle_rule": Block(
+                {
+                    "action!": Block({"type!": Text(choices=("Delete",))}),
+                    "condition!": Block(
+                        {
+                            "age": Number(1, 1000),
+                            "days_since_noncurrent_time": Number(1, 1000),
+                            "matches_prefix!": Texts(Text(r"pf-claims/")),
+                        }
+                    ),
+                },
+                many=True,
+            ),
         },
         ("id", "url"),
     ),

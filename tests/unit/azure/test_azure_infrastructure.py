@@ -268,6 +268,9 @@ def test_tables(nodes: dict[str, Node]) -> None:
     orders = named(nodes, "sqlDatabases/containers", "orders").properties["resource"]
     assert orders["partitionKey"]["paths"] == ['/"order-id"']
     assert orders["uniqueKeyPolicy"] == {"uniqueKeys": [{"paths": ["/place"]}]}
+    assert orders["defaultTtl"] == -1
+    parts = named(nodes, "sqlDatabases/containers", "parts").properties["resource"]
+    assert "defaultTtl" not in parts
     for leases in ("leases", "other-leases"):
         resource = named(nodes, "sqlDatabases/containers", leases).properties["resource"]
         assert resource["partitionKey"]["paths"] == ["/id"]
@@ -381,8 +384,6 @@ def test_stages_and_services_share_no_name(service: types.ModuleType) -> None:
          "$.queues.jobs.delay"),
         ({"queues": (QueuePlan("jobs", retention=0), QueuePlan("in-order", ordered=True))},
          "$.queues.jobs.retention"),
-        ({"tables": (TablePlan("orders", ttl="expires"), TablePlan("parts"))},
-         "$.tables.orders.ttl"),
         ({"tables": (TablePlan("orders"), TablePlan("parts"), TablePlan("leases"))},
          "$.tables.leases"),
         ({"topics": (TopicPlan("news"), TopicPlan("log"), TopicPlan("jobs"))}, "$.topics.jobs"),

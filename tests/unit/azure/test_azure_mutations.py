@@ -508,6 +508,22 @@ def sort_key_forgotten(d: Document) -> None:
 
 
 @mutation
+def rows_that_never_expire(d: Document) -> None:
+    del one(d, "sqlDatabases/containers", "/orders")["properties"]["resource"]["defaultTtl"]
+
+
+@mutation
+def rows_that_expire(d: Document) -> None:
+    one(d, "sqlDatabases/containers", "/parts")["properties"]["resource"]["defaultTtl"] = 60
+
+
+@mutation
+def cosmos_consistency_weak(d: Document) -> None:
+    policy = one(d, "databaseAccounts")["properties"]["consistencyPolicy"]
+    policy["defaultConsistencyLevel"] = "Session"
+
+
+@mutation
 def container_of_another_id(d: Document) -> None:
     one(d, "sqlDatabases/containers", "/orders")["properties"]["resource"]["id"] = "order"
 
@@ -1038,9 +1054,16 @@ def table_grant_on_the_account(d: Document) -> None:
 
 
 @mutation
-def writer_may_read(d: Document) -> None:
+def signer_forgotten(d: Document) -> None:
+    found = [r for r in d["resources"] if "db58b8e5" in str(r)]
+    assert found
+    d["resources"].remove(found[0])
+
+
+@mutation
+def writer_may_query(d: Document) -> None:
     one(d, "/sqlRoleDefinitions", "upsert")["properties"]["permissions"][0]["dataActions"].append(
-        "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/read"
+        "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/executeQuery"
     )
 
 

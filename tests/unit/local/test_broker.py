@@ -133,7 +133,7 @@ def test_a_key_is_held_back_while_one_of_its_messages_is_not_done(world: World, 
     world.send("steps", "a3", key="a")
     world.send("steps", "c1", key="c")
     assert world.got("step") == ["c1"], "a and b are leased"
-    a1, b1, a2, b2 = (item.number for item in lease.items)
+    a1, b1, a2, _ = (item.number for item in lease.items)
     broker.settle(lease, Settled(again={a1: 60.0}, dead={b1: "{}"}, untried=[a2]))
     assert world.got("step") == [], "a waits for its next attempt; b's letter holds nothing back"
     world.send("steps", "b3", key="b")
