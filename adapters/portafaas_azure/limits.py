@@ -28,7 +28,6 @@ _BLOB = (
 _SEQUENCE = "https://learn.microsoft.com/azure/service-bus-messaging/message-sequencing"
 _SESSIONS = "https://learn.microsoft.com/azure/service-bus-messaging/message-sessions"
 _LEASES = "https://learn.microsoft.com/azure/cosmos-db/nosql/change-feed-processor"
-_TTL = "https://learn.microsoft.com/azure/cosmos-db/nosql/time-to-live"
 _ITEM = "https://learn.microsoft.com/azure/cosmos-db/resource-model#properties-of-an-item"
 _ACTIONS = "https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups"
 _ALERTS = "https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-log-alert-rule"
@@ -76,7 +75,7 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     entries = [
         (function, entry.lower())
         for function in plan.functions
-        for entry in (function.entry, f"{function.entry}_again" if again_of(function) else "")
+        for entry in (function.entry, f"{function.entry}__again" if again_of(function) else "")
         if entry
     ]
     for function, entry in entries:
@@ -138,13 +137,6 @@ def _resources(plan: BuildPlan) -> Iterator[Diagnostic]:
             if name in TAKEN and (name != "id" or (table.sort and name == table.key)):
                 text = "every item's own" if name != "id" else "unique in a partition already"
                 yield _refused(where, f"the key {name!r}: on Azure it is {text}", _ITEM)
-        if table.ttl:
-            yield _refused(
-                f"{where}.ttl",
-                "Cosmos DB deletes items so many seconds after they were written, not at a time "
-                "that an attribute tells",
-                _TTL,
-            )
 
 
 def _own_queues(plan: BuildPlan) -> Iterator[tuple[str, str]]:

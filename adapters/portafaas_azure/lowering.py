@@ -91,7 +91,7 @@ def _register(app):
                     settings = {{**settings, "methods": methods[name]}}
                 function = getattr(app, decorator)(**settings)(function)
             if again:
-                name += "_again"
+                name += "__again"
                 function = app.function_name(name)(_entry(name, spec, True))
                 app.service_bus_queue_trigger(**again)(function)
 

@@ -54,6 +54,8 @@ class GcpAdapter(ModularAdapter):
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
+    # failures.py: what fits into PATIENCE, by the mean of its waits.
+    client_attempts = 11
     layout = Layout(
         dependencies=DEPENDENCIES,
         runtime_package="portafaas_gcp.runtime",

@@ -16,7 +16,7 @@ from portafaas.plan import (
 from portafaas_gcp import names
 from portafaas_gcp.alerting import watched
 from portafaas_gcp.lowering import most_instances
-from portafaas_gcp.recovery import dead_letters, is_ordered, makes_tasks
+from portafaas_gcp.recovery import COUNTED, MOST, dead_letters, is_ordered, makes_tasks
 from portafaas_gcp.runtime.settlement import LONGEST
 from portafaas_gcp.runtime.tasks import ACCOUNT, QUEUE
 
@@ -248,6 +248,12 @@ def _consumer(
 def _retries(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
     """Yield what neither Pub/Sub's own retries nor copies can keep."""
     path, retry = f"$.functions.{function.name}.retry", function.retry
+    if retry.attempts > MOST and function.kind in COUNTED and dead_letters(plan, function):
+        yield _over(
+            f"{path}.attempts",
+            f"{retry.attempts} attempts are over {MOST}, after which a dead-letter policy gives up",
+            SUBSCRIPTIONS,
+        )
     if not is_ordered(plan, function):
         return  # what comes later than a retry policy has it is a copy
     delays = [("initial", retry.initial)]

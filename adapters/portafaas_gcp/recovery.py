@@ -42,10 +42,11 @@ def is_copied(plan: BuildPlan, function: FunctionPlan) -> bool:
 
 def delayed_queues(plan: BuildPlan, function: FunctionPlan) -> tuple[int, ...]:
     """Return which of the function's ``uses`` may send a message with a delay."""
+    ordered = {queue.name for queue in plan.queues if queue.ordered}
     return tuple(
         index
         for index, use in enumerate(function.uses)
-        if use.kind == "queue" and use.verb == "send" and not plan.queue(use.name).ordered
+        if use.kind == "queue" and use.verb == "send" and use.name not in ordered
     )
 
 

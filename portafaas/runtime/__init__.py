@@ -8,6 +8,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from portafaas.runtime.calls import CircuitBreaker as CircuitBreaker
+    from portafaas.runtime.calls import CircuitOpen as CircuitOpen
+    from portafaas.runtime.calls import retrying as retrying
+    from portafaas.runtime.calls import retrying_async as retrying_async
+    from portafaas.runtime.calls import timeout_for as timeout_for
     from portafaas.runtime.context import Context as Context
     from portafaas.runtime.context import HandlerTimeout as HandlerTimeout
     from portafaas.runtime.event import ChangeEvent as ChangeEvent
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.message import Batch as Batch
     from portafaas.runtime.message import BatchResult as BatchResult
     from portafaas.runtime.message import Message as Message
+    from portafaas.runtime.objects import ObjectInfo as ObjectInfo
     from portafaas.runtime.resources import Conflict as Conflict
     from portafaas.runtime.resources import NotFound as NotFound
     from portafaas.runtime.resources import NotGranted as NotGranted
@@ -54,6 +60,8 @@ _HOME = {
     "BatchResult": "message",
     "ChangeEvent": "event",
     "ChangeHandler": "handler",
+    "CircuitBreaker": "calls",
+    "CircuitOpen": "calls",
     "Conflict": "resources",
     "Context": "context",
     "Delete": "rows",
@@ -69,6 +77,7 @@ _HOME = {
     "NotGranted": "resources",
     "ObjectEvent": "event",
     "ObjectHandler": "handler",
+    "ObjectInfo": "objects",
     "Outgoing": "resources",
     "Page": "rows",
     "Permanent": "taxonomy",
@@ -86,6 +95,9 @@ _HOME = {
     "Throttled": "taxonomy",
     "Update": "rows",
     "batch_handler": "handler",
+    "retrying": "calls",
+    "retrying_async": "calls",
+    "timeout_for": "calls",
 }
 
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

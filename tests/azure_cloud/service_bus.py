@@ -178,7 +178,8 @@ class Bus(MessagingHandler):  # type: ignore[misc]
             try:
                 for one in came:
                     due = one.annotations.get("x-opt-scheduled-enqueue-time", 0) / 1000
-                    self.broker.send(name, one.message, due)
+                    # Who sends has this machine's clock.
+                    self.broker.send(name, one.message, due and due + self.broker.skew)
             except Refused as refused:
                 delivery = event.delivery
                 delivery.local.condition = Condition(str(refused), "refused", {"n": 1})

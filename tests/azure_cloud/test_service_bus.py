@@ -12,6 +12,7 @@ pytest.importorskip("proton")
 
 from azure.core.credentials import AccessToken
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQueue
+from azure.servicebus._pyamqp.client import AMQPClient
 
 from tests.azure_cloud.broker import Broker
 from tests.azure_cloud.service_bus import bus
@@ -34,7 +35,9 @@ def broker() -> Broker:
 
 
 @pytest.fixture
-def client(broker: Broker) -> Iterator[ServiceBusClient]:
+def client(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServiceBusClient]:
+    # Its thread, which sleeps for seconds, is waited for when a link is closed.
+    monkeypatch.setattr(AMQPClient, "_keep_alive", lambda self: None)
     with bus(broker) as made:
         address = made.address
         with ServiceBusClient(address, Credential(), use_tls=False, retry_total=0) as found:  # type: ignore[arg-type]

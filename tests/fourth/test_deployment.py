@@ -25,7 +25,7 @@ python: "{PYTHON}"
 functions:
   hello: {{handler: "app:hello", trigger: {{http: {{path: /hello}}}}, uses: [{{send: jobs}}]}}
   work: {{handler: "app:work", trigger: {{queue: {{name: jobs}}}}}}
-queues: {{jobs: {{}}}}
+queues: {{jobs: {{dead-letter: true, external: [producers]}}}}
 secrets: {{api-key: {{}}}}
 stages: {{prod: {{defaults: {{memory: 512MB}}}}}}
 """

@@ -96,17 +96,19 @@ def _queue(
 ) -> Redelivery:
     redrive = queue.get("RedrivePolicy")
     dead = ""
+    until = queue.get("MessageRetentionPeriod", _RETENTION)
     if redrive is not None:
+        until = min(until, int(function.retry.max_age))
         target = redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]
         name = template.resources[target]["Properties"]["QueueName"]
-        dead = f"queue {name}; not what became too old for the queue"
+        dead = f"queue {name}"
     return Redelivery(
         function.name,
         f"SQS, from the queue {queue['QueueName']}, when the bridge says",
         redrive["maxReceiveCount"] if redrive is not None else 0,
         f"{delays(function.retry)}; after a crash {queue['VisibilityTimeout']} s after it was "
         "received",
-        queue.get("MessageRetentionPeriod", _RETENTION),
+        until,
         dead,
         _SQS,
     )

@@ -92,7 +92,7 @@ def transfer(
     hopeless = False
     stopped: set[str] = set()
     operation = getattr(client(service.client), service.operation)
-    for chunk in _chunks(service, made, stopped, failed):
+    for chunk in chunks(service, made, stopped, failed):
         entries = [{"Id": str(index), **made[index][0]} for index in chunk]
         reasons, passing = _post(service, operation, address, entries)
         failed.update(reasons)
@@ -104,7 +104,7 @@ def transfer(
     return found
 
 
-def _chunks(
+def chunks(
     service: Service,
     made: Sequence[tuple[dict[str, Any], int]],
     stopped: set[str],

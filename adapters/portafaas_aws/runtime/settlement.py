@@ -74,13 +74,16 @@ class Settlement:
     def bury(self, items: Sequence[tuple[Any, Letter]]) -> Collection[str]:
         """Send each record to the dead letters, as it came; return the ids of those there."""
         from portafaas.runtime.recovery import address
+        from portafaas_aws.runtime.sqs import sent_at
 
         dead = address("DEAD", self._function)
         if not dead:
             return ()
         ordered = dead.endswith(".fifo")
         made = [
-            entry_of(self._of(item), {"pf-dead": letter.text(), "pf-id": item.id}, ordered)
+            entry_of(
+                self._of(item), _letter(item, letter, sent_at(self._of(item))), ordered
+            )
             for item, letter in items
         ]
         return sent_ids(dead, made, [item.id for item, _ in items], ordered)
@@ -111,13 +114,27 @@ class Changes:
         dead = address("DEAD", self._function)
         made = [
             entry_of(
-                {"body": json.dumps(item.raw, separators=(",", ":"))},
-                {"pf-dead": letter.text(), "pf-id": item.id},
+                {"body": json.dumps(_change(item.raw), separators=(",", ":"))},
+                _letter(item, letter, item.time),
                 False,
             )
             for item, letter in items
         ]
         return sent_ids(dead, made, [item.id for item, _ in items], False)
+
+
+def _letter(item: Any, letter: Letter, sent: str | None) -> dict[str, str]:
+    """Return the attributes that make a dead letter of *item*."""
+    found = {"pf-dead": letter.text(), "pf-id": item.id}
+    sent = (item.control or {}).get("pf-sent") or sent
+    if sent:
+        found["pf-sent"] = sent
+    return found
+
+
+def _change(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stream's record without what a redrive has put to it."""
+    return {name: value for name, value in record.items() if name != "pf-control"}
 
 
 def has_dead_letters(function: Function) -> bool:

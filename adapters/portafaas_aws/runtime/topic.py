@@ -88,6 +88,16 @@ def event_of(function: Function, record: dict[str, Any]) -> Event:
     )
 
 
+def body_of(record: dict[str, Any]) -> bytes:
+    """Return the body that was published; raises ValueError when it is none."""
+    notification = record.get("Sns") or _envelope(record)
+    if notification is not None:
+        attributes = sqs.attributes_of(notification.get("MessageAttributes"), "Value", "Value")
+        return sqs.body_of(notification.get("Message"), sqs.unpacked(attributes))
+    attributes = sqs.attributes_of(record.get("messageAttributes"), "stringValue", "binaryValue")
+    return sqs.body_of(record.get("body"), sqs.unpacked(attributes))
+
+
 def _envelope(record: dict[str, Any]) -> dict[str, Any] | None:
     """Return the SNS notification in the body of an SQS record, or None for raw delivery."""
     text = record.get("body")

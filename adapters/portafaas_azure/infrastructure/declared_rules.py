@@ -91,6 +91,8 @@ def check_declared(plan: BuildPlan, nodes: Nodes) -> Iterator[str]:
             keys = resource.get("uniqueKeyPolicy", {}).get("uniqueKeys", [])
             if _words(*(one["paths"] for one in keys)) != ([[table.sort]] if table.sort else []):
                 yield f"{node.label}: its rows are told apart by other than the table's keys"
+            if resource.get("defaultTtl") != (-1 if table.ttl else None):
+                yield f"{node.label}: its rows {'never ' if table.ttl else ''}expire"
 
 
 def _dead(node: Node) -> Iterator[str]:

@@ -200,7 +200,9 @@ def add_tables(
             "databaseAccountOfferType": "Standard",
             "locations": [home],
             "capabilities": [{"name": "EnableServerless"}],
-            "consistencyPolicy": {"defaultConsistencyLevel": "Session"},
+            # Of one region: instances of functions see at once what others have written.
+            # https://learn.microsoft.com/azure/cosmos-db/consistency-levels
+            "consistencyPolicy": {"defaultConsistencyLevel": "Strong"},
             "disableLocalAuth": True,
             "minimalTlsVersion": "Tls12",
             "backupPolicy": {
@@ -223,6 +225,10 @@ def add_tables(
         if table.sort:
             # Key and sort key identify a row.
             resource["uniqueKeyPolicy"] = {"uniqueKeys": [{"paths": [path(table.sort)]}]}
+        if table.ttl:
+            # Each item says how long it lives, or for ever: the driver's "ttl".
+            # https://learn.microsoft.com/azure/cosmos-db/nosql/time-to-live
+            resource["defaultTtl"] = -1
         ref = places.table(table.name)
         template.turn.append(template.add(ref, {"resource": resource}, depends=[places.database]))
     for name in lease_containers(plan):

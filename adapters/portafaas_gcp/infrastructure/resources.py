@@ -9,6 +9,7 @@ from portafaas.plan.claims import days_of_claims
 from portafaas.runtime.control import CLAIMS
 from portafaas_gcp import names
 from portafaas_gcp.infrastructure.document import KEEP, Document, key, literal, ref
+from portafaas_gcp.runtime.shapes import EXPIRES
 
 #: Seconds; the longest that a subscription keeps a message:
 #: https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions
@@ -154,10 +155,37 @@ def _tables(document: Document) -> None:
                 {
                     "database": database_of(plan),
                     "collection": table.name,
-                    "field": literal(table.ttl),
+                    # A timestamp that the driver makes of the attribute.
+                    "field": EXPIRES,
                     "ttl_config": {},
                 },
             )
+        if table.sort:
+            document.ask(f"$.tables.{table.name}.sort")
+            for order in ("ascending", "descending"):
+                document.add(
+                    "google_firestore_index",
+                    key(table.name, order),
+                    {
+                        "database": database_of(plan),
+                        "collection": table.name,
+                        "fields": [
+                            {"field_path": _field_path(table.key), "order": "ASCENDING"},
+                            {"field_path": _field_path(table.sort), "order": order.upper()},
+                        ],
+                    },
+                )
+
+
+def _field_path(attribute: str) -> str:
+    """Return the path of a field: its name, and in backticks what is no plain word.
+
+    https://cloud.google.com/firestore/docs/reference/rest/v1/Document (field paths)
+    """
+    if attribute.isascii() and attribute.isidentifier():
+        return attribute
+    quoted = attribute.replace("\\", "\\\\").replace("`", "\\`")
+    return literal(f"`{quoted}`")
 
 
 def database_of(plan: BuildPlan) -> str:

@@ -26,7 +26,10 @@ RESOURCE_ROLES = {
     "google_cloud_tasks_queue_iam_member": {"roles/cloudtasks.enqueuer"},
     "google_pubsub_topic_iam_member": {"roles/pubsub.publisher"},
     "google_pubsub_subscription_iam_member": {"roles/pubsub.subscriber"},
-    "google_service_account_iam_member": {"roles/iam.serviceAccountUser"},
+    "google_service_account_iam_member": {
+        "roles/iam.serviceAccountTokenCreator",
+        "roles/iam.serviceAccountUser",
+    },
     "google_storage_bucket_iam_member": {
         "roles/storage.objectViewer",
         "roles/storage.legacyBucketWriter",
@@ -118,6 +121,14 @@ def _environment(view: View, address: str, config: Mapping[str, Any]) -> Iterato
         for other, body in view.where(grant, "member", member):
             if body[on] not in told:
                 yield f"{other}: {address} may use what it is not told of"
+    account = member.replace(".member}", ".name}")
+    buckets = any(value.startswith("${google_storage_bucket.") for value in told)
+    own = {"service_account_id": account, "role": "roles/iam.serviceAccountTokenCreator"}
+    if buckets != view.has("google_service_account_iam_member", member=member, **own):
+        yield f"{address}: signs URLs and uses no bucket, or the reverse"
+    for other, body in view.where("google_service_account_iam_member", "member", member):
+        if body["service_account_id"] != account:
+            yield f"{other}: {address} may act as another"
     for other, body in view.where("google_project_iam_member", "member", member):
         if body["role"].startswith("roles/datastore.") and "tables" not in told:
             yield f"{other}: {address} may use tables that it is not told of"

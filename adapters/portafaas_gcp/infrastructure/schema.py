@@ -178,6 +178,16 @@ RESOURCES: Mapping[str, Resource] = {
     "google_firestore_field": Resource(
         {"database!": ANY, "collection!": ANY, "field!": ANY, "ttl_config": Block({})}
     ),
+    "google_firestore_index": Resource(
+        {
+            "database!": ANY,
+            "collection!": ANY,
+            "fields!": Block(
+                {"field_path!": ANY, "order!": Text(choices=("ASCENDING", "DESCENDING"))},
+                many=True,
+            ),
+        }
+    ),
     "google_logging_project_bucket_config": Resource(
         {
             "project!": ANY,

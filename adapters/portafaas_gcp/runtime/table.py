@@ -9,8 +9,8 @@ from portafaas.runtime.event import ChangeEvent
 from portafaas.runtime.text import utc_time
 from portafaas_gcp.runtime.delivery import bind_event, open_delivery
 from portafaas_gcp.runtime.firestore import Document, from_json, from_protobuf
-from portafaas_gcp.runtime.shapes import row_of
 from portafaas_gcp.runtime.settlement import Settlement, event_message
+from portafaas_gcp.runtime.shapes import row_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

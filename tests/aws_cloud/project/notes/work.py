@@ -6,7 +6,7 @@ from portafaas.runtime import Permanent, QueueHandler, Throttled
 
 
 def sort(event, context):
-    if event.data["text"] == "unsorted":
+    if event.data["text"] == "unsorted" and "MENDED" not in os.environ:
         raise Permanent("nobody sorts that")
     if event.data["text"] == "later" and event.attempt == 1:
         raise Throttled("not yet", retry_after=30)
@@ -19,8 +19,10 @@ def sort(event, context):
 class File(QueueHandler):
     def handle(self, message, context):
         note = message.json()
-        if note["text"] == "poison":
+        if note["text"] == "poison" and "MENDED" not in os.environ:
             raise ValueError("cannot file that")
+        if note["text"] == "crash" and "MENDED" not in os.environ:
+            os._exit(3)
         aws.client("s3").put_object(
             Bucket=aws.address("bucket", "archive"), Key=f"filed/{note['id']}.txt",
             Body=f"{note['text']} {message.attributes['from']}".encode(),
@@ -44,7 +46,7 @@ class Count(QueueHandler):
 
 
 def watch(change, context):
-    if change.new["text"] == "unwatched":
+    if change.new["text"] == "unwatched" and "MENDED" not in os.environ:
         raise ValueError("not this one")
     if change.new["text"] == "crash":
         os._exit(3)
