@@ -240,6 +240,11 @@ def test_a_build_keeps_its_schemas_and_the_next_must_fit(project: Callable[..., 
         ]
         assert "event 'made': #/type: null no longer allowed" in found[0]["message"]
     assert json.loads(KEPT.read_bytes()) == kept
+    # Without the file the next build is not the same any more.
+    assert project(*build, event=WIDE, queue=WIDE)[1]["changed"] is False
+    KEPT.unlink()
+    assert project(*build, event=WIDE, queue=WIDE)[1]["changed"] is True
+    assert json.loads(KEPT.read_bytes()) == kept
     # A higher version is meant so, and is what the next build is compared with.
     raised = f"{NARROW}, schema-version: 2"
     assert project(*build, event=raised)[0] == 0
