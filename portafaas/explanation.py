@@ -31,8 +31,9 @@ def explain(item: Checked, name: str) -> dict[str, Any]:
     ``portability``: the settings that only this target knows.
     """
     plan, function = item.plan, item.plan.function(name)
-    infrastructure = item.adapter.infrastructure(plan)
+    infrastructure = item.adapter.infrastructure(plan).placed(plan)
     (deployment,) = [d for d in item.adapter.lower(plan).deployments if d.function == name]
+    own = function.origin or f"$.functions.{name}"
     lines = _Lines(item.manifest, function)
     lines.at(f"$.functions.{name}")["binding"]["entry"] = deployment.entry
     for setting, facts in _settings(function, deployment).items():
@@ -65,7 +66,7 @@ def explain(item: Checked, name: str) -> dict[str, Any]:
         "notes": [
             note.as_dict()
             for note in (*item.notes, *infrastructure.notes)
-            if note.severity == "error" or _within(note.path or "", (f"$.functions.{name}",))
+            if note.severity == "error" or _within(note.path or "", (own,))
         ],
         "documents": sorted(infrastructure.documents),
     }
@@ -82,6 +83,8 @@ class _Lines:
     def at(self, why: str) -> dict[str, Any]:
         """Return the record of the line *why*; whose parts are one with it."""
         own = f"$.functions.{self.function.name}"
+        if self.function.origin and _within(why, (own,)):
+            why = self.function.origin
         uses = f"{own}.uses["
         if why.startswith(uses):
             why = why[: why.index("]", len(uses)) + 1]
@@ -113,7 +116,7 @@ class _Lines:
 
     def sorted(self) -> list[dict[str, Any]]:
         """Return the records: the function's own, those of shared things, the platform's."""
-        own = f"$.functions.{self.function.name}"
+        own = self.function.origin or f"$.functions.{self.function.name}"
 
         def key(entry: tuple[int, dict[str, Any]]) -> tuple[Any, ...]:
             order, record = entry

@@ -313,7 +313,7 @@ def _emitted(manifest: Manifest, checked: Sequence[Checked]) -> dict[str, Infras
     failures: list[DiagnosticsError] = []
     for item in checked:
         target = item.adapter.target
-        made = item.adapter.infrastructure(item.plan)
+        made = item.adapter.infrastructure(item.plan).placed(item.plan)
         notes = tuple(place(manifest, note) for note in made.notes)
         errors = [note for note in notes if note.severity == "error"]
         if errors:

@@ -8,37 +8,50 @@ from typing import Any
 
 from portafaas.local.driver.portafaas_local_resources import (
     RUN,
+    commit,
     database,
     delete,
-    delete_row,
     get_row,
+    list_objects,
     publish,
-    put_row,
+    query,
     read,
+    read_range,
     scan,
     secret,
     send,
+    signed_url,
+    stat,
     write,
+    write_parts,
+    write_row,
 )
 from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas.runtime.control import split
 from portafaas.runtime.resources import DRIVER
 
 __all__ = [
+    "commit",
     "delete",
-    "delete_row",
     "effects",
     "environment",
     "get_row",
+    "list_objects",
     "scan",
     "messages",
     "publish",
-    "put_row",
+    "query",
     "read",
+    "read_range",
     "secret",
     "secret_file",
     "send",
+    "signed_url",
+    "stat",
     "store",
     "write",
+    "write_parts",
+    "write_row",
 ]
 
 #: Folder of what belongs to a project but is made by tools.
@@ -82,8 +95,8 @@ def environment(
 def effects(folder: Path, run: str) -> list[dict[str, Any]]:
     """Return what a run has sent and written, in order.
 
-    Each has ``kind``, ``name`` and ``verb`` (``send``, ``publish``, ``put``, ``write``,
-    ``delete``) and what was given.
+    Each has ``kind``, ``name`` and ``verb`` (``send``, ``publish``, ``put``, ``update``,
+    ``write``, ``delete``) and what was given.
     """
     if not (folder / "resources.db").exists():
         return []
@@ -112,5 +125,6 @@ def messages(folder: Path, kind: str, name: str) -> list[dict[str, Any]]:
         connection.close()
     names = ("id", "body", "content_type", "attributes", "key", "delay", "dedup", "sent")
     return [
-        dict(zip(names, row, strict=True)) | {"attributes": json.loads(row[3])} for row in found
+        dict(zip(names, row, strict=True)) | {"attributes": split(json.loads(row[3]))[0]}
+        for row in found
     ]

@@ -143,6 +143,21 @@ class Use:
     verb: Literal["read", "write", "send", "publish", "start"]
     kind: Literal["queue", "topic", "bucket", "table", "secret", "workflow"]
     name: str
+    #: ``$.path`` of the line that asks for it; "" for an entry of the function's ``uses``.
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """How a function does the work of one key once; ``table`` keeps the records."""
+
+    table: str
+    #: Names and indices that lead to the key in the JSON body; empty is what the trigger has.
+    key: tuple[str | int, ...] = ()
+    #: Seconds that what was done is remembered.
+    expires: int = 86_400
+    #: What has no key is refused.
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +192,18 @@ class FunctionPlan:
     emits: tuple[tuple[str, tuple[str, ...]], ...] = ()
     #: Why a cycle through this function ends; "" when nobody says.
     guard: str = ""
+    idempotency: Idempotency | None = None
+    #: ``$.path`` of the line that makes this function, of portafaas' own; "" for the manifest's.
+    origin: str = ""
 
     @property
     def kind(self) -> Kind:
         """Kind of the trigger."""
         return self.trigger.kind
+
+    def why(self, index: int) -> str:
+        """Return the ``$.path`` of the line that asks for ``uses[index]``."""
+        return self.uses[index].why or f"$.functions.{self.name}.uses[{index}]"
 
     @property
     def entry(self) -> str:
@@ -231,6 +253,8 @@ class QueuePlan:
     schema: MessageSchema = field(default_factory=MessageSchema)
     #: Some of ``producers`` and ``consumers``: who else there is, outside this service.
     external: tuple[str, ...] = ()
+    #: Bucket of bodies that are too long for a message; "" for none.
+    claim_check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +266,8 @@ class TopicPlan:
     options: Options = field(default_factory=dict)
     #: As of a queue.
     external: tuple[str, ...] = ()
+    #: Bucket of data that is too long for a message; "" for none.
+    claim_check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +287,7 @@ class TablePlan:
     key: str = "id"
     sort: str = ""
     ttl: str = ""
+    outbox: bool = False
     options: Options = field(default_factory=dict)
 
 
@@ -371,6 +398,18 @@ class BuildPlan:
     def channel(self, name: str) -> ChannelPlan:
         """Return the channel called *name*."""
         return next(channel for channel in self.channels if channel.name == name)
+
+    def line(self, path: str) -> str:
+        """Return the ``$.path`` of the manifest's line for *path*.
+
+        Another one only below a function of portafaas' own: the line that asks for the function.
+        """
+        for function in self.functions:
+            if function.origin:
+                own = f"$.functions.{function.name}"
+                if path == own or path.startswith((f"{own}.", f"{own}[")):
+                    return function.origin
+        return path
 
     def function(self, name: str) -> FunctionPlan:
         """Return the function called *name*."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from portafaas.runtime.context import Context
+    from portafaas.runtime.objects import ObjectInfo
+    from portafaas.runtime.rows import Row, Write
 
     class Driver(Protocol):
         """A target's module of functions; *address* is the value of the function's variable."""
@@ -28,29 +30,76 @@ if TYPE_CHECKING:
         ) -> list[tuple[int, str]]:
             """Publish to a topic; as ``send``."""
 
-        def get_row(self, address: str, key: dict[str, Any]) -> dict[str, Any] | None:
-            """Return the row with that key, or None."""
+        def get_row(self, address: str, key: dict[str, str]) -> Row | None:
+            """Return the row with that key, or None; an expired one may be returned."""
 
-        def scan(self, address: str) -> Iterator[dict[str, Any]]:
-            """Yield every row, in no order, page by page."""
-
-        def put_row(
+        def query(
             self,
             address: str,
-            row: dict[str, Any],
-            key_names: tuple[str, ...],
-            if_absent: bool,
-        ) -> None:
-            """Store a row; raises Conflict when there is one and *if_absent*."""
+            key: tuple[str, str],
+            sort: str,
+            prefix: str | None,
+            first: str | None,
+            last: str | None,
+            descending: bool,
+            limit: int,
+            after: str | None,
+        ) -> tuple[list[Row], bool]:
+            """Return rows whose key (name and value) is *key*, and whether more may follow.
 
-        def delete_row(self, address: str, key: dict[str, Any]) -> None:
-            """Delete a row, if there is one."""
+            In the order of their *sort* keys: at most *limit*, of those that begin with *prefix*
+            or are from *first* to *last*, behind the one that is *after*.
+            """
+
+        def scan(self, address: str) -> Iterator[Row]:
+            """Yield every row, in no order, page by page."""
+
+        def write_row(self, address: str, write: Write, ttl: str) -> Row | None:
+            """Do one write, atomically, and return the row after it (None: deleted).
+
+            *ttl* names the attribute that says when a row expires, or is "". An expired row counts
+            as absent. Raises what ``portafaas.runtime.rows.apply`` does.
+            """
+
+        def commit(self, address: str, writes: Sequence[Write], ttl: str) -> None:
+            """Do all writes or none, each as ``write_row``."""
 
         def read(self, address: str, key: str) -> bytes:
             """Return an object's content; raises NotFound."""
 
-        def write(self, address: str, key: str, data: bytes, content_type: str | None) -> None:
-            """Store an object."""
+        def read_range(self, address: str, key: str, start: int, size: int, etag: str) -> bytes:
+            """Return *size* bytes of an object from *start*; raises Conflict for another etag."""
+
+        def stat(self, address: str, key: str) -> ObjectInfo:
+            """Return what is known of an object; raises NotFound."""
+
+        def list_objects(
+            self, address: str, prefix: str, after: str | None, limit: int
+        ) -> tuple[list[ObjectInfo], str | None]:
+            """Return objects in the order of their keys, and the cursor of the next page."""
+
+        def write(
+            self, address: str, key: str, data: bytes, content_type: str | None, if_absent: bool
+        ) -> None:
+            """Store an object; raises Conflict when there is one and *if_absent*."""
+
+        def write_parts(
+            self,
+            address: str,
+            key: str,
+            parts: Iterator[bytes],
+            content_type: str | None,
+            if_absent: bool,
+        ) -> None:
+            """Store an object of two or more parts of 8 MiB, the last one less, as ``write``.
+
+            What *parts* raises is raised, and nothing is stored.
+            """
+
+        def signed_url(
+            self, address: str, key: str, method: str, expires: int, content_type: str | None
+        ) -> str:
+            """Return a URL for GET or PUT that is good for *expires* seconds."""
 
         def delete(self, address: str, key: str) -> None:
             """Delete an object, if there is one."""
@@ -102,11 +151,11 @@ class ResourceError(Exception):
 
 
 class NotFound(ResourceError):
-    """There is no such object, or the secret has no value."""
+    """There is no such object, no row to update, or the secret has no value."""
 
 
 class Conflict(ResourceError):
-    """There is a row with that key already."""
+    """A condition does not hold: there is one with that key, or it is not as it should be."""
 
 
 class NotGranted(ResourceError, PermissionError):

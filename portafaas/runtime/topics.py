@@ -49,6 +49,21 @@ class Topic(Client):
         message = self._message(event_or_data, type, subject, attributes, key)
         return self._publish([message])[0]
 
+    def prepared(
+        self,
+        event_or_data: Any,
+        *,
+        type: str | None = None,
+        subject: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Outgoing:
+        """Return what :meth:`publish` would publish, checked and complete."""
+        self._check("publish")
+        message = self._message(event_or_data, type, subject, attributes, key)
+        outbound.deposited(self, [message])
+        return message
+
     def publish_batch(self, events: Iterable[Mapping[str, Any] | Event]) -> list[str]:
         """Publish several events and return their ids, in order.
 
@@ -137,11 +152,12 @@ class Topic(Client):
             attributes={**plain, **carried},
             key=outbound.checked_key(self, ordered, key),
         )
-        outbound.check_size(message)
+        outbound.check_size(message, self)
         return message
 
     def _publish(self, messages: list[Outgoing]) -> list[str]:
         ordered = self._grant.get("ordered", False)
+        outbound.deposited(self, messages)
         failed = self._driver().publish(self._address(), messages, ordered)
         return outbound.outcome(self._context, self, messages, failed)
 

@@ -20,6 +20,7 @@ from portafaas.local.secrets import LocalSecrets
 from portafaas.manifest.load import load_manifest
 from portafaas.pipeline import build, check
 from portafaas.plan.build import build_plan
+from portafaas.runtime.rows import Write
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 EVENTS = sorted(file.stem for file in (SHOP / "events").glob("*.json"))
@@ -109,7 +110,8 @@ def deliver(
             root = places[target] = tmp_path_factory.mktemp(f"store-{target}")
             LocalSecrets(root, plan).set("payment-key", b"0123456789")
             store = resources.store(root, "")
-            resources.put_row(str(store / "table/orders"), PLACED, ("id",), False)
+            write = Write("put", {"id": str(PLACED["id"])}, row=PLACED)
+            resources.write_row(str(store / "table/orders"), write, "")
             resources.write(str(store / "bucket/uploads"), "catalog/2026 autumn.csv", CATALOGUE, None)
             found = dict(ENVIRONMENT)
             for function in plan.functions:

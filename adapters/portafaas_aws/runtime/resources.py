@@ -7,15 +7,13 @@ The functions are those of ``portafaas.runtime.resources.Driver``. They use no a
 
 from __future__ import annotations
 
-from portafaas.runtime.resources import Conflict, NotFound
-from portafaas_aws.runtime.calls import call, client
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
+    from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.resources import Outgoing
+    from portafaas.runtime.rows import Row, Write
 
 
 def send(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[tuple[int, str]]:
@@ -40,90 +38,117 @@ def publish(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[t
     return post(SNS, address, messages, ordered)
 
 
-def get_row(address: str, key: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the row with *key* of the table named *address*, or None.
+def get_row(address: str, key: dict[str, str]) -> Row | None:
+    """Return the row with *key* of the table named *address*, or None."""
+    from portafaas_aws.runtime import rows
 
-    The read is consistent, so that a row just written is there, as it is on the other platforms.
-    """
-    from portafaas_aws.runtime.table import value_of
-    from portafaas_aws.runtime.values import typed_row
-
-    answer = call(
-        client("dynamodb").get_item,
-        TableName=address,
-        Key=typed_row(key),
-        ConsistentRead=True,
-    )
-    item = answer.get("Item")
-    return None if item is None else {name: value_of(value) for name, value in item.items()}
+    return rows.get(address, key)
 
 
-def scan(address: str) -> Iterator[dict[str, Any]]:
-    """Yield every row of the table named *address*, page by page (1 MB each).
+def query(
+    address: str,
+    key: tuple[str, str],
+    sort: str,
+    prefix: str | None,
+    first: str | None,
+    last: str | None,
+    descending: bool,
+    limit: int,
+    after: str | None,
+) -> tuple[list[Row], bool]:
+    """Return rows with *key* in the order of their sort keys, and whether more may follow."""
+    from portafaas_aws.runtime import rows
 
-    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Scan.html
-    """
-    from portafaas_aws.runtime.table import value_of
-
-    start: dict[str, Any] = {}
-    while True:
-        answer = call(client("dynamodb").scan, TableName=address, ConsistentRead=True, **start)
-        for item in answer["Items"]:
-            yield {name: value_of(value) for name, value in item.items()}
-        if "LastEvaluatedKey" not in answer:
-            return
-        start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-
-
-def put_row(
-    address: str, row: dict[str, Any], key_names: tuple[str, ...], if_absent: bool
-) -> None:
-    """Store *row*; raises Conflict when *if_absent* and there is one with its key."""
-    from portafaas_aws.runtime.values import typed_row
-
-    condition: dict[str, Any] = {}
-    if if_absent:
-        # Said of the item with this key: one attribute of the key stands for all.
-        condition = {
-            "ConditionExpression": "attribute_not_exists(#key)",
-            "ExpressionAttributeNames": {"#key": key_names[0]},
-        }
-    call(
-        client("dynamodb").put_item,
-        {"ConditionalCheckFailedException": Conflict},
-        TableName=address,
-        Item=typed_row(row),
-        **condition,
-    )
+    return rows.query(address, key, sort, prefix, first, last, descending, limit, after)
 
 
-def delete_row(address: str, key: dict[str, Any]) -> None:
-    """Delete the row with *key*, if there is one."""
-    from portafaas_aws.runtime.values import typed_row
+def scan(address: str) -> Iterator[Row]:
+    """Yield every row of the table named *address*, page by page."""
+    from portafaas_aws.runtime import rows
 
-    call(client("dynamodb").delete_item, TableName=address, Key=typed_row(key))
+    return rows.scan(address)
+
+
+def write_row(address: str, write: Write, ttl: str) -> Row | None:
+    """Do one write and return the row after it; raises as ``portafaas.runtime.rows.apply``."""
+    from portafaas_aws.runtime import rows
+
+    return rows.write_one(address, write, ttl)
+
+
+def commit(address: str, writes: Sequence[Write], ttl: str) -> None:
+    """Do all writes or none."""
+    from portafaas_aws.runtime import rows
+
+    rows.commit(address, writes, ttl)
 
 
 def read(address: str, key: str) -> bytes:
     """Return the content of the object *key* of the bucket *address*; raises NotFound."""
+    from portafaas_aws.runtime import blobs
 
-    def get() -> bytes:
-        content: bytes = client("s3").get_object(Bucket=address, Key=key)["Body"].read()
-        return content
-
-    found: bytes = call(get, {"NoSuchKey": NotFound})
-    return found
+    return blobs.read(address, key)
 
 
-def write(address: str, key: str, data: bytes, content_type: str | None) -> None:
-    """Store *data* as the object *key*; without a type it is S3's, ``binary/octet-stream``."""
-    kind = {} if content_type is None else {"ContentType": content_type}
-    call(client("s3").put_object, Bucket=address, Key=key, Body=data, **kind)
+def read_range(address: str, key: str, start: int, size: int, etag: str) -> bytes:
+    """Return *size* bytes from *start*; raises Conflict when the object has another etag."""
+    from portafaas_aws.runtime import blobs
+
+    return blobs.read_range(address, key, start, size, etag)
+
+
+def stat(address: str, key: str) -> ObjectInfo:
+    """Return what is known of an object; raises NotFound."""
+    from portafaas_aws.runtime import blobs
+
+    return blobs.stat(address, key)
+
+
+def list_objects(
+    address: str, prefix: str, after: str | None, limit: int
+) -> tuple[list[ObjectInfo], str | None]:
+    """Return objects in the order of their keys, and the cursor of the next page."""
+    from portafaas_aws.runtime import blobs
+
+    return blobs.list_objects(address, prefix, after, limit)
+
+
+def write(
+    address: str, key: str, data: bytes, content_type: str | None, if_absent: bool = False
+) -> None:
+    """Store *data* as the object *key*; raises Conflict when there is one and *if_absent*."""
+    from portafaas_aws.runtime import blobs
+
+    blobs.write(address, key, data, content_type, if_absent)
+
+
+def write_parts(
+    address: str,
+    key: str,
+    parts: Iterator[bytes],
+    content_type: str | None,
+    if_absent: bool,
+) -> None:
+    """Store an object of two or more parts, as ``write``."""
+    from portafaas_aws.runtime import blobs
+
+    blobs.write_parts(address, key, parts, content_type, if_absent)
 
 
 def delete(address: str, key: str) -> None:
     """Delete the object *key*, if there is one."""
-    call(client("s3").delete_object, Bucket=address, Key=key)
+    from portafaas_aws.runtime import blobs
+
+    blobs.delete(address, key)
+
+
+def signed_url(
+    address: str, key: str, method: str, expires: int, content_type: str | None
+) -> str:
+    """Return a URL for GET or PUT that is good for *expires* seconds."""
+    from portafaas_aws.runtime import blobs
+
+    return blobs.signed_url(address, key, method, expires, content_type)
 
 
 def secret(address: str) -> bytes:

@@ -69,8 +69,15 @@ def failure(exc: BaseException, what: str) -> ResourceError:
 
 
 def calling(what: str, call: Callable[[], Any]) -> Any:
-    """Return what *call* does; raises a ResourceError for whatever goes wrong."""
+    """Return what *call* does; raises a ResourceError for whatever goes wrong.
+
+    What is in conflict or not there by the rules of tables is raised as it is.
+    """
+    from portafaas.runtime.resources import Conflict, NotFound
+
     try:
         return call()
+    except (Conflict, NotFound):
+        raise
     except Exception as exc:
         raise failure(exc, what) from exc

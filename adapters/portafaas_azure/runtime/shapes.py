@@ -1,7 +1,8 @@
 """Rows of tables as items of Cosmos DB, and back. Ships; imports nothing.
 
 An item holds the attributes of its row under their names. Names that Cosmos DB has taken begin with
-``pf-`` there. ``id``, which every item needs, is made of the keys: nothing else finds an item.
+``pf-`` there, where ``ttl`` is how long the item lives; other names with ``pf-`` are of no row.
+``id``, which every item needs, is made of the keys: nothing else finds an item.
 https://learn.microsoft.com/azure/cosmos-db/resource-model#properties-of-an-item
 """
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Properties that Cosmos DB adds to every item.
 SYSTEM = ("_rid", "_self", "_etag", "_attachments", "_ts", "_lsn")
-#: Names that an item has for itself. A ``ttl`` would delete it, or be refused.
+#: Names that an item has for itself. ``ttl`` deletes it so many seconds after it was written.
 #: https://learn.microsoft.com/azure/cosmos-db/nosql/time-to-live
 TAKEN = frozenset(("id", "ttl", *SYSTEM))
 _PREFIX = "pf-"
@@ -23,6 +24,8 @@ _PREFIX = "pf-"
 _ILLEGAL = frozenset('/\\?#%"')
 #: Bytes of an id: https://learn.microsoft.com/azure/cosmos-db/concepts-limits#per-item-limits
 _LONGEST_ID = 1023
+#: Most seconds that an item may live; the largest value of ``ttl``.
+_LONGEST_LIFE = 2**31 - 1
 
 
 def item_id(text: str) -> str:
@@ -57,13 +60,28 @@ def identity(keys: Mapping[str, Any]) -> tuple[str, Any]:
     return found, found if first == "id" else keys[first]
 
 
-def stored(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return the item of a row whose keys are called *names*."""
+def stored(
+    row: Mapping[str, Any], names: Sequence[str], ttl: str = "", now: float = 0.0
+) -> dict[str, Any]:
+    """Return the item of a row whose keys are called *names*.
+
+    It lives until the time in the row's attribute *ttl*, if there is one.
+    """
     item = {_PREFIX + name if _taken(name) else name: value for name, value in row.items()}
     item["id"] = identity({name: row[name] for name in names})[0]
-    if "id" in names and item["id"] == row["id"]:
+    # Queries need a sort key as it is.
+    if names[0] == "id" and item["id"] == row["id"]:
         del item[f"{_PREFIX}id"]
+    end = row.get(ttl) if ttl else None
+    if isinstance(end, (int, float)) and not isinstance(end, bool):
+        # Rather late than early: readers look at the time themselves.
+        item["ttl"] = int(max(1, min(end - now + 2, _LONGEST_LIFE)))
     return item
+
+
+def property_of(name: str) -> str:
+    """Return what an item calls the attribute *name*, unless it is the table's only key."""
+    return _PREFIX + name if _taken(name) else name
 
 
 def loaded(item: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -76,7 +94,7 @@ def loaded(item: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     for name, value in item.items():
         if name.startswith(_PREFIX) and _taken(name):
             row[name[len(_PREFIX) :]] = original[name[len(_PREFIX) :]] = plain(value)
-        elif name not in SYSTEM:
+        elif name not in SYSTEM and name != "ttl" and not name.startswith(_PREFIX):
             row.setdefault(name, plain(value))
     if "id" not in names and f"{_PREFIX}id" not in item and "id" in row:
         keys = {name: original.get(name) for name in names}

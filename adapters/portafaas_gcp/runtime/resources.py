@@ -11,9 +11,10 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
+    from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.resources import Outgoing
+    from portafaas.runtime.rows import Row, Write
 
 
 def send(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[tuple[int, str]]:
@@ -32,55 +33,120 @@ def publish(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[t
     return publish_all(address, messages, keyed=True, typed=True)
 
 
-def get_row(address: str, key: dict[str, Any]) -> dict[str, Any] | None:
+def get_row(address: str, key: dict[str, str]) -> Row | None:
     """Return the row with that key, or None."""
     from portafaas_gcp.runtime import rows
 
     return rows.get(address, key)
 
 
-def scan(address: str) -> Iterator[dict[str, Any]]:
-    """Yield every row, in no order."""
+def query(
+    address: str,
+    key: tuple[str, str],
+    sort: str,
+    prefix: str | None,
+    first: str | None,
+    last: str | None,
+    descending: bool,
+    limit: int,
+    after: str | None,
+) -> tuple[list[Row], bool]:
+    """Return rows with *key* in the order of their sort keys, and whether more follow."""
+    from portafaas_gcp.runtime import rows
+
+    return rows.query(address, key, sort, prefix, first, last, descending, limit, after)
+
+
+def scan(address: str) -> Iterator[Row]:
+    """Yield every row of a table, page by page, in no order.
+
+    Rows that are written meanwhile may be missed or seen.
+    """
     from portafaas_gcp.runtime import rows
 
     return rows.scan(address)
 
 
-def put_row(
-    address: str, row: dict[str, Any], key_names: tuple[str, ...], if_absent: bool
-) -> None:
-    """Store a row; raises Conflict when there is one with its key and *if_absent*."""
+def write_row(address: str, write: Write, ttl: str) -> Row | None:
+    """Do one write and return the row after it; raises as ``portafaas.runtime.rows.apply``."""
     from portafaas_gcp.runtime import rows
 
-    rows.put(address, row, key_names, if_absent)
+    return rows.write_one(address, write, ttl)
 
 
-def delete_row(address: str, key: dict[str, Any]) -> None:
-    """Delete the row with that key, if there is one."""
+def commit(address: str, writes: Sequence[Write], ttl: str) -> None:
+    """Do all writes or none."""
     from portafaas_gcp.runtime import rows
 
-    rows.delete(address, key)
+    rows.commit(address, writes, ttl)
 
 
 def read(address: str, key: str) -> bytes:
-    """Return an object's content; raises NotFound."""
+    """Return the content of the object *key* of the bucket *address*; raises NotFound."""
     from portafaas_gcp.runtime import blobs
 
     return blobs.read(address, key)
 
 
-def write(address: str, key: str, data: bytes, content_type: str | None) -> None:
-    """Store an object in place of the one with that key."""
+def read_range(address: str, key: str, start: int, size: int, etag: str) -> bytes:
+    """Return *size* bytes from *start*; raises Conflict when the object has another etag."""
     from portafaas_gcp.runtime import blobs
 
-    blobs.write(address, key, data, content_type)
+    return blobs.read_range(address, key, start, size, etag)
+
+
+def stat(address: str, key: str) -> ObjectInfo:
+    """Return what is known of an object; raises NotFound."""
+    from portafaas_gcp.runtime import blobs
+
+    return blobs.stat(address, key)
+
+
+def list_objects(
+    address: str, prefix: str, after: str | None, limit: int
+) -> tuple[list[ObjectInfo], str | None]:
+    """Return objects in the order of their keys, and the cursor of the next page."""
+    from portafaas_gcp.runtime import blobs
+
+    return blobs.list_objects(address, prefix, after, limit)
+
+
+def write(
+    address: str, key: str, data: bytes, content_type: str | None, if_absent: bool = False
+) -> None:
+    """Store *data* as the object *key*; raises Conflict when there is one and *if_absent*."""
+    from portafaas_gcp.runtime import blobs
+
+    blobs.write(address, key, data, content_type, if_absent)
+
+
+def write_parts(
+    address: str,
+    key: str,
+    parts: Iterator[bytes],
+    content_type: str | None,
+    if_absent: bool,
+) -> None:
+    """Store an object of two or more parts, as ``write``."""
+    from portafaas_gcp.runtime import blobs
+
+    blobs.write_parts(address, key, parts, content_type, if_absent)
 
 
 def delete(address: str, key: str) -> None:
-    """Delete an object, if there is one."""
+    """Delete the object *key*, if there is one."""
     from portafaas_gcp.runtime import blobs
 
     blobs.delete(address, key)
+
+
+def signed_url(
+    address: str, key: str, method: str, expires: int, content_type: str | None
+) -> str:
+    """Return a URL for GET or PUT that is good for *expires* seconds."""
+    from portafaas_gcp.runtime import blobs
+
+    return blobs.signed_url(address, key, method, expires, content_type)
 
 
 def secret(address: str) -> bytes:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 _LIST = "pf-list"
 _MAP = "pf-map"
+#: Field with the time at which Firestore deletes a document. The TTL policies of Terraform's
+#: provider take no names that need quotes, so that a row's own attribute of this name is moved.
+EXPIRES = "pfExpires"
+_OWN = "pf-"
 #: Bytes of a document's id: https://cloud.google.com/firestore/quotas#limits
 _LONGEST_ID = 1500
 
@@ -35,6 +39,37 @@ def document_id(keys: Sequence[Any]) -> str:
 
         return f"%sha256-{sha256(text.encode('utf-8')).hexdigest()}"
     return text
+
+
+def fields_of(row: Mapping[str, Any], ttl: str) -> dict[str, Any]:
+    """Return the fields of a row's document, with the time at which Firestore may delete it.
+
+    That is a timestamp, which a row has none of: a field of our own, made of attribute *ttl*.
+    https://cloud.google.com/firestore/docs/ttl
+    """
+    found = {_field(name): stored(value) for name, value in row.items()}
+    end = row.get(ttl) if ttl else None
+    if isinstance(end, (int, float)) and not isinstance(end, bool):
+        from contextlib import suppress
+        from datetime import datetime, timedelta, timezone
+
+        start = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 (Python 3.10)
+        with suppress(OverflowError):  # beyond the year 9999: never
+            found[EXPIRES] = start + timedelta(seconds=end)
+    return found
+
+
+def row_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a document's fields, which are JSON values."""
+    return {
+        name[len(_OWN) :] if name == _OWN + EXPIRES else name: value
+        for name, value in fields.items()
+        if name == _OWN + EXPIRES or not (name == EXPIRES or name.startswith(_OWN))
+    }
+
+
+def _field(name: str) -> str:
+    return _OWN + name if name == EXPIRES else name
 
 
 def stored(value: Any) -> Any:

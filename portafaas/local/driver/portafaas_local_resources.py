@@ -15,6 +15,7 @@ import sqlite3
 from contextlib import contextmanager
 from time import sleep, time
 
+from portafaas.runtime.control import split
 from portafaas.runtime.resources import Conflict, NotFound, ResourceError
 
 TYPE_CHECKING = False
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.resources import Outgoing
+    from portafaas.runtime.rows import Row, Write
 
 #: Variable with the mark under which effects are kept, so that a run finds its own.
 RUN = "PORTAFAAS_RUN"
@@ -36,17 +39,69 @@ create table if not exists messages (
     delay integer not null, dedup text, sent real not null
 );
 create index if not exists messages_of on messages (kind, name, number);
-create table if not exists rows (
-    name text not null, key text not null, row text not null, primary key (name, key)
+create table if not exists items (
+    name text not null, key text not null, sort text not null, row text not null,
+    version text not null, primary key (name, key, sort)
 ) without rowid;
 create table if not exists objects (
     name text not null, key text not null, data blob not null, content_type text,
+    etag text not null default '', modified real not null default 0,
     primary key (name, key)
 );
 create table if not exists effects (
     number integer primary key, run text not null, effect text not null
 );
 """
+#: Stores once kept rows in another table.
+_OLDER = """
+begin immediate;
+create table if not exists rows (name text, key text, row text);
+insert or ignore into items
+    select name, json_extract(key, '$[0]'), coalesce(json_extract(key, '$[1]'), ''), row, ''
+    from rows;
+drop table rows;
+commit;
+"""
+
+#: What happens to a row or an object is kept, in the same transaction, until a dispatcher has
+#: taken it to the functions that a table or bucket triggers. BEFORE: what is replaced is still
+#: there. What portafaas keeps for itself in a bucket is nobody's object.
+_OBJECTS = """
+create table if not exists changes (
+    number integer primary key autoincrement, kind text not null, name text not null,
+    verb text not null, key text not null, old text, new text, size integer, time real not null
+);
+create trigger if not exists objects_created after insert on objects
+when new.key not like 'pf-claims/%' begin
+    insert into changes (kind, name, verb, key, size, time)
+    values ('bucket', new.name, 'created', new.key, length(new.data),
+            (julianday('now') - 2440587.5) * 86400.0);
+end;
+create trigger if not exists objects_deleted after delete on objects
+when old.key not like 'pf-claims/%' begin
+    insert into changes (kind, name, verb, key, time)
+    values ('bucket', old.name, 'deleted', old.key, (julianday('now') - 2440587.5) * 86400.0);
+end;
+"""
+_ROWS = """
+create trigger if not exists items_put before insert on items begin
+    insert into changes (kind, name, verb, key, old, new, time)
+    values ('table', new.name, 'put', '',
+            (select row from items
+             where name = new.name and key = new.key and sort = new.sort), new.row,
+            (julianday('now') - 2440587.5) * 86400.0);
+end;
+create trigger if not exists items_deleted after delete on items begin
+    insert into changes (kind, name, verb, key, old, time)
+    values ('table', old.name, 'delete', '', old.row, (julianday('now') - 2440587.5) * 86400.0);
+end;
+"""
+
+
+def _record_changes(connection: sqlite3.Connection) -> None:
+    """Have the store record what changes, unless it does already."""
+    if not connection.execute("select 1 from sqlite_master where name = 'items_put'").fetchone():
+        connection.executescript(f"begin immediate;{_OBJECTS}{_ROWS}commit;")
 
 
 def database(folder: str) -> sqlite3.Connection:
@@ -68,6 +123,13 @@ def database(folder: str) -> sqlite3.Connection:
             sleep(0.01)
     connection.execute("pragma synchronous = normal")
     connection.executescript(_SCHEMA)
+    if connection.execute("select 1 from sqlite_master where name = 'rows'").fetchone():
+        connection.executescript(_OLDER)
+    columns = [column[1] for column in connection.execute("pragma table_info(objects)")]
+    for column, kind in (("etag", "text not null default ''"), ("modified", "real default 0")):
+        if column not in columns:
+            connection.execute(f"alter table objects add column {column} {kind}")
+    _record_changes(connection)
     return connection
 
 
@@ -92,10 +154,12 @@ def _opened(address: str) -> Iterator[tuple[sqlite3.Connection, str]]:
 
 
 def _effect(connection: sqlite3.Connection, **effect: Any) -> None:
-    connection.execute(
-        "insert into effects (run, effect) values (?, ?)",
-        (os.environ.get(RUN, ""), json.dumps(effect, ensure_ascii=False)),
-    )
+    run = os.environ.get(RUN)
+    if run:
+        connection.execute(
+            "insert into effects (run, effect) values (?, ?)",
+            (run, json.dumps(effect, ensure_ascii=False)),
+        )
 
 
 def send(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[tuple[int, str]]:
@@ -132,7 +196,7 @@ def _keep(
             )  # fmt: skip
             facts: dict[str, Any] = {"id": message.id, "content_type": message.content_type}
             facts.update(_readable(message.body))
-            facts["attributes"] = message.attributes
+            facts["attributes"] = split(message.attributes)[0]
             for fact in ("key", "delay", "dedup"):
                 if getattr(message, fact):
                     facts[fact] = getattr(message, fact)
@@ -149,64 +213,109 @@ def _readable(body: bytes) -> dict[str, str]:
         return {"body_base64": b64encode(body).decode("ascii")}
 
 
-def get_row(address: str, key: dict[str, Any]) -> dict[str, Any] | None:
+def get_row(address: str, key: dict[str, Any]) -> Row | None:
     """Return the row with that key, or None."""
     with _opened(address) as (connection, name):
+        return _current(connection, name, key)
+
+
+def query(
+    address: str,
+    key: tuple[str, str],
+    sort: str,
+    prefix: str | None,
+    first: str | None,
+    last: str | None,
+    descending: bool,
+    limit: int,
+    after: str | None,
+) -> tuple[list[Row], bool]:
+    """Return rows with *key* in the order of their sort keys, and whether more follow."""
+    where, values = "name = ? and key = ?", [key[1]]
+    for condition, text in (
+        ("sort >= ?", prefix if first is None else first),
+        ("sort <= ?", last),
+        ("sort < ?" if descending else "sort > ?", after),
+        ("substr(sort, 1, length(?)) = ?", prefix),
+    ):
+        if text is not None:
+            where += f" and {condition}"
+            values += [text] * condition.count("?")
+    order = "desc" if descending else "asc"
+    with _opened(address) as (connection, name):
         found = connection.execute(
-            "select row from rows where name = ? and key = ?", (name, _key(key.values()))
-        ).fetchone()
-    if found is None:
-        return None
-    row: dict[str, Any] = json.loads(found[0])
-    return row
+            f"select row, version from items where {where} order by sort {order} limit ?",
+            (name, *values, limit + 1),
+        ).fetchall()
+    return [_row(*each) for each in found[:limit]], len(found) > limit
 
 
-def scan(address: str) -> Iterator[dict[str, Any]]:
+def scan(address: str) -> Iterator[Row]:
     """Yield every row, a hundred at a time."""
-    last = ""
+    last = ("", "")
     while True:
         with _opened(address) as (connection, name):
             page = connection.execute(
-                "select key, row from rows where name = ? and key > ? order by key limit 100",
-                (name, last),
+                "select key, sort, row, version from items "
+                "where name = ? and (key, sort) > (?, ?) order by key, sort limit 100",
+                (name, *last),
             ).fetchall()
-        yield from (json.loads(row) for _, row in page)
+        yield from (_row(row, version) for _, _, row, version in page)
         if not page:
             return
-        last = page[-1][0]
+        last = page[-1][:2]
 
 
-def put_row(
-    address: str, row: dict[str, Any], key_names: tuple[str, ...], if_absent: bool
-) -> None:
-    """Store a row; raises Conflict when there is one and *if_absent*."""
-    key = _key([row[name] for name in key_names])
+def write_row(address: str, write: Write, ttl: str) -> Row | None:
+    """Do one write and return the row after it; raises as ``portafaas.runtime.rows.apply``."""
     with _opened(address) as (connection, name):
-        if (
-            if_absent
-            and connection.execute(
-                "select 1 from rows where name = ? and key = ?", (name, key)
-            ).fetchone()
-        ):
-            raise Conflict(f"table {name!r} has a row with key {key}")
-        connection.execute(
-            "insert or replace into rows (name, key, row) values (?, ?, ?)",
-            (name, key, json.dumps(row, ensure_ascii=False)),
-        )
-        _effect(connection, kind="table", name=name, verb="put", row=row)
+        return _write(connection, name, write, ttl)
 
 
-def delete_row(address: str, key: dict[str, Any]) -> None:
-    """Delete a row, if there is one."""
+def commit(address: str, writes: Sequence[Write], ttl: str) -> None:
+    """Do all writes or none."""
     with _opened(address) as (connection, name):
+        for write in writes:
+            _write(connection, name, write, ttl)
+
+
+def _write(connection: sqlite3.Connection, name: str, write: Write, ttl: str) -> Row | None:
+    from portafaas.runtime.resources import new_id
+    from portafaas.runtime.rows import Row, apply
+
+    row = apply(_current(connection, name, write.key), write, ttl, time())
+    if row is None:
         connection.execute(
-            "delete from rows where name = ? and key = ?", (name, _key(key.values()))
+            "delete from items where name = ? and key = ? and sort = ?", _place(name, write.key)
         )
-        _effect(connection, kind="table", name=name, verb="delete", key=key)
+        _effect(connection, kind="table", name=name, verb="delete", key=write.key)
+        return None
+    made = Row(row, new_id())
+    connection.execute(
+        "insert or replace into items (name, key, sort, row, version) values (?, ?, ?, ?, ?)",
+        (*_place(name, write.key), json.dumps(row, ensure_ascii=False), made.version),
+    )
+    _effect(connection, kind="table", name=name, verb=write.kind, row=row)
+    return made
 
 
-def _key(values: Any) -> str:
-    return json.dumps(list(values), ensure_ascii=False)
+def _current(connection: sqlite3.Connection, name: str, key: dict[str, Any]) -> Row | None:
+    found = connection.execute(
+        "select row, version from items where name = ? and key = ? and sort = ?",
+        _place(name, key),
+    ).fetchone()
+    return None if found is None else _row(*found)
+
+
+def _row(row: str, version: str) -> Row:
+    from portafaas.runtime.rows import Row
+
+    return Row(json.loads(row), version)
+
+
+def _place(name: str, key: dict[str, Any]) -> tuple[str, str, str]:
+    first, *rest = key.values()
+    return name, first, rest[0] if rest else ""
 
 
 def read(address: str, key: str) -> bytes:
@@ -220,12 +329,97 @@ def read(address: str, key: str) -> bytes:
     return bytes(found[0])
 
 
-def write(address: str, key: str, data: bytes, content_type: str | None) -> None:
-    """Store an object."""
+def read_range(address: str, key: str, start: int, size: int, etag: str) -> bytes:
+    """Return *size* bytes from *start*; raises Conflict when the object has another etag."""
     with _opened(address) as (connection, name):
+        found = connection.execute(
+            "select etag, substr(data, ?, ?) from objects where name = ? and key = ?",
+            (start + 1, size, name, key),
+        ).fetchone()
+    if found is None or found[0] != etag:
+        raise Conflict(f"object {key!r} of bucket {name!r} has been replaced")
+    return bytes(found[1])
+
+
+def stat(address: str, key: str) -> ObjectInfo:
+    """Return what is known of an object; raises NotFound."""
+    with _opened(address) as (connection, name):
+        found = connection.execute(
+            f"select {_FACTS}, content_type from objects where name = ? and key = ?", (name, key)
+        ).fetchone()
+    if found is None:
+        raise NotFound(f"bucket {name!r} has no object {key!r}")
+    return _info(*found)
+
+
+_FACTS = "key, length(data), etag, modified"
+
+
+def _info(
+    key: str, size: int, etag: str, modified: float, content_type: str | None = None
+) -> ObjectInfo:
+    from datetime import datetime, timezone
+
+    from portafaas.runtime.objects import ObjectInfo
+
+    time = datetime.fromtimestamp(modified, timezone.utc)  # noqa: UP017 (Python 3.10)
+    return ObjectInfo(key, size, etag, time, content_type)
+
+
+def list_objects(
+    address: str, prefix: str, after: str | None, limit: int
+) -> tuple[list[ObjectInfo], str | None]:
+    """Return objects in the order of their keys, and the cursor: the last key."""
+    with _opened(address) as (connection, name):
+        found = connection.execute(
+            f"select {_FACTS} from objects where name = ? and key > ? "
+            "and substr(key, 1, length(?)) = ? order by key limit ?",
+            (name, after or "", prefix, prefix, limit + 1),
+        ).fetchall()
+    cursor = found[limit - 1][0] if len(found) > limit else None
+    return [_info(*each) for each in found[:limit]], cursor
+
+
+def signed_url(
+    address: str, key: str, method: str, expires: int, content_type: str | None
+) -> str:
+    """Return a URL that leads nowhere, for a function to hand out: nothing is served here."""
+    from portafaas.runtime.text import percent_encode
+
+    name = os.path.basename(address)
+    path = "/".join(percent_encode(part) for part in key.split("/"))
+    return f"https://{name}.invalid/{path}?method={method}&expires={int(time()) + expires}"
+
+
+def write_parts(
+    address: str,
+    key: str,
+    parts: Iterator[bytes],
+    content_type: str | None,
+    if_absent: bool,
+) -> None:
+    """Store an object of parts: whole in memory, as SQLite has it anyway."""
+    write(address, key, b"".join(parts), content_type, if_absent)
+
+
+def write(
+    address: str, key: str, data: bytes, content_type: str | None, if_absent: bool = False
+) -> None:
+    """Store an object; raises Conflict when there is one and *if_absent*."""
+    from portafaas.runtime.resources import new_id
+
+    with _opened(address) as (connection, name):
+        if (
+            if_absent
+            and connection.execute(
+                "select 1 from objects where name = ? and key = ?", (name, key)
+            ).fetchone()
+        ):
+            raise Conflict(f"bucket {name!r} has an object {key!r}")
         connection.execute(
-            "insert or replace into objects (name, key, data, content_type) values (?, ?, ?, ?)",
-            (name, key, data, content_type),
+            "insert or replace into objects (name, key, data, content_type, etag, modified) "
+            "values (?, ?, ?, ?, ?, ?)",
+            (name, key, data, content_type, new_id(), time()),
         )
         _effect(
             connection, kind="bucket", name=name, verb="write", key=key, size=len(data),

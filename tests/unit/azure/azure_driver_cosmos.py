@@ -103,14 +103,24 @@ class Cosmos:
         if method == "POST" and rest == ["docs"]:
             if headers.get("x-ms-documentdb-isquery", "").lower() == "true":
                 return self._query(items, headers, json.loads(body))
+            if headers.get("x-ms-cosmos-is-batch-request", "").lower() == "true":
+                return self._batch(path, items, headers, json.loads(body))
             return self._store(path, items, headers, json.loads(body))
         if len(rest) != 2 or rest[0] != "docs":
             raise Refused(400, "BadRequest", f"no such operation: {method} {url}")
         [partition] = json.loads(headers["x-ms-documentdb-partitionkey"])
         place = (partition, unquote(rest[1]))
-        self._may({"GET": "items/read", "DELETE": "items/delete"}[method])
+        self._may(
+            {"GET": "items/read", "DELETE": "items/delete", "PUT": "items/replace"}[method]
+        )
         if place not in items:
             raise Refused(404, "NotFound", "Entity with the specified id does not exist")
+        if method == "PUT":
+            item = json.loads(body)
+            if item["id"] != place[1]:
+                raise Refused(400, "BadRequest", "replacing the id is not allowed")
+            return self._store(path, items, headers, item, replaces=True)
+        self._match(items[place], headers.get("if-match"))
         if method == "DELETE":
             del items[place]
             return 204, None, {}
@@ -142,9 +152,53 @@ class Cosmos:
         more = {"x-ms-continuation": str(first + size)} if first + size < len(items) else {}
         return 200, {"_rid": "x", "Documents": found, "_count": len(found)}, more
 
-    def _store(self, path: str, items: Any, headers: Any, item: Any) -> tuple[int, Any, Any]:
+    @staticmethod
+    def _match(item: Any, etag: str | None) -> None:
+        if etag is not None and etag != item["_etag"]:
+            raise Refused(412, "PreconditionFailed", "One of the specified pre-conditions is not met")
+
+    def _batch(self, path: str, items: Any, headers: Any, steps: Any) -> tuple[int, Any, Any]:
+        """https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch"""
+        assert headers["x-ms-cosmos-batch-atomic"].lower() == "true"
+        assert 1 < len(steps) <= 100
+        [partition] = json.loads(headers["x-ms-documentdb-partitionkey"])
+        before, found = dict(items), []
+        for step in steps:
+            kind, item = step["operationType"], step.get("resourceBody")
+            inner = {**headers, "x-ms-documentdb-is-upsert": str(kind == "Upsert")}
+            inner["if-match"] = step.get("ifMatch")
+            place = (partition, step.get("id") or item["id"])
+            try:
+                if kind == "Delete":
+                    self._may("items/delete")
+                    if place not in items:
+                        raise Refused(404, "NotFound")
+                    self._match(items[place], step.get("ifMatch"))
+                    del items[place]
+                    found.append({"statusCode": 204})
+                    continue
+                if kind == "Replace":
+                    self._may("items/replace")
+                    if place not in items:
+                        raise Refused(404, "NotFound")
+                status, _, _ = self._store(path, items, inner, item, replaces=kind == "Replace")
+                found.append({"statusCode": status})
+            except Refused as exc:
+                if exc.status == 403:
+                    raise
+                items.clear()
+                items.update(before)
+                failed = [{"statusCode": 424}] * len(steps)
+                failed[len(found)] = {"statusCode": exc.status}
+                return 207, failed, {}
+        return 200, found, {}
+
+    def _store(
+        self, path: str, items: Any, headers: Any, item: Any, replaces: bool = False
+    ) -> tuple[int, Any, Any]:
         upsert = headers.get("x-ms-documentdb-is-upsert", "").lower() == "true"
-        self._may("items/upsert" if upsert else "items/create")
+        if not replaces:
+            self._may("items/upsert" if upsert else "items/create")
         if upsert:
             self._may("items/create")
             self._may("items/replace")
@@ -162,7 +216,9 @@ class Cosmos:
             raise Refused(400, "BadRequest", text, 1001)
         place = (item[key], identity)
         there = place in items
-        if there and not upsert:
+        if replaces:
+            self._match(items[place], headers.get("if-match"))
+        elif there and not upsert:
             raise Refused(409, "Conflict", "Entity with the specified id already exists")
         for unique in definition.get("uniqueKeyPolicy", {}).get("uniqueKeys", ()):
             name = unique["paths"][0][1:].strip('"')

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,12 @@ from portafaas.local import resources
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
 from portafaas.runtime.resources import Conflict, NotFound, Outgoing, ResourceError
+from portafaas.runtime.rows import Write
+
+
+def put_row(address: str, row: dict[str, Any], names: tuple[str, ...], if_absent: bool) -> None:
+    key = {name: row[name] for name in names}
+    resources.write_row(address, Write("put", key, row=row, if_absent=if_absent), "")
 
 
 def test_addresses(project: Path) -> None:
@@ -53,8 +60,8 @@ def test_the_driver_stands_alone(tmp_path: Path) -> None:
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert done.stdout.strip() == str(
-        ["portafaas", "portafaas.runtime", "portafaas.runtime.resources",
-         "portafaas_local_resources"]
+        ["portafaas", "portafaas.runtime", "portafaas.runtime.control",
+         "portafaas.runtime.resources", "portafaas_local_resources"]
     )  # fmt: skip
 
 
@@ -82,9 +89,9 @@ def test_an_ordered_queue_drops_repeats(tmp_path: Path, ordered: bool, kept: int
 def test_effects_are_those_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     address = str(tmp_path / "table" / "orders")
     monkeypatch.setenv("PORTAFAAS_RUN", "one")
-    resources.put_row(address, {"id": "1", "x": "\u00e4"}, ("id",), False)
+    put_row(address, {"id": "1", "x": "\u00e4"}, ("id",), False)
     monkeypatch.setenv("PORTAFAAS_RUN", "two")
-    resources.delete_row(address, {"id": "1"})
+    resources.write_row(address, Write("delete", {"id": "1"}), "")
     resources.send(str(tmp_path / "queue" / "q"), [Outgoing("1", b"\xff")], False)
     assert resources.effects(tmp_path, "one") == [
         {"kind": "table", "name": "orders", "verb": "put", "row": {"id": "1", "x": "\u00e4"}}
@@ -101,9 +108,9 @@ def test_effects_are_those_of_one_run(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_conflict_leaves_no_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTAFAAS_RUN", "r")
     address = str(tmp_path / "table" / "orders")
-    resources.put_row(address, {"id": "1"}, ("id",), True)
+    put_row(address, {"id": "1"}, ("id",), True)
     with pytest.raises(Conflict):
-        resources.put_row(address, {"id": "1", "x": 1}, ("id",), True)
+        put_row(address, {"id": "1", "x": 1}, ("id",), True)
     assert resources.get_row(address, {"id": "1"}) == {"id": "1"}
     assert len(resources.effects(tmp_path, "r")) == 1
 
@@ -112,12 +119,12 @@ def test_a_scan_yields_every_row_of_its_table(tmp_path: Path) -> None:
     address = str(tmp_path / "table" / "orders")
     rows = {str(n): {"id": str(n), "n": n} for n in range(250)}
     for row in rows.values():
-        resources.put_row(address, row, ("id",), False)
-    resources.put_row(str(tmp_path / "table" / "others"), {"id": "1"}, ("id",), False)
+        put_row(address, row, ("id",), False)
+    put_row(str(tmp_path / "table" / "others"), {"id": "1"}, ("id",), False)
     found = resources.scan(address)
     first = next(found)
     # Nothing is held while the handler looks at rows: another may write.
-    resources.put_row(address, first, ("id",), False)
+    put_row(address, first, ("id",), False)
     assert {row["id"]: row for row in [first, *found]} == rows
     assert list(resources.scan(str(tmp_path / "table" / "none"))) == []
 
@@ -130,7 +137,7 @@ def test_only_one_of_many_writers_is_first(tmp_path: Path) -> None:
     def put(number: int) -> None:
         start.wait()
         try:
-            resources.put_row(address, {"id": "1", "by": number}, ("id",), True)
+            put_row(address, {"id": "1", "by": number}, ("id",), True)
         except Conflict:
             return
         won.append(number)
@@ -151,7 +158,7 @@ def test_tables_and_buckets_do_not_mix(tmp_path: Path) -> None:
         resources.read(two, "k")
     assert resources.read(one, "k") == b"1"
     key = {"id": "a", "sort": "b"}
-    resources.put_row(str(tmp_path / "table" / "t"), {"sort": "b", "id": "a"}, ("id", "sort"), False)
+    put_row(str(tmp_path / "table" / "t"), {"sort": "b", "id": "a"}, ("id", "sort"), False)
     assert resources.get_row(str(tmp_path / "table" / "t"), key) == {"id": "a", "sort": "b"}
     assert resources.get_row(str(tmp_path / "table" / "u"), key) is None
 
