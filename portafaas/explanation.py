@@ -12,6 +12,7 @@ from typing import Any
 
 from portafaas.adapter import Redelivery
 from portafaas.capabilities import parts
+from portafaas.choreography.retries import stacks
 from portafaas.manifest import Manifest
 from portafaas.pipeline import Checked
 from portafaas.plan import BuildPlan, FunctionPlan
@@ -26,7 +27,8 @@ def explain(item: Checked, name: str) -> dict[str, Any]:
     ``lines``: each with ``why`` (a ``$.path``), ``file``, ``line``, ``column``, ``title`` and what
     it produces: ``binding`` (facts), ``resources``, ``permissions``; the function's own first, then
     those of what it shares with others, then the platform's. ``redelivery``: who gives it again
-    what failed. ``portability``: the settings that only this target knows.
+    what failed. ``stack``: what all repetitions come to (``choreography.retries.Stack``).
+    ``portability``: the settings that only this target knows.
     """
     plan, function = item.plan, item.plan.function(name)
     infrastructure = item.adapter.infrastructure(plan).placed(plan)
@@ -47,10 +49,19 @@ def explain(item: Checked, name: str) -> dict[str, Any]:
             allowed = {"grant": permission.grant, "scope": permission.scope}
             lines.at(permission.why)["permissions"].append(allowed)
     told = [r for r in infrastructure.redeliveries if r.function == name]
+    stack = stacks(plan, infrastructure.redeliveries, item.adapter.client_attempts)[name]
     return {
         "trigger": function.kind,
         "lines": lines.sorted(),
         "redelivery": _redelivery(item.manifest, function, told[0] if told else None),
+        "stack": {
+            "deliveries": stack.deliveries,
+            "client_attempts": stack.attempts,
+            "chain": list(stack.chain),
+            "runs": stack.runs,
+            "calls": stack.calls,
+            "seconds": stack.seconds,
+        },
         "portability": _portability(item, function),
         "notes": [
             note.as_dict()

@@ -180,6 +180,8 @@ class Adapter(ABC):
     api_version: ClassVar[int] = API_VERSION
     capabilities: ClassVar[Mapping[Capability, Support]]
     layout: ClassVar[Layout]
+    #: How often the clients that functions are given try one call, the first attempt included.
+    client_attempts: ClassVar[int] = 1
 
     @abstractmethod
     def options_schema(self) -> Mapping[str, Any]:

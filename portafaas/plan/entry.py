@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal, assert_never
 
+from portafaas.plan.claims import is_claim, reads_claims
 from portafaas.plan.model import (
     BuildPlan,
     FunctionPlan,
@@ -14,6 +15,7 @@ from portafaas.plan.model import (
     ScheduleTrigger,
     TableTrigger,
     TopicTrigger,
+    Trigger,
     Use,
 )
 
@@ -94,11 +96,13 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
                 "queue": trigger.queue,
                 "batch": trigger.batch,
                 "ordered": plan.queue(trigger.queue).ordered,
+                **_claims(plan, trigger),
             }
         case TopicTrigger():
             return {
                 "topic": trigger.topic,
                 "filter": {name: list(values) for name, values in trigger.filter},
+                **_claims(plan, trigger),
             }
         case ObjectTrigger():
             return {
@@ -124,13 +128,23 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
             assert_never(trigger)
 
 
+def _claims(plan: BuildPlan, trigger: Trigger) -> dict[str, bool]:
+    return {"claims": True} if reads_claims(plan, trigger) else {}
+
+
 def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, dict[str, Any]]]:
     """Return what the function's clients need to know: kind -> name -> facts.
 
     ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables,
-    and their ``ttl`` and ``outbox`` where there is one.
+    and their ``ttl`` and ``outbox`` where there is one; ``claims`` of queues and topics, the bucket
+    of long bodies; ``emits`` of topics, when the function says
+    which types of events it publishes.
     """
-    return _grants(plan, function.uses)
+    spec = _grants(plan, function.uses)
+    for name, facts in spec.get("topic", {}).items():
+        if (types := function.emitted(name)) is not None:
+            facts["emits"] = list(types)
+    return spec
 
 
 def resources_spec(plan: BuildPlan) -> dict[str, dict[str, dict[str, Any]]]:
@@ -152,8 +166,12 @@ def _grants(plan: BuildPlan, uses: Iterable[Use]) -> dict[str, dict[str, dict[st
             facts = spec[use.kind][use.name] = {"verbs": []}
             if use.kind == "queue":
                 facts["ordered"] = plan.queue(use.name).ordered
+                if claims := plan.queue(use.name).claim_check:
+                    facts["claims"] = claims
             elif use.kind == "topic":
                 facts["ordered"] = plan.topic(use.name).ordered
+                if claims := plan.topic(use.name).claim_check:
+                    facts["claims"] = claims
             elif use.kind == "table":
                 table = plan.table(use.name)
                 facts |= {"key": table.key, "sort": table.sort}
@@ -161,7 +179,9 @@ def _grants(plan: BuildPlan, uses: Iterable[Use]) -> dict[str, dict[str, dict[st
                     facts["ttl"] = table.ttl
                 if table.outbox:
                     facts["outbox"] = True
-        facts["verbs"].append(use.verb)
+        # The handler itself may not use the bucket of long bodies.
+        if not is_claim(use):
+            facts["verbs"].append(use.verb)
     return spec
 
 

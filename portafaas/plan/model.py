@@ -188,6 +188,10 @@ class FunctionPlan:
     options: Options = field(default_factory=dict)
     #: True for a ``async def`` handler or one with an async ``handle``, as far as the source tells.
     is_async: bool = False
+    #: Topic -> the types of events it publishes there; a topic that is not named may get any.
+    emits: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    #: Why a cycle through this function ends; "" when nobody says.
+    guard: str = ""
     idempotency: Idempotency | None = None
     #: ``$.path`` of the line that makes this function, of portafaas' own; "" for the manifest's.
     origin: str = ""
@@ -206,6 +210,33 @@ class FunctionPlan:
         """Name of the generated entry function: the function's name as an identifier."""
         return self.name.replace("-", "_")
 
+    def emitted(self, topic: str) -> tuple[str, ...] | None:
+        """Return the types of events that it declares to publish to *topic*; None for any."""
+        return next((types for name, types in self.emits if name == topic), None)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSchema:
+    """What the data of an event or a message is, as JSON Schema 2020-12; empty for no schema.
+
+    ``version`` is raised when older messages need not be read any more, ``compatibility`` is what a
+    changed schema of one version must be, ``file`` where it stands ("" for in the manifest).
+    """
+
+    document: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+    compatibility: Literal["backward", "forward", "full"] = "backward"
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventPlan:
+    """A type of event that functions publish: ``shop.order.placed``."""
+
+    name: str
+    description: str = ""
+    schema: MessageSchema = field(default_factory=MessageSchema)
+
 
 @dataclass(frozen=True, slots=True)
 class QueuePlan:
@@ -219,6 +250,11 @@ class QueuePlan:
     delay: int = 0
     max_concurrency: int = 0
     options: Options = field(default_factory=dict)
+    schema: MessageSchema = field(default_factory=MessageSchema)
+    #: Some of ``producers`` and ``consumers``: who else there is, outside this service.
+    external: tuple[str, ...] = ()
+    #: Bucket of bodies that are too long for a message; "" for none.
+    claim_check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +264,10 @@ class TopicPlan:
     name: str
     ordered: bool = False
     options: Options = field(default_factory=dict)
+    #: As of a queue.
+    external: tuple[str, ...] = ()
+    #: Bucket of data that is too long for a message; "" for none.
+    claim_check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +381,7 @@ class BuildPlan:
     exclude: tuple[str, ...] = ()
     #: The service's ``targets.<name>`` block for the target being built.
     options: Options = field(default_factory=dict)
+    events: tuple[EventPlan, ...] = ()
 
     def queue(self, name: str) -> QueuePlan:
         """Return the queue called *name*; the plan holds no dangling reference."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.message import Batch as Batch
     from portafaas.runtime.message import BatchResult as BatchResult
     from portafaas.runtime.message import Message as Message
+    from portafaas.runtime.objects import ObjectInfo as ObjectInfo
     from portafaas.runtime.resources import Conflict as Conflict
     from portafaas.runtime.resources import NotFound as NotFound
     from portafaas.runtime.resources import NotGranted as NotGranted
@@ -76,6 +77,7 @@ _HOME = {
     "NotGranted": "resources",
     "ObjectEvent": "event",
     "ObjectHandler": "handler",
+    "ObjectInfo": "objects",
     "Outgoing": "resources",
     "Page": "rows",
     "Permanent": "taxonomy",

@@ -20,8 +20,10 @@ SENT = "pf-sent"
 EXPIRES = "pf-expires"
 #: What the sender gave as ``dedup``: the key of idempotency.
 DEDUP = "pf-dedup"
-#: Key of the object that holds the body, in the bucket of the queue's or topic's ``claim-check``.
+#: Where the body is, ``<bucket>/<key>``, when it is too long for a message.
 CLAIM = "pf-claim"
+#: Prefix of the objects in which such bodies are kept; no function hears of those.
+CLAIMS = "pf-claims/"
 #: The one function of a topic that a copy is for.
 TO = "pf-to"
 #: Why it is a dead letter; see ``Letter``.

@@ -75,6 +75,7 @@ def wanted(function: Function, event: Event) -> bool:
         kind: str = event.kind  # type: ignore[attr-defined]
         return (
             kind in trigger["on"]
+            and not key.startswith("pf-claims/")
             and key.startswith(trigger.get("prefix", ""))
             and key.endswith(trigger.get("suffix", ""))
         )

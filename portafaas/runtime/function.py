@@ -170,6 +170,10 @@ class Function:
             from portafaas.runtime.idempotency import once
 
             handle = once(handle, self)
+        if self.trigger.get("claims"):
+            from portafaas.runtime.claims import fetching
+
+            handle = fetching(handle, self)
         self.handle = self._observed(handle)
 
     @staticmethod

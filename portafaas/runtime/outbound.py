@@ -154,22 +154,51 @@ def expiry(ttl: Any, delay: int) -> str:
     return str(int(time()) + 1 + delay + ttl)
 
 
-def check_size(message: Outgoing) -> None:
-    """Raise ValueError for a message that is larger than the smallest of the targets' limits."""
-    size = len(message.body)
+def check_size(message: Outgoing, client: Any) -> None:
+    """Raise ValueError for a message that is larger than the smallest of the targets' limits.
+
+    Where the queue or topic *client* has a ``claim-check``, its body is marked for the bucket.
+    """
+    size = _size(message)
+    if size <= MAX_MESSAGE:
+        return
+    claims = "claims" in client._grant
+    if claims:
+        from portafaas.runtime.claims import claim
+
+        claim(client, message)
+        size -= _body_size(message.body)
+    if size > MAX_MESSAGE:
+        raise ValueError(
+            f"the message has {size} bytes, attributes included; at most {MAX_MESSAGE}: "
+            + (
+                "attributes stay with it"
+                if claims
+                else "write the content to a bucket and send its key, or give the "
+                f"{client.kind} a 'claim-check' in portafaas.yaml"
+            )
+        )
+
+
+def _size(message: Outgoing) -> int:
+    attributes = message.attributes
+    return _body_size(message.body) + sum(
+        len(name) + len(value.encode()) for name, value in attributes.items()
+    )
+
+
+def _body_size(body: bytes) -> int:
+    size = len(body)
+    if size > MAX_MESSAGE:
+        return size
     try:
-        text = message.body.decode("utf-8")
+        text = body.decode("utf-8")
     except UnicodeDecodeError:
         text = "\0"
     # SQS and SNS carry the characters of XML only.
     if not text.isprintable() and text.translate(_NO_XML) != text:
         size = (size + 2) // 3 * 4  # what base64 makes of it
-    size += sum(len(name) + len(value.encode()) for name, value in message.attributes.items())
-    if size > MAX_MESSAGE:
-        raise ValueError(
-            f"the message has {size} bytes, attributes included; at most {MAX_MESSAGE}: "
-            "write the content to a bucket and send its key"
-        )
+    return size
 
 
 def carry(context: Context, attributes: dict[str, str], prefix: str = "", most: int = 0) -> None:
@@ -187,6 +216,17 @@ def carry(context: Context, attributes: dict[str, str], prefix: str = "", most: 
     attributes[f"{prefix}traceparent"] = span.header()
     if span.state and len(span.state) <= MAX_VALUE and not (most and len(attributes) >= most):
         attributes.setdefault(f"{prefix}tracestate", span.state)
+
+
+def deposited(client: Any, messages: Sequence[Outgoing]) -> None:
+    """Have long bodies of *messages* written to the bucket of the queue's or topic's claim check.
+
+    Raises ResourceError when one cannot be; then nothing is to be sent.
+    """
+    if "claims" in client._grant:
+        from portafaas.runtime.claims import deposit
+
+        deposit(client._context, messages)
 
 
 def outcome(

@@ -55,7 +55,9 @@ class Queue(Client):
     ) -> Outgoing:
         """Return what :meth:`send` would send, checked and complete."""
         self._check("send")
-        return self._message(body, key, attributes, delay, dedup, ttl)
+        message = self._message(body, key, attributes, delay, dedup, ttl)
+        outbound.deposited(self, [message])
+        return message
 
     def send_batch(self, messages: Iterable[Mapping[str, Any] | Outgoing]) -> list[str]:
         """Send several messages and return their ids, in order.
@@ -124,10 +126,11 @@ class Queue(Client):
             message.attributes[control.DEDUP] = dedup
         if ttl is not None:
             message.attributes[control.EXPIRES] = outbound.expiry(ttl, message.delay)
-        outbound.check_size(message)
+        outbound.check_size(message, self)
         return message
 
     def _send(self, messages: list[Outgoing]) -> list[str]:
         ordered = self._grant.get("ordered", False)
+        outbound.deposited(self, messages)
         failed = self._driver().send(self._address(), messages, ordered)
         return outbound.outcome(self._context, self, messages, failed)

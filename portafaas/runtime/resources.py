@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from portafaas.runtime.context import Context
+    from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.rows import Row, Write
 
     class Driver(Protocol):
@@ -66,8 +67,39 @@ if TYPE_CHECKING:
         def read(self, address: str, key: str) -> bytes:
             """Return an object's content; raises NotFound."""
 
-        def write(self, address: str, key: str, data: bytes, content_type: str | None) -> None:
-            """Store an object."""
+        def read_range(self, address: str, key: str, start: int, size: int, etag: str) -> bytes:
+            """Return *size* bytes of an object from *start*; raises Conflict for another etag."""
+
+        def stat(self, address: str, key: str) -> ObjectInfo:
+            """Return what is known of an object; raises NotFound."""
+
+        def list_objects(
+            self, address: str, prefix: str, after: str | None, limit: int
+        ) -> tuple[list[ObjectInfo], str | None]:
+            """Return objects in the order of their keys, and the cursor of the next page."""
+
+        def write(
+            self, address: str, key: str, data: bytes, content_type: str | None, if_absent: bool
+        ) -> None:
+            """Store an object; raises Conflict when there is one and *if_absent*."""
+
+        def write_parts(
+            self,
+            address: str,
+            key: str,
+            parts: Iterator[bytes],
+            content_type: str | None,
+            if_absent: bool,
+        ) -> None:
+            """Store an object of two or more parts of 8 MiB, the last one less, as ``write``.
+
+            What *parts* raises is raised, and nothing is stored.
+            """
+
+        def signed_url(
+            self, address: str, key: str, method: str, expires: int, content_type: str | None
+        ) -> str:
+            """Return a URL for GET or PUT that is good for *expires* seconds."""
 
         def delete(self, address: str, key: str) -> None:
             """Delete an object, if there is one."""

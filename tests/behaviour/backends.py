@@ -10,9 +10,9 @@ Where an emulator is not like its platform:
 - Cosmos DB (npm ``@vercel/cosmosdb-server``): ``cosmos.cjs`` repairs what a test needs. No item
   expires by itself, there are no consistency levels, strings are ordered by UTF-16, and roles are
   not looked at.
-- Azurite: takes any token; knows no user delegation keys.
+- Azurite: takes any token, and not the version in which the SDK signs URLs.
 - Firestore's emulator: needs no indexes and deletes nothing that has expired.
-- gcp-storage-emulator: see the tests that name it.
+- gcp-storage-emulator: ``gcs`` repairs what a test needs. Types of content lose their parameters.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Azure(Backend):
         now = int(time.time())
         facts = {
             "aud": "https://storage.azure.com", "iss": "https://sts.windows.net/t/",
-            "nbf": now - 60, "iat": now - 60, "exp": now + 36000,
+            "nbf": now - 60, "iat": now - 60, "exp": now + 36000, "oid": "o", "tid": "t",
         }  # fmt: skip
         parts = [json.dumps(part).encode() for part in ({"alg": "RS256", "typ": "JWT"}, facts)]
         text = ".".join(
@@ -234,6 +234,7 @@ class Azure(Backend):
             (rows, "_clients", self.clients[0]),
             (rows, "_tables", self.clients[1]),
             (blobs, "_containers", self.clients[2]),
+            (blobs, "_keys", {}),
         ]
 
     def table(self, key: str = "id", sort: str = "", ttl: str = "") -> str:
@@ -274,6 +275,11 @@ class Gcp(Backend):
         import pytest
 
         server = pytest.importorskip("gcp_storage_emulator.server")
+        from tests.behaviour.gcs import repaired
+
+        before = server.HANDLERS
+        server.HANDLERS = repaired(before)
+        self._servers.append(_Closing(lambda: setattr(server, "HANDLERS", before)))
         port = emulators.free_port()
         made = server.create_server("127.0.0.1", port, in_memory=True)
         made.start()
@@ -297,9 +303,9 @@ class Gcp(Backend):
         return found
 
     def state(self) -> list[tuple[Any, str, Any]]:
-        from portafaas_gcp.runtime import rows
+        from portafaas_gcp.runtime import blobs, rows
 
-        return [(rows, "_clients", self.clients)]
+        return [(rows, "_clients", self.clients), (blobs, "_client", None)]
 
     def table(self, key: str = "id", sort: str = "", ttl: str = "") -> str:
         os.environ["FIRESTORE_EMULATOR_HOST"] = self.firestore

@@ -32,7 +32,7 @@ pytestmark = [
 ]
 SECRET = "the-key-of-the-bank"
 DATA = {
-    "google_firestore_database", "google_pubsub_subscription", "google_pubsub_topic",
+    "google_cloud_tasks_queue", "google_firestore_database", "google_pubsub_subscription", "google_pubsub_topic",
     "google_secret_manager_secret", "google_storage_bucket",
 }  # fmt: skip
 COMMANDS = ("deploy --yes", "status", "logs")
@@ -148,8 +148,8 @@ def test_the_life_of_the_shop(shop: Any, google: Google, cloud: Path) -> None:
     assert text.index("Permissions") < text.index("Access") < text.index("Resources")
     assert "+ inventory: roles/storage.objectViewer on google_storage_bucket.uploads" in text
     assert diff["release"][:19] in text and diff["previous"] == first["release"]
-    (added,) = files(cloud) - ids
-    assert added.startswith("google_storage_bucket_iam_member/")
+    added = sorted(name.partition("/")[0] for name in files(cloud) - ids)
+    assert added == ["google_service_account_iam_member", "google_storage_bucket_iam_member"]
 
     back = shop.json("rollback", "--yes")
     assert back["release"] == first["release"]

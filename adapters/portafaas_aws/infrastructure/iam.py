@@ -22,7 +22,11 @@ from portafaas_aws.names import (
 )
 
 #: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
-CONSUME = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
+#: The first is the bridge's own: to have a message come again later.
+CONSUME = (
+    "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+)  # fmt: skip
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/iam-policy-example-lamda-process-dynamodb-streams.html
 FOLLOW = (
     "dynamodb:DescribeStream",

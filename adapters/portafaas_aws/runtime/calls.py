@@ -55,6 +55,8 @@ def _make(service: str) -> Any:
         read_timeout=20,
         retries={"mode": "standard", "total_max_attempts": 3},
         tcp_keepalive=True,
+        # Signed URLs are of version 2 otherwise, which not all regions take.
+        signature_version="s3v4" if service == "s3" else None,
         user_agent_extra="portafaas",
     )
     return boto3.client(service, region_name=environ.get("AWS_REGION"), config=config)

@@ -7,13 +7,11 @@ The functions are those of ``portafaas.runtime.resources.Driver``. They use no a
 
 from __future__ import annotations
 
-from portafaas.runtime.resources import NotFound
-from portafaas_aws.runtime.calls import call, client
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.resources import Outgoing
     from portafaas.runtime.rows import Row, Write
 
@@ -87,24 +85,70 @@ def commit(address: str, writes: Sequence[Write], ttl: str) -> None:
 
 def read(address: str, key: str) -> bytes:
     """Return the content of the object *key* of the bucket *address*; raises NotFound."""
+    from portafaas_aws.runtime import blobs
 
-    def get() -> bytes:
-        content: bytes = client("s3").get_object(Bucket=address, Key=key)["Body"].read()
-        return content
-
-    found: bytes = call(get, {"NoSuchKey": NotFound})
-    return found
+    return blobs.read(address, key)
 
 
-def write(address: str, key: str, data: bytes, content_type: str | None) -> None:
-    """Store *data* as the object *key*; without a type it is S3's, ``binary/octet-stream``."""
-    kind = {} if content_type is None else {"ContentType": content_type}
-    call(client("s3").put_object, Bucket=address, Key=key, Body=data, **kind)
+def read_range(address: str, key: str, start: int, size: int, etag: str) -> bytes:
+    """Return *size* bytes from *start*; raises Conflict when the object has another etag."""
+    from portafaas_aws.runtime import blobs
+
+    return blobs.read_range(address, key, start, size, etag)
+
+
+def stat(address: str, key: str) -> ObjectInfo:
+    """Return what is known of an object; raises NotFound."""
+    from portafaas_aws.runtime import blobs
+
+    return blobs.stat(address, key)
+
+
+def list_objects(
+    address: str, prefix: str, after: str | None, limit: int
+) -> tuple[list[ObjectInfo], str | None]:
+    """Return objects in the order of their keys, and the cursor of the next page."""
+    from portafaas_aws.runtime import blobs
+
+    return blobs.list_objects(address, prefix, after, limit)
+
+
+def write(
+    address: str, key: str, data: bytes, content_type: str | None, if_absent: bool = False
+) -> None:
+    """Store *data* as the object *key*; raises Conflict when there is one and *if_absent*."""
+    from portafaas_aws.runtime import blobs
+
+    blobs.write(address, key, data, content_type, if_absent)
+
+
+def write_parts(
+    address: str,
+    key: str,
+    parts: Iterator[bytes],
+    content_type: str | None,
+    if_absent: bool,
+) -> None:
+    """Store an object of two or more parts, as ``write``."""
+    from portafaas_aws.runtime import blobs
+
+    blobs.write_parts(address, key, parts, content_type, if_absent)
 
 
 def delete(address: str, key: str) -> None:
     """Delete the object *key*, if there is one."""
-    call(client("s3").delete_object, Bucket=address, Key=key)
+    from portafaas_aws.runtime import blobs
+
+    blobs.delete(address, key)
+
+
+def signed_url(
+    address: str, key: str, method: str, expires: int, content_type: str | None
+) -> str:
+    """Return a URL for GET or PUT that is good for *expires* seconds."""
+    from portafaas_aws.runtime import blobs
+
+    return blobs.signed_url(address, key, method, expires, content_type)
 
 
 def secret(address: str) -> bytes:

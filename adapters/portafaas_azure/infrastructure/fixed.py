@@ -27,7 +27,7 @@ FIXED: Mapping[str, Mapping[str, Any]] = {
         "properties/databaseAccountOfferType": "Standard",
         # Containers without throughput need it.
         "properties/capabilities": [{"name": "EnableServerless"}],
-        "properties/consistencyPolicy": {"defaultConsistencyLevel": "Session"},
+        "properties/consistencyPolicy": {"defaultConsistencyLevel": "Strong"},
         "properties/disableLocalAuth": True,
         "properties/minimalTlsVersion": "Tls12",
         "properties/backupPolicy": {

@@ -20,6 +20,7 @@ from portafaas.plan import (
 )
 from portafaas.plan.model import Use
 from portafaas.record import dataclass
+from portafaas_azure.broker import again_of, dead_of, sends_copies, source_of
 from portafaas_azure.grouping import App
 from portafaas_azure.infrastructure.arm import Ref, Template, expression, formatted, quote
 from portafaas_azure.infrastructure.places import Places
@@ -32,6 +33,9 @@ ROLES = {
     "send": ("Azure Service Bus Data Sender", "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39"),
     "blob-read": ("Storage Blob Data Reader", "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"),
     "blob-write": ("Storage Blob Data Contributor", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"),
+    # Signs URLs, which then permit what the identity itself may do; the action is on an account.
+    # https://learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas
+    "sign": ("Storage Blob Delegator", "db58b8e5-c6ad-4a2a-8342-4190687cbf4a"),
     "secret": ("Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6"),
 }
 _COSMOS = "Microsoft.DocumentDB/databaseAccounts"
@@ -98,10 +102,31 @@ def grants(
             pass
         case _:
             assert_never(trigger)
+    found += _recovery(plan, function, places)
     for index, use in enumerate(function.uses):
         role, scope = _asked(plan, use, places)
         why = use.why or f"{function.why(index)}.{use.verb}"
         found.append(Grant(role, scope, why))
+        if use.kind == "bucket":
+            versioned = next(one.versioned for one in plan.buckets if one.name == use.name)
+            found.append(Grant("sign", places.buckets(versioned), why))
+    return found
+
+
+def _recovery(plan: BuildPlan, function: FunctionPlan, places: Places) -> list[Grant]:
+    """Return what *function* needs for what it fails at: dead letters, copies for later."""
+    why = f"$.functions.{function.name}.trigger"
+    found = []
+    if again := again_of(function):
+        found.append(Grant("receive", places.queue(again), why))
+    kind, name = source_of(plan, function)
+    if sends_copies(plan, function):
+        scope = places.topic(name) if kind == "topic" else places.queue(name)
+        found.append(Grant("send", scope, why))
+    if dead := dead_of(plan, function):
+        if isinstance(function.trigger, QueueTrigger):
+            why = f"$.queues.{function.trigger.queue}.dead-letter"
+        found.append(Grant("send", places.queue(dead), why))
     return found
 
 

@@ -111,7 +111,9 @@ def _schedules(view: View) -> Iterator[str]:
 
 def _events(view: View) -> Iterator[str]:
     databases = [f"${{{address}.name}}" for address, _ in view.of("google_firestore_database")]
-    for address, body in view.of("google_firestore_field"):
+    for address, body in (
+        *view.of("google_firestore_field"), *view.of("google_firestore_index")
+    ):  # fmt: skip
         if databases and body["database"] not in databases:
             yield f"{address}: is in a database that is not the document's"
     for address, body in view.of("google_eventarc_trigger"):

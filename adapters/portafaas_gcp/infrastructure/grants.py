@@ -47,6 +47,7 @@ GRANTS = {
         "id",
     ),
 }
+SIGNER = "roles/iam.serviceAccountTokenCreator"
 TABLE_ROLES = {"read": "roles/datastore.viewer", "write": "roles/datastore.user"}
 
 
@@ -65,12 +66,31 @@ def uses(document: Document, function: FunctionPlan) -> None:
             continue
         grant = GRANTS[use.verb, use.kind]
         target = ref(address_of(use.kind, use.name), grant.attribute)
-        document.add(
-            grant.member_type,
-            key(function.name, use.verb, use.kind, use.name),
-            {grant.argument: target, "role": grant.role, "member": member_of(function)},
-        )
+        body = {grant.argument: target, "role": grant.role, "member": member_of(function)}
+        # Its trigger may need the same.
+        block = key(function.name, use.verb, use.kind, use.name)
+        document.grant(grant.member_type, block, body)
         document.permissions.append(Permission(function.name, grant.role, target, why))
+        if use.kind == "bucket":
+            _signing(document, function, why)
+
+
+def _signing(document: Document, function: FunctionPlan, why: str) -> None:
+    """Let the function's account sign in its own name: URLs of objects, by IAM's ``signBlob``.
+
+    https://cloud.google.com/storage/docs/authentication/creating-signatures
+    """
+    kind, block = "google_service_account_iam_member", key(function.name, "signs")
+    account = ref(f"google_service_account.{key(function.name)}", "name")
+    if block in document.resources.get(kind, {}):
+        document.also(f"{kind}.{block}")
+    else:
+        document.add(
+            kind,
+            block,
+            {"service_account_id": account, "role": SIGNER, "member": member_of(function)},
+        )
+    document.permissions.append(Permission(function.name, SIGNER, account, why))
 
 
 def _table(document: Document, function: FunctionPlan, use: Use, why: str) -> None:

@@ -47,7 +47,7 @@ def failure(exc: BaseException, what: str) -> ResourceError:
     message = f"cannot {what}: {said}"
     if isinstance(exc, exceptions.NotFound):
         return NotFound(message)
-    if isinstance(exc, exceptions.AlreadyExists):
+    if isinstance(exc, (exceptions.AlreadyExists, exceptions.PreconditionFailed)):
         return Conflict(message)
     return ResourceError(message, retryable=transient(exc))
 

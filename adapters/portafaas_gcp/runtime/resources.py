@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.resources import Outgoing
     from portafaas.runtime.rows import Row, Write
 
@@ -81,24 +82,71 @@ def commit(address: str, writes: Sequence[Write], ttl: str) -> None:
 
 
 def read(address: str, key: str) -> bytes:
-    """Return an object's content; raises NotFound."""
+    """Return the content of the object *key* of the bucket *address*; raises NotFound."""
     from portafaas_gcp.runtime import blobs
 
     return blobs.read(address, key)
 
 
-def write(address: str, key: str, data: bytes, content_type: str | None) -> None:
-    """Store an object in place of the one with that key."""
+def read_range(address: str, key: str, start: int, size: int, etag: str) -> bytes:
+    """Return *size* bytes from *start*; raises Conflict when the object has another etag."""
     from portafaas_gcp.runtime import blobs
 
-    blobs.write(address, key, data, content_type)
+    return blobs.read_range(address, key, start, size, etag)
+
+
+def stat(address: str, key: str) -> ObjectInfo:
+    """Return what is known of an object; raises NotFound."""
+    from portafaas_gcp.runtime import blobs
+
+    return blobs.stat(address, key)
+
+
+def list_objects(
+    address: str, prefix: str, after: str | None, limit: int
+) -> tuple[list[ObjectInfo], str | None]:
+    """Return objects in the order of their keys, and the cursor of the next page."""
+    from portafaas_gcp.runtime import blobs
+
+    return blobs.list_objects(address, prefix, after, limit)
+
+
+def write(
+    address: str, key: str, data: bytes, content_type: str | None, if_absent: bool = False
+) -> None:
+    """Store *data* as the object *key*; raises Conflict when there is one and *if_absent*."""
+    from portafaas_gcp.runtime import blobs
+
+    blobs.write(address, key, data, content_type, if_absent)
+
+
+def write_parts(
+    address: str,
+    key: str,
+    parts: Iterator[bytes],
+    content_type: str | None,
+    if_absent: bool,
+) -> None:
+    """Store an object of two or more parts, as ``write``."""
+    from portafaas_gcp.runtime import blobs
+
+    blobs.write_parts(address, key, parts, content_type, if_absent)
 
 
 def delete(address: str, key: str) -> None:
-    """Delete an object, if there is one."""
+    """Delete the object *key*, if there is one."""
     from portafaas_gcp.runtime import blobs
 
     blobs.delete(address, key)
+
+
+def signed_url(
+    address: str, key: str, method: str, expires: int, content_type: str | None
+) -> str:
+    """Return a URL for GET or PUT that is good for *expires* seconds."""
+    from portafaas_gcp.runtime import blobs
+
+    return blobs.signed_url(address, key, method, expires, content_type)
 
 
 def secret(address: str) -> bytes:

@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from time import sleep, time
 
 from portafaas.runtime.control import split
-from portafaas.runtime.resources import NotFound, ResourceError
+from portafaas.runtime.resources import Conflict, NotFound, ResourceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.resources import Outgoing
     from portafaas.runtime.rows import Row, Write
 
@@ -44,6 +45,7 @@ create table if not exists items (
 ) without rowid;
 create table if not exists objects (
     name text not null, key text not null, data blob not null, content_type text,
+    etag text not null default '', modified real not null default 0,
     primary key (name, key)
 );
 create table if not exists effects (
@@ -60,6 +62,46 @@ insert or ignore into items
 drop table rows;
 commit;
 """
+
+#: What happens to a row or an object is kept, in the same transaction, until a dispatcher has
+#: taken it to the functions that a table or bucket triggers. BEFORE: what is replaced is still
+#: there. What portafaas keeps for itself in a bucket is nobody's object.
+_OBJECTS = """
+create table if not exists changes (
+    number integer primary key autoincrement, kind text not null, name text not null,
+    verb text not null, key text not null, old text, new text, size integer, time real not null
+);
+create trigger if not exists objects_created after insert on objects
+when new.key not like 'pf-claims/%' begin
+    insert into changes (kind, name, verb, key, size, time)
+    values ('bucket', new.name, 'created', new.key, length(new.data),
+            (julianday('now') - 2440587.5) * 86400.0);
+end;
+create trigger if not exists objects_deleted after delete on objects
+when old.key not like 'pf-claims/%' begin
+    insert into changes (kind, name, verb, key, time)
+    values ('bucket', old.name, 'deleted', old.key, (julianday('now') - 2440587.5) * 86400.0);
+end;
+"""
+_ROWS = """
+create trigger if not exists items_put before insert on items begin
+    insert into changes (kind, name, verb, key, old, new, time)
+    values ('table', new.name, 'put', '',
+            (select row from items
+             where name = new.name and key = new.key and sort = new.sort), new.row,
+            (julianday('now') - 2440587.5) * 86400.0);
+end;
+create trigger if not exists items_deleted after delete on items begin
+    insert into changes (kind, name, verb, key, old, time)
+    values ('table', old.name, 'delete', '', old.row, (julianday('now') - 2440587.5) * 86400.0);
+end;
+"""
+
+
+def _record_changes(connection: sqlite3.Connection) -> None:
+    """Have the store record what changes, unless it does already."""
+    if not connection.execute("select 1 from sqlite_master where name = 'items_put'").fetchone():
+        connection.executescript(f"begin immediate;{_OBJECTS}{_ROWS}commit;")
 
 
 def database(folder: str) -> sqlite3.Connection:
@@ -83,6 +125,11 @@ def database(folder: str) -> sqlite3.Connection:
     connection.executescript(_SCHEMA)
     if connection.execute("select 1 from sqlite_master where name = 'rows'").fetchone():
         connection.executescript(_OLDER)
+    columns = [column[1] for column in connection.execute("pragma table_info(objects)")]
+    for column, kind in (("etag", "text not null default ''"), ("modified", "real default 0")):
+        if column not in columns:
+            connection.execute(f"alter table objects add column {column} {kind}")
+    _record_changes(connection)
     return connection
 
 
@@ -107,10 +154,12 @@ def _opened(address: str) -> Iterator[tuple[sqlite3.Connection, str]]:
 
 
 def _effect(connection: sqlite3.Connection, **effect: Any) -> None:
-    connection.execute(
-        "insert into effects (run, effect) values (?, ?)",
-        (os.environ.get(RUN, ""), json.dumps(effect, ensure_ascii=False)),
-    )
+    run = os.environ.get(RUN)
+    if run:
+        connection.execute(
+            "insert into effects (run, effect) values (?, ?)",
+            (run, json.dumps(effect, ensure_ascii=False)),
+        )
 
 
 def send(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[tuple[int, str]]:
@@ -280,12 +329,97 @@ def read(address: str, key: str) -> bytes:
     return bytes(found[0])
 
 
-def write(address: str, key: str, data: bytes, content_type: str | None) -> None:
-    """Store an object."""
+def read_range(address: str, key: str, start: int, size: int, etag: str) -> bytes:
+    """Return *size* bytes from *start*; raises Conflict when the object has another etag."""
     with _opened(address) as (connection, name):
+        found = connection.execute(
+            "select etag, substr(data, ?, ?) from objects where name = ? and key = ?",
+            (start + 1, size, name, key),
+        ).fetchone()
+    if found is None or found[0] != etag:
+        raise Conflict(f"object {key!r} of bucket {name!r} has been replaced")
+    return bytes(found[1])
+
+
+def stat(address: str, key: str) -> ObjectInfo:
+    """Return what is known of an object; raises NotFound."""
+    with _opened(address) as (connection, name):
+        found = connection.execute(
+            f"select {_FACTS}, content_type from objects where name = ? and key = ?", (name, key)
+        ).fetchone()
+    if found is None:
+        raise NotFound(f"bucket {name!r} has no object {key!r}")
+    return _info(*found)
+
+
+_FACTS = "key, length(data), etag, modified"
+
+
+def _info(
+    key: str, size: int, etag: str, modified: float, content_type: str | None = None
+) -> ObjectInfo:
+    from datetime import datetime, timezone
+
+    from portafaas.runtime.objects import ObjectInfo
+
+    time = datetime.fromtimestamp(modified, timezone.utc)  # noqa: UP017 (Python 3.10)
+    return ObjectInfo(key, size, etag, time, content_type)
+
+
+def list_objects(
+    address: str, prefix: str, after: str | None, limit: int
+) -> tuple[list[ObjectInfo], str | None]:
+    """Return objects in the order of their keys, and the cursor: the last key."""
+    with _opened(address) as (connection, name):
+        found = connection.execute(
+            f"select {_FACTS} from objects where name = ? and key > ? "
+            "and substr(key, 1, length(?)) = ? order by key limit ?",
+            (name, after or "", prefix, prefix, limit + 1),
+        ).fetchall()
+    cursor = found[limit - 1][0] if len(found) > limit else None
+    return [_info(*each) for each in found[:limit]], cursor
+
+
+def signed_url(
+    address: str, key: str, method: str, expires: int, content_type: str | None
+) -> str:
+    """Return a URL that leads nowhere, for a function to hand out: nothing is served here."""
+    from portafaas.runtime.text import percent_encode
+
+    name = os.path.basename(address)
+    path = "/".join(percent_encode(part) for part in key.split("/"))
+    return f"https://{name}.invalid/{path}?method={method}&expires={int(time()) + expires}"
+
+
+def write_parts(
+    address: str,
+    key: str,
+    parts: Iterator[bytes],
+    content_type: str | None,
+    if_absent: bool,
+) -> None:
+    """Store an object of parts: whole in memory, as SQLite has it anyway."""
+    write(address, key, b"".join(parts), content_type, if_absent)
+
+
+def write(
+    address: str, key: str, data: bytes, content_type: str | None, if_absent: bool = False
+) -> None:
+    """Store an object; raises Conflict when there is one and *if_absent*."""
+    from portafaas.runtime.resources import new_id
+
+    with _opened(address) as (connection, name):
+        if (
+            if_absent
+            and connection.execute(
+                "select 1 from objects where name = ? and key = ?", (name, key)
+            ).fetchone()
+        ):
+            raise Conflict(f"bucket {name!r} has an object {key!r}")
         connection.execute(
-            "insert or replace into objects (name, key, data, content_type) values (?, ?, ?, ?)",
-            (name, key, data, content_type),
+            "insert or replace into objects (name, key, data, content_type, etag, modified) "
+            "values (?, ?, ?, ?, ?, ?)",
+            (name, key, data, content_type, new_id(), time()),
         )
         _effect(
             connection, kind="bucket", name=name, verb="write", key=key, size=len(data),

@@ -104,7 +104,7 @@ def plan(**more: Any) -> BuildPlan:
         ),
         "topics": (TopicPlan("news"), TopicPlan("log", ordered=True)),
         "buckets": (BucketPlan("files"), BucketPlan("archive", versioned=True)),
-        "tables": (TablePlan("orders", "order-id", "place"), TablePlan("parts")),
+        "tables": (TablePlan("orders", "order-id", "place", "expires"), TablePlan("parts")),
         "secrets": (SecretPlan("api-key"), SecretPlan("other-key")),
         "logs": Logs(60),
         "channels": CHANNELS,

@@ -40,7 +40,7 @@ OWN = {"id": 5, "ttl": "never", "_ts": 1, "_etag": None, "_rid": "r", "_lsn": [1
 
 
 def put_row(address: str, row: dict[str, Any], names: tuple[str, ...], if_absent: bool) -> None:
-    key = {name: row[name] for name in names}
+    key = {name: str(row[name]) for name in names}
     write_row(address, Write("put", key, row=row, if_absent=if_absent), "")
 
 
@@ -127,7 +127,7 @@ def test_every_key_has_its_row(account: Any, names: tuple[str, ...]) -> None:
         put_row(table, row, names, True)
         wanted.append(row)
     for row in wanted:
-        assert get_row(table, {name: row[name] for name in names}) == row
+        assert get_row(table, {name: str(row[name]) for name in names}) == row
     assert sorted(scan(table), key=lambda row: row["n"]) == wanted
     for row in wanted:
         with pytest.raises(Conflict):

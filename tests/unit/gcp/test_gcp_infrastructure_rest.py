@@ -22,6 +22,7 @@ REQUESTS: Mapping[str, tuple[str, str, tuple[str, ...], Mapping[str, str]]] = {
     "artifact_registry_repository": (
         "artifactregistry.v1", "Repository", ("location", "repository_id"), {}),
     "cloud_scheduler_job": ("cloudscheduler.v1", "Job", ("region",), {}),
+    "cloud_tasks_queue": ("cloudtasks.v2", "Queue", ("location",), {}),
     "cloudfunctions2_function": ("cloudfunctions.v2", "Function", ("location",), {}),
     "eventarc_trigger": (
         "eventarc.v1",
@@ -33,6 +34,8 @@ REQUESTS: Mapping[str, tuple[str, str, tuple[str, ...], Mapping[str, str]]] = {
         "firestore.v1", "GoogleFirestoreAdminV1Database", ("deletion_policy",), {}),
     "firestore_field": (
         "firestore.v1", "GoogleFirestoreAdminV1Field", ("database", "collection", "field"), {}),
+    "firestore_index": (
+        "firestore.v1", "GoogleFirestoreAdminV1Index", ("database", "collection"), {}),
     "logging_project_bucket_config": (
         "logging.v2", "LogBucket", ("project", "location", "bucket_id"), {}),
     "logging_project_sink": ("logging.v2", "LogSink", ("unique_writer_identity",), {}),
