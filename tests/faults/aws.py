@@ -33,7 +33,7 @@ from tests.faults.target import PYTHON, Target
 
 _ROOT = Path(__file__).parents[2]
 #: Seconds; more than the functions' own timeout.
-VISIBILITY = 4
+VISIBILITY = 6
 #: Batches that pass a message that is overtaken.
 OVERTAKING = 3
 

@@ -205,10 +205,15 @@ class Gcp(Target):
         return found
 
     def dead_letters(self) -> DeadLetters:
+        import google.auth
+        from google.oauth2.credentials import Credentials
+
+        make: Any = Credentials
+        google.auth.default = lambda **more: (make(token="token"), PROJECT)
         os.environ |= {
             **self._tasks.environment,
-            "PUBSUB_EMULATOR_HOST": self._pubsub.host,
-            "GOOGLE_CLOUD_PROJECT": PROJECT,
+            "CLOUDSDK_COMPUTE_REGION": REGION,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"http://{self._pubsub.host}/",
         }
         return self.adapter.engine(self.plan).dead_letters()
 

@@ -264,3 +264,15 @@ def test_capabilities_and_options() -> None:
     assert list(function.problems({"front": "nginx"})) and list(function.problems({"x": 1}))
     assert list(service.problems({"x": 1}))
     assert set(ADAPTER.layout.glibc) == set(ADAPTER.layout.pythons)
+
+
+def test_attempts_at_a_change_have_to_fit_into_an_invocation(plan: BuildPlan) -> None:
+    def found(retry: Retry, timeout: int) -> list[str]:
+        function = replace(plan.function("rows"), retry=retry, timeout=timeout)
+        return [d.severity for d in ADAPTER.check(replace(plan, functions=(function,)))]
+
+    # 1, 2, 4 and 8 s.
+    assert found(Retry(declared=True), 15) == ["warning"]
+    assert found(Retry(declared=True), 16) == []
+    assert found(Retry(attempts=4, backoff="fixed", initial=4.0, declared=True), 13) == []
+    assert found(Retry(), 3) == [], "nobody asked for it"
