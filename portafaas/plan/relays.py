@@ -89,5 +89,6 @@ def _relay(
             Use("write", "table", table, why),
             *(sends[use] for use in sorted(sends)),
         ),
+        guard="it deletes what it is told of, which tells it nothing more",
         origin=why,
     )
