@@ -51,7 +51,8 @@ def lets_through(trigger: TopicTrigger, kind: str) -> bool:
 
 
 def _publishers(plan: BuildPlan, topic: str) -> list[FunctionPlan]:
-    return [f for f in plan.functions if _use(f, "publish", topic) >= 0]
+    # The relay of an outbox publishes what others said they would.
+    return [f for f in plan.functions if not f.origin and _use(f, "publish", topic) >= 0]
 
 
 def _subscribers(plan: BuildPlan, topic: str) -> list[tuple[FunctionPlan, TopicTrigger]]:
