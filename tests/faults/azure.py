@@ -97,8 +97,8 @@ class Azure(Target):
         self._facts = json.loads(descriptor.read_text())["functions"]
         self._nodes, problems = resolve(json.loads(documents[0].read_text()))
         assert not problems, problems
-        self._package = folder / "package"
-        unpack(package, self._package)
+        self.package = folder / "package"
+        unpack(package, self.package)
         self._python = prepare("azure", runtime(), PYTHON)
         self._sessions: dict[tuple[str, int], VendorSession] = {}
         self._identity = Identity()
@@ -152,7 +152,7 @@ class Azure(Target):
         if key not in self._sessions:
             facts = self._facts[function]
             self._sessions[key] = runtime().start(
-                self._package,
+                self.package,
                 entry=facts["entry"],
                 function=self.plan.function(function).entry,
                 python=self._python,
