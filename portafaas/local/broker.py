@@ -32,6 +32,7 @@ from typing import Any, Self
 from portafaas.local.driver.portafaas_local_resources import DEDUP, database
 from portafaas.local.intake import Subscription, change_of, subscriptions
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
+from portafaas.plan.claims import days_of_claims
 from portafaas.record import dataclass, field
 
 #: Seconds that topics, buckets, tables and schedules keep what is not done (SNS, SQS: 4 days).
@@ -433,6 +434,13 @@ class Broker:
         do.execute(
             "delete from deliveries where state = 'dead' and due < ?", (now - DEAD_RETENTION,)
         )
+        for bucket in self._plan.buckets:
+            if days := days_of_claims(self._plan, bucket.name):
+                do.execute(
+                    "delete from objects where name = ? and key like 'pf-claims/%' "
+                    "and modified < ?",
+                    (bucket.name, time() - days * 86_400),
+                )
         # Never the newest: its number is how far this broker has come.
         do.execute(
             "delete from messages where number < ? and sent < ?", (self._cursor(), time() - DEDUP)

@@ -117,6 +117,12 @@ class Outbox:
             return
         if not self._writes:
             raise ValueError("an outbox that writes no row: send the messages without one")
+        from portafaas.runtime import outbound
+
+        for kind, name, message in self._messages:
+            # Long bodies go to their bucket first, as a message's own would.
+            client = (self._context.queues if kind == "queue" else self._context.topics)[name]
+            outbound.deposited(client, [message])
         key, rows = self._key(), self._rows()
         self._table._commit([*self._writes, *(Write("put", r.key, row=dict(r)) for r in rows)])
         self._writes = []

@@ -69,13 +69,10 @@ class Shop:
         return json.loads(self(*arguments, "--format", "json", status=status))
 
     def rows(self, table: str) -> dict[str, dict[str, Any]]:
-        from portafaas_aws.runtime.table import value_of
+        from portafaas_aws.runtime.rows import row_of
 
         items = self.cloud.client("dynamodb").scan(TableName=f"shop-{table}")["Items"]
-        rows = [
-            {name: value_of(value) for name, value in item.items() if name[:3] != "pf-"}
-            for item in items
-        ]
+        rows = [row_of(item) for item in items]
         return {row.get("id") or row["sku"]: row for row in rows}
 
     def said(self, function: str) -> list[dict[str, Any]]:

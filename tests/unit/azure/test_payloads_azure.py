@@ -87,7 +87,7 @@ def test_real_blob_events(cases: Path, plan: BuildPlan) -> None:
 def test_real_event_grid_triggers_of_another_kind(cases: Path, plan: BuildPlan) -> None:
     function = _runtime(plan, "on-file")
     for native in _vectors(cases, "topic/eventGridTrigger.decode-vectors.json", "eventGridTrigger"):
-        documents, attempt, _ = object._read(native)
+        documents, attempt, *_ = object._read(native)
         assert attempt == 1
         assert [object.object_event(function, document) for document in documents] == [None]
 

@@ -62,6 +62,7 @@ def test_the_relay_is_a_function_like_any_other(make: Make) -> None:
     assert relay.trigger == TableTrigger("orders")
     assert (relay.memory, relay.timeout, relay.retry.attempts) == (512, 20, 7)
     assert dict(relay.environment) == {}
+    assert relay.guard, "its table is no circle"
     assert relay.uses == (
         Use("read", "table", "orders", why),
         Use("write", "table", "orders", why),
@@ -125,3 +126,21 @@ def test_tables_that_nobody_sends_from(make: Make) -> None:
     assert found == [("PF2026", f"$.tables.{long}.outbox")] * 2
     assert "over 40 characters" in caught.value.diagnostics[0].message
     assert "sends or publishes" in caught.value.diagnostics[1].message
+
+
+def test_warnings_are_about_those_who_publish(make: Make, tmp_path: Path) -> None:
+    from portafaas.choreography.flow import findings
+
+    make()
+    file = tmp_path / "portafaas.yaml"
+    file.write_text(
+        file.read_text()
+        .replace("{read: token}]", "{read: token}]\n    emits: [order.placed]")
+        .replace("  report:", "  hear: {handler: 'm:f', trigger: {topic: {name: news, filter: "
+                 "{type: [order.paid]}}}}\n  report:")
+    )  # fmt: skip
+    manifest = load_manifest(file, None)
+    found = [(note.code, note.path) for note in findings(manifest, build_plan(manifest))]
+    assert ("PF2114", "$.functions.hear.trigger.topic.filter.type") in found
+    assert [path for code, path in found if "orders-outbox" in str(path)] == []
+    assert "PF2115" not in {code for code, _ in found}

@@ -23,8 +23,10 @@ GRANTS: dict[str, dict[str, dict[str, Any]]] = {
                          "outbox": True},
               "plain": {"verbs": ["read", "write"], "key": "id", "sort": ""}},
     "queue": {"payments": {"verbs": ["send"], "ordered": False},
+              "long": {"verbs": ["send"], "ordered": False, "claims": "long"},
               "in-order": {"verbs": ["send"], "ordered": True}},
     "topic": {"news": {"verbs": ["publish"], "ordered": False}},
+    "bucket": {"long": {"verbs": ["write"]}},
 }  # fmt: skip
 
 
@@ -282,6 +284,27 @@ def test_delays_are_what_is_left_of_them() -> None:
     row = Pending({"order": "7", "part": "p"}, "queue", "q", message, 1000.0)
     assert [Pending.read(row, ("order", "part"), now).message.delay for now in
             (1000.0, 1000.5, 1059.5, 1060.0, 9000.0)] == [60, 60, 1, 0, 0]  # fmt: skip
+
+
+def test_a_long_body_is_in_its_bucket_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*args: Any) -> Any:
+        raise ResourceError("down", retryable=True)
+
+    body = b"x" * 600_000
+    with monkeypatch.context() as broken:
+        broken.setattr(resources, "send", down)
+        with world.context.outbox("orders") as box:
+            box.put({"order": "7", "part": "head"})
+            id = box.send("long", body)
+    (row,) = world.rows(True)
+    place = row["outbox"]["attributes"]["pf-claim"]
+    assert row["outbox"]["body"] == ""
+    assert resources.read(str(world.folder / "bucket" / "long"), place.partition("/")[2]) == body
+    world.run_relay(row)
+    (message,) = world.sent("queue", "long")
+    assert (message["id"], message["body"]) == (id, b"")
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

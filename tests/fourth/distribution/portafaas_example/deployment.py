@@ -126,7 +126,7 @@ class Graveyard(DeadLetters):
             for letter in self._read(box)[:limit]
         ]
 
-    def _take(self, box: str, ids: Collection[str] | None) -> list[dict[str, Any]]:
+    def _take(self, box: str, ids: Collection[str] | None) -> Sequence[dict[str, Any]]:
         letters = self._read(box)
         taken = [letter for letter in letters if ids is None or letter["id"] in ids]
         left = [letter for letter in letters if letter not in taken]
