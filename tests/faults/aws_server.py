@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Any
 
 from moto.awslambda.models import LambdaFunction
+from moto.dynamodb.models.table import StreamShard
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from tests.aws_cloud import patches
@@ -27,6 +29,15 @@ def main() -> None:
     patches._queues(world)
     patches._topics()
     patches._streams(world)
+    # moto serves requests in threads; a stream's changes are numbered one after the other.
+    shard: Any = StreamShard
+    add, guard = shard.add, threading.Lock()
+
+    def one_by_one(self: Any, old: Any, new: Any) -> None:
+        with guard:
+            add(self, old, new)
+
+    shard.add = one_by_one
     function: Any = LambdaFunction
     function.invoke = None  # nobody but the loop may
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
