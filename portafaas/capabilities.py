@@ -137,7 +137,7 @@ def check_target(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[
             found.append(
                 manifest.diagnostic(
                     "PF3001",
-                    path,
+                    _line(plan, path),
                     f"target {adapter.target!r} {_WHY[support].format(what=what)} ({capability})",
                     "leave the target out, or change the manifest",
                 )
@@ -162,7 +162,7 @@ def check_target(manifest: Manifest, plan: BuildPlan, adapter: Adapter) -> list[
         for _, path, options in _blocks(plan, adapter)
     ]
     for diagnostic in adapter.check(plan):
-        placed = place(manifest, diagnostic)
+        placed = place(manifest, diagnostic, plan)
         (found if placed.severity == "error" else noted).append(placed)
     if found:
         raise UnsupportedCapabilityError(f"cannot build for target {adapter.target!r}:", found)
@@ -215,13 +215,21 @@ def _problems(
     return [(tuple(error.absolute_path), error.message, None) for error in errors]
 
 
-def place(manifest: Manifest, diagnostic: Diagnostic) -> Diagnostic:
+def _line(plan: BuildPlan, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Return *path*, or the line that asks for the function of portafaas' own that it is in."""
+    for function in plan.functions:
+        if function.origin and path[:2] == ("functions", function.name):
+            return parts(function.origin)
+    return path
+
+
+def place(manifest: Manifest, diagnostic: Diagnostic, plan: BuildPlan | None = None) -> Diagnostic:
     """Give an adapter's diagnostic, which knows only a ``$.path``, its line in the manifest."""
     if diagnostic.line is not None or not diagnostic.path:
         return diagnostic
     return manifest.diagnostic(
         diagnostic.code,
-        parts(diagnostic.path),
+        parts(plan.line(diagnostic.path) if plan else diagnostic.path),
         diagnostic.message,
         diagnostic.hint,
         severity=diagnostic.severity,

@@ -12,6 +12,7 @@ from typing import Any
 
 from portafaas.adapter import Redelivery
 from portafaas.capabilities import parts
+from portafaas.choreography.retries import stacks
 from portafaas.manifest import Manifest
 from portafaas.pipeline import Checked
 from portafaas.plan import BuildPlan, FunctionPlan
@@ -26,11 +27,13 @@ def explain(item: Checked, name: str) -> dict[str, Any]:
     ``lines``: each with ``why`` (a ``$.path``), ``file``, ``line``, ``column``, ``title`` and what
     it produces: ``binding`` (facts), ``resources``, ``permissions``; the function's own first, then
     those of what it shares with others, then the platform's. ``redelivery``: who gives it again
-    what failed. ``portability``: the settings that only this target knows.
+    what failed. ``stack``: what all repetitions come to (``choreography.retries.Stack``).
+    ``portability``: the settings that only this target knows.
     """
     plan, function = item.plan, item.plan.function(name)
-    infrastructure = item.adapter.infrastructure(plan)
+    infrastructure = item.adapter.infrastructure(plan).placed(plan)
     (deployment,) = [d for d in item.adapter.lower(plan).deployments if d.function == name]
+    own = function.origin or f"$.functions.{name}"
     lines = _Lines(item.manifest, function)
     lines.at(f"$.functions.{name}")["binding"]["entry"] = deployment.entry
     for setting, facts in _settings(function, deployment).items():
@@ -46,15 +49,24 @@ def explain(item: Checked, name: str) -> dict[str, Any]:
             allowed = {"grant": permission.grant, "scope": permission.scope}
             lines.at(permission.why)["permissions"].append(allowed)
     told = [r for r in infrastructure.redeliveries if r.function == name]
+    stack = stacks(plan, infrastructure.redeliveries, item.adapter.client_attempts)[name]
     return {
         "trigger": function.kind,
         "lines": lines.sorted(),
         "redelivery": _redelivery(item.manifest, function, told[0] if told else None),
+        "stack": {
+            "deliveries": stack.deliveries,
+            "client_attempts": stack.attempts,
+            "chain": list(stack.chain),
+            "runs": stack.runs,
+            "calls": stack.calls,
+            "seconds": stack.seconds,
+        },
         "portability": _portability(item, function),
         "notes": [
             note.as_dict()
             for note in (*item.notes, *infrastructure.notes)
-            if note.severity == "error" or _within(note.path or "", (f"$.functions.{name}",))
+            if note.severity == "error" or _within(note.path or "", (own,))
         ],
         "documents": sorted(infrastructure.documents),
     }
@@ -71,6 +83,8 @@ class _Lines:
     def at(self, why: str) -> dict[str, Any]:
         """Return the record of the line *why*; whose parts are one with it."""
         own = f"$.functions.{self.function.name}"
+        if self.function.origin and _within(why, (own,)):
+            why = self.function.origin
         uses = f"{own}.uses["
         if why.startswith(uses):
             why = why[: why.index("]", len(uses)) + 1]
@@ -102,7 +116,7 @@ class _Lines:
 
     def sorted(self) -> list[dict[str, Any]]:
         """Return the records: the function's own, those of shared things, the platform's."""
-        own = f"$.functions.{self.function.name}"
+        own = self.function.origin or f"$.functions.{self.function.name}"
 
         def key(entry: tuple[int, dict[str, Any]]) -> tuple[Any, ...]:
             order, record = entry

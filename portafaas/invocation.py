@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from portafaas.adapter import (
     Stimulus,
 )
 from portafaas.errors import InvocationError
+from portafaas.local.process import Child
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
 from portafaas.vendor import NativeResult, VendorSession
 
@@ -43,7 +42,7 @@ class LocalRunner:
         self._plan = plan
         self._root = root
         self._environment = dict(environment)
-        self._children: dict[str, _Child] = {}
+        self._children: dict[str, Child] = {}
 
     def deliver(self, function: FunctionPlan, stimulus: Stimulus) -> dict[str, Any]:
         """Return the outcome as JSON values; raises InvocationError when the process ends."""
@@ -53,7 +52,7 @@ class LocalRunner:
         # One child a function: each has its own environment, as on every platform.
         child = self._children.get(function.name)
         if child is None:
-            child = self._children[function.name] = _Child(
+            child = self._children[function.name] = Child(
                 self._root, {**function.environment, **self._environment}
             )
         order = {"spec": function_spec(self._plan, function), "event": stimulus_to_json(stimulus)}
@@ -77,56 +76,6 @@ class LocalRunner:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class _Child:
-    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
-        orders, self._orders = os.pipe()
-        self._answers, answers = os.pipe()
-
-        def place() -> None:
-            # Past 3 and 4 first, so that neither overwrites the other.
-            first, second = os.dup(orders), os.dup(answers)
-            os.dup2(first, 3)
-            os.dup2(second, 4)
-
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "portafaas.local.child"],
-            cwd=root,
-            env={**os.environ, **environment},
-            pass_fds=(3, 4),
-            preexec_fn=place,
-        )
-        os.close(orders)
-        os.close(answers)
-        self._reader = os.fdopen(self._answers, "r", encoding="utf-8")
-        self._writer = os.fdopen(self._orders, "w", encoding="utf-8")
-
-    def ask(self, order: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the answer, or None when the process has ended."""
-        try:
-            self._writer.write(json.dumps(order) + "\n")
-            self._writer.flush()
-            line = self._reader.readline()
-        except BrokenPipeError:
-            return None
-        if not line:
-            return None
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def close(self) -> int:
-        """Close the pipes, so that the child ends, and return its exit status."""
-        import contextlib
-
-        for stream in (self._writer, self._reader):
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
-        try:
-            return self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
 
 
 class PackageRunner:

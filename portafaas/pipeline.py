@@ -2,6 +2,7 @@
 
 load -> validate -> model    ``portafaas.manifest``     YAML to a checked document    PF10xx
 plan                         ``portafaas.plan``         document to frozen IR         PF20xx
+choreography                 ``portafaas.choreography`` how functions work together   PF21xx
 capability check             ``portafaas.capabilities`` IR against one target         PF30xx PF40xx
 lower                        adapter                    IR to platform files          (pure)
 link -> verify -> package    ``portafaas.artifact``     sources, dependencies, zip    PF50xx-53xx
@@ -27,6 +28,7 @@ from portafaas.errors import (
     ArtifactError,
     Diagnostic,
     DiagnosticsError,
+    PlanError,
     UnsupportedCapabilityError,
 )
 from portafaas.manifest.model import DEFAULT_PYTHON
@@ -80,15 +82,75 @@ class Built:
     notes: tuple[Diagnostic, ...]
 
 
-def check(manifest_file: Path, targets: Sequence[str], stage: str | None = None) -> list[Checked]:
-    """Run every stage that writes nothing; raises the problems of all targets at once."""
+def check(
+    manifest_file: Path,
+    targets: Sequence[str],
+    stage: str | None = None,
+    *,
+    against: Path | None = None,
+    thorough: bool = False,
+) -> list[Checked]:
+    """Run every stage that writes nothing; raises the problems of all targets at once.
+
+    Schemas are compared with those kept in the file *against*, else with the last build's. A
+    *thorough* check also looks at retries, for which it makes each target's infrastructure.
+    """
     from portafaas.manifest.load import load_manifest
 
-    return _check(load_manifest(manifest_file, stage), targets)
+    checked = _check(load_manifest(manifest_file, stage), targets, against=against)
+    if not thorough:
+        return checked
+    return [
+        Checked(
+            item.manifest,
+            item.adapter,
+            item.plan,
+            (*item.notes, *_retries(item, item.adapter.infrastructure(item.plan))),
+        )
+        for item in checked
+    ]
+
+
+def _retries(item: Checked, infrastructure: Infrastructure) -> list[Diagnostic]:
+    """Return warnings about retries that multiply, or take too long."""
+    from portafaas.choreography import retries
+
+    attempts = item.adapter.client_attempts
+    stacks = retries.stacks(item.plan, infrastructure.redeliveries, attempts)
+    return retries.findings(item.manifest, item.plan, item.adapter.target, stacks)
+
+
+def _choreography(
+    manifest: Manifest, plan: BuildPlan, against: Path | None
+) -> tuple[Diagnostic, ...]:
+    """Return warnings about how functions work together, the same for every target.
+
+    Raises PlanError for schemas that do not fit the last build's (PF2117), or a file *against* that
+    is none (PF2118).
+    """
+    from portafaas.choreography import baseline, flow
+
+    kept = None
+    if against is not None or baseline.declares(plan):
+        file = against or baseline.place(manifest.root, plan.stage)
+        try:
+            kept = baseline.read(file)
+        except FileNotFoundError:
+            if against is not None:
+                problem = Diagnostic("PF2118", f"{against} does not exist")
+                raise PlanError("schemas cannot be compared:", [problem]) from None
+    if kept is not None:
+        problems = baseline.problems(manifest, plan, kept)
+        if problems:
+            raise PlanError(f"schemas of {manifest.file.name} do not fit:", problems)
+    return tuple(flow.findings(manifest, plan))
 
 
 def _check(
-    manifest: Manifest, targets: Sequence[str], code: Code = lambda name: None
+    manifest: Manifest,
+    targets: Sequence[str],
+    code: Code = lambda name: None,
+    against: Path | None = None,
 ) -> list[Checked]:
     from portafaas.capabilities import check_target
     from portafaas.plan.build import build_plan
@@ -96,15 +158,18 @@ def _check(
 
     checked: list[Checked] = []
     failures: list[DiagnosticsError] = []
+    common: tuple[Diagnostic, ...] | None = None
     for target in targets:
         adapter = get_adapter(target)
         plan = build_plan(manifest, target, code)
+        if common is None:
+            common = _choreography(manifest, plan, against)
         try:
             notes = check_target(manifest, plan, adapter)
         except DiagnosticsError as error:
             failures.append(error)
         else:
-            checked.append(Checked(manifest, adapter, plan, tuple(notes)))
+            checked.append(Checked(manifest, adapter, plan, (*common, *notes)))
     _raise_all(failures)
     return checked
 
@@ -161,7 +226,24 @@ def build(
             scratch,
             [(folder, output_folder(out, stage, folder.name)) for folder, _ in made],
         )
+    _keep_schemas(root, checked, made)
     return [_built(output_folder(out, stage, folder.name), facts) for folder, facts in made]
+
+
+def _keep_schemas(
+    root: Path, checked: Sequence[Checked], made: Sequence[tuple[Path, dict[str, Any]]]
+) -> None:
+    """Keep the schemas for the next build to be compared with; a warning when that fails."""
+    from portafaas.choreography import baseline
+
+    if not checked:
+        return
+    try:
+        baseline.write(root, checked[0].plan)
+    except OSError as exc:
+        text = f"the schemas cannot be kept, so that the next build compares none: {exc.strerror}"
+        for _, facts in made:
+            facts["notes"].append(Diagnostic("PF2119", text, severity="warning").as_dict())
 
 
 def _glimpse(manifest_file: Path) -> str:
@@ -231,12 +313,14 @@ def _emitted(manifest: Manifest, checked: Sequence[Checked]) -> dict[str, Infras
     failures: list[DiagnosticsError] = []
     for item in checked:
         target = item.adapter.target
-        made = item.adapter.infrastructure(item.plan)
+        made = item.adapter.infrastructure(item.plan).placed(item.plan)
         notes = tuple(place(manifest, note) for note in made.notes)
         errors = [note for note in notes if note.severity == "error"]
         if errors:
             summary = f"target {target!r} has no such infrastructure:"
             failures.append(UnsupportedCapabilityError(summary, errors))
+        else:
+            notes += tuple(_retries(item, made))
         emitted[target] = Infrastructure(
             made.documents, made.permissions, notes, made.resources, made.redeliveries
         )

@@ -51,6 +51,8 @@ class AwsAdapter(ModularAdapter):
         Capability.ARCHITECTURE_ARM: Support.FULL,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
+    # calls.py: total_max_attempts.
+    client_attempts = 3
     layout = Layout(
         dependencies="",
         runtime_package="portafaas_aws.runtime",

@@ -8,12 +8,14 @@ Why a topic reaches its function through a queue, without raw delivery:
 * Raw delivery discards messages with more than ten attributes, which CloudEvents reach easily.
   https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
 
+Why objects and schedules do: Lambda repeats an asynchronous invocation after one and two minutes,
+and no more; a queue has the delays and the attempts of ``retry``.
+
 Long, since all six triggers stand side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, assert_never
 
 from portafaas.plan import (
@@ -79,7 +81,8 @@ def binding(
         case QueueTrigger():
             queue = plan.queue(trigger.queue)
             mapping: dict[str, Any] = {
-                "BatchSize": trigger.batch,
+                # What is held back in a batch would count a receive, though nobody has tried it.
+                "BatchSize": 1 if queue.ordered else trigger.batch,
                 "MaximumBatchingWindowInSeconds": window(trigger, queue),
                 "FunctionResponseTypes": _REPORT,
             }
@@ -96,7 +99,7 @@ def binding(
         case TableTrigger():
             return _table(plan, function, trigger, sharing)
         case ScheduleTrigger():
-            return _schedule(function, trigger)
+            return _schedule(plan, function, trigger)
         case _:
             assert_never(trigger)
 
@@ -198,19 +201,30 @@ def _topic(plan: BuildPlan, function: FunctionPlan, trigger: TopicTrigger) -> di
             "FilterPolicyScope": "MessageAttributes",
             "FilterPolicy": filter_policy(trigger),
         }
-    queue: dict[str, Any] = {
-        "QueueName": queue_name(plan, name, topic.ordered),
-        "VisibilityTimeout": _invisible(function),
-        "RedrivePolicy": {
-            "maxReceiveCount": function.retry.attempts,
-            "deadLetterQueueName": queue_name(plan, f"{name}-dead", topic.ordered),
-        },
-    }
-    if topic.ordered:
-        queue["FifoQueue"] = True
     return {
         "type": "sns-sqs",
         "subscription": subscription,
+        **_inbox(plan, function, name, f"{name}-dead", topic.ordered),
+    }
+
+
+def _inbox(
+    plan: BuildPlan, function: FunctionPlan, name: str, dead: str, ordered: bool = False
+) -> dict[str, Any]:
+    """Return the queue *name* between a source and *function*, and the mapping that reads it."""
+    queue: dict[str, Any] = {
+        "QueueName": queue_name(plan, name, ordered),
+        "VisibilityTimeout": _invisible(function),
+        # 14 days, the most: nothing is lost before somebody looks.
+        "MessageRetentionPeriod": 1_209_600,
+        "RedrivePolicy": {
+            "maxReceiveCount": function.retry.attempts,
+            "deadLetterQueueName": queue_name(plan, dead, ordered),
+        },
+    }
+    if ordered:
+        queue["FifoQueue"] = True
+    return {
         "queue": queue,
         # One event an invocation: a handler's timeout is for one event.
         "eventSourceMapping": {
@@ -260,23 +274,11 @@ def _object(plan: BuildPlan, function: FunctionPlan, trigger: ObjectTrigger) -> 
         if text
     ]
     return {
-        "type": "s3",
+        "type": "s3-sqs",
         "bucket": bucket_name(plan, trigger.bucket),
         "events": events,
         "filter": {"Key": {"FilterRules": rules}},
-        "eventInvokeConfig": _asynchronous(function),
-    }
-
-
-def _asynchronous(function: FunctionPlan) -> Mapping[str, int]:
-    """Return how Lambda repeats an asynchronous invocation: at most twice, within 6 h.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
-    """
-    retry = function.retry
-    return {
-        "MaximumRetryAttempts": min(2, retry.attempts - 1),
-        "MaximumEventAgeInSeconds": int(min(21_600, max(60, retry.max_age))),
+        **_inbox(plan, function, f"{function.name}-objects", f"{function.name}-failed"),
     }
 
 
@@ -290,6 +292,10 @@ def _table(
         # One change an invocation: a handler's timeout is for one change.
         "BatchSize": 1,
         "FunctionResponseTypes": _REPORT,
+        # Of crashes, and of attempts that do not fit into an invocation: what the bridge gives up
+        # is a dead letter, and has succeeded.
+        "MaximumRetryAttempts": function.retry.attempts - 1,
+        "MaximumRecordAgeInSeconds": int(min(604_800, max(60, function.retry.max_age))),
     }
     names = {
         "insert": ["INSERT"],
@@ -300,9 +306,6 @@ def _table(
     wanted = [name for kind in trigger.on for name in names[kind]]
     if len(wanted) < 3:
         mapping["FilterCriteria"] = {"eventName": wanted}
-    if function.retry.declared:
-        mapping["MaximumRetryAttempts"] = function.retry.attempts - 1
-        mapping["MaximumRecordAgeInSeconds"] = int(min(604_800, max(60, function.retry.max_age)))
     return {
         "type": "dynamodb-stream",
         "table": table_name(plan, trigger.table),
@@ -311,12 +314,14 @@ def _table(
     }
 
 
-def _schedule(function: FunctionPlan, trigger: ScheduleTrigger) -> dict[str, Any]:
+def _schedule(
+    plan: BuildPlan, function: FunctionPlan, trigger: ScheduleTrigger
+) -> dict[str, Any]:
     from portafaas.schedule import parse_cron, to_eventbridge
 
     expression, timezone = to_eventbridge(parse_cron(trigger.cron, trigger.timezone))
     return {
-        "type": "scheduler",
+        "type": "scheduler-sqs",
         "ScheduleExpression": expression,
         "ScheduleExpressionTimezone": timezone,
         "FlexibleTimeWindow": {"Mode": "OFF"},
@@ -326,5 +331,5 @@ def _schedule(function: FunctionPlan, trigger: ScheduleTrigger) -> dict[str, Any
             "attempt": "<aws.scheduler.attempt-number>",
             "schedule": "<aws.scheduler.schedule-arn>",
         },
-        "eventInvokeConfig": _asynchronous(function),
+        **_inbox(plan, function, f"{function.name}-schedule", f"{function.name}-failed"),
     }

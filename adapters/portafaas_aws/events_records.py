@@ -153,7 +153,7 @@ def topic_event(
 def object_event(
     plan: BuildPlan, function: FunctionPlan, stimulus: ObjectStimulus
 ) -> dict[str, Any]:
-    """Return an S3 notification.
+    """Return an S3 notification in an SQS event, as ``bindings`` wires it.
 
     A deletion with an etag is that of a versioned bucket, which only marks the object as deleted.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
@@ -192,6 +192,20 @@ def object_event(
             "object": item,
         },
     }
+    message = MessageStimulus(f"{stimulus.key}@{stimulus.sequencer}", b"", time=stimulus.time)
+    return _queued(plan, message, f"{function.name}-objects", {"Records": [record]})
+
+
+def _queued(
+    plan: BuildPlan, message: MessageStimulus, queue: str, payload: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the SQS event of a *payload* that a service has sent to a function's queue."""
+    import uuid
+
+    name = physical_name(plan, queue)
+    body = json.dumps(payload, separators=(",", ":"))
+    record = _sqs_record(message, name, body, {}, {})
+    record["messageId"] = str(uuid.uuid5(uuid.NAMESPACE_URL, message.id))
     return {"Records": [record]}
 
 
@@ -251,11 +265,13 @@ def typed(value: Any) -> dict[str, Any]:
 def schedule_event(
     plan: BuildPlan, function: FunctionPlan, stimulus: ScheduleStimulus
 ) -> dict[str, Any]:
-    """Return the Input of ``bindings`` as EventBridge Scheduler fills it in."""
+    """Return the Input of ``bindings`` as EventBridge Scheduler fills it in, in an SQS event."""
     name = physical_name(plan, function.name)
-    return {
+    payload = {
         "time": f"{stimulus.time[:19]}Z",
         "id": "d32c5kddcf5bb8c3",
         "attempt": "1",
         "schedule": f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/{name}",
     }
+    message = MessageStimulus(f"{function.name}@{stimulus.time}", b"", time=stimulus.time)
+    return _queued(plan, message, f"{function.name}-schedule", payload)

@@ -13,6 +13,7 @@ from portafaas.plan import (
     QueueTrigger,
 )
 from portafaas_aws.names import HTTP_API_TIMEOUT, MAX_TIMEOUT, front
+from portafaas_aws.runtime.settlement import LONGEST
 
 _LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
 _VARIABLES = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"
@@ -23,9 +24,17 @@ _ATTRIBUTES = (
     "API_SetQueueAttributes.html"
 )
 
+_INVISIBLE = (
+    "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/"
+    "API_ChangeMessageVisibility.html"
+)
+_STREAM = "https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html"
 _CONCURRENCY = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"
 #: Instances at a time that an account has, and how many of them no function may have for itself.
 _QUOTA, _UNRESERVED = 1000, 100
+
+#: Kinds of functions that a queue feeds.
+_QUEUED = ("object", "queue", "schedule", "topic")
 
 _RESERVED = frozenset(
     (
@@ -90,14 +99,44 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
             _LAMBDA,
             "remove it",
         )
+    if function.kind in _QUEUED and function.retry.maximum > LONGEST:
+        yield _over(
+            f"{path}.retry.max",
+            f"a delay of {function.retry.maximum:g} s is more than the {LONGEST} s that a message "
+            "can be invisible after an invocation (12 h with it)",
+            _INVISIBLE,
+            f"max: {LONGEST}s or less",
+        )
+    if function.kind == "table" and function.retry.declared:
+        yield from _rounds(function, path)
     if isinstance(trigger, QueueTrigger):
         yield from _batch(plan.queue(trigger.queue), trigger, f"{path}.trigger.queue")
     yield from _environment(function, path)
 
 
+def _rounds(function: FunctionPlan, path: str) -> Iterator[Diagnostic]:
+    """Warn of attempts that an invocation has no time for: they begin anew with each delivery."""
+    retry = function.retry
+    delays = [
+        min(retry.initial * (2.0**n if retry.backoff == "exponential" else 1.0), retry.maximum)
+        for n in range(retry.attempts - 1)
+    ]
+    if sum(delays) >= function.timeout:
+        yield Diagnostic(
+            "PF3002",
+            f"the delays of {retry.attempts} attempts are {sum(delays):g} s, and changes of a "
+            f"table are tried within one invocation of {function.timeout} s: those that have no "
+            "time begin anew with the next delivery, and what is given up then is kept for 24 "
+            f"hours ({_STREAM})",
+            path=f"{path}.retry",
+            hint="a longer timeout, shorter delays or fewer attempts",
+            severity="warning",
+        )
+
+
 def _instances(plan: BuildPlan) -> Iterator[Diagnostic]:
     for function in plan.functions:
-        if function.max_instances == 1 and function.kind in ("queue", "topic"):
+        if function.max_instances == 1 and function.kind in _QUEUED:
             yield _over(
                 f"$.functions.{function.name}.max-instances",
                 "Lambda works at 2 batches of a queue at least; it would hand back what a single "

@@ -53,6 +53,8 @@ class AzureAdapter(ModularAdapter):
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
+    # blobs.py, the most patient of its clients: one attempt and four repetitions.
+    client_attempts = 5
     layout: ClassVar[Layout] = Layout(
         dependencies=".python_packages/lib/site-packages",
         runtime_package="portafaas_azure.runtime",

@@ -5,10 +5,86 @@ from __future__ import annotations
 from typing import Any
 
 from portafaas.plan import BuildPlan, FunctionPlan, ObjectTrigger, QueueTrigger, TopicTrigger
+from portafaas.plan.model import QueuePlan
 
 #: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
 _MAX_RULE = 1024
+#: Deliveries that nothing reaches: of what Service Bus may not give up. NServiceBus makes all its
+#: queues so: https://github.com/Particular/NServiceBus.Transport.AzureServiceBus/pull/1400
+MANY = 2_147_483_647
+#: How long who looks at dead letters may hold them.
+_LONGEST_LOCK = "PT300S"
 _CORE = ("id", "source", "type", "subject", "time", "datacontenttype", "dataschema")
+
+
+def dead_queue(queue: QueuePlan) -> str:
+    """Return the name of the queue that has the dead letters of *queue*, "" when there are none."""
+    if queue.dead_letter is True:
+        return f"{queue.name}-dead"
+    return queue.dead_letter or ""
+
+
+def dead_of(plan: BuildPlan, function: FunctionPlan) -> str:
+    """Return the name of the queue with *function*'s dead letters, "" when it has none."""
+    if isinstance(function.trigger, QueueTrigger):
+        return dead_queue(plan.queue(function.trigger.queue))
+    return "" if function.kind == "http" else f"{function.name}-dead"
+
+
+def again_of(function: FunctionPlan) -> str:
+    """Return the name of the queue by which events come again that no queue brought, or ""."""
+    return f"{function.name}-again" if function.kind in ("table", "schedule") else ""
+
+
+def source_of(plan: BuildPlan, function: FunctionPlan) -> tuple[str, str]:
+    """Return kind and name of where a copy has to be sent to reach *function*; "" for none."""
+    trigger = function.trigger
+    if isinstance(trigger, QueueTrigger):
+        return "queue", trigger.queue
+    if isinstance(trigger, TopicTrigger):
+        return "topic", trigger.topic
+    if isinstance(trigger, ObjectTrigger):
+        return "queue", f"{function.name}-objects"
+    name = again_of(function)
+    return ("queue", name) if name else ("", "")
+
+
+def sends_copies(plan: BuildPlan, function: FunctionPlan) -> bool:
+    """Tell whether the bridge sends copies: not where one could overtake what came later."""
+    trigger = function.trigger
+    if isinstance(trigger, QueueTrigger):
+        return not plan.queue(trigger.queue).ordered
+    if isinstance(trigger, TopicTrigger):
+        return not plan.topic(trigger.topic).ordered
+    return function.kind != "http"
+
+
+def dead_settings() -> dict[str, Any]:
+    """Return the properties of a queue of dead letters: they stay for as long as nobody acts.
+
+    Without a time to live of the queue. A letter with one of its own, or that was looked at too
+    often, goes on to the queue's own dead-letter queue, where nothing expires.
+    """
+    return {
+        "maxDeliveryCount": MANY,
+        "lockDuration": _LONGEST_LOCK,
+        "deadLetteringOnMessageExpiration": True,
+    }
+
+
+def _counted(function: FunctionPlan, ordered: bool, dead: str) -> dict[str, Any]:
+    """Return who gives up: Service Bus after ``attempts``, or only the bridge.
+
+    Dead letters of entities with sessions are not forwarded, as messages are not; there, and where
+    there are none, Service Bus never gives up.
+    https://learn.microsoft.com/azure/service-bus-messaging/service-bus-auto-forwarding#considerations
+    """
+    if ordered or not dead:
+        return {"maxDeliveryCount": MANY}
+    return {
+        "maxDeliveryCount": function.retry.attempts,
+        "forwardDeadLetteredMessagesTo": dead,
+    }
 
 
 def queue_settings(
@@ -16,31 +92,51 @@ def queue_settings(
 ) -> dict[str, Any]:
     """Return the Service Bus queue's properties, named as in its ARM resource."""
     queue = plan.queue(trigger.queue)
-    settings: dict[str, Any] = {
+    return {
         "requiresSession": queue.ordered,
-        "maxDeliveryCount": function.retry.attempts,
         "defaultMessageTimeToLive": f"PT{queue.retention}S",
         "lockDuration": _lock(function),
         "deadLetteringOnMessageExpiration": queue.dead_letter is not False,
+        **_counted(function, queue.ordered, dead_queue(queue)),
     }
-    if isinstance(queue.dead_letter, str):
-        settings["forwardDeadLetteredMessagesTo"] = queue.dead_letter
-    return settings
 
 
 def subscription_settings(
     plan: BuildPlan, function: FunctionPlan, trigger: TopicTrigger
 ) -> dict[str, Any]:
-    """Return the Service Bus subscription's properties, and its rule when there is a filter."""
-    settings: dict[str, Any] = {
-        "requiresSession": plan.topic(trigger.topic).ordered,
+    """Return the Service Bus subscription's properties, and its rule."""
+    ordered = plan.topic(trigger.topic).ordered
+    return {
+        "requiresSession": ordered,
+        "lockDuration": _lock(function),
+        **_counted(function, ordered, dead_of(plan, function)),
+        "rule": {
+            "filterType": "SqlFilter",
+            "sqlExpression": subscription_rule(function.name, trigger.filter),
+        },
+    }
+
+
+def subscription_rule(name: str, accepted: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    """Return the rule of the function *name*: no copies for others, and what its filter says.
+
+    The bridge looks at both again, so that a filter that makes the rule too long is left to it.
+    """
+    field = _field("pf-to")
+    own = f"(NOT EXISTS({field}) OR {field} = '{name}')"
+    chosen = sql_filter(accepted)
+    both = f"{own} AND ({chosen})"
+    return both if chosen and len(both) <= _MAX_RULE else own
+
+
+def again_settings(function: FunctionPlan) -> dict[str, Any]:
+    """Return the properties of the queue ``<function>-again``."""
+    return {
         "maxDeliveryCount": function.retry.attempts,
         "lockDuration": _lock(function),
+        "deadLetteringOnMessageExpiration": True,
+        "forwardDeadLetteredMessagesTo": f"{function.name}-dead",
     }
-    expression = sql_filter(trigger.filter)
-    if expression:
-        settings["rule"] = {"filterType": "SqlFilter", "sqlExpression": expression}
-    return settings
 
 
 def sql_filter(accepted: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
@@ -92,6 +188,7 @@ def event_subscription(function: FunctionPlan, trigger: ObjectTrigger) -> dict[s
             "settings": {
                 "maxDeliveryCount": function.retry.attempts,
                 "lockDuration": _lock(function),
+                "forwardDeadLetteredMessagesTo": f"{function.name}-dead",
             },
         },
         "eventDeliverySchema": "EventGridSchema",

@@ -22,7 +22,7 @@ def host_json(functions: tuple[FunctionPlan, ...]) -> dict[str, Any]:
 
     https://learn.microsoft.com/azure/azure-functions/functions-host-json
     """
-    bus = [f for f in functions if f.kind in ("queue", "topic", "object")]
+    bus = [f for f in functions if f.kind != "http"]
     calls = max((f.concurrency for f in bus), default=1)
     limit = host_timeout(functions)
     extensions: dict[str, Any] = {
@@ -71,7 +71,7 @@ def host_settings(function: FunctionPlan) -> dict[str, str]:
     if function.kind == "http":
         limit = host["extensions"]["http"]["maxConcurrentRequests"]
         settings["extensions__http__maxConcurrentRequests"] = str(limit)
-    elif function.kind in ("queue", "topic", "object"):
+    else:
         bus = host["extensions"]["serviceBus"]
         for name in ("maxConcurrentCalls", "maxConcurrentSessions", "maxAutoLockRenewalDuration"):
             settings[f"extensions__serviceBus__{name}"] = str(bus[name])

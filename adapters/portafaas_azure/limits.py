@@ -11,10 +11,10 @@ from portafaas.plan import (
     BuildPlan,
     FunctionPlan,
     HttpTrigger,
-    ObjectTrigger,
     QueueTrigger,
     TopicTrigger,
 )
+from portafaas_azure.broker import again_of
 from portafaas_azure.runtime.shapes import TAKEN
 
 SCALE = "https://learn.microsoft.com/azure/azure-functions/functions-scale"
@@ -26,14 +26,11 @@ _BLOB = (
     "naming-and-referencing-containers--blobs--and-metadata"
 )
 _SEQUENCE = "https://learn.microsoft.com/azure/service-bus-messaging/message-sequencing"
+_SESSIONS = "https://learn.microsoft.com/azure/service-bus-messaging/message-sessions"
 _LEASES = "https://learn.microsoft.com/azure/cosmos-db/nosql/change-feed-processor"
 _ITEM = "https://learn.microsoft.com/azure/cosmos-db/resource-model#properties-of-an-item"
 _ACTIONS = "https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups"
 _ALERTS = "https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-log-alert-rule"
-_RETRIES = "https://learn.microsoft.com/azure/azure-functions/functions-bindings-error-pages"
-_BUS_METRICS = (
-    "https://learn.microsoft.com/azure/service-bus-messaging/monitor-service-bus-reference"
-)
 _VARIABLE = "https://man7.org/linux/man-pages/man2/execve.2.html"
 _TEMPLATE = (
     "https://learn.microsoft.com/azure/azure-resource-manager/templates/"
@@ -75,8 +72,14 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     found += _resources(plan)
     found += _alerts(plan)
     seen: dict[str, str] = {}
-    for function in plan.functions:
-        other = seen.setdefault(function.entry.lower(), function.name)
+    entries = [
+        (function, entry.lower())
+        for function in plan.functions
+        for entry in (function.entry, f"{function.entry}__again" if again_of(function) else "")
+        if entry
+    ]
+    for function, entry in entries:
+        other = seen.setdefault(entry, function.name)
         if other != function.name:
             found.append(
                 _limit(
@@ -96,8 +99,11 @@ def _resources(plan: BuildPlan) -> Iterator[Diagnostic]:
                 f"lower-case letters, digits and single hyphens",
                 _BLOB,
             )
-    bus = {f"{f.name}-objects": f"$.functions.{f.name}" for f in plan.functions
-           if f.kind == "object"}  # fmt: skip
+    bus: dict[str, str] = {}
+    for where, name in _own_queues(plan):
+        other = bus.setdefault(name, where)
+        if other != where:
+            yield _refused(where, f"{name!r} is also the name of a queue of {other}", _BUS)
     for kind, names in (
         ("queue", [queue.name for queue in plan.queues]),
         ("topic", [topic.name for topic in plan.topics]),
@@ -115,6 +121,10 @@ def _resources(plan: BuildPlan) -> Iterator[Diagnostic]:
         if queue.delay:
             text = "Service Bus delays single messages, not queues; schedule them when sending"
             yield _refused(f"{where}.delay", text, _SEQUENCE)
+        target = next((o for o in plan.queues if o.name == queue.dead_letter), None)
+        if target is not None and target.ordered and not queue.ordered:
+            text = f"{target.name!r} is ordered and takes only messages with a key"
+            yield _refused(f"{where}.dead-letter", text, _SESSIONS)
         if queue.retention < 1:
             yield _refused(f"{where}.retention", "messages must be kept for a second or more", _BUS)
     triggered = [function for function in plan.functions if function.kind == "table"]
@@ -129,6 +139,21 @@ def _resources(plan: BuildPlan) -> Iterator[Diagnostic]:
                 yield _refused(where, f"the key {name!r}: on Azure it is {text}", _ITEM)
 
 
+def _own_queues(plan: BuildPlan) -> Iterator[tuple[str, str]]:
+    """Yield who needs it, and the name, of each queue that the manifest does not declare."""
+    for queue in plan.queues:
+        if queue.dead_letter is True:
+            yield f"$.queues.{queue.name}.dead-letter", f"{queue.name}-dead"
+    for function in plan.functions:
+        where = f"$.functions.{function.name}"
+        if function.kind not in ("http", "queue"):
+            yield where, f"{function.name}-dead"
+        if function.kind == "object":
+            yield where, f"{function.name}-objects"
+        if again := again_of(function):
+            yield where, again
+
+
 def _alerts(plan: BuildPlan) -> Iterator[Diagnostic]:
     """Yield the alerts that Azure has no true metric for, and what is too much for one."""
     for alert in plan.alerts:
@@ -140,29 +165,6 @@ def _alerts(plan: BuildPlan) -> Iterator[Diagnostic]:
         if alert.metric == "latency-p95" and abs(milliseconds - round(milliseconds)) > 1e-6:
             text = "the threshold is not in whole milliseconds"
             yield _refused(f"{where}.threshold", text, _ALERTS)
-        if alert.metric != "dead-letters" or not alert.function:
-            continue
-        function = plan.function(alert.function)
-        if function.kind in ("schedule", "table"):
-            yield Diagnostic(
-                "PF3001",
-                f"what {function.name!r} cannot process is kept nowhere on Azure: "
-                f"{function.kind} triggers have no dead letters",
-                path=f"{where}.metric",
-                hint=f"metric: errors tells of every failed invocation; {_RETRIES}",
-            )
-        elif isinstance(function.trigger, TopicTrigger):
-            topic = function.trigger.topic
-            triggers = ((f.name, f.trigger) for f in plan.functions if f.name != function.name)
-            others = [n for n, t in triggers if isinstance(t, TopicTrigger) and t.topic == topic]
-            if others:
-                yield Diagnostic(
-                    "PF3001",
-                    f"Service Bus counts the dead letters of a topic over all its subscriptions, "
-                    f"and {', '.join(others)} has one of {topic!r}, too",
-                    path=f"{where}.metric",
-                    hint=f"metric: errors tells of every failed invocation; {_BUS_METRICS}",
-                )
 
 
 def too_many(plan: BuildPlan, document: Mapping[str, Any]) -> list[Diagnostic]:
@@ -251,7 +253,7 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
                 f"{bound} (queues.{trigger.queue}.max-concurrency)",
                 _MEMORY,
             )
-    elif isinstance(trigger, ObjectTrigger) and len(function.name) > 252:
+    if function.kind in ("object", "table", "schedule") and len(function.name) > 252:
         yield _limit(function, "", "the name is too long for a Service Bus queue", _BUS)
 
 

@@ -19,7 +19,13 @@ from portafaas.plan import (
     TopicTrigger,
 )
 from portafaas.plan.entry import function_spec
-from portafaas_azure.broker import event_subscription, queue_settings, subscription_settings
+from portafaas_azure.broker import (
+    again_of,
+    again_settings,
+    event_subscription,
+    queue_settings,
+    subscription_settings,
+)
 from portafaas_azure.grouping import apps_of, is_grouped
 from portafaas_azure.host import (
     host_json,
@@ -42,27 +48,27 @@ import os
 
 import azure.functions as func
 
-# entry: (bindings, spec)
+# entry: (bindings, spec, binding of the queue by which events come again)
 _FUNCTIONS = {functions}
 # PORTAFAAS_FUNCTIONS: entry: methods, where nobody in the app shares the path
 _METHODS = {methods}
 
 
-def _bind(spec):
+def _bind(spec, again):
     from importlib import import_module
 
     from portafaas.runtime.function import Function
 
     bridge = import_module("portafaas_azure.runtime." + spec["kind"])
-    return bridge.bind(Function(spec))
+    return (bridge.bind_again if again else bridge.bind)(Function(spec))
 
 
-def _entry(name, spec):
+def _entry(name, spec, again=False):
     bound = []
 
     async def entry(event, context):
         if not bound:
-            bound.append(_bind(spec))
+            bound.append(_bind(spec, again))
         return await bound[0](event, context)
 
     entry.__name__ = entry.__qualname__ = name
@@ -77,13 +83,17 @@ def _register(app):
     if unknown:
         raise ValueError("PORTAFAAS_FUNCTIONS names no function: " + ", ".join(sorted(unknown)))
     methods = _METHODS.get(chosen, {{}})
-    for name, (bindings, spec) in _FUNCTIONS.items():
+    for name, (bindings, spec, again) in _FUNCTIONS.items():
         if not wanted or name in wanted:
             function = app.function_name(name)(_entry(name, spec))
             for decorator, settings in bindings:
                 if name in methods:
                     settings = {{**settings, "methods": methods[name]}}
                 function = getattr(app, decorator)(**settings)(function)
+            if again:
+                name += "__again"
+                function = app.function_name(name)(_entry(name, spec, True))
+                app.service_bus_queue_trigger(**again)(function)
 
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
@@ -100,7 +110,11 @@ def lower(plan: BuildPlan) -> Lowered:
 
     methods = route_methods(plan.functions)
     facts = {
-        function.entry: (_decorators(plan, function, methods), function_spec(plan, function))
+        function.entry: (
+            _decorators(plan, function, methods),
+            function_spec(plan, function),
+            _again(plan, function),
+        )
         for function in plan.functions
     }
     literal = pprint.pformat(facts, width=100, sort_dicts=False)
@@ -167,7 +181,7 @@ def _deployment(
                     "unauthenticatedClientAction": "Return401",
                 }
         case TableTrigger() | ScheduleTrigger():
-            pass
+            binding["again"] = {**_again(plan, function), "queue": again_settings(function)}
         case _:
             assert_never(trigger)
     return Deployment(
@@ -185,11 +199,7 @@ def _decorators(
 ) -> list[tuple[str, dict[str, Any]]]:
     """Return the SDK's decorators of *function* with their keyword arguments."""
     trigger = function.trigger
-    bus = plan.options.get("serviceBusConnection", "SERVICEBUS")
-    # Bytes: as text the host would replace what is not UTF-8.
-    message = {
-        "arg_name": "event", "connection": bus, "data_type": "BINARY", "cardinality": "ONE",
-    }  # fmt: skip
+    message = _message(plan)
     match trigger:
         case HttpTrigger():
             settings: dict[str, Any] = {
@@ -239,20 +249,31 @@ def _decorators(
                         "max_items_per_invocation": 1,
                     },
                 ),
-                # Without a policy the feed goes on after a failure, and the change is lost.
-                ("retry", _retry(function.retry)),
+                # Without a policy the feed goes on after a failure, and the change is lost. The
+                # bridge makes an end of it: when the change is among the dead letters.
+                ("retry", {**_retry(function.retry), "max_retry_count": "-1"}),
             ]
         case ScheduleTrigger():
             from portafaas.schedule import parse_cron, to_ncrontab
 
             schedule = to_ncrontab(parse_cron(trigger.cron, trigger.timezone))
             settings = {"arg_name": "event", "schedule": schedule, "use_monitor": True}
-            decorators = [("timer_trigger", settings)]
-            if function.retry.declared:
-                decorators.append(("retry", _retry(function.retry)))
-            return decorators
+            # The host repeats when the bridge could not have it come again by the queue.
+            return [("timer_trigger", settings), ("retry", _retry(function.retry))]
         case _:
             assert_never(trigger)
+
+
+def _message(plan: BuildPlan) -> dict[str, Any]:
+    bus = plan.options.get("serviceBusConnection", "SERVICEBUS")
+    # Bytes: as text the host would replace what is not UTF-8.
+    return {"arg_name": "event", "connection": bus, "data_type": "BINARY", "cardinality": "ONE"}
+
+
+def _again(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
+    """Return the settings of the second trigger of a table's or a schedule's function, or none."""
+    name = again_of(function)
+    return {**_message(plan), "queue_name": name} if name else {}
 
 
 def _retry(retry: Retry) -> dict[str, Any]:

@@ -15,6 +15,11 @@ DISTRIBUTIONS = {
 
 
 def requirements(plan: BuildPlan) -> tuple[str, ...]:
-    """Return requirements (PEP 508) in alphabetical order: those of what any function uses."""
+    """Return requirements (PEP 508) in alphabetical order: those of what any function uses.
+
+    Every function but those for HTTP sends what failed to a queue: again, or as a dead letter.
+    """
     kinds = {use.kind for function in plan.functions for use in function.uses}
+    if any(function.kind != "http" for function in plan.functions):
+        kinds.add("queue")
     return tuple(sorted({DISTRIBUTIONS[kind] for kind in kinds if kind in DISTRIBUTIONS}))

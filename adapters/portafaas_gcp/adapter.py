@@ -48,13 +48,14 @@ class GcpAdapter(ModularAdapter):
         Capability.MAX_INSTANCES: Support.FULL,
         Capability.ALERT_ERRORS: Support.FULL,
         Capability.ALERT_LATENCY: Support.FULL,
-        # Of queues; ``limits`` refuses those of functions, whose subscriptions have none.
         Capability.ALERT_DEAD_LETTERS: Support.FULL,
         Capability.ALERT_OLDEST_MESSAGE: Support.FULL,
         # x86-64 containers only: https://cloud.google.com/run/docs/container-contract
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
+    # failures.py: what fits into PATIENCE, by the mean of its waits.
+    client_attempts = 11
     layout = Layout(
         dependencies=DEPENDENCIES,
         runtime_package="portafaas_gcp.runtime",

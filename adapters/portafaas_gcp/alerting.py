@@ -42,16 +42,6 @@ def watched(plan: BuildPlan) -> Iterator[Diagnostic]:
     """Yield alerts that Google Cloud cannot give, or not whole."""
     for alert in plan.alerts:
         path = f"$.alerts.{alert.name}"
-        if alert.metric == "dead-letters" and alert.function:
-            # A push subscription without a queue, a job and an Eventarc trigger have no dead
-            # letters: what they cannot deliver is tried until it is too old, and gone.
-            kind = plan.function(alert.function).kind
-            yield Diagnostic(
-                "PF3001",
-                f"on Google Cloud a {kind} trigger keeps no dead letters to be counted",
-                path=path,
-                hint="watch metric errors, or let the function send what fails to a queue",
-            )
         count = notified(plan, alert)
         if count > MOST_CHANNELS:
             yield Diagnostic(

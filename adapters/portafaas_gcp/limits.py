@@ -16,6 +16,9 @@ from portafaas.plan import (
 from portafaas_gcp import names
 from portafaas_gcp.alerting import watched
 from portafaas_gcp.lowering import most_instances
+from portafaas_gcp.recovery import COUNTED, MOST, dead_letters, is_ordered, makes_tasks
+from portafaas_gcp.runtime.settlement import LONGEST
+from portafaas_gcp.runtime.tasks import ACCOUNT, QUEUE
 
 QUOTAS = "https://cloud.google.com/functions/quotas"
 CONCURRENCY = "https://cloud.google.com/run/docs/about-concurrency"
@@ -64,6 +67,9 @@ IAM_QUOTAS = "https://cloud.google.com/iam/quotas"
 #: Characters of the longest id of a project:
 #: https://cloud.google.com/resource-manager/docs/creating-managing-projects
 PROJECT = 30
+#: The same of a region, and of the address of a service account.
+REGION = 32
+ADDRESS = 30 + len("@") + PROJECT + len(".iam.gserviceaccount.com")
 _RESERVED = (
     "PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION", "FUNCTION_TARGET",
     "FUNCTION_SIGNATURE_TYPE", "THREADS", "WORKERS",
@@ -77,6 +83,7 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
         found += _function(plan, function)
         found += _environment(plan, function)
         trigger = function.trigger
+        found += _retries(plan, function)
         if isinstance(trigger, QueueTrigger):
             found += _consumer(plan, function, trigger)
         if (
@@ -191,6 +198,16 @@ def _environment(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic
     }
     for use in function.uses:
         everything[names.variable(use.kind, use.name)] = _longest_location(plan, use)
+    topic = f"projects/{'p' * PROJECT}/topics/"
+    if dead := dead_letters(plan, function):
+        everything[names.variable("dead", function.name)] = topic + names.physical(plan, dead)
+    if source := names.source(function):
+        everything[names.variable("source", function.name)] = topic + names.physical(plan, source)
+    if makes_tasks(plan, function):
+        everything[QUEUE] = f"projects/{'p' * PROJECT}/locations/{'r' * REGION}/queues/" + (
+            names.tasks(plan)
+        )
+        everything[ACCOUNT] = "a" * ADDRESS
     size = sum(len(k.encode()) + len(v.encode()) for k, v in everything.items())
     if size > ENVIRONMENT:
         added = len(everything) - len(function.environment)
@@ -215,26 +232,53 @@ def _longest_location(plan: BuildPlan, use: Use) -> str:
 def _consumer(
     plan: BuildPlan, function: FunctionPlan, trigger: QueueTrigger
 ) -> Iterator[Diagnostic]:
-    queue, retry = plan.queue(trigger.queue), function.retry
-    if queue.dead_letter and not 5 <= retry.attempts <= 100:
+    queue = plan.queue(trigger.queue)
+    wanted = queue.max_concurrency
+    if wanted and wanted < function.concurrency:
+        # There is at least one instance.
         yield _over(
-            f"$.functions.{function.name}.retry.attempts",
-            f"{retry.attempts} attempts is not between 5 and 100, which a dead-letter policy needs",
+            f"$.queues.{queue.name}.max-concurrency",
+            f"max-concurrency {wanted} is under the {function.concurrency} messages that one "
+            f"instance of {function.name} takes at once",
+            CONCURRENCY,
+            f"lower the concurrency of {function.name}, or raise max-concurrency",
+        )
+
+
+def _retries(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
+    """Yield what neither Pub/Sub's own retries nor copies can keep."""
+    path, retry = f"$.functions.{function.name}.retry", function.retry
+    if retry.attempts > MOST and function.kind in COUNTED and dead_letters(plan, function):
+        yield _over(
+            f"{path}.attempts",
+            f"{retry.attempts} attempts are over {MOST}, after which a dead-letter policy gives up",
             SUBSCRIPTIONS,
         )
-    if retry.declared and retry.maximum > 600:
-        yield _over(
-            f"$.functions.{function.name}.retry.max",
-            f"a back-off of {retry.maximum:g} s is over 600 s",
-            SUBSCRIPTIONS,
-        )
+    if not is_ordered(plan, function):
+        return  # what comes later than a retry policy has it is a copy
+    delays = [("initial", retry.initial)]
+    if retry.backoff == "exponential":
+        delays.append(("max", retry.maximum))
+    for name, seconds in delays:
+        if seconds > LONGEST:
+            yield _over(
+                f"{path}.{name}",
+                f"a back-off of {seconds:g} s is over the {LONGEST:g} s of a retry policy, and "
+                "a copy that comes later would break the order",
+                SUBSCRIPTIONS,
+            )
 
 
 def _queues(plan: BuildPlan) -> Iterator[Diagnostic]:
     for queue in plan.queues:
         path = f"$.queues.{queue.name}"
         if queue.delay:
-            yield _over(f"{path}.delay", "Pub/Sub cannot delay messages", SUBSCRIPTIONS)
+            yield _over(
+                f"{path}.delay",
+                "Pub/Sub cannot delay all messages of a queue",
+                SUBSCRIPTIONS,
+                "give each message its delay: send(..., delay=...)",
+            )
         if not 600 <= queue.retention <= 2_678_400:
             yield _over(
                 f"{path}.retention",

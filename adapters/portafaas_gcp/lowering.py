@@ -24,7 +24,10 @@ from portafaas.plan import (
     TopicTrigger,
 )
 from portafaas.plan.entry import function_spec
-from portafaas_gcp.names import database, dead_letter, service_name
+from portafaas.runtime.control import TO
+from portafaas_gcp.names import database, service_name
+from portafaas_gcp.recovery import dead_letters, deliveries
+from portafaas_gcp.runtime.settlement import LONGEST
 
 #: Pinned so that the build installs what the package was tested with; the vendor runtime's pin.
 FRAMEWORK = "functions-framework==3.10.2"
@@ -163,13 +166,13 @@ def _trigger(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str,
             return {
                 "type": "pubsub",
                 "topic": queue.name,
-                "subscription": _subscription(function, timeout, queue),
+                "subscription": _subscription(plan, function, timeout, queue),
             }
         case TopicTrigger():
-            subscription = _subscription(function, timeout, None)
+            subscription = _subscription(plan, function, timeout, None)
             if plan.topic(trigger.topic).ordered:
                 subscription["enableMessageOrdering"] = True
-            if wanted := broker_filter(trigger):
+            if wanted := broker_filter(trigger, function.name):
                 subscription["filter"] = wanted
             return {"type": "pubsub", "topic": trigger.topic, "subscription": subscription}
         case ObjectTrigger():
@@ -183,7 +186,7 @@ def _trigger(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str,
                 # The bridge looks at the suffix.
                 **({"objectNamePrefix": trigger.prefix} if trigger.prefix else {}),
                 "payloadFormat": "JSON_API_V1",
-                "subscription": _subscription(function, timeout, None),
+                "subscription": _subscription(plan, function, timeout, None),
             }
         case TableTrigger():
             kinds = ("insert", "update") if "upsert" in trigger.on else ()
@@ -224,26 +227,30 @@ def _equals(attribute: str, value: str) -> dict[str, str]:
     return {"attribute": attribute, "value": value}
 
 
-def _subscription(function: FunctionPlan, timeout: int, queue: QueuePlan | None) -> dict[str, Any]:
-    """Return a Pub/Sub subscription as its REST resource has it, less names of projects."""
-    retry = function.retry
+def _subscription(
+    plan: BuildPlan, function: FunctionPlan, timeout: int, queue: QueuePlan | None
+) -> dict[str, Any]:
+    """Return a Pub/Sub subscription as its REST resource has it, less names of projects.
+
+    Its retry policy is that of the manifest, as far as there is such a one: the bridge takes it for
+    granted (``runtime/settlement.py``).
+    """
     out: dict[str, Any] = {
         "ackDeadlineSeconds": max(10, timeout),
         "expirationPolicy": {},
         "pushConfig": {"oidcToken": {}, "pubsubWrapper": {}},
     }
-    if retry.declared:
-        first, last = _delays(function, 600)
-        out["retryPolicy"] = {"minimumBackoff": first, "maximumBackoff": last}
+    first, last = _delays(function, LONGEST)
+    out["retryPolicy"] = {"minimumBackoff": first, "maximumBackoff": last}
     if queue is not None:
         out["messageRetentionDuration"] = f"{queue.retention}s"
         if queue.ordered:
             out["enableMessageOrdering"] = True
-        if queue.dead_letter:
-            out["deadLetterPolicy"] = {
-                "deadLetterTopic": dead_letter(queue.name, queue.dead_letter),
-                "maxDeliveryAttempts": retry.attempts,
-            }
+    if topic := dead_letters(plan, function):
+        out["deadLetterPolicy"] = {
+            "deadLetterTopic": topic,
+            "maxDeliveryAttempts": deliveries(function),
+        }
     return out
 
 
@@ -272,13 +279,16 @@ def _scheduler_retry(function: FunctionPlan) -> dict[str, Any]:
     }
 
 
-def broker_filter(trigger: TopicTrigger) -> str:
-    """Return a Pub/Sub filter that lets pass at least what the trigger's filter does, or ``""``.
+def broker_filter(trigger: TopicTrigger, function: str) -> str:
+    """Return a Pub/Sub filter that lets pass at least what is for *function*, or ``""``.
 
-    It sees attributes only: an event in structured form, or one without the attribute, is left to
-    the bridge, which always checks. Empty, too, when it would be longer than Pub/Sub takes.
+    That is what the trigger's filter lets pass, less the copies that are for another function. It
+    sees attributes only: an event in structured form, or one without the attribute, is left to the
+    bridge, which always checks. What would be longer than Pub/Sub takes is left out: of the two the
+    copies first, since there are few.
     https://cloud.google.com/pubsub/docs/subscription-message-filter
     """
+    own = f'(NOT attributes:"{TO}" OR attributes."{TO}" = {_quoted(function)})'
     terms = []
     for name, values in trigger.filter:
         ce = _quoted(f"ce-{name}")
@@ -290,7 +300,8 @@ def broker_filter(trigger: TopicTrigger) -> str:
             choices.append('hasPrefix(attributes."content-type", "application/cloudevents")')
         terms.append(f"({' OR '.join(choices)})")
     text = " AND ".join(terms)
-    return text if len(text.encode("utf-8")) <= LONGEST_FILTER else ""
+    choices = [" AND ".join(filter(None, (text, own))), text, own]
+    return next((one for one in choices if 0 < len(one.encode("utf-8")) <= LONGEST_FILTER), "")
 
 
 def _quoted(text: str) -> str:

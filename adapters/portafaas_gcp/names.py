@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from portafaas.plan import BuildPlan, FunctionPlan, ObjectTrigger, TopicTrigger
+from portafaas.plan import (
+    BuildPlan,
+    FunctionPlan,
+    ObjectTrigger,
+    QueueTrigger,
+    TopicTrigger,
+)
 
 #: Characters: https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
 PUBSUB = (3, 255)
@@ -29,6 +35,8 @@ LOGS = (1, 100)
 #: Of an alert policy or a notification channel:
 #: https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies
 DISPLAY = (1, 512)
+#: A queue of Cloud Tasks: https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues
+TASKS = (1, 100)
 #: A Cloud Scheduler job: https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
 JOB = (1, 500)
 
@@ -63,6 +71,29 @@ def dead_letter(queue: str, named: bool | str) -> str:
     return named if isinstance(named, str) else f"{queue}-dead-letter"
 
 
+def dead(function: FunctionPlan) -> str:
+    """Return the name of the function's own dead letters, those that are of no queue."""
+    return f"{function.name}-dead"
+
+
+def source(function: FunctionPlan) -> str:
+    """Return the name of the topic that the function is delivered from, "" if it is from none."""
+    trigger = function.trigger
+    match trigger:
+        case QueueTrigger():
+            return trigger.queue
+        case TopicTrigger():
+            return trigger.topic
+        case ObjectTrigger():
+            return f"{function.name}-objects"
+    return ""
+
+
+def tasks(plan: BuildPlan) -> str:
+    """Return the name of the service's queue of tasks, in the cloud."""
+    return physical(plan, "-tasks", TASKS)
+
+
 def database(plan: BuildPlan) -> str:
     """Return the Firestore database of the tables: the one in the options, or the service's own."""
     chosen: str = plan.options.get("database", "") or physical(plan, "tables", DATABASE)
@@ -83,8 +114,11 @@ def topics(plan: BuildPlan) -> Iterator[tuple[str, str]]:
     for topic in plan.topics:
         yield topic.name, f"$.topics.{topic.name}"
     for function in plan.functions:
+        path = f"$.functions.{function.name}.trigger.{function.kind}"
         if isinstance(function.trigger, ObjectTrigger):
-            yield f"{function.name}-objects", f"$.functions.{function.name}.trigger.object"
+            yield f"{function.name}-objects", path
+        if function.kind not in ("http", "queue"):
+            yield dead(function), path
 
 
 def subscriptions(plan: BuildPlan) -> Iterator[tuple[str, str]]:
@@ -96,3 +130,5 @@ def subscriptions(plan: BuildPlan) -> Iterator[tuple[str, str]]:
     for function in plan.functions:
         if isinstance(function.trigger, (TopicTrigger, ObjectTrigger)):
             yield function.name, f"$.functions.{function.name}"
+        if function.kind not in ("http", "queue"):
+            yield dead(function), f"$.functions.{function.name}.trigger.{function.kind}"

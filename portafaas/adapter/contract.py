@@ -136,6 +136,31 @@ class Infrastructure:
     resources: tuple[Emitted, ...] = ()
     redeliveries: tuple[Redelivery, ...] = ()
 
+    def placed(self, plan: BuildPlan) -> Infrastructure:
+        """Return it with the manifest's lines where it names functions of portafaas' own."""
+        if not any(function.origin for function in plan.functions):
+            return self
+        from dataclasses import replace
+
+        def lined(items: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(replace(item, why=plan.line(item.why)) for item in items)
+
+        def noted(note: Diagnostic) -> Diagnostic:
+            if not note.path:
+                return note
+            path = plan.line(note.path)
+            return Diagnostic(
+                note.code, note.message, path=path, hint=note.hint, severity=note.severity
+            )
+
+        return Infrastructure(
+            self.documents,
+            lined(self.permissions),
+            tuple(map(noted, self.notes)),
+            lined(self.resources),
+            self.redeliveries,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class NativeRequest:
@@ -155,6 +180,8 @@ class Adapter(ABC):
     api_version: ClassVar[int] = API_VERSION
     capabilities: ClassVar[Mapping[Capability, Support]]
     layout: ClassVar[Layout]
+    #: How often the clients that functions are given try one call, the first attempt included.
+    client_attempts: ClassVar[int] = 1
 
     @abstractmethod
     def options_schema(self) -> Mapping[str, Any]:

@@ -14,15 +14,30 @@ from portafaas.cli.output import print_json, show
 @options.manifest
 @options.targets("Check for this target; repeat it, or say 'all' (the default).")
 @options.stage
+@click.option(
+    "--against",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Compare schemas with those of another build: its .portafaas/schemas/<stage>.json.  "
+    "[default: the last build here]",
+)
 @options.format_
-def command(manifest: Path, target: tuple[str, ...], stage: str | None, format_: str) -> None:
+def command(
+    manifest: Path,
+    target: tuple[str, ...],
+    stage: str | None,
+    against: Path | None,
+    format_: str,
+) -> None:
     """Check the manifest, the plan and each target's limits; write nothing.
 
-    Exits with 2 when anything is wrong. Handlers are looked up in the sources but not imported.
+    Exits with 2 when anything is wrong; warnings and notes do not count. Handlers are looked up in
+    the sources but not imported.
     """
     from portafaas.pipeline import check
 
-    checked = check(manifest.absolute(), options.chosen(target), stage)
+    checked = check(
+        manifest.absolute(), options.chosen(target), stage, against=against, thorough=True
+    )
     if format_ == "json":
         print_json(
             {
@@ -33,8 +48,7 @@ def command(manifest: Path, target: tuple[str, ...], stage: str | None, format_:
             }
         )
         return
-    for item in checked:
-        show(item.notes)
+    show(dict.fromkeys(note for item in checked for note in item.notes))
     names = ", ".join(item.adapter.target for item in checked)
     count = len(checked[0].plan.functions)
     click.echo(f"{manifest}: {count} function{'s' * (count != 1)}, good for {names}")

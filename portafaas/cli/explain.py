@@ -55,6 +55,7 @@ def _text(facts: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "retries"
     yield from _rows(_retries(facts["trigger"], facts["redelivery"]))
+    yield from _rows(_stack(facts["stack"]))
     yield ""
     yield "portability"
     if not facts["portability"]:
@@ -135,3 +136,20 @@ def _retries(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "dead letters", facts["dead_letters"] or "none: what is given up is lost"
     if facts["source"]:
         yield "see", facts["source"]
+
+
+def _stack(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what all repetitions come to at the worst."""
+    from portafaas.choreography.retries import span
+
+    attempts = facts["client_attempts"]
+    tries = f"each call {attempts} times" if attempts > 1 else "each call once"
+    chain = facts["chain"]
+    way = f" ({' -> '.join(chain)})" if len(chain) > 1 else ""
+    if facts["runs"]:
+        runs = "once" if facts["runs"] == 1 else f"{facts['runs']} times"
+        yield "at worst", f"one event runs it {runs}{way}, {tries}: {facts['calls']} calls"
+    else:
+        yield "at worst", f"one event runs it without bound{way}, {tries}"
+    if facts["deliveries"] > 1:
+        yield "takes", f"up to {span(facts['seconds'])}, by the delays of 'retry'"

@@ -22,7 +22,7 @@ def command(
     """Deploy an earlier release again: package, resources and permissions as they were then.
 
     DIGEST is the beginning of a release's digest, as 'portafaas history' lists them; without one it
-    is the release before the current one. Data stays as it is.
+    is what ran before the last deployment, failed or not. Data stays as it is.
     """
     from portafaas.cli import deploying
 

@@ -14,26 +14,34 @@ from __future__ import annotations
 
 from portafaas.deployment.contract import (
     Blobs,
+    Box,
     Caller,
     Change,
+    DeadLetter,
+    DeadLetters,
     Drift,
     Engine,
     Kept,
     LogLine,
     Preview,
     Progress,
+    Redriven,
     Report,
     SecretFacts,
     Secrets,
     Status,
+    dead_letter_boxes,
 )
 from portafaas.deployment.release import Release
 from portafaas.errors import DeploymentError
 
 __all__ = [
     "Blobs",
+    "Box",
     "Caller",
     "Change",
+    "DeadLetter",
+    "DeadLetters",
     "DeploymentError",
     "Drift",
     "Engine",
@@ -41,9 +49,11 @@ __all__ = [
     "LogLine",
     "Preview",
     "Progress",
+    "Redriven",
     "Release",
     "Report",
     "SecretFacts",
     "Secrets",
     "Status",
+    "dead_letter_boxes",
 ]

@@ -52,14 +52,15 @@ class Session:
     def release(self, package: Path, digest: str, documents: Mapping[str, object]) -> Release:
         """Return the release of what a build wrote. Raises DeploymentError (PF8013)."""
         self._keys()
-        permissions = self.adapter.infrastructure(self.plan).permissions
+        permissions = self.adapter.infrastructure(self.plan).placed(self.plan).permissions
         return make_release(self.plan, package, digest, documents, permissions, self.environ)
 
     def propose(self, release: Release) -> Proposal:
         """Return what deploying *release* would change; changes nothing."""
         preview = self.engine.preview(release)
         blobs = self.engine.blobs()
-        current = audit.current(audit.history(blobs, self.plan), self.engine.status)
+        records = audit.history(blobs, self.plan)
+        current = audit.current(records, self.engine.status)
         before: Sequence[Permission] = ()
         if current is not None and not preview.first:
             try:
@@ -75,6 +76,8 @@ class Session:
             and current.release == release.digest
             # What was cut off is recorded when it is whole.
             and current.outcome == "succeeded"
+            # After a failure the engine's own state counts, whatever was there before it.
+            and (records[0] == current or self.engine.status().health == "ready")
         )
         notes = (*preview.notes, *self._unset())
         return Proposal(release, preview, permissions, current, notes, unchanged)
@@ -107,7 +110,9 @@ class Session:
         ]
 
     def earlier(self, digest: str = "") -> Release:
-        """Return the recorded release *digest*, by default the one before the current one.
+        """Return the recorded release *digest*, by default what ran before the last deployment.
+
+        That is the release before the current one, or after a failed deployment the current one.
 
         Raises DeploymentError (PF8013, PF8014).
         """
@@ -116,6 +121,8 @@ class Session:
         if not digest:
             records = audit.history(blobs, self.plan)
             current = audit.current(records, self.engine.status)
+            if current is not None and _left_behind(records[0], current):
+                return audit.recorded(blobs, self.plan, current.release, keys)
             others = [
                 item
                 for item in records
@@ -190,6 +197,11 @@ class Session:
     def history(self, limit: int = 0) -> list[Record]:
         """Return the records of this stage, newest first."""
         return audit.history(self.engine.blobs(), self.plan, limit)
+
+
+def _left_behind(newest: Record, current: Record) -> bool:
+    """Tell whether a deployment of another release has failed, or was cut off, since *current*."""
+    return newest.outcome != "succeeded" and newest.release not in ("", current.release)
 
 
 def _recorded(blobs: Blobs, entry: Record, work: Callable[[], T]) -> T:

@@ -1,7 +1,8 @@
-"""The child process of ``portafaas invoke`` without a target.
+"""The child process of ``portafaas invoke`` without a target, and of ``portafaas deliver``.
 
-Reads one JSON object a line from file descriptor 3 - ``{"spec", "event"}`` - and writes the
-outcome of each to file descriptor 4, so that what handlers print stays apart.
+Reads one JSON object a line from file descriptor 3 - ``{"spec", "event"}``, or of the local broker
+``{"spec", "items"}`` - and writes the outcome of each to file descriptor 4, so that what handlers
+print stays apart.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ def serve() -> None:
     from portafaas.runtime.function import Function
 
     sys.path.insert(0, str(os.getcwd()))  # noqa: PTH109 (a plain string is what sys.path wants)
+    # Whole lines, at once: several processes may print to one place.
+    sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     functions: dict[str, Function] = {}
     with os.fdopen(3, "r") as requests, os.fdopen(4, "w") as answers:
         for line in requests:
@@ -27,8 +30,13 @@ def serve() -> None:
             function = functions.get(spec["name"])
             if function is None:
                 function = functions[spec["name"]] = Function(spec)
-            outcome = deliver(function, stimulus_from_json(order["event"]))
-            answers.write(json.dumps(outcome_to_json(outcome)) + "\n")
+            if "items" in order:
+                from portafaas.local.worker import attempt
+
+                answer = attempt(function, order["items"])
+            else:
+                answer = outcome_to_json(deliver(function, stimulus_from_json(order["event"])))
+            answers.write(json.dumps(answer) + "\n")
             answers.flush()
 
 

@@ -27,6 +27,7 @@ from portafaas.local.driver.portafaas_local_resources import (
     write_row,
 )
 from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas.runtime.control import split
 from portafaas.runtime.resources import DRIVER
 
 __all__ = [
@@ -124,5 +125,6 @@ def messages(folder: Path, kind: str, name: str) -> list[dict[str, Any]]:
         connection.close()
     names = ("id", "body", "content_type", "attributes", "key", "delay", "dedup", "sent")
     return [
-        dict(zip(names, row, strict=True)) | {"attributes": json.loads(row[3])} for row in found
+        dict(zip(names, row, strict=True)) | {"attributes": split(json.loads(row[3]))[0]}
+        for row in found
     ]

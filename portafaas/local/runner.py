@@ -39,29 +39,19 @@ def deliver(function: Function, stimulus: Stimulus) -> Outcome:
         case TopicStimulus():
             return _topic(function, stimulus.message)
         case ObjectStimulus():
-            return _event(
-                function,
-                ObjectEvent(
-                    f"{stimulus.key}@{stimulus.sequencer}",
-                    function.source,
-                    bucket=function.trigger["bucket"],
-                    key=stimulus.key,
-                    kind=stimulus.kind,
-                    size=None if stimulus.kind == "deleted" else stimulus.size,
-                    etag=stimulus.etag,
-                    time=stimulus.time,
-                ),
-            )
+            return _event(function, object_event(function, stimulus))
         case ChangeStimulus():
-            change = _change(function, stimulus)
+            change = change_event(function, stimulus)
             return DeliveryOutcome() if change is None else _event(function, change)
         case ScheduleStimulus():
-            return _schedule(function, stimulus)
+            fired = schedule_event(function, stimulus)
+            return DeliveryOutcome() if fired is None else _event(function, fired)
         case _:
             assert_never(stimulus)
 
 
-def _context(function: Function, attempt: int = 1, trace: str | None = None) -> Context:
+def context_of(function: Function, attempt: int = 1, trace: str | None = None) -> Context:
+    """Return the context of an invocation on this machine."""
     import uuid
 
     return Context(function, str(uuid.uuid4()), target="local", attempt=attempt, trace_parent=trace)
@@ -81,7 +71,7 @@ def _http(function: Function, stimulus: HttpStimulus) -> HttpOutcome:
         from portafaas.runtime.auth import Identity
 
         request.identity = Identity(stimulus.caller, {}, (), "iam")
-    context = _context(function, trace=request.headers.get("traceparent"))
+    context = context_of(function, trace=request.headers.get("traceparent"))
     response = serve.run(function, request, context)
     body = response.body or b""
     if isinstance(body, str):
@@ -125,7 +115,7 @@ def _queue(function: Function, stimulus: QueueStimulus) -> DeliveryOutcome:
 
 def _messages(function: Function, messages: list[Message]) -> list[str]:
     trace = messages[0].attributes.get("traceparent") if len(messages) == 1 else None
-    context = _context(function, trace=trace)
+    context = context_of(function, trace=trace)
     try:
         return delivery.run_messages(function, messages, context)
     except Exception as exc:
@@ -138,7 +128,7 @@ def _topic(function: Function, item: MessageStimulus) -> DeliveryOutcome:
         event = _topic_event(function, item)
     except (ValueError, RecursionError) as exc:
         # No event at all: a failed delivery, as the bridges make of it.
-        delivery.report(function, _context(function), exc)
+        delivery.report(function, context_of(function), exc)
         return DeliveryOutcome(("event",))
     return _event(function, event, item.attributes.get("traceparent"))
 
@@ -157,7 +147,22 @@ def _topic_event(function: Function, item: MessageStimulus) -> Event:
     )
 
 
-def _change(function: Function, stimulus: ChangeStimulus) -> ChangeEvent | None:
+def object_event(function: Function, stimulus: ObjectStimulus) -> ObjectEvent:
+    """Return the event that the handler gets."""
+    return ObjectEvent(
+        f"{stimulus.key}@{stimulus.sequencer}",
+        function.source,
+        bucket=function.trigger["bucket"],
+        key=stimulus.key,
+        kind=stimulus.kind,
+        size=None if stimulus.kind == "deleted" else stimulus.size,
+        etag=stimulus.etag,
+        time=stimulus.time,
+    )
+
+
+def change_event(function: Function, stimulus: ChangeStimulus) -> ChangeEvent | None:
+    """Return the event that the handler gets, None when the trigger does not ask for it."""
     on, images = function.trigger["on"], function.trigger["images"]
     kind = stimulus.kind
     if "upsert" in on and kind in ("insert", "update"):
@@ -186,7 +191,8 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _schedule(function: Function, stimulus: ScheduleStimulus) -> DeliveryOutcome:
+def schedule_event(function: Function, stimulus: ScheduleStimulus) -> ScheduleEvent | None:
+    """Return the event that the handler gets, None when it is not an instant of the schedule."""
     from datetime import datetime
 
     from portafaas.runtime.cron import should_fire
@@ -194,17 +200,14 @@ def _schedule(function: Function, stimulus: ScheduleStimulus) -> DeliveryOutcome
     instant = datetime.fromisoformat(stimulus.time).timestamp()
     trigger = function.trigger
     if not should_fire(trigger["cron"], trigger["timezone"], instant):
-        return DeliveryOutcome()
-    return _event(
-        function,
-        ScheduleEvent(
-            f"{function.name}@{stimulus.time}", function.source, time=stimulus.time, raw=stimulus
-        ),
+        return None
+    return ScheduleEvent(
+        f"{function.name}@{stimulus.time}", function.source, time=stimulus.time, raw=stimulus
     )
 
 
 def _event(function: Function, event: Event, trace: str | None = None) -> DeliveryOutcome:
-    context = _context(function, event.attempt, trace)
+    context = context_of(function, event.attempt, trace)
     try:
         delivery.run_event(function, event, context)
     except Exception:

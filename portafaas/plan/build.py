@@ -13,7 +13,9 @@ from typing import Any
 from portafaas.errors import Diagnostic, PlanError, guess
 from portafaas.manifest import Manifest
 from portafaas.plan.alerts import alerts, channels, logs
+from portafaas.plan.claims import check_claims, with_claims
 from portafaas.plan.config import config, variable
+from portafaas.plan.contracts import emits, events, message_schema
 from portafaas.plan.handlers import Source, find_module, is_async, kind_of, read_module
 from portafaas.plan.model import (
     BucketPlan,
@@ -29,6 +31,8 @@ from portafaas.plan.model import (
     Use,
     WorkflowPlan,
 )
+from portafaas.plan.once import idempotency, with_records
+from portafaas.plan.relays import relays
 from portafaas.plan.settings import environment, instances, retry
 from portafaas.plan.triggers import Findings, build_trigger, share_cors
 from portafaas.plan.values import mebibytes, seconds
@@ -87,8 +91,11 @@ class _Builder:
         functions = tuple(
             self.function(name, spec) for name, spec in self.block("functions").items()
         )
+        declared = events(self.found, self.block("events"))
+        functions += relays(self.found, self.document, functions, self.ours)
         names(self.found, self.document)
         dead_letters(self.found, self.document)
+        check_claims(self.found, self.document)
         consumers(self.found, functions)
         functions = share_cors(self.found, functions)
         told = channels(self.block("channels"))
@@ -106,7 +113,13 @@ class _Builder:
             functions=functions,
             queues=queues,
             topics=tuple(
-                TopicPlan(name, bool((spec or {}).get("ordered")), self.options(spec))
+                TopicPlan(
+                    name,
+                    bool((spec or {}).get("ordered")),
+                    self.options(spec),
+                    tuple((spec or {}).get("external", ())),
+                    (spec or {}).get("claim-check", ""),
+                )
                 for name, spec in self.block("topics").items()
             ),
             buckets=tuple(
@@ -119,6 +132,7 @@ class _Builder:
                     (spec or {}).get("key", "id"),
                     (spec or {}).get("sort", ""),
                     (spec or {}).get("ttl", ""),
+                    bool((spec or {}).get("outbox", False)),
                     self.options(spec),
                 )
                 for name, spec in self.block("tables").items()
@@ -141,6 +155,7 @@ class _Builder:
             include=self.manifest.include,
             exclude=self.manifest.exclude,
             options=self.options(self.document),
+            events=declared,
         )
 
     def queue(self, name: str, spec: Mapping[str, Any]) -> QueuePlan:
@@ -152,6 +167,9 @@ class _Builder:
             int(seconds(spec.get("delay", 0))),
             spec.get("max-concurrency", 0),
             self.options(spec),
+            message_schema(self.found, ("queues", name), spec),
+            tuple(spec.get("external", ())),
+            spec.get("claim-check", ""),
         )
 
     def function(self, name: str, spec: Mapping[str, Any]) -> FunctionPlan:
@@ -190,6 +208,10 @@ class _Builder:
                 else "a rate needs 'max-instances': each instance enforces its share of it",
                 f"burst: {most}, or fewer instances" if most else "max-instances: 10",
             )
+        uses = self.uses(path, spec.get("uses", ()))
+        once = idempotency(
+            self.found, self.document, path, trigger, int(timeout), spec.get("idempotency")
+        )
         return FunctionPlan(
             name=name,
             module=module,
@@ -203,9 +225,12 @@ class _Builder:
             max_instances=most,
             environment=environment(self.found, path, defaults, spec, self.ours),
             retry=retry(self.found, path, trigger, defaults, spec),
-            uses=self.uses(path, spec.get("uses", ())),
+            uses=with_claims(self.document, trigger, with_records(path, uses, once)),
             options=self.options(spec),
             is_async=self.handler(path, module, attribute, trigger, interface),
+            emits=emits(self.found, path, spec.get("emits"), uses, self.document),
+            guard=spec.get("guard", ""),
+            idempotency=once,
         )
 
     def uses(self, path: tuple[str, ...], entries: Any) -> tuple[Use, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from collections.abc import Iterable
+from typing import Any, Literal, assert_never
 
+from portafaas.plan.claims import is_claim, reads_claims
 from portafaas.plan.model import (
     BuildPlan,
     FunctionPlan,
@@ -13,7 +15,11 @@ from portafaas.plan.model import (
     ScheduleTrigger,
     TableTrigger,
     TopicTrigger,
+    Trigger,
+    Use,
 )
+
+_BOTH: tuple[Literal["read", "write"], ...] = ("read", "write")
 
 _PLURAL = {
     "queue": "queues",
@@ -90,11 +96,13 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
                 "queue": trigger.queue,
                 "batch": trigger.batch,
                 "ordered": plan.queue(trigger.queue).ordered,
+                **_claims(plan, trigger),
             }
         case TopicTrigger():
             return {
                 "topic": trigger.topic,
                 "filter": {name: list(values) for name, values in trigger.filter},
+                **_claims(plan, trigger),
             }
         case ObjectTrigger():
             return {
@@ -105,38 +113,75 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
             }
         case TableTrigger():
             table = plan.table(trigger.table)
-            return {
+            spec = {
                 "table": trigger.table,
                 "key": table.key,
                 "sort": table.sort,
                 "on": list(trigger.on),
                 "images": list(trigger.images),
             }
+            if table.outbox:
+                # True for the function that is to see its rows, which are kept from all others.
+                spec["outbox"] = bool(function.origin)
+            return spec
         case _:
             assert_never(trigger)
+
+
+def _claims(plan: BuildPlan, trigger: Trigger) -> dict[str, bool]:
+    return {"claims": True} if reads_claims(plan, trigger) else {}
 
 
 def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, dict[str, Any]]]:
     """Return what the function's clients need to know: kind -> name -> facts.
 
     ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables,
-    and their ``ttl`` where there is one.
+    and their ``ttl`` and ``outbox`` where there is one; ``claims`` of queues and topics, the bucket
+    of long bodies; ``emits`` of topics, when the function says
+    which types of events it publishes.
     """
+    spec = _grants(plan, function.uses)
+    for name, facts in spec.get("topic", {}).items():
+        if (types := function.emitted(name)) is not None:
+            facts["emits"] = list(types)
+    return spec
+
+
+def resources_spec(plan: BuildPlan) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return :func:`uses_spec` of one who may do everything with every resource of *plan*."""
+    every = [Use("send", "queue", queue.name) for queue in plan.queues]
+    every += [Use("publish", "topic", topic.name) for topic in plan.topics]
+    for verb in _BOTH:
+        every += [Use(verb, "table", table.name) for table in plan.tables]
+        every += [Use(verb, "bucket", bucket.name) for bucket in plan.buckets]
+    every += [Use("read", "secret", secret.name) for secret in plan.secrets]
+    return _grants(plan, every)
+
+
+def _grants(plan: BuildPlan, uses: Iterable[Use]) -> dict[str, dict[str, dict[str, Any]]]:
     spec: dict[str, dict[str, dict[str, Any]]] = {}
-    for use in function.uses:
+    for use in uses:
         facts = spec.setdefault(use.kind, {}).get(use.name)
         if facts is None:
             facts = spec[use.kind][use.name] = {"verbs": []}
             if use.kind == "queue":
                 facts["ordered"] = plan.queue(use.name).ordered
+                if claims := plan.queue(use.name).claim_check:
+                    facts["claims"] = claims
             elif use.kind == "topic":
                 facts["ordered"] = plan.topic(use.name).ordered
+                if claims := plan.topic(use.name).claim_check:
+                    facts["claims"] = claims
             elif use.kind == "table":
                 table = plan.table(use.name)
                 facts |= {"key": table.key, "sort": table.sort}
                 if table.ttl:
                     facts["ttl"] = table.ttl
-        facts["verbs"].append(use.verb)
+                if table.outbox:
+                    facts["outbox"] = True
+        # The handler itself may not use the bucket of long bodies.
+        if not is_claim(use):
+            facts["verbs"].append(use.verb)
     return spec
 
 
@@ -154,8 +199,25 @@ def function_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
         "source": source_of(plan, function),
         "trigger": trigger_spec(plan, function),
     }
+    if function.kind != "http":
+        retry = function.retry
+        spec["retry"] = {
+            "attempts": retry.attempts,
+            "backoff": retry.backoff,
+            "initial": retry.initial,
+            "max": retry.maximum,
+            "jitter": retry.jitter,
+            "max_age": retry.max_age,
+        }
     if function.uses:
         spec["uses"] = uses_spec(plan, function)
+    if (once := function.idempotency) is not None:
+        found: dict[str, Any] = {"table": once.table, "expires": once.expires}
+        if once.key:
+            found["key"] = list(once.key)
+        if once.required:
+            found["required"] = True
+        spec["idempotency"] = found
     if plan.stage:
         spec["stage"] = plan.stage
     return spec

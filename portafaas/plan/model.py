@@ -143,6 +143,21 @@ class Use:
     verb: Literal["read", "write", "send", "publish", "start"]
     kind: Literal["queue", "topic", "bucket", "table", "secret", "workflow"]
     name: str
+    #: ``$.path`` of the line that asks for it; "" for an entry of the function's ``uses``.
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """How a function does the work of one key once; ``table`` keeps the records."""
+
+    table: str
+    #: Names and indices that lead to the key in the JSON body; empty is what the trigger has.
+    key: tuple[str | int, ...] = ()
+    #: Seconds that what was done is remembered.
+    expires: int = 86_400
+    #: What has no key is refused.
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +188,54 @@ class FunctionPlan:
     options: Options = field(default_factory=dict)
     #: True for a ``async def`` handler or one with an async ``handle``, as far as the source tells.
     is_async: bool = False
+    #: Topic -> the types of events it publishes there; a topic that is not named may get any.
+    emits: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    #: Why a cycle through this function ends; "" when nobody says.
+    guard: str = ""
+    idempotency: Idempotency | None = None
+    #: ``$.path`` of the line that makes this function, of portafaas' own; "" for the manifest's.
+    origin: str = ""
 
     @property
     def kind(self) -> Kind:
         """Kind of the trigger."""
         return self.trigger.kind
 
+    def why(self, index: int) -> str:
+        """Return the ``$.path`` of the line that asks for ``uses[index]``."""
+        return self.uses[index].why or f"$.functions.{self.name}.uses[{index}]"
+
     @property
     def entry(self) -> str:
         """Name of the generated entry function: the function's name as an identifier."""
         return self.name.replace("-", "_")
+
+    def emitted(self, topic: str) -> tuple[str, ...] | None:
+        """Return the types of events that it declares to publish to *topic*; None for any."""
+        return next((types for name, types in self.emits if name == topic), None)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSchema:
+    """What the data of an event or a message is, as JSON Schema 2020-12; empty for no schema.
+
+    ``version`` is raised when older messages need not be read any more, ``compatibility`` is what a
+    changed schema of one version must be, ``file`` where it stands ("" for in the manifest).
+    """
+
+    document: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+    compatibility: Literal["backward", "forward", "full"] = "backward"
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventPlan:
+    """A type of event that functions publish: ``shop.order.placed``."""
+
+    name: str
+    description: str = ""
+    schema: MessageSchema = field(default_factory=MessageSchema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +250,11 @@ class QueuePlan:
     delay: int = 0
     max_concurrency: int = 0
     options: Options = field(default_factory=dict)
+    schema: MessageSchema = field(default_factory=MessageSchema)
+    #: Some of ``producers`` and ``consumers``: who else there is, outside this service.
+    external: tuple[str, ...] = ()
+    #: Bucket of bodies that are too long for a message; "" for none.
+    claim_check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +264,10 @@ class TopicPlan:
     name: str
     ordered: bool = False
     options: Options = field(default_factory=dict)
+    #: As of a queue.
+    external: tuple[str, ...] = ()
+    #: Bucket of data that is too long for a message; "" for none.
+    claim_check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +287,7 @@ class TablePlan:
     key: str = "id"
     sort: str = ""
     ttl: str = ""
+    outbox: bool = False
     options: Options = field(default_factory=dict)
 
 
@@ -318,6 +381,7 @@ class BuildPlan:
     exclude: tuple[str, ...] = ()
     #: The service's ``targets.<name>`` block for the target being built.
     options: Options = field(default_factory=dict)
+    events: tuple[EventPlan, ...] = ()
 
     def queue(self, name: str) -> QueuePlan:
         """Return the queue called *name*; the plan holds no dangling reference."""
@@ -334,6 +398,18 @@ class BuildPlan:
     def channel(self, name: str) -> ChannelPlan:
         """Return the channel called *name*."""
         return next(channel for channel in self.channels if channel.name == name)
+
+    def line(self, path: str) -> str:
+        """Return the ``$.path`` of the manifest's line for *path*.
+
+        Another one only below a function of portafaas' own: the line that asks for the function.
+        """
+        for function in self.functions:
+            if function.origin:
+                own = f"$.functions.{function.name}"
+                if path == own or path.startswith((f"{own}.", f"{own}[")):
+                    return function.origin
+        return path
 
     def function(self, name: str) -> FunctionPlan:
         """Return the function called *name*."""

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from portafaas.runtime.calls import CircuitBreaker as CircuitBreaker
+    from portafaas.runtime.calls import CircuitOpen as CircuitOpen
+    from portafaas.runtime.calls import retrying as retrying
+    from portafaas.runtime.calls import retrying_async as retrying_async
+    from portafaas.runtime.calls import timeout_for as timeout_for
     from portafaas.runtime.context import Context as Context
     from portafaas.runtime.context import HandlerTimeout as HandlerTimeout
     from portafaas.runtime.event import ChangeEvent as ChangeEvent
@@ -43,6 +48,10 @@ if TYPE_CHECKING:
     from portafaas.runtime.rows import Put as Put
     from portafaas.runtime.rows import Row as Row
     from portafaas.runtime.rows import Update as Update
+    from portafaas.runtime.taxonomy import Permanent as Permanent
+    from portafaas.runtime.taxonomy import Poison as Poison
+    from portafaas.runtime.taxonomy import Retryable as Retryable
+    from portafaas.runtime.taxonomy import Throttled as Throttled
 
 _HOME = {
     "ABSENT": "rows",
@@ -51,6 +60,8 @@ _HOME = {
     "BatchResult": "message",
     "ChangeEvent": "event",
     "ChangeHandler": "handler",
+    "CircuitBreaker": "calls",
+    "CircuitOpen": "calls",
     "Conflict": "resources",
     "Context": "context",
     "Delete": "rows",
@@ -69,17 +80,24 @@ _HOME = {
     "ObjectInfo": "objects",
     "Outgoing": "resources",
     "Page": "rows",
+    "Permanent": "taxonomy",
+    "Poison": "taxonomy",
     "Put": "rows",
     "Query": "http",
     "QueueHandler": "handler",
     "Request": "http",
     "ResourceError": "resources",
     "Response": "http",
+    "Retryable": "taxonomy",
     "Row": "rows",
     "ScheduleEvent": "event",
     "ScheduleHandler": "handler",
+    "Throttled": "taxonomy",
     "Update": "rows",
     "batch_handler": "handler",
+    "retrying": "calls",
+    "retrying_async": "calls",
+    "timeout_for": "calls",
 }
 
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

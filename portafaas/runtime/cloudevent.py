@@ -44,6 +44,7 @@ def event_from_message(
     key: str | None = None,
     attempt: int = 1,
     raw: Any = None,
+    control: Mapping[str, str] | None = None,
 ) -> Event:
     """Return the event that a topic's message carries.
 
@@ -53,6 +54,8 @@ def event_from_message(
     """
     from portafaas.runtime.text import utc_time
 
+    if control is not None:
+        id = control.get("pf-id", id)
     plain: dict[str, str] = {}
     context: dict[str, Any] = {}
     for name, value in attributes.items():
@@ -106,6 +109,7 @@ def event_from_message(
         key=key,
         attempt=attempt,
         raw=raw,
+        control=control,
     )
 
 

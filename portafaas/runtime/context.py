@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.function import Function
     from portafaas.runtime.message import Message
     from portafaas.runtime.metrics import Metrics
+    from portafaas.runtime.outbox import Outbox
     from portafaas.runtime.resources import Clients
     from portafaas.runtime.trace import Span
 
@@ -183,6 +184,15 @@ class Context:
         a span of its own is recorded. ``with context.following(message): ...``
         """
         return Following(self, message)
+
+    def outbox(self, table: str) -> Outbox:
+        """Return a context manager that writes rows of *table* and sends, both or neither.
+
+        ``with context.outbox("orders") as box: box.put(row); box.send("payments", {...})``
+        """
+        from portafaas.runtime.outbox import Outbox
+
+        return Outbox(self, table)
 
     def remaining(self) -> float:
         """Return the seconds left until the deadline, never below 0."""

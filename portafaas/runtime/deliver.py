@@ -1,7 +1,8 @@
 """What happens around an event or queue handler, the same on every target. Ships.
 
 Rules E-1 to E-12 of ``docs/spec/events.md``: a handler that returns has done its work; one that
-raises, times out or exits has failed and the event is delivered again as the platform does.
+raises, times out or exits has failed. What becomes of the failure is decided by ``recovery``, where
+the bridge has a way to carry it out (a settlement); else the platform delivers again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.event import Event
     from portafaas.runtime.function import Function
     from portafaas.runtime.message import Message
+    from portafaas.runtime.recovery import Failure, Settlement
 
     class Keyed(Protocol):
         """A message, or the stimulus of one."""
@@ -49,7 +51,18 @@ def report(function: Function, context: Context, error: BaseException) -> Except
 
 
 def wanted(function: Function, event: Event) -> bool:
-    """Tell whether the trigger's filter lets *event* pass; brokers filter where they can."""
+    """Tell whether *event* is for the function's handler; brokers filter where they can.
+
+    Not what the trigger's filter stops, what is a copy for another function of the topic, what
+    has expired, and what a table's outbox keeps.
+    """
+    if event.control is not None:
+        from portafaas.runtime import control
+
+        if event.control.get(control.TO, function.name) != function.name:
+            return False
+        if control.expired(event.control):
+            return False
     trigger = function.trigger
     if function.kind == "topic":
         accepted = trigger.get("filter")
@@ -62,30 +75,107 @@ def wanted(function: Function, event: Event) -> bool:
         kind: str = event.kind  # type: ignore[attr-defined]
         return (
             kind in trigger["on"]
+            and not key.startswith("pf-claims/")
             and key.startswith(trigger.get("prefix", ""))
             and key.endswith(trigger.get("suffix", ""))
         )
+    elif function.kind == "table":
+        outbox = trigger.get("outbox")
+        if outbox is not None:
+            from portafaas.runtime.rows import OUTBOX
+
+            # The outbox's rows are for its relay, and nothing else is.
+            keys: dict[str, Any] = event.keys  # type: ignore[attr-defined]
+            return str(keys.get(trigger["sort"])).startswith(OUTBOX) is outbox
     return True
 
 
-def run_event(function: Function, event: Event, context: Context) -> None:
-    """Hand one event to its handler from a synchronous entry point; raise when it fails."""
+def run_event(
+    function: Function,
+    event: Event,
+    context: Context,
+    settlement: Settlement | None = None,
+    counted: bool = True,
+) -> None:
+    """Hand one event to its handler from a synchronous entry point; raise when it fails.
+
+    With a *settlement* a failure may end here, as a dead letter or a copy for later. *counted* is
+    False where the platform does not count deliveries, or repeats them too seldom: there ``retry``
+    is kept within the invocation.
+    """
     if not wanted(function, event):
+        return
+    if settlement is not None and given_up(function, context, event, settlement):
         return
     from portafaas.runtime.deadline import call
 
     begin(context, event)
-    try:
-        call(function.handle, event, context, function.timeout)
-    except BaseException as exc:
-        raised = report(function, context, exc)
-        if endings:
-            ended(context, event, None, exc)
-        if raised is exc:
-            raise
-        raise raised from exc
+    seconds = function.timeout
+    while True:
+        try:
+            call(function.handle, event, context, seconds)
+        except BaseException as exc:
+            raised = report(function, context, exc)
+            if endings:
+                ended(context, event, None, exc)
+            pause = after(function, context, event, exc, settlement, counted)
+            if pause is None:
+                if raised is exc:
+                    raise
+                raise raised from exc
+            if pause < 0:
+                return
+        else:
+            if endings:
+                ended(context, event)
+            return
+        from time import sleep
+
+        sleep(pause)
+        seconds = context.remaining()
+        once_more(context, event)
+
+
+def given_up(
+    function: Function, context: Context, item: Any, settlement: Settlement
+) -> bool:
+    """Tell whether *item* has had all its attempts, without an answer, and is a dead letter now."""
+    if item.attempt <= function.retry["attempts"]:
+        return False
+    from portafaas.runtime.recovery import exhausted
+
+    return exhausted(function, context, item, settlement)
+
+
+def after(
+    function: Function,
+    context: Context,
+    event: Event,
+    error: BaseException,
+    settlement: Settlement | None,
+    counted: bool,
+) -> float | None:
+    """Return what is next after *error*: see ``recovery.next_step``."""
+    if settlement is None:
+        return None
+    from portafaas.runtime.recovery import next_step
+
+    return next_step(function, context, event, error, settlement, counted)
+
+
+def once_more(context: Context, event: Event) -> None:
+    """Give *context* to another attempt at *event* in the same invocation: a span of its own."""
+    event.attempt += 1
+    context.attempt = event.attempt
+    for name in ("span", "logger"):
+        try:
+            delattr(context, name)
+        except AttributeError:
+            continue
     if endings:
-        ended(context, event)
+        from time import time
+
+        context.span.start = time()
 
 
 def begin(context: Context, event: Event) -> None:
@@ -96,8 +186,10 @@ def begin(context: Context, event: Event) -> None:
         context.trace_parent = event.extensions.get("traceparent")
 
 
-def failures(result: Any, messages: Sequence[Message]) -> list[str]:
-    """Return the ids that a batch handler's result names as failed.
+def failures(
+    result: Any, messages: Sequence[Message], context: Context
+) -> list[Failure]:
+    """Return what a batch handler's result says has failed, in the order of *messages*.
 
     Raises TypeError when the result is neither None nor a BatchResult, ValueError when it names
     a message that is not in the batch.
@@ -110,44 +202,119 @@ def failures(result: Any, messages: Sequence[Message]) -> list[str]:
         raise TypeError(
             f"a batch handler must return BatchResult or None, not {type(result).__name__!r}"
         )
-    unknown = set(result.failed) - {message.id for message in messages}
+    outcomes = result.outcomes
+    if not outcomes:
+        return []
+    unknown = set(outcomes) - {message.id for message in messages}
     if unknown:
         raise ValueError(f"the result names messages that are not in the batch: {sorted(unknown)}")
-    return list(result.failed)
+    from portafaas.runtime.recovery import Failure
+
+    return [
+        Failure(context, message, outcomes[message.id][2], *outcomes[message.id][:2])
+        for message in messages
+        if message.id in outcomes
+    ]
 
 
-def run_messages(function: Function, messages: Sequence[Message], context: Context) -> list[str]:
+def broken(messages: Sequence[Message], error: BaseException, context: Context) -> list[Failure]:
+    """Return the failures of a batch whose handler raised *error*.
+
+    Of several messages nobody knows which one is Permanent: all come again.
+    """
+    from portafaas.runtime.recovery import Failure, described
+
+    # A text has no kind.
+    why: Any = error if len(messages) == 1 else described(error)
+    return [Failure(context, message, why) for message in messages]
+
+
+def live(
+    function: Function,
+    messages: Sequence[Message],
+    context: Context,
+    settlement: Settlement | None,
+) -> Sequence[Message]:
+    """Return the messages that a handler is to see: none that expired, or had all its attempts."""
+    attempts = function.retry["attempts"] if settlement is not None else 0
+    for message in messages:
+        control = message.control
+        if (attempts and message.attempt > attempts) or (
+            control is not None and "pf-expires" in control
+        ):
+            break
+    else:
+        return messages
+    from portafaas.runtime.control import expired
+
+    return [
+        message
+        for message in messages
+        if not expired(message.control)
+        and not (settlement and given_up(function, context, message, settlement))
+    ]
+
+
+def finish(
+    function: Function,
+    context: Context,
+    messages: Sequence[Message],
+    failed: Sequence[Failure],
+    settlement: Settlement | None,
+) -> list[str]:
+    """Return the ids of *messages* to report as failed, once *failed* are settled."""
+    if not failed:
+        return []
+    names = {failure.item.id for failure in failed}
+    if settlement is not None:
+        from portafaas.runtime.recovery import settle
+
+        names = settle(function, context, failed, settlement)
+    return [message.id for message in messages if message.id in names]
+
+
+def run_messages(
+    function: Function,
+    messages: Sequence[Message],
+    context: Context,
+    settlement: Settlement | None = None,
+) -> list[str]:
     """Hand messages to their handler from a synchronous entry point; return the failed ids.
 
     One by one, or all at once for a batch handler. In an ordered queue a failed message holds
-    back the later ones with its key, so that they are not processed before it.
+    back the later ones with its key, so that they are not processed before it. What *settlement*
+    has buried or put off by a copy has not failed.
     """
     from time import time
 
     from portafaas.runtime.deadline import call
 
     handle = function.handle
+    ordered = _ordered(function)
+    messages = live(function, messages, context, settlement)
+    if not messages:
+        return []
     if function.takes_batch:
         from portafaas.runtime.message import Batch
 
         context.attempt = max(message.attempt for message in messages)
         context.payload = batch = Batch(messages[0].queue, messages)
+        problem = None
         try:
             result = call(handle, batch, context, function.timeout)
-            failed = failures(result, messages)
+            found = failures(result, messages, context)
         except BaseException as exc:
+            problem = exc
             report(function, context, exc)
-            everything = [message.id for message in messages]
-            if endings:
-                ended(context, batch, everything, exc)
-            return everything
-        if failed:
-            context.logger.warning("%d of %d messages failed", len(failed), len(messages))
+            found = broken(messages, exc, context)
+        if found and problem is None:
+            context.logger.warning("%d of %d messages failed", len(found), len(messages))
         if endings:
-            ended(context, batch, failed)
-        return failed if not _ordered(function) else held_back(messages, failed)
+            ended(context, batch, [failure.item.id for failure in found], problem)
+        failed = finish(function, context, messages, found, settlement)
+        return held_back(messages, failed) if ordered else failed
     failed = []
-    ordered = _ordered(function)
+    found = []
     blocked: set[str | None] = set()
     deadline = context.deadline
     for message in messages:
@@ -165,15 +332,22 @@ def run_messages(function: Function, messages: Sequence[Message], context: Conte
                 raise HandlerTimeout
             call(handle, message, context, left)
         except BaseException as exc:
+            from portafaas.runtime.recovery import Failure
+
             report(function, context, exc)
             if endings:
                 ended(context, message, [message.id], exc)
-            failed.append(message.id)
-            blocked.add(message.key)
+            failure = Failure(context, message, exc)
+            if not ordered:
+                found.append(failure)
+            elif finish(function, context, (message,), (failure,), settlement):
+                # Now, since what follows depends on it.
+                failed.append(message.id)
+                blocked.add(message.key)
         else:
             if endings:
                 ended(context, message)
-    return failed
+    return failed if ordered else finish(function, context, messages, found, settlement)
 
 
 def _ordered(function: Function) -> bool:

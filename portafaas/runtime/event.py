@@ -28,11 +28,13 @@ class Event:
         key: ordering key, or None.
         attempt: 1 on the first delivery, as far as the platform counts.
         raw: the platform's payload.
+        control: portafaas' own attributes of the message, or None; see ``control.py``.
     """
 
     __slots__ = (
         "attempt",
         "attributes",
+        "control",
         "data",
         "datacontenttype",
         "dataschema",
@@ -62,6 +64,7 @@ class Event:
         key: str | None = None,
         attempt: int = 1,
         raw: Any = None,
+        control: Mapping[str, str] | None = None,
     ) -> None:
         self.id = id
         self.source = source
@@ -76,6 +79,11 @@ class Event:
         self.key = key
         self.attempt = attempt
         self.raw = raw
+        self.control = control
+        if control is not None and "pf-attempt" in control:
+            from portafaas.runtime.control import carried
+
+            self.attempt += carried(control)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.type} id={self.id!r} source={self.source!r}>"
@@ -83,7 +91,7 @@ class Event:
     def json(self) -> Any:
         """Return the data as JSON: decoded already, or parsed from text or bytes.
 
-        Raises ValueError when the data is not JSON.
+        Raises :class:`~portafaas.runtime.taxonomy.Unreadable`, a ValueError, when it is not JSON.
         """
         data = self.data
         # Bytes of a JSON type are those that decode_data could not read.
@@ -92,7 +100,12 @@ class Event:
         ):
             import json
 
-            return json.loads(data)
+            try:
+                return json.loads(data)
+            except (ValueError, RecursionError) as exc:
+                from portafaas.runtime.taxonomy import Unreadable
+
+                raise Unreadable(f"the data of event {self.id} is not JSON: {exc}") from exc
         return data
 
     def to_dict(self) -> dict[str, Any]:

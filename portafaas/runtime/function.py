@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 
 _COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing inspect
 _loading = RLock()
+#: For a function that says nothing: as the manifest's own defaults.
+_RETRY = {
+    "attempts": 5, "backoff": "exponential", "initial": 1.0, "max": 60.0, "jitter": True,
+    "max_age": 86_400.0,
+}  # fmt: skip
 
 
 class HandlerError(Exception):
@@ -23,8 +28,10 @@ class Function:
     ``spec`` is a plain dict literal written at build time: ``name``, ``service``, ``kind``,
     ``handler`` (``module:Name``), ``interface`` (``handler``, ``asgi`` or ``wsgi``), ``timeout``
     (seconds), ``memory`` (MiB), ``concurrency``, ``source`` (CloudEvents source) and ``trigger``
-    with the trigger's own settings; ``uses`` (kind -> name -> ``verbs`` and what clients need) and
-    ``stage`` only where there are any.
+    with the trigger's own settings; ``retry`` (``attempts``, ``backoff``, ``initial``, ``max``,
+    ``jitter``, ``max_age``; seconds) of all but http functions; ``uses`` (kind -> name -> ``verbs``
+    and what clients need), ``idempotency`` (``table``, ``expires`` in seconds, ``key``: a list of
+    names and indices, ``required``) and ``stage`` only where there are any.
 
     The handler is imported, constructed and initialised once, at its first use. If that fails the
     error is raised for that invocation and tried again for the next one.
@@ -35,6 +42,7 @@ class Function:
         "concurrency",
         "handle",
         "handler",
+        "idempotency",
         "interface",
         "is_async",
         "kind",
@@ -42,6 +50,7 @@ class Function:
         "memory",
         "name",
         "owner",
+        "retry",
         "route",
         "service",
         "source",
@@ -68,7 +77,9 @@ class Function:
         self.concurrency: int = spec.get("concurrency", 1)
         self.source: str = spec["source"]
         self.trigger: Mapping[str, Any] = spec["trigger"]
+        self.retry: Mapping[str, Any] = spec.get("retry", _RETRY)
         self.uses: Mapping[str, Any] = spec.get("uses", {})
+        self.idempotency: Mapping[str, Any] | None = spec.get("idempotency")
         self.stage: str = spec.get("stage", "")
         self.route: Any = None
         self.bucket: Any = None
@@ -155,6 +166,14 @@ class Function:
             getattr(owner, "takes_batch", False) or getattr(found, "__portafaas_batch__", False)
         )
         self.owner = owner
+        if self.idempotency is not None:
+            from portafaas.runtime.idempotency import once
+
+            handle = once(handle, self)
+        if self.trigger.get("claims"):
+            from portafaas.runtime.claims import fetching
+
+            handle = fetching(handle, self)
         self.handle = self._observed(handle)
 
     @staticmethod

@@ -29,6 +29,8 @@ MAX_NAME = 256
 MAX_KEY = 128
 #: Seconds (SQS).
 MAX_DELAY = 900
+#: Seconds: what a queue keeps at most (SQS: 14 days).
+MAX_TTL = 1_209_600
 
 #: Takes out what is no character of XML: https://www.w3.org/TR/xml/#charsets
 _NO_XML = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF))
@@ -141,22 +143,62 @@ def checked_delay(client: Any, ordered: bool, delay: Any) -> int:
     return delay
 
 
-def check_size(message: Outgoing) -> None:
-    """Raise ValueError for a message that is larger than the smallest of the targets' limits."""
-    size = len(message.body)
+def expiry(ttl: Any, delay: int) -> str:
+    """Return when a message expires, in whole seconds since 1970."""
+    if isinstance(ttl, bool) or not isinstance(ttl, int):
+        raise TypeError(f"ttl must be whole seconds, not {ttl!r}")
+    if not 0 < ttl <= MAX_TTL:
+        raise ValueError(f"ttl {ttl} s is not between 1 and {MAX_TTL} s")
+    from time import time
+
+    return str(int(time()) + 1 + delay + ttl)
+
+
+def check_size(message: Outgoing, client: Any) -> None:
+    """Raise ValueError for a message that is larger than the smallest of the targets' limits.
+
+    Where the queue or topic *client* has a ``claim-check``, its body is marked for the bucket.
+    """
+    size = _size(message)
+    if size <= MAX_MESSAGE:
+        return
+    claims = "claims" in client._grant
+    if claims:
+        from portafaas.runtime.claims import claim
+
+        claim(client, message)
+        size -= _body_size(message.body)
+    if size > MAX_MESSAGE:
+        raise ValueError(
+            f"the message has {size} bytes, attributes included; at most {MAX_MESSAGE}: "
+            + (
+                "attributes stay with it"
+                if claims
+                else "write the content to a bucket and send its key, or give the "
+                f"{client.kind} a 'claim-check' in portafaas.yaml"
+            )
+        )
+
+
+def _size(message: Outgoing) -> int:
+    attributes = message.attributes
+    return _body_size(message.body) + sum(
+        len(name) + len(value.encode()) for name, value in attributes.items()
+    )
+
+
+def _body_size(body: bytes) -> int:
+    size = len(body)
+    if size > MAX_MESSAGE:
+        return size
     try:
-        text = message.body.decode("utf-8")
+        text = body.decode("utf-8")
     except UnicodeDecodeError:
         text = "\0"
     # SQS and SNS carry the characters of XML only.
     if not text.isprintable() and text.translate(_NO_XML) != text:
         size = (size + 2) // 3 * 4  # what base64 makes of it
-    size += sum(len(name) + len(value.encode()) for name, value in message.attributes.items())
-    if size > MAX_MESSAGE:
-        raise ValueError(
-            f"the message has {size} bytes, attributes included; at most {MAX_MESSAGE}: "
-            "write the content to a bucket and send its key"
-        )
+    return size
 
 
 def carry(context: Context, attributes: dict[str, str], prefix: str = "", most: int = 0) -> None:
@@ -174,6 +216,17 @@ def carry(context: Context, attributes: dict[str, str], prefix: str = "", most: 
     attributes[f"{prefix}traceparent"] = span.header()
     if span.state and len(span.state) <= MAX_VALUE and not (most and len(attributes) >= most):
         attributes.setdefault(f"{prefix}tracestate", span.state)
+
+
+def deposited(client: Any, messages: Sequence[Outgoing]) -> None:
+    """Have long bodies of *messages* written to the bucket of the queue's or topic's claim check.
+
+    Raises ResourceError when one cannot be; then nothing is to be sent.
+    """
+    if "claims" in client._grant:
+        from portafaas.runtime.claims import deposit
+
+        deposit(client._context, messages)
 
 
 def outcome(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portafaas.runtime import outbound
+from portafaas.runtime import control, outbound
 from portafaas.runtime.resources import Client, Outgoing, new_id
 
 TYPE_CHECKING = False
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-_FIELDS = frozenset(("body", "key", "attributes", "delay", "dedup"))
+_FIELDS = frozenset(("body", "key", "attributes", "delay", "dedup", "ttl"))
 
 
 class Queue(Client):
@@ -28,18 +28,36 @@ class Queue(Client):
         attributes: Mapping[str, str] | None = None,
         delay: int = 0,
         dedup: str | None = None,
+        ttl: int | None = None,
     ) -> str:
-        """Send one message and return its id.
+        """Send one message and return its id, by which its handler sees it.
 
         *body* is bytes, str (sent as UTF-8) or a JSON value. *key* is the ordering key, needed by
         ordered queues and refused by others. *delay* is in whole seconds, at most 900. Messages
-        with one *dedup* are delivered once where the platform can tell.
+        with one *dedup* are delivered once where the platform can tell. *ttl* is in whole seconds:
+        no handler gets the message later than that after its delay.
 
         Raises TypeError or ValueError for what no target takes, ResourceError when it was not sent.
         """
         self._check("send")
-        message = self._message(body, key, attributes, delay, dedup)
+        message = self._message(body, key, attributes, delay, dedup, ttl)
         return self._send([message])[0]
+
+    def prepared(
+        self,
+        body: Any,
+        *,
+        key: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+        delay: int = 0,
+        dedup: str | None = None,
+        ttl: int | None = None,
+    ) -> Outgoing:
+        """Return what :meth:`send` would send, checked and complete."""
+        self._check("send")
+        message = self._message(body, key, attributes, delay, dedup, ttl)
+        outbound.deposited(self, [message])
+        return message
 
     def send_batch(self, messages: Iterable[Mapping[str, Any] | Outgoing]) -> list[str]:
         """Send several messages and return their ids, in order.
@@ -59,6 +77,7 @@ class Queue(Client):
                     item.body, item.key, item.attributes, item.delay, item.dedup
                 )
                 message.id, message.content_type = item.id, item.content_type
+                message.attributes[control.ID] = item.id
                 return message
             unknown = set(item) - _FIELDS
             if unknown or "body" not in item:
@@ -69,6 +88,7 @@ class Queue(Client):
                 item.get("attributes"),
                 item.get("delay", 0),
                 item.get("dedup"),
+                item.get("ttl"),
             )
         except (TypeError, ValueError) as exc:
             kind = TypeError if isinstance(exc, TypeError) else ValueError
@@ -81,6 +101,7 @@ class Queue(Client):
         attributes: Mapping[str, str] | None,
         delay: int,
         dedup: str | None,
+        ttl: int | None = None,
     ) -> Outgoing:
         ordered = self._grant.get("ordered", False)
         data, content_type = outbound.encode(body)
@@ -100,10 +121,16 @@ class Queue(Client):
                 f"a message to a queue may have {outbound.MAX_ATTRIBUTES - 2} attributes of its "
                 f"own, not {len(set(message.attributes) - own)}"
             )
-        outbound.check_size(message)
+        message.attributes[control.ID] = message.id
+        if dedup is not None:
+            message.attributes[control.DEDUP] = dedup
+        if ttl is not None:
+            message.attributes[control.EXPIRES] = outbound.expiry(ttl, message.delay)
+        outbound.check_size(message, self)
         return message
 
     def _send(self, messages: list[Outgoing]) -> list[str]:
         ordered = self._grant.get("ordered", False)
+        outbound.deposited(self, messages)
         failed = self._driver().send(self._address(), messages, ordered)
         return outbound.outcome(self._context, self, messages, failed)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Attributes that portafaas keeps with a row; handlers never see them.
 OWN = "pf-"
+#: What the sort keys of an outbox's rows begin with; handlers never see these rows.
+OUTBOX = "pf-outbox/"
 #: Whole numbers beyond are rounded by Cosmos DB, whose numbers are IEEE 754 doubles.
 MAX_WHOLE = 2**53 - 1
 

@@ -261,13 +261,26 @@ def failed(
         response = problem(504, "the function did not answer in time")
     else:
         log_failure(context, "handler failed: %r", error)
-        response = problem(500)
+        response = _unhandled(error)
     try:
         return after(function, request, response)
     except (TypeError, ValueError) as exc:
         # An HttpError's status and headers are as little to be trusted as a Response's.
         log_failure(context, "handler failed: %r", exc)
         return after(function, request, problem(500))
+
+
+def _unhandled(error: BaseException) -> Response:
+    """Return 503 for what the client may try again, else 500."""
+    from portafaas.runtime.taxonomy import Retryable, Throttled
+
+    if not isinstance(error, Retryable):
+        return problem(500)
+    headers = {}
+    if isinstance(error, Throttled) and error.retry_after:
+        # Whole seconds: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+        headers["retry-after"] = str(-int(-error.retry_after // 1))
+    return problem(503, "the service cannot do this now", headers)
 
 
 def run(function: Function, request: Request, context: Context) -> Response:

@@ -13,6 +13,7 @@ from portafaas.runtime.resources import Client, Conflict, NotFound
 from portafaas.runtime.rows import (
     ABSENT,
     MAX_WHOLE,
+    OUTBOX,
     OWN,
     Delete,
     Page,
@@ -94,7 +95,7 @@ class Table(Client):
                 self._address(), partition, names[1], *bounds, bool(descending),
                 size - len(rows), place,
             )  # fmt: skip
-            rows += (row for row in found if not self._expired(row))
+            rows += (row for row in found if self._visible(row))
             if not more or not found:
                 return Page(rows)
             place = found[-1][names[1]]
@@ -117,7 +118,7 @@ class Table(Client):
         """
         self._check("read")
         for row in self._driver().scan(self._address()):
-            if not self._expired(row):
+            if self._visible(row):
                 yield row
 
     def put(
@@ -182,9 +183,11 @@ class Table(Client):
         Raises what the first write that cannot be done raises by itself.
         """
         self._check("write")
-        if not 0 < len(writes) <= MAX_WRITES:
-            raise ValueError(f"a commit has 1 to {MAX_WRITES} writes, not {len(writes)}")
-        checked = [self._write(write) for write in writes]
+        self._commit([self._write(write) for write in writes])
+
+    def _commit(self, checked: Sequence[Write]) -> None:
+        if not 0 < len(checked) <= MAX_WRITES:
+            raise ValueError(f"a commit has 1 to {MAX_WRITES} writes, not {len(checked)}")
         if len({tuple(write.key.values()) for write in checked}) < len(checked):
             raise ValueError("a commit writes a row once")
         from portafaas.runtime.outbound import to_json
@@ -247,6 +250,7 @@ class Table(Client):
             _named(name, "row")
         for name in self._names():
             _checked(name, clean.get(name))
+        self._own(clean)
         self._timed(clean)
         _sized(clean)
         return clean
@@ -290,6 +294,20 @@ class Table(Client):
                 f"{value!r}"
             )
 
+    def _visible(self, row: Mapping[str, Any]) -> bool:
+        if self._grant.get("outbox") and row[self._grant["sort"]].startswith(OUTBOX):
+            return False
+        return not self._expired(row)
+
+    def _pending(self, key: str) -> list[Row]:
+        """Return the first rows of the outbox with *key*, in order."""
+        names = self._names()
+        found, _ = self._driver().query(
+            self._address(), (names[0], key), names[1], OUTBOX, None, None, False, PAGE, None
+        )
+        rows: list[Row] = found
+        return rows
+
     def _expired(self, row: Mapping[str, Any]) -> bool:
         # Platforms delete expired rows later, DynamoDB within days.
         ttl = self._ttl()
@@ -309,7 +327,14 @@ class Table(Client):
             if sort is not None:
                 raise TypeError(f"{self!r} has no sort key")
             return {names[0]: _checked(names[0], key)}
-        return {names[0]: _checked(names[0], key), names[1]: _checked(names[1], sort)}
+        found = {names[0]: _checked(names[0], key), names[1]: _checked(names[1], sort)}
+        self._own(found)
+        return found
+
+    def _own(self, row: Mapping[str, Any]) -> None:
+        """Refuse the sort keys of the outbox's rows."""
+        if self._grant.get("outbox") and row[self._grant["sort"]].startswith(OUTBOX):
+            raise ValueError(f"sort keys that begin with {OUTBOX!r} are portafaas's")
 
 
 def _mapping(value: Any, what: str) -> Mapping[str, Any]:

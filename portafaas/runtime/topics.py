@@ -42,12 +42,27 @@ class Topic(Client):
         which filters see too. *key* is the ordering key, needed by ordered topics and refused by
         others.
 
-        Raises TypeError or ValueError for what no target takes, ResourceError when it was not
-        published.
+        Raises TypeError or ValueError for what no target takes and for a type that is not among
+        those of ``emits``, ResourceError when it was not published.
         """
         self._check("publish")
         message = self._message(event_or_data, type, subject, attributes, key)
         return self._publish([message])[0]
+
+    def prepared(
+        self,
+        event_or_data: Any,
+        *,
+        type: str | None = None,
+        subject: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Outgoing:
+        """Return what :meth:`publish` would publish, checked and complete."""
+        self._check("publish")
+        message = self._message(event_or_data, type, subject, attributes, key)
+        outbound.deposited(self, [message])
+        return message
 
     def publish_batch(self, events: Iterable[Mapping[str, Any] | Event]) -> list[str]:
         """Publish several events and return their ids, in order.
@@ -115,6 +130,12 @@ class Topic(Client):
                 "time": _now(),
                 "datacontenttype": kind,
             }
+        allowed = self._grant.get("emits")
+        if allowed is not None and type not in allowed:
+            raise ValueError(
+                f"function {context.function!r} does not declare events of type {type!r}: add "
+                f"'{type}' to its 'emits' for topic {self.name!r} in portafaas.yaml"
+            )
         carried = {"ce-specversion": "1.0"}
         for name, value in facts.items():
             if value is not None:
@@ -131,11 +152,12 @@ class Topic(Client):
             attributes={**plain, **carried},
             key=outbound.checked_key(self, ordered, key),
         )
-        outbound.check_size(message)
+        outbound.check_size(message, self)
         return message
 
     def _publish(self, messages: list[Outgoing]) -> list[str]:
         ordered = self._grant.get("ordered", False)
+        outbound.deposited(self, messages)
         failed = self._driver().publish(self._address(), messages, ordered)
         return outbound.outcome(self._context, self, messages, failed)
 

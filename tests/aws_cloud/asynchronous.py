@@ -120,7 +120,7 @@ def fire(world: World, name: str, group: str, time: str) -> None:
             continue
         schedule = schedules.schedules[name]
         target = schedule.target
-        # Lambda invokes with text; attributes are replaced as text.
+        # Attributes are replaced as text.
         text = target.get("Input") or "{}"
         for attribute, value in {
             "scheduled-time": time,
@@ -129,7 +129,10 @@ def fire(world: World, name: str, group: str, time: str) -> None:
             "schedule-arn": schedule.arn,
         }.items():
             text = text.replace(f"<aws.scheduler.{attribute}>", value)
-        client = world.client("lambda", region, f"schedule:{name}")
-        client.invoke(FunctionName=target["Arn"], InvocationType="Event", Payload=text.encode())
+        _, _, service, _, account, queue = target["Arn"].split(":", 5)
+        if service != "sqs":
+            raise NotImplementedError(f"a schedule's target {target['Arn']}")
+        client = world.client("sqs", region, f"schedule:{name}")
+        client.send_message(QueueUrl=f"{world.endpoint}/{account}/{queue}", MessageBody=text)
         return
     raise KeyError(f"no schedule {group}/{name}")

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
-from moto.awslambda.utils import get_backend
+from moto.core.utils import unix_time_millis
 from moto.dynamodb.models.table import StreamRecord, StreamShard
 from moto.iam.access_control import PermissionResult
 from moto.logs.models import LogGroup
@@ -30,6 +30,8 @@ from tests.aws_cloud.permissions import like
 from tests.aws_cloud.world import World
 
 _numbers = itertools.count(1)
+#: How much faster the visibility timeouts that functions and Lambda set are over than on AWS.
+HASTE = 100
 
 
 def patch(world: World, functions: Functions, asynchronous: Asynchronous) -> None:
@@ -37,7 +39,7 @@ def patch(world: World, functions: Functions, asynchronous: Asynchronous) -> Non
     _queues(world)
     _topics()
     _streams(world)
-    _buckets(asynchronous)
+    _buckets()
     _logs()
     _lambda(world, functions, asynchronous)
 
@@ -82,6 +84,35 @@ def _queues(world: World) -> None:
 
     queue.delete_message = delete_message
 
+    def change(self: Any, queue_name: str, receipt_handle: str, visibility_timeout: int) -> None:
+        # moto counts the twelve hours from when a message was sent; SQS from its receipt.
+        with guard:
+            found = self.get_queue(queue_name)
+            for message in found._messages:
+                if message.had_receipt_handle(receipt_handle):
+                    if not 0 <= int(visibility_timeout) <= 43_200:
+                        raise sqs.InvalidParameterValue(f"VisibilityTimeout {visibility_timeout}")
+                    message.visible_at = unix_time_millis() + int(visibility_timeout) * 1000 / HASTE
+                    message.put_off = receipt_handle
+                    if not visibility_timeout:
+                        found.pending_messages.discard(message)
+                    world.touch()
+                    return
+            raise sqs.ReceiptHandleIsInvalid
+
+    def leave(self: Any, queue_name: str, receipt_handle: str) -> None:
+        # A function runs in real time, and what it failed at comes again in a hundredth of it.
+        queue = self.get_queue(queue_name)
+        for message in list(queue._messages):
+            if message.receipt_handle == receipt_handle:
+                if getattr(message, "put_off", None) != receipt_handle:
+                    change(self, queue_name, receipt_handle, queue.visibility_timeout)
+                return
+
+    backend: Any = sqs.SQSBackend
+    backend.change_message_visibility = change
+    backend.leave = leave
+
 
 def _streams(world: World) -> None:
     def add(self: Any, old: Any, new: Any) -> None:
@@ -98,21 +129,23 @@ def _streams(world: World) -> None:
     shard.add = add
 
 
-def _buckets(asynchronous: Asynchronous) -> None:
+def _buckets() -> None:
     def send_event(account_id: str, event_name: Any, bucket: Any, key: Any) -> None:
         configured = bucket.notification_configuration
         if configured is None or key is None:
             return
-        if configured.queue or configured.topic or configured.event_bridge is not None:
-            raise NotImplementedError("notifications to others than functions")
-        for each in configured.cloud_function:
+        if configured.cloud_function or configured.topic or configured.event_bridge is not None:
+            raise NotImplementedError("notifications to others than queues")
+        for each in configured.queue:
             if not each.matches(event_name, key.name):
                 continue
-            function = get_backend(account_id, each.arn.split(":")[3]).get_function(each.arn)
-            if not admits(function, "s3.amazonaws.com", bucket.arn):
-                raise PermissionError(f"{bucket.name} may not invoke {function.function_name}")
+            region, name = each.arn.split(":")[3], each.arn.split(":")[5]
+            queue = sqs.sqs_backends[account_id][region].queues.get(name)
+            statements = json.loads(queue.policy)["Statement"] if queue and queue.policy else ()
+            if not _admit(statements, "s3.amazonaws.com", bucket.arn):
+                raise PermissionError(f"{bucket.name} may not send to {name}")
             event = _object_event(str(event_name.value), bucket, key, each.id)
-            asynchronous.submit(function, event, event["Records"][0]["eventName"])
+            sqs.sqs_backends[account_id][region].send_message(name, json.dumps(event))
 
     notifications.send_event = send_event
     backend: Any = S3Backend

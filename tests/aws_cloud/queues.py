@@ -21,7 +21,7 @@ LONGEST_WINDOW = 0.3
 
 
 class QueuePoller(Poller):
-    """Receives batches, deletes what succeeded, and makes visible what failed."""
+    """Receives batches and deletes what succeeded; what failed is visible again in its own time."""
 
     def run(self) -> None:
         self.sqs = self.world.client("sqs", self.region, self.function().function_name)
@@ -85,8 +85,8 @@ class QueuePoller(Poller):
         backend = sqs_backends[ACCOUNT][self.region]
         for message in messages:
             if message["MessageId"] in failed:
-                # AWS leaves them until they are visible again by themselves.
-                backend.change_message_visibility(self.source, message["ReceiptHandle"], 0)
+                # The rest of the queue's timeout, unless the function has set one.
+                backend.leave(self.source, message["ReceiptHandle"])
 
     def _delete(self, messages: list[dict[str, Any]]) -> None:
         for start in range(0, len(messages), 10):

@@ -124,6 +124,9 @@ def _s3(method: str, has_key: bool, query: dict[str, Any]) -> str:
 
 def _named(facts: dict[str, Any]) -> dict[str, Any]:
     found = {name: facts[name] for name in _NAMES if name in facts}
+    if "Entries" in facts:
+        # What functions ask of messages they failed at.
+        found["delays"] = [e["VisibilityTimeout"] for e in facts["Entries"] if "VisibilityTimeout" in e]
     if isinstance(found.get("RequestItems"), dict):
         found["RequestItems"] = list(found["RequestItems"])
     if isinstance(found.get("TransactItems"), list):

@@ -116,15 +116,28 @@ def test_idle_waits_for_delayed_messages(cloud: Cloud) -> None:
     assert count(cloud, "created-filed/later.txt")
 
 
-def test_a_change_is_repeated_then_reported_and_the_next_one_follows(cloud: Cloud) -> None:
+def test_a_change_is_tried_again_then_buried_and_the_next_one_follows(cloud: Cloud) -> None:
     for id, text in (("c1", "unwatched"), ("c2", "watched")):
         cloud.request("POST", "/notes", {"id": id, "text": text, "type": "note.other"})
     # An update is not asked for; neither is a write that changes nothing told of.
     cloud.request("POST", "/notes", {"id": "c2", "text": "changed", "type": "note.other"})
     cloud.idle()
-    seen = [e["Records"][0]["dynamodb"] for e in events(cloud, "notes-watch")]
-    assert [s["Keys"]["id"]["S"] for s in seen] == ["c1", "c1", "c1", "c2"]
+    # Within one invocation each: the stream does not count, and the shard waits.
+    seen = [e["Records"][0] for e in events(cloud, "notes-watch")]
+    assert [s["dynamodb"]["Keys"]["id"]["S"] for s in seen] == ["c1", "c2"]
+    (tried, _) = [each["log"] for each in cloud.invocations if each["function"] == "notes-watch"]
+    assert tried.count("handler failed: ValueError('not this one')") == 3
     assert count(cloud, "note-c2")["text"] == "watched" and not count(cloud, "note-c1")
+    (letter,) = [json.loads(m) for m in cloud.messages("notes-watch-failed")]
+    assert letter == seen[0], "the change itself, not where it is"
+
+
+def test_a_change_that_crashes_the_function_is_reported(cloud: Cloud) -> None:
+    cloud.request("POST", "/notes", {"id": "c3", "text": "crash", "type": "note.other"})
+    cloud.request("POST", "/notes", {"id": "c4", "text": "watched", "type": "note.other"})
+    cloud.idle()
+    seen = [e["Records"][0]["dynamodb"] for e in events(cloud, "notes-watch")]
+    assert [s["Keys"]["id"]["S"] for s in seen] == ["c3", "c3", "c3", "c4"]
     (report,) = [json.loads(m) for m in cloud.messages("notes-watch-failed")]
     assert report["requestContext"]["condition"] == "RetryAttemptsExhausted"
     info = report["DDBStreamBatchInfo"]
@@ -140,12 +153,18 @@ def test_objects_are_told_of_and_failures_reported(cloud: Cloud) -> None:
     cloud.idle()
     assert count(cloud, "created-filed/a b+ü.txt")["size"] == "3"
     assert count(cloud, "deleted-filed/a b+ü.txt")
-    keys = [e["Records"][0]["s3"]["object"]["key"] for e in events(cloud, "notes-stored")]
-    assert sorted(keys) == ["filed/a+b%2B%C3%BC.txt"] * 2 + ["filed/refused.txt"] * 3
-    (report,) = [json.loads(m) for m in cloud.messages("notes-stored-failed")]
-    assert report["requestContext"]["approximateInvokeCount"] == 3
-    assert report["requestPayload"]["Records"][0]["s3"]["object"]["key"] == "filed/refused.txt"
-    assert report["responsePayload"]["errorMessage"] == "not this object"
+    records = [e["Records"][0] for e in events(cloud, "notes-stored")]
+    keys = [json.loads(r["body"])["Records"][0]["s3"]["object"]["key"] for r in records]
+    assert sorted(keys) == ["filed/a+b%2B%C3%BC.txt"] * 2 + ["filed/refused.txt"] * 5
+    refused = [r for r, key in zip(records, keys, strict=True) if "refused" in key]
+    counts = [r["attributes"]["ApproximateReceiveCount"] for r in refused]
+    assert counts == ["1", "2", "3", "4", "5"]
+    asked = [c.input["delays"] for c in cloud.calls["notes-stored"] if "Visibility" in c.operation]
+    # 1, 2, 4, 8 s, and half of that at least: whole seconds, never earlier.
+    (low, high) = ([1, 1, 2, 4], [1, 2, 4, 8])
+    assert [low[i] <= delay <= high[i] for i, (delay,) in enumerate(asked)] == [True] * 4
+    (letter,) = [json.loads(m) for m in cloud.messages("notes-stored-failed")]
+    assert letter["Records"][0]["s3"]["object"]["key"] == "filed/refused.txt"
 
 
 def test_a_schedule_fires(cloud: Cloud) -> None:
@@ -153,7 +172,7 @@ def test_a_schedule_fires(cloud: Cloud) -> None:
     cloud.idle()
     assert count(cloud, "tick")["time"] == "2026-11-23T05:00:00.000Z"
     (made,) = cloud.calls["schedule:notes-tick"]
-    assert (made.operation, made.status) == ("Invoke", 202)
+    assert (made.operation, made.status) == ("SendMessage", 200)
 
 
 def test_a_function_can_be_invoked_through_its_api(cloud: Cloud) -> None:
@@ -177,16 +196,17 @@ def test_changed_settings_are_those_of_the_next_invocation(cloud: Cloud) -> None
     )
     cloud.fire(function, SIX)
     cloud.idle()
-    assert [each["ok"] for each in cloud.invocations] == [False] * 3
+    tried = [each for each in cloud.invocations if each["function"] == function]
+    assert [bool(each["value"]["batchItemFailures"]) for each in tried] == [True] * 4 + [False]
     # A role is refused before it is told that there is no such table.
-    assert "AccessDenied" in cloud.invocations[0]["value"]["errorMessage"]
-    assert len(cloud.messages("notes-tick-failed")) == 1
+    assert "AccessDenied" in tried[0]["log"]
+    assert [json.loads(m)["time"] for m in cloud.messages("notes-tick-failed")] == [SIX]
     awslambda.update_function_configuration(
         FunctionName=function, Environment={"Variables": before}
     )
     cloud.fire(function, SIX)
     cloud.idle()
-    assert cloud.invocations[-1]["ok"]
+    assert cloud.invocations[-1]["value"] == {"batchItemFailures": []}
 
 
 def test_a_topic_that_the_queue_does_not_admit_sends_nothing(cloud: Cloud) -> None:

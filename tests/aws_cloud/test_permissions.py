@@ -7,6 +7,7 @@ import pytest
 
 from tests.aws_cloud.cloud import ACCOUNT, REGION, Cloud
 from tests.aws_cloud.permissions import OPERATIONS, Call, Grant, Policy, used_permissions
+from tests.aws_cloud.test_cloud import send
 
 
 def test_every_operation_of_the_table_is_botocores() -> None:
@@ -106,10 +107,17 @@ def test_roles_cover_what_is_used_and_little_more(cloud: Cloud) -> None:
     cloud.request("GET", "/notes/p1")
     assert cloud.request("GET", "/files/none").status == 404
     cloud.fire("notes-tick", "2026-11-23T05:00:00Z")
-    cloud.fire("notes-tick", "no time")
+    cloud.fire("notes-tick", "2027-01-01T05:00:00Z")
+    cloud.request("POST", "/notes", {"id": "p3", "text": "unsorted"})
+    cloud.request("POST", "/notes", {"id": "p6", "text": "later"})
+    send(cloud, "notes-filing", {"id": "p4", "text": "poison"})
+    send(cloud, "notes-steps.fifo", {"step": 9}, MessageGroupId="late", MessageDeduplicationId="p5")
     cloud.idle()
-    for queue in ("notes-watch-failed", "notes-stored-failed", "notes-tick-failed"):
-        assert cloud.messages(queue)
+    for queue in (
+        "watch-failed", "stored-failed", "tick-failed", "news-sort-dead", "filing-dead",
+        "steps-dead.fifo",
+    ):  # fmt: skip
+        assert len(cloud.messages(f"notes-{queue}")) == 1, queue
     # Other services may have come and gone.
     mine = {p: c for p, c in cloud.all_calls.items() if p.rpartition(":")[2].startswith("notes-")}
     used = used_permissions(mine)
@@ -121,7 +129,7 @@ def test_roles_cover_what_is_used_and_little_more(cloud: Cloud) -> None:
         needed = {p for p in permissions if not p[1].endswith(("elsewhere", "/no-such-table"))}
         assert [p for p in needed if not policy.allows(p)] == []
         unused[principal] = {grant.action for grant in policy.unused(needed)}
-    # Scheduler would send there if Lambda refused the event.
+    # Scheduler would send to the dead letters if the queue refused the event.
     assert unused.pop("schedule:notes-tick") == {"sqs:SendMessage"}
     assert unused == {f"notes-{name}": spare for name, spare in EXPECTED.items()}
 

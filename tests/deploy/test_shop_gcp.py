@@ -32,7 +32,7 @@ pytestmark = [
 ]
 SECRET = "the-key-of-the-bank"
 DATA = {
-    "google_firestore_database", "google_pubsub_subscription", "google_pubsub_topic",
+    "google_cloud_tasks_queue", "google_firestore_database", "google_pubsub_subscription", "google_pubsub_topic",
     "google_secret_manager_secret", "google_storage_bucket",
 }  # fmt: skip
 COMMANDS = ("deploy --yes", "status", "logs")

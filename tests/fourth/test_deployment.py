@@ -25,7 +25,7 @@ python: "{PYTHON}"
 functions:
   hello: {{handler: "app:hello", trigger: {{http: {{path: /hello}}}}, uses: [{{send: jobs}}]}}
   work: {{handler: "app:work", trigger: {{queue: {{name: jobs}}}}}}
-queues: {{jobs: {{}}}}
+queues: {{jobs: {{dead-letter: true, external: [producers]}}}}
 secrets: {{api-key: {{}}}}
 stages: {{prod: {{defaults: {{memory: 512MB}}}}}}
 """
@@ -186,6 +186,38 @@ def test_what_fails_midway_is_told_recorded_and_resumed(console: Console) -> Non
     # The rest was there already.
     assert {c["resource"] for c in done["changes"]} == {"role/hello", "role/work", "package"}
     assert [r["outcome"] for r in console.json("history", *AT)] == ["succeeded", "failed"]
+
+
+def test_what_ran_before_a_failure_comes_back(console: Console) -> None:
+    first = deployed(console)
+    console.edit("path: /hello}}", "path: /hello}}, memory: 1GB")
+    deployed(console)
+    console.edit("memory: 1GB", "memory: 2GB")
+    (console.cloud / "broken").write_text("function/hello")
+    console("deploy", *AT, "--yes", status=1)
+    (console.cloud / "broken").unlink()
+    failed, second, *_ = console.json("history", *AT)
+    assert (failed["outcome"], second["outcome"]) == ("failed", "succeeded")
+    # Not two releases back: what the failed deployment found there.
+    back = console.json("rollback", *AT, "--yes")
+    assert back["release"] == second["release"] != first["release"]
+    assert console.json("status", *AT)["health"] == "ready"
+    # From there on "before" is the release before again.
+    assert console.json("rollback", *AT, "--yes")["release"] == first["release"]
+
+
+def test_the_same_release_after_a_failure_mends_it(console: Console) -> None:
+    first = deployed(console)
+    console.edit("path: /hello}}", "path: /hello}}, memory: 1GB")
+    (console.cloud / "broken").write_text("function/hello")
+    console("deploy", *AT, "--yes", status=1)
+    (console.cloud / "broken").unlink()
+    console.edit(", memory: 1GB", "")
+    assert console.json("status", *AT, status=1)["health"] == "failed"
+    again = deployed(console)
+    assert (again["changes"], again["release"]) == ([], first["release"])
+    assert console.json("status", *AT)["health"] == "ready"
+    assert [r["outcome"] for r in console.json("history", *AT)] == ["succeeded", "failed", "succeeded"]
 
 
 def test_nothing_happens_unasked(console: Console) -> None:
@@ -376,6 +408,61 @@ def test_a_target_that_only_builds_says_so(console: Console, installed: Path) ->
         assert "PF8000" in console("deploy", *AT, "--yes", status=2)
     finally:
         file.write_text(text)
+
+
+def _bury(console: Console, *ids: str, error: str = "ValueError: no") -> None:
+    (console.cloud / "yard/shop").mkdir(parents=True)
+    letter = {
+        "reason": "attempts", "error": error, "attempts": 5, "function": "work", "time": "2026-01-01T00:00:00.000Z",
+        "sent": "", "trace": "", "correlation": "c-1", "body": '{"a":1}', "attributes": {"x": "y"},
+    }  # fmt: skip
+    letters = [{**letter, "id": id_} for id_ in ids]
+    (console.cloud / "yard/shop/jobs.json").write_text(json.dumps(letters))
+
+
+def test_dead_letters_are_looked_at_redriven_and_removed(console: Console) -> None:
+    _bury(console, "one", "two", "three", "four")
+    assert console.json("dlq", "list", *AT) == [
+        {"name": "jobs", "kind": "queue", "physical": "yard/jobs", "count": 4}
+    ]
+    assert "jobs  queue" in console("dlq", "list", *AT)
+    assert [letter["id"] for letter in console.json("dlq", "list", "jobs", *AT, "--limit", "2")] == ["one", "two"]
+    shown = console.json("dlq", "show", "jobs", "two", *AT, "--stage", "prod", status=1)
+    assert shown["diagnostics"][0]["code"] == "PF8017", "another stage has other letters"
+    shown = console.json("dlq", "show", "jobs", "two", *AT)
+    assert shown["redrive"] == "portafaas dlq redrive jobs two --target example"
+    assert (shown["body"], shown["attributes"], shown["sent"]) == ('{"a":1}', {"x": "y"}, None)
+    text = console("dlq", "show", "jobs", "two", *AT)
+    assert "reason:      attempts" in text and "attribute:   x = y" in text and '  "a": 1\n' in text
+
+    assert "say the ids" in console("dlq", "redrive", "jobs", *AT, status=2)
+    assert "say the ids" in console("dlq", "redrive", "jobs", "one", "--all", *AT, status=2)
+    assert "did you mean 'three'?" in console("dlq", "redrive", "jobs", "one", "thre", *AT, status=1)
+    assert console.json("dlq", "redrive", "jobs", "one", *AT) == {"box": "jobs", "moved": 1, "failed": []}
+    text = console("dlq", "purge", "jobs", "two", *AT, status=1)
+    assert "PF8015" in text and "'portafaas dlq list jobs --target example'" in text
+    assert console.typed("no", "dlq", "purge", "jobs", "two", *AT)[0] == 1
+    status, text = console.typed("jobs", "dlq", "purge", "jobs", "two", *AT)
+    assert status == 0 and "1 dead letter of jobs removed" in text
+    assert console.json("dlq", "purge", "jobs", "--all", "-y", *AT) == {"box": "jobs", "purged": 2}
+    assert console.json("dlq", "list", *AT)[0]["count"] == 0
+
+
+def test_what_could_not_be_redriven_is_told(console: Console) -> None:
+    _bury(console, "one", error="stuck")
+    text = console("dlq", "redrive", "jobs", "--all", *AT, status=1)
+    assert "0 dead letters of jobs moved" in text and "one: it is stuck" in text
+
+
+def test_boxes_are_those_of_the_manifest(console: Console) -> None:
+    _bury(console)
+    text = console("dlq", "list", "job", *AT, status=1)
+    assert "PF8017" in text and "did you mean 'jobs'?" in text
+    complete = {**console.environ, "_PORTAFAAS_COMPLETE": "bash_complete", "COMP_WORDS": "portafaas dlq list j", "COMP_CWORD": "3"}
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "portafaas")], cwd=console.root, env=complete, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip().endswith("jobs"), done.stdout + done.stderr
 
 
 def test_permissions_are_told_in_as_few_lines_as_can_be() -> None:

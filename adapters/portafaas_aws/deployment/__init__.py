@@ -11,6 +11,7 @@
 | ``apply``, ``adopt`` | make it so; take back data that an earlier stack left |
 | ``events`` | follow a stack at work, and why it failed |
 | ``destroy``, ``data`` | remove the stack, and the data if asked |
+| ``deadletters``, ``letters`` | dead letters: list, redrive, purge; what is in one |
 | ``drift``, ``logs``, ``secrets``, ``status`` | look |
 
 ``docs/deployment-aws.md`` says what happens and which permissions it takes.

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from portafaas.deployment.contract import (
     Blobs,
     Caller,
+    DeadLetters,
     Drift,
     Engine,
     Kept,
@@ -105,3 +106,9 @@ class AwsEngine(Engine):
         from portafaas_aws.deployment.secrets import AwsSecrets
 
         return AwsSecrets(self.cloud)
+
+    def dead_letters(self) -> DeadLetters:
+        """Return the dead letters, in queues of SQS."""
+        from portafaas_aws.deployment.deadletters import AwsDeadLetters
+
+        return AwsDeadLetters(self.cloud)

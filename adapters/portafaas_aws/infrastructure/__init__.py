@@ -10,7 +10,6 @@ from portafaas.adapter import Infrastructure, Permission
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan
 from portafaas_aws.infrastructure.alerts import (
-    ANSWERING,
     add_alarm,
     add_channels,
     add_failures,
@@ -93,7 +92,7 @@ def build(plan: BuildPlan) -> tuple[Template, list[Permission]]:
         permissions += add_function(template, function, deployments[function.name], grants)
         template.asked = trigger
         permissions += after(template, function, binding, owned.get(function.name, ()))
-        if function.name in failing and function.kind in ANSWERING:
+        if function.name in failing:
             add_failures(template, function.name)
     for alert in plan.alerts:
         template.owner = alert.function

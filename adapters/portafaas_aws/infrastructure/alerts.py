@@ -12,13 +12,11 @@ from typing import Any
 
 from portafaas.plan import AlertPlan, BuildPlan, QueueTrigger
 from portafaas_aws.infrastructure.document import Template, att, logical_id, ref, tags
+from portafaas_aws.infrastructure.resources import dead_letters_of
 from portafaas_aws.names import ALARM_NAME, channel_topic, physical_name
 
-#: Kinds of functions whose bridge answers a failure (status 500, ids to deliver again) instead of
-#: raising it, so that Lambda counts a success.
-ANSWERING = ("http", "queue", "table", "topic")
-
-#: The records of ``portafaas.runtime.context.log_failure``, which the bridges of all kinds write.
+#: The records of ``portafaas.runtime.context.log_failure``, which the bridges of all kinds write
+#: when they answer a failure, so that Lambda counts a success.
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
 PATTERN = (
     '{ $.severity = "ERROR" && ($.message = "handler failed*" || '
@@ -134,15 +132,13 @@ def _measured(plan: BuildPlan, alert: AlertPlan) -> dict[str, Any]:
 
 
 def _errors(plan: BuildPlan, alert: AlertPlan) -> dict[str, Any]:
-    """Return what Lambda counts, and in addition what the bridge answers instead of raising it.
+    """Return what Lambda counts, and what the bridge answers (500, ids) instead of raising it.
 
     A sum of the series, which a missing value of one does not make missing; FILL would take
     values that are late for zero, and the alarm would never see them.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
     """
     raised = _lambda("Errors", alert.function)
-    if plan.function(alert.function).kind not in ANSWERING:
-        return {**raised, "Statistic": "Sum", "Period": alert.window}
     answered = {"Namespace": _NAMESPACE, "MetricName": _failures(plan, alert.function)}
     return {
         "Metrics": [
@@ -175,7 +171,9 @@ def _lambda(metric: str, function: str) -> dict[str, Any]:
 
 def _dead_letters(plan: BuildPlan, alert: AlertPlan) -> str:
     if alert.function:
-        return logical_id(alert.function, "FailedEvents")
+        found = dead_letters_of(plan, plan.function(alert.function))
+        assert found is not None
+        return found[0]
     dead = plan.queue(alert.queue).dead_letter
     kind: Mapping[bool, str] = {True: "DeadLetters", False: "Queue"}
     return logical_id(alert.queue if dead is True else str(dead), kind[dead is True])

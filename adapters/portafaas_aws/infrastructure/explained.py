@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from portafaas.adapter import Emitted, Redelivery
-from portafaas.plan import FunctionPlan, QueueTrigger
+from portafaas.plan import FunctionPlan, QueueTrigger, Retry
 from portafaas_aws.infrastructure.document import STACK, Template, logical_id
-from portafaas_aws.infrastructure.resources import function_dead_letters
+from portafaas_aws.infrastructure.resources import dead_letters_of
 
 _SQS = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"
-_ASYNCHRONOUS = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html"
 _STREAM = "https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html"
 _HTTP = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-retries.html"
 #: Seconds; of a queue that does not say (SetQueueAttributes), and of a stream's records.
@@ -55,53 +54,61 @@ def _redelivery(template: Template, function: FunctionPlan) -> Redelivery:
             return Redelivery(name, "", source=_HTTP)
         case "queue":
             assert isinstance(trigger, QueueTrigger)
-            return _queue(template, name, properties(trigger.queue, "Queue"))
-        case "topic":
-            return _queue(template, name, properties(name, "Inbox"))
+            return _queue(template, function, properties(trigger.queue, "Queue"))
         case "table":
-            mapping = properties(name, "Mapping")
-            attempts = mapping.get("MaximumRetryAttempts", -1) + 1
-            age = mapping.get("MaximumRecordAgeInSeconds", _STREAM_AGE)
-            return Redelivery(
-                name,
-                "Lambda, which holds up the shard of the table's stream",
-                attempts,
-                "with a growing delay that Lambda chooses",
-                min(age, _STREAM_AGE),
-                f"{_failed(template, name)}: where in the stream the change is, not the change",
-                _STREAM,
-            )
-    repeated = properties(name, "Asynchronous")
-    attempts = repeated["MaximumRetryAttempts"] + 1
-    delays = {1: "", 2: "60 s after a failure"}
+            return _table(template, function, properties(name, "Mapping"))
+        case _:
+            return _queue(template, function, properties(name, "Inbox"))
+
+
+def _table(
+    template: Template, function: FunctionPlan, mapping: Mapping[str, Any]
+) -> Redelivery:
     return Redelivery(
-        name,
-        "Lambda",
-        attempts,
-        delays.get(attempts, "60 s after the first failure, 120 s after the second"),
-        repeated["MaximumEventAgeInSeconds"],
-        _failed(template, name),
-        _ASYNCHRONOUS,
+        function.name,
+        "the bridge, within the invocation, as far as its timeout allows; then Lambda, which holds "
+        "up the shard of the table's stream",
+        mapping["MaximumRetryAttempts"] + 1,
+        f"{delays(function.retry)}; after a crash with a growing delay that Lambda chooses",
+        min(mapping["MaximumRecordAgeInSeconds"], _STREAM_AGE),
+        f"queue {_failed(template, function)}; after a crash where in the stream the change is",
+        _STREAM,
     )
 
 
-def _failed(template: Template, function: str) -> str:
-    return f"queue {function_dead_letters(template.plan, function)[1]}"
+def delays(retry: Retry) -> str:
+    """Return what comes between two attempts, for people."""
+    first, most = f"{retry.initial:g} s", f"{retry.maximum:g} s"
+    jitter = " (half of that at least)" if retry.jitter else ""
+    if retry.backoff == "fixed" or retry.initial >= retry.maximum:
+        return f"{first} after a failure{jitter}"
+    return f"{first} after the first failure, then twice as much each time, up to {most}{jitter}"
 
 
-def _queue(template: Template, function: str, queue: Mapping[str, Any]) -> Redelivery:
+def _failed(template: Template, function: FunctionPlan) -> str:
+    found = dead_letters_of(template.plan, function)
+    assert found is not None
+    return found[1]
+
+
+def _queue(
+    template: Template, function: FunctionPlan, queue: Mapping[str, Any]
+) -> Redelivery:
     redrive = queue.get("RedrivePolicy")
     dead = ""
+    until = queue.get("MessageRetentionPeriod", _RETENTION)
     if redrive is not None:
+        until = min(until, int(function.retry.max_age))
         target = redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]
         name = template.resources[target]["Properties"]["QueueName"]
-        dead = f"queue {name}; not what became too old"
+        dead = f"queue {name}"
     return Redelivery(
-        function,
-        f"SQS, from the queue {queue['QueueName']}",
+        function.name,
+        f"SQS, from the queue {queue['QueueName']}, when the bridge says",
         redrive["maxReceiveCount"] if redrive is not None else 0,
-        f"{queue['VisibilityTimeout']} s after it was received",
-        queue.get("MessageRetentionPeriod", _RETENTION),
+        f"{delays(function.retry)}; after a crash {queue['VisibilityTimeout']} s after it was "
+        "received",
+        until,
         dead,
         _SQS,
     )

@@ -22,7 +22,11 @@ from portafaas_aws.names import (
 )
 
 #: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
-CONSUME = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
+#: The first is the bridge's own: to have a message come again later.
+CONSUME = (
+    "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+)  # fmt: skip
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/iam-policy-example-lamda-process-dynamodb-streams.html
 FOLLOW = (
     "dynamodb:DescribeStream",
@@ -64,7 +68,7 @@ def use_grants(plan: BuildPlan, function: FunctionPlan) -> list[Grant]:
     """Return the statements of the function's ``uses``."""
     grants: list[Grant] = []
     for index, use in enumerate(function.uses):
-        why = f"$.functions.{function.name}.uses[{index}]"
+        why = function.why(index)
         sid = f"{use.verb.capitalize()}{logical_id(use.name, use.kind.capitalize())}"
         resource, scope = target(plan, use)
         if use.kind == "bucket":

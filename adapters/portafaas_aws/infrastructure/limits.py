@@ -108,6 +108,9 @@ def _names(plan: BuildPlan) -> Iterator[Diagnostic]:
             wanted.append((path, f"{inbox}-dead", ordered[kind]))
         elif function.kind in ("object", "schedule", "table"):
             wanted.append((path, f"{function.name}-failed", False))
+            if function.kind != "table":
+                inbox = "objects" if function.kind == "object" else "schedule"
+                wanted.append((path, f"{function.name}-{inbox}", False))
     taken: dict[str, str] = {}
     for path, name, fifo in wanted:
         physical = queue_name(plan, name, fifo)
@@ -217,7 +220,11 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
                 _SECRETS,
                 "declare a secret, use it, and read it in the handler",
             )
-    size = sum(len(k.encode()) + len(v.encode()) for k, v in function.environment.items())
+    own = sum(len(k.encode()) + len(v.encode()) for k, v in function.environment.items())
+    size = own
+    # The URLs of the queue and of the dead letters: with the longest name and region.
+    places = 0 if function.kind == "http" else 1 if function.kind == "table" else 2
+    size += places * (len(f"PORTAFAAS_SOURCE_{function.name}") + 130)
     for use in function.uses:
         if use.kind == "workflow":
             continue
@@ -228,9 +235,11 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
     if variable:
         # One key at least: its name, "=", and a digest.
         size += len(variable) + 66
-    if size > 4096 and (function.uses or variable):
+    # What is too large by itself is told of already.
+    if size > 4096 and (own <= 4096 or function.uses or variable):
+        part = "trigger.http.auth.keys" if variable else "environment"
         yield _over(
-            f"$.functions.{function.name}.{'uses' if function.uses else 'trigger.http.auth.keys'}",
+            f"$.functions.{function.name}.{'uses' if function.uses else part}",
             "the environment (with the settings of the service), and the names and keys that are "
             f"added, have about {size} bytes; at most 4096",
             _LAMBDA,

@@ -14,11 +14,15 @@ from portafaas.plan import (
     FunctionPlan,
     ObjectTrigger,
     QueuePlan,
+    QueueTrigger,
     SecretPlan,
     TablePlan,
     TableTrigger,
     TopicPlan,
+    TopicTrigger,
 )
+from portafaas.plan.claims import days_of_claims
+from portafaas.runtime.control import CLAIMS
 from portafaas_aws.bindings import Sharing, queue_facts
 from portafaas_aws.infrastructure.document import (
     KEPT,
@@ -98,7 +102,7 @@ def add_dead_letters(
 ) -> None:
     """Add the dead-letter queue *name*, open to the queue called *source* alone.
 
-    Without *source* it takes what Lambda or Scheduler give up, and no queue's messages.
+    Without *source* it takes what Lambda gives up, and no queue's messages.
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
     """
     allow: dict[str, Any] = {"redrivePermission": "denyAll"}
@@ -113,11 +117,6 @@ def add_dead_letters(
     if ordered:
         facts["FifoQueue"] = True
     add_queue(template, logical, facts)
-
-
-def function_dead_letters(plan: BuildPlan, function: str) -> tuple[str, str]:
-    """Return the logical id and the name of the queue for what *function* failed at."""
-    return logical_id(function, "FailedEvents"), queue_name(plan, f"{function}-failed", False)
 
 
 def _topic(template: Template, topic: TopicPlan) -> None:
@@ -147,6 +146,8 @@ def _bucket(
     }
     if bucket.versioned:
         facts["VersioningConfiguration"] = {"Status": "Enabled"}
+    if days := days_of_claims(plan, bucket.name):
+        facts["LifecycleConfiguration"] = {"Rules": [_claims(days, bucket.versioned)]}
     watching = [
         function.name
         for function in plan.functions
@@ -155,14 +156,14 @@ def _bucket(
     order: dict[str, Any] = {}
     if watching:
         facts["NotificationConfiguration"] = {
-            "LambdaConfigurations": [
+            "QueueConfigurations": [
                 notification
                 for name in watching
                 for notification in _notifications(name, bindings[name])
             ]
         }
-        # S3 asks Lambda for the permission when it is told of the function.
-        order["DependsOn"] = [logical_id(name, "BucketPermission") for name in watching]
+        # S3 tries whether it may send when it is told of the queue.
+        order["DependsOn"] = [logical_id(name, "InboxPolicy") for name in watching]
     template.add(
         logical_id(bucket.name, "Bucket"),
         "AWS::S3::Bucket",
@@ -172,11 +173,26 @@ def _bucket(
     )
 
 
+def _claims(days: int, versioned: bool) -> dict[str, Any]:
+    """Return the rule that deletes the bodies of a claim check when nothing leads to them.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-s3-bucket-rule.html
+    """
+    rule = {
+        "Id": "claims",
+        "Status": "Enabled",
+        "Prefix": CLAIMS,
+        "ExpirationInDays": days,
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    }
+    return {**rule, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}} if versioned else rule
+
+
 def _notifications(function: str, binding: Mapping[str, Any]) -> list[dict[str, Any]]:
     rules = binding["filter"]["Key"]["FilterRules"]
     narrowed = {"Filter": {"S3Key": {"Rules": rules}}} if rules else {}
     return [
-        {"Event": event, "Function": att(logical_id(function, "Function")), **narrowed}
+        {"Event": event, "Queue": att(logical_id(function, "Inbox")), **narrowed}
         for event in binding["events"]
     ]
 
@@ -224,7 +240,7 @@ def environment(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
     """Return the variables that tell *function* what the things it uses are called in AWS.
 
     A queue's URL, a topic's ARN, a bucket's or table's name, a secret's ARN: what the calls of
-    each service ask for.
+    each service ask for. And the URLs of the queue it reads, and of its dead letters.
     """
     found: dict[str, Any] = {}
     for use in function.uses:
@@ -233,4 +249,44 @@ def environment(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
             found[name] = sub(bucket_name(plan, use.name))
         else:
             found[name] = ref(logical_id(use.name, use.kind.capitalize()))
+    own = function.name.upper().replace("-", "_")
+    if source := source_of(function):
+        found[f"PORTAFAAS_SOURCE_{own}"] = ref(source)
+    if dead := dead_letters_of(plan, function):
+        found[f"PORTAFAAS_DEAD_{own}"] = ref(dead[0])
     return found
+
+
+def source_of(function: FunctionPlan) -> str:
+    """Return the logical id of the queue that *function* reads, "" when it reads none."""
+    if isinstance(function.trigger, QueueTrigger):
+        return logical_id(function.trigger.queue, "Queue")
+    if function.kind in ("topic", "object", "schedule"):
+        return logical_id(function.name, "Inbox")
+    return ""
+
+
+def dead_letters_of(plan: BuildPlan, function: FunctionPlan) -> tuple[str, str, str] | None:
+    """Return logical id and name of the queue of its dead letters, and the line that asks for it.
+
+    None for a function that has none.
+    """
+    trigger = function.trigger
+    if isinstance(trigger, QueueTrigger):
+        queue = plan.queue(trigger.queue)
+        if not queue.dead_letter:
+            return None
+        why = f"$.queues.{queue.name}.dead-letter"
+        if queue.dead_letter is True:
+            name = queue_name(plan, f"{queue.name}-dead", queue.ordered)
+            return logical_id(queue.name, "DeadLetters"), name, why
+        other = queue.dead_letter
+        return logical_id(other, "Queue"), queue_name(plan, other, queue.ordered), why
+    why = f"$.functions.{function.name}.trigger"
+    failed = logical_id(function.name, "FailedEvents")
+    if isinstance(trigger, TopicTrigger):
+        ordered = plan.topic(trigger.topic).ordered
+        return failed, queue_name(plan, f"{trigger.topic}-{function.name}-dead", ordered), why
+    if function.kind in ("object", "schedule", "table"):
+        return failed, queue_name(plan, f"{function.name}-failed", False), why
+    return None

@@ -101,9 +101,7 @@ def _invoked(view: View) -> set[str | None]:
         ("AWS::Lambda::EventSourceMapping", "FunctionName"),
         ("AWS::Lambda::Url", "TargetFunctionArn"),
     )
-    found = {view.target(facts[key]) for type, key in sources for _, facts in view.of(type)}
-    schedules = view.of("AWS::Scheduler::Schedule")
-    return found | {view.target(facts["Target"]["Arn"]) for _, facts in schedules}
+    return {view.target(facts[key]) for type, key in sources for _, facts in view.of(type)}
 
 
 def _roles(view: View) -> Iterator[str]:
@@ -172,7 +170,13 @@ def permits(view: View, permissions: Sequence[Permission]) -> Iterator[str]:
         for logical, facts in view.of("AWS::Lambda::Function")
     }
     for _, facts in view.of("AWS::Scheduler::Schedule"):
-        runs = view.role_of(view.target(facts["Target"].get("Arn")))
+        inbox = view.target(facts["Target"].get("Arn"))
+        readers = [
+            view.target(mapping["FunctionName"])
+            for _, mapping in view.of("AWS::Lambda::EventSourceMapping")
+            if view.target(mapping["EventSourceArn"]) == inbox
+        ]
+        runs = view.role_of(readers[0] if readers else None)
         holders[view.target(facts["Target"].get("RoleArn"))] = holders.get(runs, "")
     found: Counter[tuple[str, str, str]] = Counter()
     for role, _ in view.of("AWS::IAM::Role"):

@@ -31,8 +31,6 @@ _WATCHES: Mapping[str, tuple[str, str]] = {
 _FAILED = (
     "handler failed*", "handler exceeded its timeout*", "application failed after its response*",
 )  # fmt: skip
-#: Triggers whose functions raise what failed; all others answer it, and Lambda counts a success.
-_RAISING = ("schedule", "object")
 
 Series = tuple[tuple[str, str], str | None, Any, Any]
 
@@ -215,9 +213,9 @@ def _asked(
     found = list(series(view, facts))
     names = {name for name, _, _, _ in found}
     wanted = {_WATCHES[alert.metric]}
-    raising = alert.function and plan.function(alert.function).kind in _RAISING
-    if alert.metric == "errors" and not raising:
-        # Which of the counts it is, the rule of sums says.
+    if alert.metric == "errors":
+        # Functions answer what failed, and Lambda counts a success. Which of the counts it is, the
+        # rule of sums says.
         wanted |= {name for name in names if name[0] == "portafaas"} or {("portafaas", "")}
     if names != wanted:
         yield f"{logical} looks at {sorted(names)}"
@@ -258,11 +256,10 @@ def _subjects(view: View, plan: BuildPlan, alert: AlertPlan) -> list[str | None]
         return [_redrive(view, facts) for _, facts in queues]
     (function,) = view.once(_entries).get(plan.function(alert.function).entry, [])
     found = []
-    for type in ("AWS::Lambda::EventSourceMapping", "AWS::Lambda::EventInvokeConfig"):
-        for facts in view.leading(type, "FunctionName").get(function, ()):
-            kept = facts.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
-            source = view.facts(view.target(facts.get("EventSourceArn")), "AWS::SQS::Queue")
-            found.append(_redrive(view, source) if source else view.target(kept))
+    for facts in view.leading("AWS::Lambda::EventSourceMapping", "FunctionName").get(function, ()):
+        kept = facts.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+        source = view.facts(view.target(facts.get("EventSourceArn")), "AWS::SQS::Queue")
+        found.append(_redrive(view, source) if source else view.target(kept))
     return found
 
 

@@ -127,11 +127,13 @@ def _public(view: View) -> set[str | None]:
 def _schedules(view: View) -> Iterator[str]:
     for logical, facts in view.of("AWS::Scheduler::Schedule"):
         target = facts["Target"]
-        function, role = view.target(target.get("Arn")), view.target(target.get("RoleArn"))
-        if view.facts(function, "AWS::Lambda::Function") is None:
-            yield f"{logical} invokes no function"
-        if not view.may(role, ("lambda:InvokeFunction",), target.get("Arn")):
-            yield f"{logical} may not invoke {function}"
+        inbox, role = view.target(target.get("Arn")), view.target(target.get("RoleArn"))
+        reached = view.facts(inbox, "AWS::SQS::Queue")
+        read = view.leading("AWS::Lambda::EventSourceMapping", "EventSourceArn")
+        if reached is None or reached.get("FifoQueue") or inbox not in read:
+            yield f"{logical} reaches no queue that a function reads"
+        if not view.may(role, ("sqs:SendMessage",), target.get("Arn")):
+            yield f"{logical} may not send to {inbox}"
         dead = target.get("DeadLetterConfig", {}).get("Arn")
         queue = view.facts(view.target(dead), "AWS::SQS::Queue")
         if queue is None or queue.get("FifoQueue"):

@@ -95,6 +95,12 @@ def _function(
     match binding["type"]:
         case "sqs" | "sns-sqs" | "dynamodb-stream":
             yield from _mapping(view, logical, binding)
+        case "s3-sqs":
+            yield from _mapping(view, logical, binding)
+            yield from _notified(view, logical, binding)
+        case "scheduler-sqs":
+            yield from _mapping(view, logical, binding)
+            yield from _scheduled(view, logical, binding)
         case "http-api":
             yield from _routes(view, logical, binding)
         case "function-url":
@@ -102,13 +108,6 @@ def _function(
             yield from _same(logical, urls, {
                 "AuthType": binding["authType"], "InvokeMode": binding["invokeMode"],
             })  # fmt: skip
-        case "s3":
-            yield from _notified(view, logical, binding)
-        case "scheduler":
-            yield from _scheduled(view, logical, binding)
-    if "eventInvokeConfig" in binding:
-        found = _pointing(view, "AWS::Lambda::EventInvokeConfig", "FunctionName", logical)
-        yield from _same(logical, found, binding["eventInvokeConfig"])
 
 
 def _pointing(view: View, type: str, key: str, logical: str) -> Mapping[str, Any]:
@@ -249,18 +248,24 @@ def _shape(key: str, method: str = "") -> str:
     return f"{method or own} {'/'.join(parts)}"
 
 
+def _source(view: View, function: str) -> str | None:
+    """Return what the mapping of *function* reads."""
+    found = _pointing(view, "AWS::Lambda::EventSourceMapping", "FunctionName", function)
+    return view.target(found.get("EventSourceArn"))
+
+
 def _notifications(view: View) -> Mapping[str | None, list[tuple[str, Any, Any]]]:
     found: dict[str | None, list[tuple[str, Any, Any]]] = {}
     for _, facts in view.of("AWS::S3::Bucket"):
         name = view.text(facts["BucketName"])
-        for entry in facts.get("NotificationConfiguration", {}).get("LambdaConfigurations", ()):
-            own = found.setdefault(view.target(entry["Function"]), [])
+        for entry in facts.get("NotificationConfiguration", {}).get("QueueConfigurations", ()):
+            own = found.setdefault(view.target(entry["Queue"]), [])
             own.append((name, entry["Event"], entry.get("Filter", {})))
     return found
 
 
 def _notified(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[str]:
-    found = view.once(_notifications).get(logical, [])
+    found = view.once(_notifications).get(_source(view, logical), [])
     rules = binding["filter"]["Key"]["FilterRules"]
     narrowed = {"S3Key": {"Rules": rules}} if rules else {}
     if found != [(binding["bucket"], event, narrowed) for event in binding["events"]]:
@@ -268,7 +273,7 @@ def _notified(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[
 
 
 def _scheduled(view: View, logical: str, binding: Mapping[str, Any]) -> Iterator[str]:
-    found = view.once(_schedules).get(logical)
+    found = view.once(_schedules).get(_source(view, logical))
     if found is None:
         yield f"{logical} has no schedule"
         return

@@ -128,12 +128,17 @@ def _admitting(view: View, queue: str | None, topic: Any) -> Iterator[str]:
 
 
 def _policies(view: View) -> Iterator[str]:
-    """A queue that takes messages of a topic gets some."""
-    subscribed = {view.target(f.get("Endpoint")) for _, f in view.of("AWS::SNS::Subscription")}
+    """A queue that is open to a service is told something by it."""
+    told = {view.target(f.get("Endpoint")) for _, f in view.of("AWS::SNS::Subscription")}
+    for _, facts in view.of("AWS::S3::Bucket"):
+        entries = facts.get("NotificationConfiguration", {}).get("QueueConfigurations", ())
+        told |= {view.target(entry["Queue"]) for entry in entries}
     for logical, facts in view.of("AWS::SQS::QueuePolicy"):
         for queue in facts["Queues"]:
-            if view.target(queue) not in subscribed:
-                yield f"{logical} opens {view.target(queue)}, which no topic sends to"
+            if view.target(queue) not in told:
+                yield f"{logical} opens {view.target(queue)}, which nobody sends to"
+        if len(facts["PolicyDocument"]["Statement"]) != 1:
+            yield f"{logical} opens its queue to several"
 
 
 def _filter(logical: str, facts: Mapping[str, Any]) -> Iterator[str]:

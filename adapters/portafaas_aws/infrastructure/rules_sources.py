@@ -1,4 +1,4 @@
-"""Rules of ``verify`` about event sources: mappings, buckets, retries of asynchronous calls."""
+"""Rules of ``verify`` about event sources: mappings, buckets, tables."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ def _queue(
 ) -> Iterator[str]:
     """https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html."""
     batch, wait = facts.get("BatchSize", 10), facts.get("MaximumBatchingWindowInSeconds", 0)
-    if queue.get("FifoQueue") and (wait or not 1 <= batch <= 10):
-        yield f"{logical}: an ordered queue has batches of 1 to 10 and no window"
+    if queue.get("FifoQueue") and (wait or batch != 1):
+        # Of more, those behind a failed one would count a receive without an attempt.
+        yield f"{logical}: an ordered queue has batches of 1 and no window"
     if not 1 <= batch <= 10_000 or not 0 <= wait <= 300:
         yield f"{logical}: batch {batch}, window {wait} s; at most 10000 and 300 s"
     if batch > 10 and not wait:
@@ -115,24 +116,6 @@ def _destination(
         yield f"{logical}: what fails may not be sent to {view.target(to)}"
 
 
-def _asynchronous(view: View) -> Iterator[str]:
-    configured = set()
-    for logical, facts in view.of("AWS::Lambda::EventInvokeConfig"):
-        function = view.target(facts.get("FunctionName"))
-        configured.add(function)
-        if facts.get("Qualifier") != "$LATEST":
-            yield f"{logical} is for a version that does not exist"
-        if not 0 <= facts.get("MaximumRetryAttempts", 2) <= 2:
-            yield f"{logical}: Lambda repeats an asynchronous invocation twice at most"
-        if not 60 <= facts.get("MaximumEventAgeInSeconds", 60) <= 21_600:
-            yield f"{logical}: MaximumEventAgeInSeconds is not between 60 and 21600"
-        yield from _destination(view, logical, facts, view.role_of(function))
-    for _, bucket in view.of("AWS::S3::Bucket"):
-        for entry in bucket.get("NotificationConfiguration", {}).get("LambdaConfigurations", ()):
-            if view.target(entry["Function"]) not in configured:
-                yield f"{view.target(entry['Function'])}: what fails is lost"
-
-
 def _buckets(view: View) -> Iterator[str]:
     for logical, facts in view.of("AWS::S3::Bucket"):
         closed = facts.get("PublicAccessBlockConfiguration", {})
@@ -140,25 +123,26 @@ def _buckets(view: View) -> Iterator[str]:
             yield f"{logical} may become public"
         if "${AWS::AccountId}" not in view.text(facts.get("BucketName")):
             yield f"{logical}: its name is the same in every account of the world"
-        entries = facts.get("NotificationConfiguration", {}).get("LambdaConfigurations", ())
+        entries = facts.get("NotificationConfiguration", {}).get("QueueConfigurations", ())
+        if set(facts.get("NotificationConfiguration", {})) - {"QueueConfigurations"}:
+            yield f"{logical} tells others than queues"
         first = {
-            view.target(view.resources[name]["Properties"].get("FunctionName"))
+            view.target(queue)
             for name in view.resources[logical].get("DependsOn", ())
+            for queue in view.resources[name]["Properties"].get("Queues", ())
         }
         arn = f"arn:${{AWS::Partition}}:s3:::{view.text(facts.get('BucketName'))}"
         for entry in entries:
-            function = view.target(entry["Function"])
+            inbox = view.target(entry["Queue"])
+            queue = view.facts(inbox, "AWS::SQS::Queue")
+            if queue is None or queue.get("FifoQueue"):
+                yield f"{logical} tells no queue that S3 can send to"
             if entry.get("Event") not in _EVENTS:
                 yield f"{logical}: S3 has no event {entry.get('Event')!r}"
-            if not any(
-                view.text(p.get("SourceArn")) == arn
-                and p["Action"] == "lambda:InvokeFunction"
-                and view.target(p.get("SourceAccount")) == "AWS::AccountId"
-                for p in view.admitted(function, "s3.amazonaws.com")
-            ):
-                yield f"{logical} may not invoke {function}"
-            elif function not in first:
-                yield f"{logical} does not wait for the permission to invoke {function}"
+            if arn not in view.once(_open_to_buckets).get(inbox, ()):
+                yield f"{logical} may not send to {inbox}"
+            elif inbox not in first:
+                yield f"{logical} does not wait for the permission to send to {inbox}"
         owners = facts.get("OwnershipControls", {}).get("Rules")
         if owners != [{"ObjectOwnership": "BucketOwnerEnforced"}]:
             yield f"{logical}: access lists of single objects count"
@@ -170,22 +154,31 @@ def _buckets(view: View) -> Iterator[str]:
                 yield f"{logical}: two notifications are about the same objects"
 
 
-def _invokers(view: View) -> Iterator[str]:
-    """What S3 may invoke it does, and what statements name is there."""
-    buckets = {
-        view.text(facts.get("BucketName")): {
-            view.target(entry["Function"])
-            for entry in facts.get("NotificationConfiguration", {}).get("LambdaConfigurations", ())
-        }
-        for _, facts in view.of("AWS::S3::Bucket")
-    }
-    for logical, facts in view.of("AWS::Lambda::Permission"):
-        if facts["Principal"] != "s3.amazonaws.com":
-            continue
-        told = buckets.get(view.text(facts.get("SourceArn")).rpartition(":::")[2], ())
-        function = view.target(facts["FunctionName"])
-        if function not in told:
-            yield f"{logical}: no bucket tells {function} of objects"
+def _open_to_buckets(view: View) -> Mapping[str | None, set[str]]:
+    """Return which buckets (by ARN) may send to which queue."""
+    found: dict[str | None, set[str]] = {}
+    for _, facts in view.of("AWS::SQS::QueuePolicy"):
+        for statement in facts["PolicyDocument"]["Statement"]:
+            condition = statement.get("Condition", {})
+            account = condition.get("StringEquals", {}).get("aws:SourceAccount")
+            if (
+                facts["PolicyDocument"].get("Version") == "2012-10-17"
+                and statement["Effect"] == "Allow"
+                and statement["Principal"] == {"Service": "s3.amazonaws.com"}
+                and statement["Action"] == "sqs:SendMessage"
+                # A bucket's ARN names no account.
+                and view.target(account) == "AWS::AccountId"
+            ):
+                source = view.text(condition.get("ArnEquals", {}).get("aws:SourceArn"))
+                inbox = view.target(statement["Resource"])
+                if inbox in {view.target(queue) for queue in facts["Queues"]}:
+                    found.setdefault(inbox, set()).add(source)
+    return found
+
+
+def _named(view: View) -> Iterator[str]:
+    """Buckets that statements name are there."""
+    buckets = {view.text(facts.get("BucketName")) for _, facts in view.of("AWS::S3::Bucket")}
     for role, _ in view.of("AWS::IAM::Role"):
         for statement in view.statements(role):
             _, found, name = view.text(statement["Resource"]).partition(":s3:::")
@@ -234,4 +227,4 @@ def _tables(view: View) -> Iterator[str]:
             yield f"{logical} has a capacity that nothing here sets"
 
 
-RULES = (_mappings, _asynchronous, _buckets, _invokers, _tables)
+RULES = (_mappings, _buckets, _named, _tables)

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from portafaas.adapter import Permission
-from portafaas.plan import FunctionPlan, ObjectTrigger, QueueTrigger, TableTrigger, TopicTrigger
+from portafaas.plan import (
+    BuildPlan,
+    FunctionPlan,
+    ObjectTrigger,
+    QueueTrigger,
+    ScheduleTrigger,
+    TableTrigger,
+    TopicTrigger,
+)
 from portafaas_aws.infrastructure.document import (
     Template,
     arn,
@@ -26,7 +34,7 @@ from portafaas_aws.infrastructure.iam import CONSUME, FOLLOW, Grant, add_role
 from portafaas_aws.infrastructure.resources import (
     add_dead_letters,
     add_queue,
-    function_dead_letters,
+    dead_letters_of,
 )
 from portafaas_aws.names import bucket_name, queue_name, table_name
 
@@ -40,25 +48,34 @@ def before(template: Template, function: FunctionPlan, binding: Binding) -> list
     """Add what the trigger of *function* brings along, and return what its role needs for it."""
     plan = template.plan
     why = f"$.functions.{function.name}.trigger"
+    grants = []
     match function.trigger:
         case QueueTrigger() as trigger:
             name = queue_name(plan, trigger.queue, plan.queue(trigger.queue).ordered)
             source = att(logical_id(trigger.queue, "Queue"))
-            return [Grant("Consume", CONSUME, source, arn("sqs", name), why)]
-        case TopicTrigger():
+            grants = [Grant("Consume", CONSUME, source, arn("sqs", name), why)]
+        case TopicTrigger() | ObjectTrigger() | ScheduleTrigger():
             inbox = _inbox(template, function, binding)
             scope = arn("sqs", binding["queue"]["QueueName"])
-            return [Grant("Consume", CONSUME, att(inbox), scope, why)]
+            grants = [Grant("Consume", CONSUME, att(inbox), scope, why)]
         case TableTrigger() as trigger:
             scope = arn("dynamodb", f"table/{table_name(plan, trigger.table)}/stream/*")
             stream = att(logical_id(trigger.table, "Table"), "StreamArn")
-            return [
-                Grant("Follow", FOLLOW, stream, scope, why),
-                _failed_events(template, function),
-            ]
-    if "eventInvokeConfig" in binding:
-        return [_failed_events(template, function)]
-    return []
+            grants = [Grant("Follow", FOLLOW, stream, scope, why)]
+            failed, queue = _dead_letters(plan, function)
+            add_dead_letters(template, failed, queue, ordered=False)
+    if kept := dead_letters_of(plan, function):
+        failed, queue, line = kept
+        # The bridge, and of a stream Lambda in the function's name.
+        scope = arn("sqs", queue)
+        grants.append(Grant("KeepFailed", ("sqs:SendMessage",), att(failed), scope, line))
+    return grants
+
+
+def _dead_letters(plan: BuildPlan, function: FunctionPlan) -> tuple[str, str]:
+    found = dead_letters_of(plan, function)
+    assert found is not None
+    return found[:2]
 
 
 def after(
@@ -78,17 +95,13 @@ def after(
                 # Lambda knows no window for ordered queues; the limits refuse any but 0.
                 del facts["MaximumBatchingWindowInSeconds"]
             _mapping(template, function, att(queue), facts)
-        case "sns-sqs":
+        case "sns-sqs" | "s3-sqs" | "scheduler-sqs":
             inbox = att(logical_id(function.name, "Inbox"))
             _mapping(template, function, inbox, binding["eventSourceMapping"])
+            if binding["type"] == "scheduler-sqs":
+                return _schedule(template, function, binding)
         case "dynamodb-stream":
             _stream(template, function, binding)
-        case "s3":
-            _bucket_permission(template, function)
-            _asynchronous(template, function, binding["eventInvokeConfig"])
-        case "scheduler":
-            _asynchronous(template, function, binding["eventInvokeConfig"])
-            return _schedule(template, function, binding)
         case other:
             raise AssertionError(f"nothing is known of the binding {other!r}")
     return []
@@ -117,19 +130,18 @@ def _stream(template: Template, function: FunctionPlan, binding: Binding) -> Non
         # One line, no spaces: text that stays the same is a diff that stays empty.
         pattern = json.dumps(wanted, separators=(",", ":"), sort_keys=True)
         facts["FilterCriteria"] = {"Filters": [{"Pattern": pattern}]}
-    failed, _ = function_dead_letters(template.plan, function.name)
+    failed, _ = _dead_letters(template.plan, function)
     facts["DestinationConfig"] = {"OnFailure": {"Destination": att(failed)}}
     stream = att(logical_id(function.trigger.table, "Table"), "StreamArn")
     _mapping(template, function, stream, facts)
 
 
 def _inbox(template: Template, function: FunctionPlan, binding: Binding) -> str:
-    """Add the queue between the topic and *function*; return its logical id."""
-    assert isinstance(function.trigger, TopicTrigger)
+    """Add the queue between the source and *function*; return its logical id."""
     facts = dict(binding["queue"])
     redrive = facts.pop("RedrivePolicy")
     ordered = bool(facts.get("FifoQueue"))
-    failed = logical_id(function.name, "FailedEvents")
+    failed, _ = _dead_letters(template.plan, function)
     add_dead_letters(
         template, failed, redrive["deadLetterQueueName"], ordered, facts["QueueName"]
     )
@@ -139,8 +151,29 @@ def _inbox(template: Template, function: FunctionPlan, binding: Binding) -> str:
     }
     inbox = logical_id(function.name, "Inbox")
     add_queue(template, inbox, facts)
-    topic = ref(logical_id(function.trigger.topic, "Topic"))
-    policy = template.add(
+    match function.trigger:
+        case TopicTrigger() as trigger:
+            _subscription(template, function, binding, trigger)
+        case ObjectTrigger() as trigger:
+            bucket = bucket_name(template.plan, trigger.bucket)
+            # A bucket's ARN names no account, and anyone may take the name of a deleted bucket.
+            condition = {
+                "ArnEquals": {"aws:SourceArn": sub(arn("s3", bucket, account=False))},
+                "StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")},
+            }
+            _policy(template, function, "s3.amazonaws.com", condition)
+    return inbox
+
+
+def _policy(
+    template: Template, function: FunctionPlan, service: str, condition: Mapping[str, Any]
+) -> str:
+    """Open the inbox of *function* to *service* on *condition*; return the policy's logical id.
+
+    Scheduler needs none: it sends under a role.
+    """
+    inbox = logical_id(function.name, "Inbox")
+    return template.add(
         logical_id(function.name, "InboxPolicy"),
         "AWS::SQS::QueuePolicy",
         {
@@ -150,20 +183,28 @@ def _inbox(template: Template, function: FunctionPlan, binding: Binding) -> str:
                 "Statement": [
                     {
                         "Effect": "Allow",
-                        "Principal": {"Service": "sns.amazonaws.com"},
+                        "Principal": {"Service": service},
                         "Action": "sqs:SendMessage",
                         "Resource": att(inbox),
-                        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+                        "Condition": dict(condition),
                     }
                 ],
             },
         },
     )
+
+
+def _subscription(
+    template: Template, function: FunctionPlan, binding: Binding, trigger: TopicTrigger
+) -> None:
+    topic = ref(logical_id(trigger.topic, "Topic"))
+    condition = {"ArnEquals": {"aws:SourceArn": topic}}
+    policy = _policy(template, function, "sns.amazonaws.com", condition)
     subscription = binding["subscription"]
     facts = {
         "TopicArn": topic,
         "Protocol": subscription["Protocol"],
-        "Endpoint": att(inbox),
+        "Endpoint": att(logical_id(function.name, "Inbox")),
         "RawMessageDelivery": subscription["RawMessageDelivery"],
     }
     for name in ("FilterPolicyScope", "FilterPolicy"):
@@ -175,64 +216,14 @@ def _inbox(template: Template, function: FunctionPlan, binding: Binding) -> str:
         facts,
         DependsOn=[policy],
     )
-    return inbox
-
-
-def _failed_events(template: Template, function: FunctionPlan) -> Grant:
-    """Add the queue for what *function* failed at, and return the right to send to it.
-
-    Lambda sends in the function's name.
-    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-    """
-    failed, name = function_dead_letters(template.plan, function.name)
-    add_dead_letters(template, failed, name, ordered=False)
-    return Grant(
-        "KeepFailedEvents",
-        ("sqs:SendMessage",),
-        att(failed),
-        arn("sqs", name),
-        f"$.functions.{function.name}.trigger",
-    )
-
-
-def _asynchronous(
-    template: Template, function: FunctionPlan, facts: Mapping[str, Any]
-) -> None:
-    failed, _ = function_dead_letters(template.plan, function.name)
-    template.add(
-        logical_id(function.name, "Asynchronous"),
-        "AWS::Lambda::EventInvokeConfig",
-        {
-            "FunctionName": ref(logical_id(function.name, "Function")),
-            "Qualifier": "$LATEST",
-            **facts,
-            "DestinationConfig": {"OnFailure": {"Destination": att(failed)}},
-        },
-    )
-
-
-def _bucket_permission(template: Template, function: FunctionPlan) -> None:
-    assert isinstance(function.trigger, ObjectTrigger)
-    bucket = bucket_name(template.plan, function.trigger.bucket)
-    template.add(
-        logical_id(function.name, "BucketPermission"),
-        "AWS::Lambda::Permission",
-        {
-            "Action": "lambda:InvokeFunction",
-            "FunctionName": ref(logical_id(function.name, "Function")),
-            "Principal": "s3.amazonaws.com",
-            # A bucket's ARN names no account, and anyone may take the name of a deleted bucket.
-            "SourceAccount": ref("AWS::AccountId"),
-            "SourceArn": sub(arn("s3", bucket, account=False)),
-        },
-    )
 
 
 def _schedule(
     template: Template, function: FunctionPlan, binding: Binding
 ) -> list[Permission]:
-    logical = logical_id(function.name, "Function")
-    failed, queue = function_dead_letters(template.plan, function.name)
+    """Add the schedule, and the role under which it sends to the queue of *function*."""
+    inbox = logical_id(function.name, "Inbox")
+    failed, queue = _dead_letters(template.plan, function)
     name = binding["functionName"]
     why = f"$.functions.{function.name}.trigger"
     # The group, not the schedule, is what Scheduler names.
@@ -249,10 +240,9 @@ def _schedule(
         "ScheduleAccess",
         "scheduler.amazonaws.com",
         [
-            Grant("Invoke", ("lambda:InvokeFunction",), att(logical),
-                  arn("lambda", f"function:{name}"), why),
-            Grant("KeepFailedEvents", ("sqs:SendMessage",), att(failed),
-                  arn("sqs", queue), f"$.functions.{function.name}.trigger"),
+            Grant("Fire", ("sqs:SendMessage",), att(inbox),
+                  arn("sqs", binding["queue"]["QueueName"]), why),
+            Grant("KeepFailed", ("sqs:SendMessage",), att(failed), arn("sqs", queue), why),
         ],
         condition,
     )  # fmt: skip
@@ -265,11 +255,11 @@ def _schedule(
             "ScheduleExpressionTimezone": binding["ScheduleExpressionTimezone"],
             "FlexibleTimeWindow": binding["FlexibleTimeWindow"],
             "Target": {
-                "Arn": att(logical),
+                "Arn": att(inbox),
                 "RoleArn": att(logical_id(function.name, "ScheduleAccess")),
                 "Input": json.dumps(binding["Input"], separators=(",", ":")),
-                # How long Scheduler tries to reach Lambda; what the function itself fails at is
-                # repeated by Lambda.
+                # How long Scheduler tries to reach the queue; what the function fails at is
+                # repeated by that.
                 "RetryPolicy": {
                     "MaximumEventAgeInSeconds": int(min(_OLDEST, max(60, function.retry.max_age)))
                 },

@@ -16,6 +16,7 @@ from portafaas.plan import BuildPlan
 from portafaas_aws.infrastructure import (
     rules_access,
     rules_alerts,
+    rules_failures,
     rules_front,
     rules_plan,
     rules_queues,
@@ -39,7 +40,7 @@ _KEPT = (
     "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret",
 )  # fmt: skip
 _UNTAGGED = (
-    "AWS::ApiGatewayV2::Integration", "AWS::ApiGatewayV2::Route", "AWS::Lambda::EventInvokeConfig",
+    "AWS::ApiGatewayV2::Integration", "AWS::ApiGatewayV2::Route",
     "AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::Logs::MetricFilter",
     "AWS::SNS::Subscription", "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule",
 )  # fmt: skip
@@ -175,6 +176,7 @@ RULES: tuple[Rule, ...] = (
     *rules_access.RULES,
     *rules_queues.RULES,
     *rules_sources.RULES,
+    *rules_failures.RULES,
     *rules_front.RULES,
     *rules_alerts.RULES,
 )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.resources import Outgoing
 
 # https://www.w3.org/TR/REC-xml/#charsets
-_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAME = re.compile(
     r"(?!(?i:aws\.|amazon\.))(?!.*\.\.)[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,254}[A-Za-z0-9_-])?"
 )
@@ -79,24 +79,32 @@ def post(
     service: Service, address: str, messages: Sequence[Outgoing], ordered: bool
 ) -> list[tuple[int, str]]:
     """Send all *messages*; return ``(index, reason)`` of what failed, raise when all did."""
-    made = [entry(service, message, ordered) for message in messages]
+    return transfer(
+        service, address, [entry(service, message, ordered) for message in messages], ordered
+    )
+
+
+def transfer(
+    service: Service, address: str, made: Sequence[tuple[dict[str, Any], int]], ordered: bool
+) -> list[tuple[int, str]]:
+    """Send what :func:`entry` *made*; return and raise as :func:`post`."""
     failed: dict[int, str] = {}
     hopeless = False
     stopped: set[str] = set()
     operation = getattr(client(service.client), service.operation)
-    for chunk in _chunks(service, made, stopped, failed):
+    for chunk in chunks(service, made, stopped, failed):
         entries = [{"Id": str(index), **made[index][0]} for index in chunk]
         reasons, passing = _post(service, operation, address, entries)
         failed.update(reasons)
         hopeless = hopeless or not passing
         stopped.update(made[index][0]["MessageGroupId"] for index in reasons if ordered)
     found = sorted(failed.items())
-    if found and len(found) == len(messages):
+    if found and len(found) == len(made):
         raise ResourceError(found[0][1], retryable=not hopeless, failed=found)
     return found
 
 
-def _chunks(
+def chunks(
     service: Service,
     made: Sequence[tuple[dict[str, Any], int]],
     stopped: set[str],
@@ -165,7 +173,7 @@ def _text(body: bytes, ours: dict[str, str]) -> str:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         text = ""
-    if text and not _NOT_XML.search(text):
+    if text and not NOT_XML.search(text):
         return text
     ours["pf-encoding"] = "base64"
     # A line feed is no base64 and ignored as such: neither service takes an empty body.
@@ -193,7 +201,7 @@ def _native(service: Service, attributes: dict[str, str], ours: dict[str, str]) 
     native: dict[str, str] = {}
     packed: dict[str, str] = {}
     for name, value in (*attributes.items(), *ours.items()):
-        fits = value and _NAME.fullmatch(name) and not _NOT_XML.search(value)
+        fits = value and _NAME.fullmatch(name) and not NOT_XML.search(value)
         (native if fits else packed)[name] = value
     room = service.attributes - (1 if packed else 0)
     if len(native) > room:

@@ -1,4 +1,4 @@
-"""S3 notifications, sent by S3 itself or through EventBridge, to object handlers. Ships.
+"""S3 notifications, by way of SQS, by S3 itself or EventBridge, to object handlers. Ships.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 
 from __future__ import annotations
 
+from portafaas_aws.runtime import inbox, sqs
 from portafaas_aws.runtime.start import context_of, load, read, records_of
 
 TYPE_CHECKING = False
@@ -26,21 +27,38 @@ _KINDS = {
 }
 
 
-def bind(function: Function) -> Callable[[Any, Any], None]:
+def bind(function: Function) -> Callable[[Any, Any], dict[str, Any] | None]:
     """Return the Lambda handler of an object function.
 
-    It raises what the handler raised, and Lambda invokes again. Other things that happen to
-    objects (restored, tagged) are ignored. A payload that is none of S3 raises ValueError.
+    Records of SQS are answered with the ids that failed; else it raises what the handler raised,
+    and Lambda invokes again. Other things that happen to objects are dropped. Any other payload
+    raises ValueError.
     """
     from portafaas.runtime.deliver import run_event
 
     load(function)
 
-    def invoke(event: Any, context: Any) -> None:
+    def invoke(event: Any, context: Any) -> dict[str, Any] | None:
+        if inbox.is_queued(event):
+            return inbox.run(function, records_of(event, "aws:sqs"), context, queued)
         for found in read(events_of, function, event):
             run_event(function, found, context_of(function, context))
+        return None
 
     return invoke
+
+
+def queued(function: Function, record: dict[str, Any]) -> list[ObjectEvent]:
+    """Return the events in the body of an SQS record; raises ValueError when it is none of S3."""
+    body = inbox.payload(record)
+    if isinstance(body, dict) and body.get("Event") == "s3:TestEvent":
+        # S3 asks whether it may send.
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+        return []
+    found = events_of(function, body)
+    for event in found:
+        sqs.mark(event, record, inbox.control_of(record))
+    return found
 
 
 def events_of(function: Function, event: Any) -> list[ObjectEvent]:

@@ -9,6 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from portafaas.runtime.event import Event
+
 
 def body_of(text: Any, attributes: dict[str, str]) -> bytes:
     """Return the body as it was sent.
@@ -42,20 +44,30 @@ def attributes_of(values: Any, text: str, binary: str) -> dict[str, str]:
     return found
 
 
-def visible(attributes: dict[str, str]) -> dict[str, str]:
-    """Return *attributes* as the sender gave them: without ours, with what ours carry.
+def unpacked(attributes: dict[str, str]) -> dict[str, str]:
+    """Return *attributes* with those in ``pf-attributes``: a JSON object of such as do not fit.
 
-    ``pf-attributes`` is a JSON object of those that the platform does not take. Raises ValueError
-    when it is none.
+    Raises ValueError when it is none.
     """
-    found = {name: value for name, value in attributes.items() if not name.startswith("pf-")}
     packed = attributes.get("pf-attributes")
-    if packed is not None:
-        import json
+    if packed is None:
+        return attributes
+    import json
 
-        for name, value in json.loads(packed).items():
-            found[name] = str(value)
+    found = dict(attributes)
+    for name, value in json.loads(packed).items():
+        found[name] = str(value)
     return found
+
+
+def split(attributes: dict[str, str]) -> tuple[dict[str, str], dict[str, str] | None]:
+    """Return *attributes*, unpacked before, as the sender gave them, and portafaas' own."""
+    for name in attributes:
+        if name[:3] == "pf-":
+            from portafaas.runtime import control
+
+            return control.split(attributes)
+    return attributes, None
 
 
 def key_of(record: dict[str, Any], attributes: dict[str, str]) -> Any:
@@ -67,6 +79,16 @@ def key_of(record: dict[str, Any], attributes: dict[str, str]) -> Any:
 def attempt_of(record: dict[str, Any]) -> int:
     """Return how often SQS has delivered the message, this time included."""
     return int((record.get("attributes") or {}).get("ApproximateReceiveCount", 1))
+
+
+def mark(event: Event, record: dict[str, Any], control: dict[str, str] | None) -> None:
+    """Tell *event*, which *record* holds, how often it was delivered, and what is ours of it."""
+    event.attempt = attempt_of(record)
+    event.control = control
+    if control is not None and "pf-attempt" in control:
+        from portafaas.runtime.control import carried
+
+        event.attempt += carried(control)
 
 
 def sent_at(record: dict[str, Any]) -> str | None:

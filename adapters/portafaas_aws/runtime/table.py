@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 
 from __future__ import annotations
 
+from portafaas_aws.runtime.settlement import Changes, has_dead_letters
 from portafaas_aws.runtime.start import context_of, load, read, records_of
 
 TYPE_CHECKING = False
@@ -21,22 +22,27 @@ _KINDS = {"INSERT": "insert", "MODIFY": "update", "REMOVE": "delete"}
 def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
     """Return the Lambda handler of a table function.
 
-    Changes are handled in order. The first one that fails ends the batch and is answered by its
-    sequence number: the stream starts again there, so that none is skipped and none overtaken.
+    Changes are handled in order, one that fails again and again within the invocation, as the
+    stream does not count and others wait behind it. What is given up is a dead letter. Else the
+    first one that fails ends the batch and is answered by its sequence number: the stream starts
+    again there, so that none is skipped and none overtaken.
     https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
     A payload that is no stream's raises ValueError.
     """
     from portafaas.runtime.deliver import run_event
 
     load(function)
+    settlement = Changes(function)
 
     def invoke(event: Any, context: Any) -> dict[str, Any]:
+        settles = settlement if has_dead_letters(function) else None
         for record in records_of(event, "aws:dynamodb"):
             change = read(change_of, function, record)
             if change is None:
                 continue
             try:
-                run_event(function, change, context_of(function, context))
+                neutral = context_of(function, context, change.attempt)
+                run_event(function, change, neutral, settles, counted=False)
             except Exception:
                 number = record["dynamodb"].get("SequenceNumber")
                 if number is None:
@@ -69,9 +75,11 @@ def change_of(function: Function, record: dict[str, Any]) -> ChangeEvent | None:
         from portafaas.runtime.text import epoch_time
 
         time = epoch_time(float(created))
+    # What was redriven has something of ours.
+    control = record.get("pf-control")
     new = facts.get("NewImage") if "new" in images and sent != "delete" else None
     old = facts.get("OldImage") if "old" in images and sent != "insert" else None
-    return ChangeEvent(
+    change = ChangeEvent(
         str(record.get("eventID")),
         function.source,
         table=trigger["table"],
@@ -82,6 +90,9 @@ def change_of(function: Function, record: dict[str, Any]) -> ChangeEvent | None:
         time=time,
         raw=record,
     )
+    if control:
+        change.control = control
+    return change
 
 
 def _image(typed: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ subscription with raw delivery. ``portafaas_aws.bindings`` binds the second one 
 
 from __future__ import annotations
 
-from portafaas_aws.runtime import sqs
+from portafaas_aws.runtime import inbox, sqs
 from portafaas_aws.runtime.start import context_of, load, read, records_of
 
 TYPE_CHECKING = False
@@ -32,23 +32,21 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any] | None]:
     load(function)
 
     def invoke(event: Any, context: Any) -> dict[str, Any] | None:
-        failed: list[str] = []
-        queued = False
-        for record in records_of(event, "aws:sns", "aws:sqs"):
-            queued = "Sns" not in record
+        records = records_of(event, "aws:sns", "aws:sqs")
+        if "Sns" not in records[0]:
+            return inbox.run(function, records, context, events_of)
+        for record in records:
             found = read(event_of, function, record)
-            neutral = context_of(
-                function, context, found.attempt, found.attributes.get("traceparent")
-            )
-            try:
-                run_event(function, found, neutral)
-            except Exception:
-                if not queued:
-                    raise
-                failed.append(str(record.get("messageId")))
-        return sqs.failures(failed) if queued else None
+            trace = found.attributes.get("traceparent")
+            run_event(function, found, context_of(function, context, found.attempt, trace))
+        return None
 
     return invoke
+
+
+def events_of(function: Function, record: dict[str, Any]) -> tuple[Event]:
+    """Return the one event of a record."""
+    return (event_of(function, record),)
 
 
 def event_of(function: Function, record: dict[str, Any]) -> Event:
@@ -57,10 +55,14 @@ def event_of(function: Function, record: dict[str, Any]) -> Event:
     from portafaas.runtime.text import utc_time
 
     notification = record.get("Sns") or _envelope(record)
+    copied = None
     if notification is not None:
         id, body = notification.get("MessageId"), notification.get("Message")
         attributes = sqs.attributes_of(notification.get("MessageAttributes"), "Value", "Value")
         time = utc_time(notification.get("Timestamp"))
+        if record.get("messageAttributes"):
+            # A copy of the envelope has its own.
+            copied = inbox.control_of(record)
     else:
         id, body = record.get("messageId"), record.get("body")
         attributes = sqs.attributes_of(
@@ -69,16 +71,31 @@ def event_of(function: Function, record: dict[str, Any]) -> Event:
         time = sqs.sent_at(record)
     if not isinstance(id, str):
         raise ValueError("a record of the topic has no message id")
+    attributes = sqs.unpacked(attributes)
+    visible, control = sqs.split(attributes)
+    if copied:
+        control = {**(control or {}), **copied}
     return event_from_message(
         sqs.body_of(body, attributes),
-        sqs.visible(attributes),
+        visible,
         id=id,
         source=function.source,
         time=time,
         key=sqs.key_of(record, attributes),
         attempt=sqs.attempt_of(record),
         raw=record,
+        control=control,
     )
+
+
+def body_of(record: dict[str, Any]) -> bytes:
+    """Return the body that was published; raises ValueError when it is none."""
+    notification = record.get("Sns") or _envelope(record)
+    if notification is not None:
+        attributes = sqs.attributes_of(notification.get("MessageAttributes"), "Value", "Value")
+        return sqs.body_of(notification.get("Message"), sqs.unpacked(attributes))
+    attributes = sqs.attributes_of(record.get("messageAttributes"), "stringValue", "binaryValue")
+    return sqs.body_of(record.get("body"), sqs.unpacked(attributes))
 
 
 def _envelope(record: dict[str, Any]) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 from portafaas.deployment.contract import (
     Blobs,
     Caller,
+    DeadLetters,
     Drift,
     Engine,
     Kept,
@@ -247,6 +248,15 @@ class AzureEngine(Engine):
         return AzureSecrets(
             self.account, vault_of(self.account, stacks.managed(self.stack.get()))
         )
+
+    def dead_letters(self) -> DeadLetters:
+        """Return the dead letters in the service's Service Bus."""
+        from portafaas_azure.deployment.dead_letters import AzureDeadLetters, namespace_of
+
+        found = namespace_of(self.account, stacks.managed(self.stack.get()))
+        if found is None:
+            raise refused("PF8010", _NOTHING.format(self.account.stack, self.account.group))
+        return AzureDeadLetters(self.account, self.plan, found)
 
 
 def _secret(document: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:

@@ -81,7 +81,7 @@ def _made(plan: BuildPlan) -> tuple[Template, tuple[Permission, ...]]:
     for app in groups:
         made = deployments[app.first.name]
         for function in app.functions:
-            add_trigger(template, plan, function, made, places)
+            add_trigger(template, plan, function, deployments[function.name], places)
         add_app(template, plan, app, made, places, granted)
     add_alerts(template, plan, places)
     for function in plan.functions:

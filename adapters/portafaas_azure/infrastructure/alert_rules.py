@@ -141,12 +141,9 @@ def _metric(
         yield f"its metric is of {criterion.get('metricNamespace')}"
     if criterion.get("criterionType") != "StaticThresholdCriterion":
         yield f"criterionType is {criterion.get('criterionType')}"
-    metric, entity = "DeadletteredMessages", alert.queue
+    metric, entity = "ActiveMessages", f"{alert.queue or alert.function}-dead"
     if alert.queue and plan.queue(alert.queue).dead_letter is not True:
-        metric, entity = "ActiveMessages", str(plan.queue(alert.queue).dead_letter)
-    elif alert.function:
-        trigger = plan.function(alert.function).trigger
-        entity = trigger.topic if trigger.kind == "topic" else f"{alert.function}-objects"
+        entity = str(plan.queue(alert.queue).dead_letter)
     if criterion.get("metricName") != metric:
         yield f"metric is {criterion.get('metricName')}, not {metric}"
     dimension = {"name": "EntityName", "operator": "Include", "values": [entity]}

@@ -18,6 +18,7 @@ from typing import Any
 
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.model import AlertPlan, ChannelPlan
+from portafaas_azure.broker import dead_of, dead_queue
 from portafaas_azure.infrastructure.arm import Template, literal
 from portafaas_azure.infrastructure.places import Places
 
@@ -98,18 +99,13 @@ def _metric(template: Template, plan: BuildPlan, alert: AlertPlan, places: Place
 
 
 def messages(plan: BuildPlan, alert: AlertPlan) -> tuple[str, str]:
-    """Return metric and entity of Service Bus with what an alert on dead letters counts."""
+    """Return metric and entity of Service Bus with what an alert on dead letters counts.
+
+    Dead letters wait in a queue of their own as any message does.
+    """
     if alert.queue:
-        other = plan.queue(alert.queue).dead_letter
-        # What is forwarded waits there as any message does.
-        return ("ActiveMessages", other) if isinstance(other, str) else (
-            "DeadletteredMessages", alert.queue
-        )  # fmt: skip
-    function = plan.function(alert.function)
-    if function.trigger.kind == "topic":
-        # Of a topic the metric adds up all subscriptions; there is one, limits has seen to it.
-        return "DeadletteredMessages", function.trigger.topic
-    return "DeadletteredMessages", f"{function.name}-objects"
+        return "ActiveMessages", dead_queue(plan.queue(alert.queue))
+    return "ActiveMessages", dead_of(plan, plan.function(alert.function))
 
 
 def _query(template: Template, plan: BuildPlan, alert: AlertPlan, places: Places) -> None:

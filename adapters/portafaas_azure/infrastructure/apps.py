@@ -12,6 +12,7 @@ from typing import Any
 
 from portafaas.adapter import Deployment
 from portafaas.plan import Auth, BuildPlan, FunctionPlan, HttpTrigger
+from portafaas_azure.broker import dead_of, source_of
 from portafaas_azure.grouping import App
 from portafaas_azure.infrastructure.arm import (
     Ref,
@@ -175,8 +176,7 @@ def _needed(plan: BuildPlan, function: FunctionPlan, places: Places) -> list[Ref
 
 
 def _on_bus(function: FunctionPlan) -> bool:
-    own = function.kind in ("queue", "topic", "object")
-    return own or any(use.kind in ("queue", "topic") for use in function.uses)
+    return function.kind != "http" or any(use.kind in ("queue", "topic") for use in function.uses)
 
 
 def _settings(
@@ -219,6 +219,13 @@ def _settings(
         connection(prefix, "accountEndpoint", places.cosmos.output("documentEndpoint"))
     for use in function.uses:
         found[setting(use.kind, use.name)] = expression(_address(plan, use.kind, use.name, places))
+    for member in app.functions:
+        for what, kind, name in (
+            ("dead", "queue", dead_of(plan, member)), ("source", *source_of(plan, member)),
+        ):  # fmt: skip
+            if name:
+                address = _address(plan, kind, name, places)
+                found[setting(what, member.name)] = expression(address)
     return found
 
 

@@ -40,6 +40,7 @@ API = {
     "Microsoft.Storage/storageAccounts": "2025-01-01",
     "Microsoft.Storage/storageAccounts/blobServices": "2025-01-01",
     "Microsoft.Storage/storageAccounts/blobServices/containers": "2025-01-01",
+    "Microsoft.Storage/storageAccounts/managementPolicies": "2025-01-01",
     "Microsoft.Web/serverfarms": "2024-04-01",
     "Microsoft.Web/sites": "2024-04-01",
     "Microsoft.Web/sites/config": "2024-04-01",

@@ -57,11 +57,22 @@ def check_declared(plan: BuildPlan, nodes: Nodes) -> Iterator[str]:
         if node is not None:
             yield from _equal(node, "requiresSession", queue.ordered)
             yield from _equal(node, "defaultMessageTimeToLive", f"PT{queue.retention}S")
-            forward = queue.dead_letter if isinstance(queue.dead_letter, str) else None
-            yield from _equal(node, "forwardDeadLetteredMessagesTo", forward)
+            forward = f"{queue.name}-dead" if queue.dead_letter is True else queue.dead_letter
+            yield from _equal(
+                node, "forwardDeadLetteredMessagesTo",
+                forward if forward and not queue.ordered else None,
+            )  # fmt: skip
             yield from _equal(
                 node, "deadLetteringOnMessageExpiration", queue.dead_letter is not False
             )
+    own = [queue.name for queue in plan.queues if queue.dead_letter is True]
+    own += [f.name for f in plan.functions if f.kind in ("topic", "object", "table", "schedule")]
+    for name in own:
+        node = nodes.get(place(nodes, "queue", f"{name}-dead"))
+        if node is None:
+            yield f"the dead letters of {name!r} have no queue"
+        else:
+            yield from _dead(node)
     for topic in plan.topics:
         node = nodes.get(place(nodes, "topic", topic.name))
         if node is not None:
@@ -82,6 +93,17 @@ def check_declared(plan: BuildPlan, nodes: Nodes) -> Iterator[str]:
                 yield f"{node.label}: its rows are told apart by other than the table's keys"
             if resource.get("defaultTtl") != (-1 if table.ttl else None):
                 yield f"{node.label}: its rows {'never ' if table.ttl else ''}expire"
+
+
+def _dead(node: Node) -> Iterator[str]:
+    """Yield what would lose a dead letter, or keep people from it."""
+    wanted = {
+        "maxDeliveryCount": 2_147_483_647,
+        "lockDuration": "PT300S",
+        "deadLetteringOnMessageExpiration": True,
+    }
+    if dict(node.properties) != wanted:
+        yield f"{node.label}: keeps dead letters by {dict(node.properties)}"
 
 
 def _words(*paths: list[str]) -> list[list[str]]:

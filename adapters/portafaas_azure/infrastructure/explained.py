@@ -11,7 +11,8 @@ from typing import Any
 
 from portafaas.adapter import Deployment, Emitted, Redelivery
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TopicTrigger
-from portafaas_azure.infrastructure.arm import Ref, Template
+from portafaas_azure.broker import again_of, dead_of, sends_copies
+from portafaas_azure.infrastructure.arm import Template
 from portafaas_azure.infrastructure.places import Places
 
 #: What the host does with a message that a function failed at: it is there again at once.
@@ -20,8 +21,6 @@ _BUS = "https://learn.microsoft.com/azure/azure-functions/functions-bindings-ser
 _HOST = "https://learn.microsoft.com/azure/azure-functions/functions-bindings-error-pages"
 #: Properties of what is in Service Bus, by type and name.
 _Entities = Mapping[tuple[str, str], Mapping[str, Any]]
-#: Of an entity of Service Bus that does not say.
-_DELIVERIES = 10
 
 
 def resources(template: Template) -> tuple[Emitted, ...]:
@@ -54,48 +53,54 @@ def redeliveries(
 def _redelivery(
     entities: _Entities, places: Places, function: FunctionPlan, binding: Mapping[str, Any]
 ) -> Redelivery:
-    trigger = function.trigger
-    if isinstance(trigger, QueueTrigger):
-        return _bus(entities, function, places.queue(trigger.queue), f"queue {trigger.queue}")
-    if isinstance(trigger, TopicTrigger):
-        ref = places.topic(trigger.topic).child("subscriptions", f"'{function.name}'")
-        return _bus(entities, function, ref, f"subscription {trigger.topic}/{function.name}")
-    if function.kind == "object":
-        queue = f"{function.name}-objects"
-        return _bus(entities, function, places.events_queue(function), f"queue {queue}")
+    plan, trigger = places.plan, function.trigger
     if function.kind == "http":
         return Redelivery(function.name, "", source=_HOST)
-    policy = binding.get("retry")
-    if policy is None:
-        return Redelivery(function.name, "", source=_HOST)
-    if policy["strategy"] == "fixed_delay":
-        delay = f"{_seconds(policy['delay_interval'])} s after a failure"
+    dead = dead_of(plan, function)
+    if isinstance(trigger, QueueTrigger):
+        ref, title = places.queue(trigger.queue), f"queue {trigger.queue}"
+    elif isinstance(trigger, TopicTrigger):
+        ref = places.topic(trigger.topic).child("subscriptions", f"'{function.name}'")
+        title = f"subscription {trigger.topic}/{function.name}"
+    elif function.kind == "object":
+        ref, title = places.events_queue(function), f"queue {function.name}-objects"
     else:
-        first, last = (_seconds(policy[f"{end}imum_interval"]) for end in ("min", "max"))
-        delay = f"{first} s after a failure, then longer, up to {last} s"
-    held = ", which holds up the partition of the change feed" * (function.kind == "table")
-    attempts = int(policy["max_retry_count"]) + 1
-    return Redelivery(
-        function.name, f"the host{held}", attempts, delay if attempts > 1 else "", source=_HOST
-    )
-
-
-def _bus(entities: _Entities, function: FunctionPlan, ref: Ref, title: str) -> Redelivery:
-    """Return what the entity *ref* of Service Bus does, which the template has."""
+        ref = places.queue(again_of(function))
+        title = f"queue {again_of(function)}"
     settings = entities[ref.type, ref.name]
-    dead = settings.get("forwardDeadLetteredMessagesTo")
     age = settings.get("defaultMessageTimeToLive", "PT0S")
-    expired = settings.get("deadLetteringOnMessageExpiration", False)
-    where = f"queue {dead}" if dead else f"the dead-letter queue of the {title}"
-    if age != "PT0S" and not expired:
-        where += "; not what became too old"
+    lock = settings["lockDuration"][2:-1]
+    gone = f"; {lock} s after the host is gone"
+    retry = function.retry
+    attempts = retry.attempts if dead else 0
+    if function.kind == "table":
+        policy = binding["retry"]
+        who = "the host, which holds up the partition of the change feed"
+        if policy["strategy"] == "fixed_delay":
+            delay = f"{_seconds(policy['delay_interval'])} s after a failure"
+        else:
+            first, last = (_seconds(policy[f"{end}imum_interval"]) for end in ("min", "max"))
+            delay = f"{first} s after a failure, then longer, up to {last} s"
+        return Redelivery(
+            function.name, who, attempts, delay if attempts > 1 else "", 0, f"queue {dead}", _HOST
+        )
+    delay = f"{retry.initial:g} s after a failure"
+    if retry.backoff == "exponential":
+        delay += f", then twice as long, up to {max(retry.maximum, retry.initial):g} s"
+    if sends_copies(plan, function):
+        who = f"the function, by a copy to the {title}"
+        if isinstance(trigger, TopicTrigger):
+            who = f"the function, by a copy to the topic {trigger.topic} for itself alone"
+    else:
+        who = f"Service Bus, from the {title}, once the function has waited"
+        delay += ", as far as the timeout allows"
     return Redelivery(
         function.name,
-        f"Service Bus, from the {title}",
-        settings.get("maxDeliveryCount", _DELIVERIES),
-        f"at once after a failure; {settings['lockDuration'][2:-1]} s after the host is gone",
+        who,
+        attempts,
+        delay + gone,
         int(age[2:-1]),
-        where,
+        f"queue {dead}" if dead else "",
         _BUS,
     )
 

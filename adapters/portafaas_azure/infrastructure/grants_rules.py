@@ -58,12 +58,17 @@ def check_grants(
         if len(platform) != len(_PLATFORM):
             yield f"{name}: may not use its host's storage and send telemetry, or more than that"
         yield from _host(name, people[name], platform, nodes)
+        wanted = _wanted(functions[name])
+        for other, identity in people.items():
+            if identity == people[name]:
+                # Of an app they are everybody's: what has failed is sent by the one who runs.
+                wanted |= _recovery(plan, functions[other])
         # Who uses a bucket signs URLs with a key of its account.
         signs = {
             (_SIGNER, scope.partition("/blobServices/")[0])
             for _, scope in own if "/blobServices/" in scope
         }  # fmt: skip
-        yield from _compare(name, _wanted(functions[name]) | signs, own - platform)
+        yield from _compare(name, wanted | signs, own - platform)
 
 
 def _host(
@@ -87,6 +92,33 @@ def _users(nodes: Mapping[str, Node]) -> Mapping[str, set[str]]:
             if one == {"name": "AzureWebJobsStorage__blobServiceUri", "value": value}:
                 owners = node.body["identity"]["userAssignedIdentities"]
                 found.setdefault(value, set()).update(owners)
+    return found
+
+
+def _recovery(plan: BuildPlan, function: FunctionPlan) -> set[tuple[str, str]]:
+    """Return what *function* needs to send what it failed at: to its dead letters, and for later.
+
+    Where there is an order no copy may be sent.
+    """
+    trigger = function.trigger
+    if trigger.kind == "http":
+        return set()
+    if trigger.kind == "queue":
+        queue = plan.queue(trigger.queue)
+        found = set() if queue.ordered else {(_SENDER, f"/queues/{queue.name}")}
+        if queue.dead_letter:
+            dead = f"{queue.name}-dead" if queue.dead_letter is True else queue.dead_letter
+            found.add((_SENDER, f"/queues/{dead}"))
+        return found
+    found = {(_SENDER, f"/queues/{function.name}-dead")}
+    if trigger.kind == "topic":
+        if not plan.topic(trigger.topic).ordered:
+            found.add((_SENDER, f"/topics/{trigger.topic}"))
+    elif trigger.kind == "object":
+        found.add((_SENDER, f"/queues/{function.name}-objects"))
+    else:
+        again = f"/queues/{function.name}-again"
+        found |= {(_SENDER, again), (_RECEIVER, again)}
     return found
 
 

@@ -20,6 +20,7 @@ from portafaas.plan import (
 )
 from portafaas.plan.model import Use
 from portafaas.record import dataclass
+from portafaas_azure.broker import again_of, dead_of, sends_copies, source_of
 from portafaas_azure.grouping import App
 from portafaas_azure.infrastructure.arm import Ref, Template, expression, formatted, quote
 from portafaas_azure.infrastructure.places import Places
@@ -101,13 +102,31 @@ def grants(
             pass
         case _:
             assert_never(trigger)
+    found += _recovery(plan, function, places)
     for index, use in enumerate(function.uses):
         role, scope = _asked(plan, use, places)
-        why = f"$.functions.{function.name}.uses[{index}].{use.verb}"
+        why = use.why or f"{function.why(index)}.{use.verb}"
         found.append(Grant(role, scope, why))
         if use.kind == "bucket":
             versioned = next(one.versioned for one in plan.buckets if one.name == use.name)
             found.append(Grant("sign", places.buckets(versioned), why))
+    return found
+
+
+def _recovery(plan: BuildPlan, function: FunctionPlan, places: Places) -> list[Grant]:
+    """Return what *function* needs for what it fails at: dead letters, copies for later."""
+    why = f"$.functions.{function.name}.trigger"
+    found = []
+    if again := again_of(function):
+        found.append(Grant("receive", places.queue(again), why))
+    kind, name = source_of(plan, function)
+    if sends_copies(plan, function):
+        scope = places.topic(name) if kind == "topic" else places.queue(name)
+        found.append(Grant("send", scope, why))
+    if dead := dead_of(plan, function):
+        if isinstance(function.trigger, QueueTrigger):
+            why = f"$.queues.{function.trigger.queue}.dead-letter"
+        found.append(Grant("send", places.queue(dead), why))
     return found
 
 
@@ -136,7 +155,7 @@ def notes(plan: BuildPlan) -> tuple[Diagnostic, ...]:
             "PF3010",
             f"Azure has no built-in role that writes blobs of a container and does not read them: "
             f"{function.name!r} may also read {use.name!r}",
-            path=f"$.functions.{function.name}.uses[{index}].{use.verb}",
+            path=use.why or f"{function.why(index)}.{use.verb}",
             hint="https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/storage",
             severity="note",
         )

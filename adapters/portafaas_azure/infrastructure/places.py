@@ -50,8 +50,9 @@ class Places:
 
     @property
     def has_bus(self) -> bool:
-        """True when anything goes through Service Bus."""
-        return bool(self.plan.queues or self.plan.topics or self.has_objects)
+        """True when anything goes through Service Bus: events, or what failed."""
+        waiting = any(function.kind != "http" for function in self.plan.functions)
+        return bool(self.plan.queues or self.plan.topics or waiting)
 
     @property
     def has_data(self) -> bool:

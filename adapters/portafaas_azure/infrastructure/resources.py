@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from portafaas.plan import BuildPlan
+from portafaas.plan.claims import days_of_claims
 from portafaas.plan.model import QueuePlan
+from portafaas.runtime.control import CLAIMS
+from portafaas_azure.broker import dead_queue, dead_settings
 from portafaas_azure.infrastructure.arm import Ref, Template, expression, parameter, quote
 from portafaas_azure.infrastructure.iam import COSMOS_ROLES, Grant, define_cosmos_role
 from portafaas_azure.infrastructure.places import (
@@ -81,7 +84,11 @@ def add_bus(
     template.ask(
         *(f"$.queues.{queue.name}" for queue in plan.queues),
         *(f"$.topics.{topic.name}" for topic in plan.topics),
-        *(f"$.functions.{f.name}.trigger.object" for f in plan.functions if f.kind == "object"),
+        *(
+            f"$.functions.{f.name}.trigger.{f.kind}"
+            for f in plan.functions
+            if f.kind in ("object", "table", "schedule")
+        ),
     )
     namespace = template.add(
         places.namespace,
@@ -93,8 +100,11 @@ def add_bus(
     _lock(template, namespace)
     for queue in plan.queues:
         depends = [namespace]
-        if isinstance(queue.dead_letter, str):
-            depends.append(places.queue(queue.dead_letter))
+        if queue.dead_letter is True:
+            template.ask(f"$.queues.{queue.name}.dead-letter")
+            template.add(places.queue(dead_queue(queue)), dead_settings(), depends=[namespace])
+        if queue.dead_letter:
+            depends.append(places.queue(dead_queue(queue)))
         template.ask(f"$.queues.{queue.name}")
         settings = {**_unread(queue), **consumed.get(queue.name, {})}
         template.add(places.queue(queue.name), settings, depends=depends)
@@ -112,8 +122,8 @@ def _unread(queue: QueuePlan) -> dict[str, Any]:
         "defaultMessageTimeToLive": f"PT{queue.retention}S",
         "deadLetteringOnMessageExpiration": queue.dead_letter is not False,
     }
-    if isinstance(queue.dead_letter, str):
-        settings["forwardDeadLetteredMessagesTo"] = queue.dead_letter
+    if queue.dead_letter and not queue.ordered:
+        settings["forwardDeadLetteredMessagesTo"] = dead_queue(queue)
     return settings
 
 
@@ -145,6 +155,35 @@ def add_buckets(template: Template, plan: BuildPlan, places: Places) -> None:
                 template.ask(f"$.buckets.{bucket.name}")
                 ref = container(account, bucket.name)
                 template.add(ref, {"publicAccess": "None"}, depends=[services])
+        rules = [
+            _claims(name, days, versioned) for name in held if (days := days_of_claims(plan, name))
+        ]
+        if rules:
+            template.ask(*(f"$.buckets.{name}" for name in held if days_of_claims(plan, name)))
+            template.add(
+                account.child("managementPolicies", "'default'"),
+                {"policy": {"rules": rules}},
+                depends=[services],
+            )
+
+
+def _claims(bucket: str, days: int, versioned: bool) -> dict[str, Any]:
+    """Return the rule that deletes the bodies of a claim check when nothing leads to them.
+
+    https://learn.microsoft.com/azure/storage/blobs/lifecycle-management-policy-structure
+    """
+    actions: dict[str, Any] = {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": days}}}
+    if versioned:
+        actions["version"] = {"delete": {"daysAfterCreationGreaterThan": days}}
+    return {
+        "enabled": True,
+        "name": f"claims-{bucket}",
+        "type": "Lifecycle",
+        "definition": {
+            "actions": actions,
+            "filters": {"blobTypes": ["blockBlob"], "prefixMatch": [f"{bucket}/{CLAIMS}"]},
+        },
+    }
 
 
 def add_tables(

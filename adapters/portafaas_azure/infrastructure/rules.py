@@ -42,6 +42,7 @@ NAMES = {
     "Microsoft.Storage/storageAccounts/blobServices/containers": (
         r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*"
     ),
+    "Microsoft.Storage/storageAccounts/managementPolicies": r"default",
     "Microsoft.Web/serverfarms": r"[A-Za-z0-9-]{1,40}",
     "Microsoft.Web/sites": r"[A-Za-z0-9][A-Za-z0-9-]{0,58}[A-Za-z0-9]",
     "Microsoft.Web/sites/config": r"authsettingsV2",
@@ -100,16 +101,21 @@ def _entity(node: Node, nodes: Nodes) -> Iterator[str]:
     found = node.properties
     if "lockDuration" in found and not 5 <= seconds(found["lockDuration"]) <= 300:
         yield f"lockDuration {found['lockDuration']} is not 5 s to 5 min"
-    if not 1 <= found.get("maxDeliveryCount", 10) <= 2000:
-        yield f"maxDeliveryCount {found['maxDeliveryCount']} is not 1 to 2000"
+    if not 1 <= found.get("maxDeliveryCount", 10) < 1 << 31:
+        yield f"maxDeliveryCount {found['maxDeliveryCount']} is not 1 to 2147483647"
     live = found.get("defaultMessageTimeToLive")
     if live is not None and seconds(live) < 1:
         yield f"defaultMessageTimeToLive {live} is no duration"
     other = found.get("forwardDeadLetteredMessagesTo")
     if other is not None:
-        target = node.id.rpartition("/")[0] + f"/{other}"
+        target = "/".join([*node.id.split("/")[:9], "queues", other])
+        if found.get("requiresSession"):
+            # https://learn.microsoft.com/azure/service-bus-messaging/service-bus-auto-forwarding#considerations
+            yield "dead letters of what has sessions are not forwarded"
         if target not in nodes:
             yield f"dead letters go to {other!r}, which is not there"
+        elif nodes[target].properties.get("requiresSession"):
+            yield f"dead letters go to {other!r}, which takes only what has a session"
         elif target not in node.needs:
             yield f"is not made after {other!r}, which takes its dead letters"
 

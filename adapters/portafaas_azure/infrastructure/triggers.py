@@ -11,6 +11,7 @@ from typing import Any
 
 from portafaas.adapter import Deployment
 from portafaas.plan import BuildPlan, FunctionPlan, ObjectTrigger, TopicTrigger
+from portafaas_azure.broker import dead_settings
 from portafaas_azure.infrastructure.arm import Ref, Template, literal, quote
 from portafaas_azure.infrastructure.iam import assign
 from portafaas_azure.infrastructure.places import Places
@@ -29,6 +30,12 @@ def add_trigger(
     """Add what *function*'s trigger needs of its own."""
     trigger = function.trigger
     template.ask(f"$.functions.{function.name}.trigger.{function.kind}", function=function.name)
+    dead = places.queue(f"{function.name}-dead")
+    if function.kind not in ("http", "queue"):
+        template.add(dead, dead_settings(), depends=[places.namespace])
+    if again := deployment.binding.get("again"):
+        queue = places.queue(again["queue_name"])
+        template.add(queue, again["queue"], depends=[places.namespace, dead])
     if isinstance(trigger, TopicTrigger):
         _subscription(template, function, trigger, deployment.binding["subscription"], places)
     elif isinstance(trigger, ObjectTrigger):
@@ -49,15 +56,17 @@ def _subscription(
         "deadLetteringOnMessageExpiration": True,
         "deadLetteringOnFilterEvaluationExceptions": True,
     }
-    rule = own.pop("rule", None)
-    ref = template.add(topic.child("subscriptions", quote(function.name)), own, depends=[topic])
-    if rule is not None:
-        # A new subscription has a rule of this name that lets everything pass; this replaces it.
-        properties = {
-            "filterType": rule["filterType"],
-            "sqlFilter": {"sqlExpression": literal(rule["sqlExpression"])},
-        }
-        template.add(ref.child("rules", "'$Default'"), properties, depends=[ref])
+    rule = own.pop("rule")
+    dead = places.queue(f"{function.name}-dead")
+    ref = template.add(
+        topic.child("subscriptions", quote(function.name)), own, depends=[topic, dead]
+    )
+    # A new subscription has a rule of this name that lets everything pass; this replaces it.
+    properties = {
+        "filterType": rule["filterType"],
+        "sqlFilter": {"sqlExpression": literal(rule["sqlExpression"])},
+    }
+    template.add(ref.child("rules", "'$Default'"), properties, depends=[ref])
 
 
 def add_delivery(template: Template, plan: BuildPlan, places: Places) -> None:
@@ -99,7 +108,7 @@ def _notification(
     queue = template.add(
         places.events_queue(function),
         {**wanted["destination"]["settings"], "deadLetteringOnMessageExpiration": True},
-        depends=[places.namespace],
+        depends=[places.namespace, places.queue(f"{function.name}-dead")],
     )
     allowed = assign(template, places.deliverer, "send", queue)
     chosen = {

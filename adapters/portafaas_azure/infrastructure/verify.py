@@ -154,16 +154,18 @@ def _trigger(
     settings = settings_of(app)
     for decorator, wanted in made.binding.items():
         if decorator.startswith("service_bus_"):
-            yield from _bus(function, made, decorator, wanted, settings, nodes)
+            yield from _bus(made.binding, decorator, wanted, settings, nodes)
         elif decorator == "cosmos_db_trigger":
             yield from _feed(wanted, settings, nodes)
+        elif decorator == "again":
+            again = {**made.binding, "queue": wanted["queue"]}
+            yield from _bus(again, "service_bus_queue_trigger", wanted, settings, nodes)
         elif decorator == "eventSubscription":
             yield from _event_grid(plan, function, wanted, nodes)
 
 
 def _bus(
-    function: FunctionPlan,
-    made: Deployment,
+    binding: Mapping[str, Any],
     decorator: str,
     wanted: Mapping[str, Any],
     settings: Mapping[str, str],
@@ -177,13 +179,13 @@ def _bus(
         return
     if decorator == "service_bus_queue_trigger":
         node = nodes.get(f"{namespace.id}/queues/{wanted['queue_name']}")
-        expected = made.binding.get("queue")
+        expected = binding.get("queue")
         if expected is None:
-            expected = made.binding["eventSubscription"]["destination"]["settings"]
+            expected = binding["eventSubscription"]["destination"]["settings"]
     else:
         path = f"{namespace.id}/topics/{wanted['topic_name']}/subscriptions"
         node = nodes.get(f"{path}/{wanted['subscription_name']}")
-        expected = made.binding["subscription"]
+        expected = binding["subscription"]
     if node is None:
         yield "what it listens to is not there"
         return
@@ -246,8 +248,18 @@ def _addresses(
     wanted = {
         f"PORTAFAAS_{u.kind}_{u.name}".upper().replace("-", "_"): u for u in function.uses
     }
-    for name in sorted(told - own - set(wanted)):
+    entries = settings.get("PORTAFAAS_FUNCTIONS", "").split(",")
+    failing: dict[str, str] = {}
+    for member in plan.functions:
+        if member.entry in entries:
+            failing |= _failing(plan, member)
+    for name in sorted(told - own - set(wanted) - set(failing)):
         yield f"is told {name} without using it"
+    bus = next(iter(of_type(nodes, "Microsoft.ServiceBus/namespaces")), None)
+    for name, end in failing.items():
+        host = bus.name if bus is not None else ""
+        if settings.get(name) != f"https://{host}.servicebus.windows.net/{end}":
+            yield f"{name} leads to {settings.get(name)!r}, not to {end}"
     for name, use in wanted.items():
         account = place(nodes, use.kind, use.name).partition("/providers/")[2].split("/")[2:3]
         value = settings.get(name, "")
@@ -255,3 +267,22 @@ def _addresses(
             yield f"{name} leads nowhere: {value!r}"
         elif not value.endswith(f"/{use.name}"):
             yield f"{name} leads to something else: {value!r}"
+
+
+def _failing(plan: BuildPlan, function: FunctionPlan) -> dict[str, str]:
+    """Return what *function* is told of where failures go: variable, and queue or topic."""
+    trigger = function.trigger
+    if trigger.kind == "http":
+        return {}
+    dead, source = f"{function.name}-dead", f"{function.name}-again"
+    if trigger.kind == "queue":
+        queue = plan.queue(trigger.queue)
+        source = queue.name
+        dead = f"{source}-dead" if queue.dead_letter is True else queue.dead_letter or ""
+    elif trigger.kind == "topic":
+        source = trigger.topic
+    elif trigger.kind == "object":
+        source = f"{function.name}-objects"
+    name = function.name.upper().replace("-", "_")
+    found = {f"PORTAFAAS_DEAD_{name}": dead, f"PORTAFAAS_SOURCE_{name}": source}
+    return {variable: place for variable, place in found.items() if place}

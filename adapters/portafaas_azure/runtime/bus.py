@@ -1,6 +1,8 @@
-"""Reads Service Bus messages as the Functions SDK hands them over. Ships; imports nothing."""
+"""Reads Service Bus messages as the Functions SDK hands them over. Ships."""
 
 from __future__ import annotations
+
+from portafaas.runtime.control import split
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ class Received:
     Attributes:
         id, body: message id (str) and bytes.
         attributes: application properties as text, without those that begin with ``pf-``.
+        control: portafaas' own of those, or None; see ``portafaas.runtime.control``.
         attempt: the delivery count, from 1.
         time: when it was enqueued, RFC 3339 UTC with three fractional digits, or None.
         session, partition: session id and partition key, or None.
@@ -24,6 +27,7 @@ class Received:
         "attributes",
         "body",
         "content_type",
+        "control",
         "id",
         "partition",
         "session",
@@ -45,11 +49,14 @@ class Received:
             raise ValueError(f"not a message of the Service Bus trigger: {exc}") from exc
         if not self.id:
             raise ValueError("the Service Bus message has no message id")
-        self.attributes = {
+        plain = {
             name: value if isinstance(value, str) else _text(value)
             for name, value in properties.items()
-            if value is not None and not name.startswith("pf-")
+            if value is not None
         }
+        self.attributes: dict[str, str]
+        self.control: dict[str, str] | None
+        self.attributes, self.control = split(plain)
 
 
 def _text(value: Any) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from portafaas.runtime.context import Context
+from portafaas.runtime.control import carried
 from portafaas.runtime.event import ObjectEvent
 from portafaas.runtime.text import percent_decode, utc_time
 from portafaas_azure.runtime.run import Runner
+from portafaas_azure.runtime.settlement import Settlement, settles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,28 +22,34 @@ _KINDS = {"Microsoft.Storage.BlobCreated": "created", "Microsoft.Storage.BlobDel
 def bind(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
     """Return the coroutine function that the worker calls; it raises to have the event again."""
     runner = Runner(function)
+    settled = settles(function)
 
     async def entry(native: Any, raw: Any) -> None:
         async with runner.slot():
-            documents, attempt, trace = _read(native)
+            documents, attempt, trace, control = _read(native)
             for document in documents:
                 event = object_event(function, document, attempt, native)
                 if event is not None:
+                    event.control = control
+                    event.attempt += carried(control)
                     context = Context(
                         function,
                         raw.invocation_id,
                         target="azure",
-                        attempt=attempt,
+                        attempt=event.attempt,
                         trace_parent=trace,
                         raw=raw,
                     )
-                    await runner.run_event(event, context)
+                    # One of several cannot be settled without the others.
+                    whole = settled and len(documents) == 1 and hasattr(native, "get_body")
+                    settlement = Settlement(function, context) if whole else None
+                    await runner.run_event(event, context, settlement)
 
     return entry
 
 
-def _read(native: Any) -> tuple[list[Any], int, str | None]:
-    """Return the Event Grid events as documents, the delivery count and the trace context."""
+def _read(native: Any) -> tuple[list[Any], int, str | None, dict[str, str] | None]:
+    """Return the Event Grid events as documents, delivery count, trace context, our attributes."""
     if hasattr(native, "get_body"):
         import json
 
@@ -53,7 +61,7 @@ def _read(native: Any) -> tuple[list[Any], int, str | None]:
         except (ValueError, RecursionError) as exc:
             raise ValueError(f"the message holds no Event Grid event: {exc}") from exc
         documents = document if isinstance(document, list) else [document]
-        return documents, received.attempt, trace_parent(received)
+        return documents, received.attempt, trace_parent(received), received.control
     # The SDK's EventGridEvent or CloudEvent.
     kind = getattr(native, "event_type", None) or getattr(native, "type", None)
     if kind is None:
@@ -66,7 +74,7 @@ def _read(native: Any) -> tuple[list[Any], int, str | None]:
         "time": moment.isoformat() if hasattr(moment, "isoformat") else moment,
         "data": data,
     }
-    return [document], 1, None
+    return [document], 1, None, None
 
 
 def object_event(

@@ -6,6 +6,7 @@ from portafaas.runtime.context import Context
 from portafaas.runtime.message import Message
 from portafaas_azure.runtime.bus import Received, trace_parent
 from portafaas_azure.runtime.run import Runner
+from portafaas_azure.runtime.settlement import Settlement, settles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def bind(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
     """Return the coroutine function that the worker calls; it raises to have the message again."""
     runner = Runner(function)
+    settled = settles(function)
     queue = function.trigger["queue"]
     ordered = function.trigger.get("ordered")
 
@@ -33,19 +35,21 @@ def bind(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
                 attempt=received.attempt,
                 time=received.time,
                 raw=native,
+                control=received.control,
             )
             context = Context(
                 function,
                 raw.invocation_id,
                 target="azure",
-                attempt=received.attempt,
+                attempt=message.attempt,
                 trace_parent=trace_parent(received),
                 raw=raw,
             )
-            if await runner.run_messages([message], context):
+            settlement = Settlement(function, context, copies=not ordered) if settled else None
+            if await runner.run_messages([message], context, settlement):
                 from portafaas.runtime.deliver import DeliveryFailed
 
                 # The host abandons the message, and Service Bus delivers it again.
-                raise DeliveryFailed(f"{function.name}: message {received.id} failed")
+                raise DeliveryFailed(f"{function.name}: message {message.id} failed")
 
     return entry

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.function import Function
     from portafaas.runtime.http import Request, Response
     from portafaas.runtime.message import Message
+    from portafaas.runtime.recovery import Failure, Settlement
 
 # The loop keeps only weak references to tasks; these outlived their deadline.
 _abandoned: set[Any] = set()
@@ -86,13 +87,19 @@ class Runner:
             ended(context, request, response)
         return response
 
-    async def run_event(self, event: Event, context: Context) -> None:
-        """Hand one event to its handler; raise when it fails."""
+    async def run_event(
+        self, event: Event, context: Context, settlement: Settlement | None = None
+    ) -> None:
+        """Hand one event to its handler; raise when it fails and is not settled."""
         from portafaas.runtime import deliver
 
         function = self.function
         if not deliver.wanted(function, event):
             return
+        if settlement is not None and event.attempt > function.retry["attempts"]:
+            gone = (function, context, event, settlement)
+            if await _in_thread(deliver.given_up, gone, context, None):
+                return
         deliver.begin(context, event)
         try:
             await self._call(event, context, function.timeout)
@@ -104,13 +111,23 @@ class Runner:
             raised = deliver.report(function, context, exc)
             if endings:
                 ended(context, event, None, exc)
+            if settlement is not None:
+                # Every trigger here counts, or copies do.
+                failed = (function, context, event, exc, settlement, True)
+                if await _in_thread(deliver.after, failed, context, None) is not None:
+                    return
             if raised is exc:
                 raise
             raise raised from exc
         if endings:
             ended(context, event)
 
-    async def run_messages(self, messages: Sequence[Message], context: Context) -> list[str]:
+    async def run_messages(
+        self,
+        messages: Sequence[Message],
+        context: Context,
+        settlement: Settlement | None = None,
+    ) -> list[str]:
         """Hand messages to their handler; return the failed ids, and those held back by them."""
         from time import time
 
@@ -118,6 +135,9 @@ class Runner:
 
         function = self.function
         ordered = bool(function.trigger.get("ordered"))
+        messages = await self._live(messages, context, settlement)
+        if not messages:
+            return []
         try:
             await self._load(context)
         except GeneratorExit:
@@ -127,31 +147,34 @@ class Runner:
             if _cancelled(exc):
                 raise
             deliver.report(function, context, exc)
-            return [message.id for message in messages]
+            found = deliver.broken(messages, exc, context)
+            failed = await self._finish(messages, found, context, settlement)
+            return deliver.held_back(messages, failed) if ordered else failed
         if function.takes_batch:
             from portafaas.runtime.message import Batch
 
             context.attempt = max(message.attempt for message in messages)
             context.payload = batch = Batch(messages[0].queue, messages)
+            problem = None
             try:
                 result = await self._call(batch, context, function.timeout)
-                failed = deliver.failures(result, messages)
+                found = deliver.failures(result, messages, context)
             except GeneratorExit:
                 raise
             except BaseException as exc:
                 if _cancelled(exc):
                     raise
+                problem = exc
                 deliver.report(function, context, exc)
-                everything = [message.id for message in messages]
-                if endings:
-                    ended(context, batch, everything, exc)
-                return everything
-            if failed:
-                context.logger.warning("%d of %d messages failed", len(failed), len(messages))
+                found = deliver.broken(messages, exc, context)
+            if found and problem is None:
+                context.logger.warning("%d of %d messages failed", len(found), len(messages))
             if endings:
-                ended(context, batch, failed)
+                ended(context, batch, [failure.item.id for failure in found], problem)
+            failed = await self._finish(messages, found, context, settlement)
             return deliver.held_back(messages, failed) if ordered else failed
         failed = []
+        found = []
         blocked: set[str | None] = set()
         for message in messages:
             if ordered and message.key in blocked:
@@ -172,15 +195,52 @@ class Runner:
             except BaseException as exc:
                 if _cancelled(exc):
                     raise
+                from portafaas.runtime.recovery import Failure
+
                 deliver.report(function, context, exc)
                 if endings:
                     ended(context, message, [message.id], exc)
-                failed.append(message.id)
-                blocked.add(message.key)
+                failure = Failure(context, message, exc)
+                if not ordered:
+                    found.append(failure)
+                elif await self._finish((message,), (failure,), context, settlement):
+                    # Now, since what follows depends on it.
+                    failed.append(message.id)
+                    blocked.add(message.key)
             else:
                 if endings:
                     ended(context, message)
-        return failed
+        return failed if ordered else await self._finish(messages, found, context, settlement)
+
+    async def _live(
+        self, messages: Sequence[Message], context: Context, settlement: Settlement | None
+    ) -> Sequence[Message]:
+        """Return what a handler is to see, as ``deliver.live``; burying is done in a thread."""
+        from portafaas.runtime.deliver import live
+
+        function = self.function
+        given = (function, messages, context, settlement)
+        most = function.retry["attempts"]
+        if settlement is not None and any(message.attempt > most for message in messages):
+            found: Sequence[Message] = await _in_thread(live, given, context, None)
+            return found
+        return live(*given)
+
+    async def _finish(
+        self,
+        messages: Sequence[Message],
+        failed: Sequence[Failure],
+        context: Context,
+        settlement: Settlement | None,
+    ) -> list[str]:
+        """Return the ids to report as failed, as ``deliver.finish``; settling is in a thread."""
+        from portafaas.runtime.deliver import finish
+
+        given = (self.function, context, messages, failed, settlement)
+        if settlement is None or not failed:
+            return finish(*given)
+        found: list[str] = await _in_thread(finish, given, context, None)
+        return found
 
     async def _load(self, context: Context) -> None:
         function = self.function

@@ -6,6 +6,7 @@ from portafaas.runtime.context import Context
 from portafaas.runtime.event import ScheduleEvent
 from portafaas.runtime.text import epoch_time
 from portafaas_azure.runtime.run import Runner
+from portafaas_azure.runtime.settlement import Settlement, settles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def bind(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
     """Return the coroutine function that the worker calls."""
     runner = Runner(function)
+    settled = settles(function)
 
     async def entry(native: Any, raw: Any) -> None:
         async with runner.slot():
@@ -36,7 +38,27 @@ def bind(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
             context = Context(
                 function, raw.invocation_id, target="azure", attempt=retries + 1, raw=raw
             )
-            await runner.run_event(event, context)
+            # Copies come by the queue of what comes again; only without one the host repeats.
+            settlement = Settlement(function, context) if settled else None
+            await runner.run_event(event, context, settlement)
+
+    return entry
+
+
+def bind_again(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
+    """Return the coroutine function for what comes again, by a queue."""
+    runner = Runner(function)
+
+    async def entry(native: Any, raw: Any) -> None:
+        from portafaas_azure.runtime.again import deliver_again
+
+        def made(document: Any, attempt: int) -> Any:
+            time = document["time"]
+            name = f"{function.name}@{time}"
+            return ScheduleEvent(name, function.source, time=time, attempt=attempt)
+
+        async with runner.slot():
+            await deliver_again(runner, native, raw, made)
 
     return entry
 

@@ -88,24 +88,37 @@ def send_all(
     Messages of one batch have one key, and after a failure nothing more is sent of its key, so
     that the order holds. Raises ResourceError when nothing was sent.
     """
+
+    return send_made(
+        address,
+        [native(message, ordered, topic) for message in messages],
+        [message.key if ordered else None for message in messages],
+        topic,
+    )
+
+
+def send_made(
+    address: str, made: Sequence[Any], keys: Sequence[str | None] | None = None, topic: bool = False
+) -> list[tuple[int, str]]:
+    """Send ServiceBusMessages as :func:`send_all` does; *keys* are their sessions if not given."""
     from portafaas_azure.runtime.failures import calling
 
-    if not messages:
+    if not made:
         return []
+    keys = [message.session_id for message in made] if keys is None else keys
     groups: dict[str | None, list[tuple[int, Any]]] = {}
-    for index, message in enumerate(messages):
-        key = message.key if ordered else None
-        groups.setdefault(key, []).append((index, native(message, ordered, topic)))
+    for index, message in enumerate(made):
+        groups.setdefault(keys[index], []).append((index, message))
     what = f"send to {address}"
     found = calling(what, lambda: sender(address, topic))
     failed: list[tuple[int, str]] = []
     error: ResourceError | None = None
     with found.lock:
-        for group in groups.values():
-            lost, why = _send(found.link, group, what, ordered)
+        for key, group in groups.items():
+            lost, why = _send(found.link, group, what, key is not None)
             failed += lost
             error = why or error
-    if error is not None and len(failed) == len(messages):
+    if error is not None and len(failed) == len(made):
         raise error
     return sorted(failed)
 
@@ -176,6 +189,8 @@ def native(message: Outgoing, ordered: bool, topic: bool) -> Any:
         from hashlib import sha256
 
         identity = sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
+    if attributes.get("pf-id") == identity:
+        del attributes["pf-id"]
     made = ServiceBusMessage(
         message.body,
         application_properties=attributes or None,

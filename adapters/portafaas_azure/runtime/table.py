@@ -11,6 +11,7 @@ from portafaas.runtime.context import Context
 from portafaas.runtime.event import ChangeEvent
 from portafaas.runtime.text import epoch_time
 from portafaas_azure.runtime.run import Runner
+from portafaas_azure.runtime.settlement import Settlement, settles
 from portafaas_azure.runtime.shapes import loaded, plain, technical_id
 
 TYPE_CHECKING = False
@@ -24,16 +25,39 @@ if TYPE_CHECKING:
 def bind(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
     """Return the coroutine function that the worker calls; it raises to have the change again."""
     runner = Runner(function)
+    settled = settles(function)
 
     async def entry(native: Any, raw: Any) -> None:
         async with runner.slot():
             retries = getattr(getattr(raw, "retry_context", None), "retry_count", 0) or 0
             # In order and up to the first that fails: the whole delivery comes again.
-            for event in changes(function, native, retries + 1):
+            found = changes(function, native, retries + 1)
+            for event in found:
                 context = Context(
                     function, raw.invocation_id, target="azure", attempt=event.attempt, raw=raw
                 )
-                await runner.run_event(event, context)
+                # A later change must not overtake: no copies. The host repeats, and counts.
+                settlement = None
+                if settled and len(native) == 1:
+                    settlement = Settlement(function, context, copies=False, hosted=True)
+                await runner.run_event(event, context, settlement)
+
+    return entry
+
+
+def bind_again(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
+    """Return the coroutine function for dead letters that are delivered again, by a queue."""
+    runner = Runner(function)
+
+    async def entry(native: Any, raw: Any) -> None:
+        from portafaas_azure.runtime.again import deliver_again
+
+        def made(document: Any, attempt: int) -> Any:
+            found = changes(function, [document], attempt)
+            return found[0] if found else None
+
+        async with runner.slot():
+            await deliver_again(runner, native, raw, made)
 
     return entry
 

@@ -6,6 +6,7 @@ from portafaas.runtime.cloudevent import event_from_message
 from portafaas.runtime.context import Context
 from portafaas_azure.runtime.bus import Received, trace_parent
 from portafaas_azure.runtime.run import Runner
+from portafaas_azure.runtime.settlement import Settlement, settles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ PREFIXES = ("cloudEvents:", "cloudEvents_")
 def bind(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
     """Return the coroutine function that the worker calls; it raises to have the message again."""
     runner = Runner(function)
+    settled = settles(function)
 
     async def entry(native: Any, raw: Any) -> None:
         async with runner.slot():
@@ -36,15 +38,19 @@ def bind(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
                 key=received.session or received.partition,
                 attempt=received.attempt,
                 raw=native,
+                control=received.control,
             )
             context = Context(
                 function,
                 raw.invocation_id,
                 target="azure",
-                attempt=received.attempt,
+                attempt=event.attempt,
                 trace_parent=trace_parent(received),
                 raw=raw,
             )
-            await runner.run_event(event, context)
+            settlement = None
+            if settled:
+                settlement = Settlement(function, context, copies=not received.session)
+            await runner.run_event(event, context, settlement)
 
     return entry

@@ -7,6 +7,7 @@
 | ``terraform`` | ``terraform`` or ``tofu`` of this machine, its state in our bucket |
 | ``documents`` | what is handed to either: the emitted documents, and what is said beside them |
 | ``changes`` | what Terraform's plan says, in the words of the contract |
+| ``letters``, ``reading`` | dead letters: looked at, sent again, removed |
 | ``cloud`` | credentials, settings, and calls of Google's REST APIs |
 | ``failures`` | Google's and Terraform's reasons as diagnostics |
 

@@ -6,7 +6,15 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from portafaas.deployment.contract import Blobs, Caller, Engine, Kept, LogLine, Secrets
+from portafaas.deployment.contract import (
+    Blobs,
+    Caller,
+    DeadLetters,
+    Engine,
+    Kept,
+    LogLine,
+    Secrets,
+)
 from portafaas.deployment.release import Release
 from portafaas.errors import DeploymentError
 from portafaas.plan import BuildPlan
@@ -14,6 +22,7 @@ from portafaas_gcp import names
 from portafaas_gcp.deployment import documents as docs
 from portafaas_gcp.deployment.cloud import Cloud
 from portafaas_gcp.deployment.failures import failure
+from portafaas_gcp.deployment.letters import Letters
 from portafaas_gcp.deployment.store import Store
 from portafaas_gcp.deployment.vault import Vault
 
@@ -62,6 +71,10 @@ class GcpEngine(Engine):
     def secrets(self) -> Secrets:
         """Return the manifest's secrets."""
         return Vault(self.cloud, self.plan, self.is_deployed)
+
+    def dead_letters(self) -> DeadLetters:
+        """Return the dead letters, whichever engine has made where they are."""
+        return Letters(self.cloud, self.plan)
 
     @abstractmethod
     def is_deployed(self) -> bool:

@@ -19,9 +19,13 @@ from portafaas_gcp.deployment.failures import failure, refused
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 #: The API's name for gcloud, and its host.
 HOSTS = {
+    "cloudfunctions": "cloudfunctions.googleapis.com",
+    "cloudtasks": "cloudtasks.googleapis.com",
     "config": "config.googleapis.com",
     "logging": "logging.googleapis.com",
+    "monitoring": "monitoring.googleapis.com",
     "oauth2": "www.googleapis.com",
+    "pubsub": "pubsub.googleapis.com",
     "secretmanager": "secretmanager.googleapis.com",
     "storage": "storage.googleapis.com",
 }

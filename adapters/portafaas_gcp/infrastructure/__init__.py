@@ -12,6 +12,7 @@ from portafaas_gcp.infrastructure.document import Document
 from portafaas_gcp.infrastructure.functions import function, service_wide
 from portafaas_gcp.infrastructure.grants import uses
 from portafaas_gcp.infrastructure.logs import logs
+from portafaas_gcp.infrastructure.recovering import tasks
 from portafaas_gcp.infrastructure.resources import declared
 from portafaas_gcp.infrastructure.triggers import trigger
 
@@ -31,6 +32,7 @@ def emit(plan: BuildPlan) -> Infrastructure:
     document = Document(plan)
     service_wide(document)
     declared(document)
+    tasks(document)
     for item, deployment in zip(plan.functions, lower(plan).deployments, strict=True):
         function(document, item, deployment)
         trigger(document, item, deployment)

@@ -11,6 +11,7 @@ from portafaas.plan import AlertPlan, BuildPlan, FunctionPlan
 from portafaas_gcp import names
 from portafaas_gcp.alerting import description
 from portafaas_gcp.infrastructure.document import Document, key, literal, ref
+from portafaas_gcp.infrastructure.recovering import subscription_of
 from portafaas_gcp.infrastructure.resources import dead_letter_subscription
 
 #: Seconds without data after which an incident closes; the fewest there may be:
@@ -143,12 +144,12 @@ def _filter(plan: BuildPlan, alert: AlertPlan, measure: Measure) -> str:
         if alert.metric == "errors":
             terms.append(_failed(plan.function(alert.function)))
         return " AND ".join(terms)
-    queue = plan.queue(alert.queue)
-    watched = (
-        dead_letter_subscription(queue)
-        if alert.metric == "dead-letters"
-        else f"google_pubsub_subscription.{key('queue', queue.name)}"
-    )
+    if alert.metric == "oldest-message":
+        watched = f"google_pubsub_subscription.{key('queue', alert.queue)}"
+    elif alert.function:
+        watched = subscription_of(plan, plan.function(alert.function))
+    else:
+        watched = dead_letter_subscription(plan.queue(alert.queue))
     return (
         f'resource.type = "pubsub_subscription" AND '
         f'resource.labels.subscription_id = "{ref(watched, "name")}" AND {metric}'

@@ -38,6 +38,7 @@ class Document:
         self.owner = ""
         #: In order; a key, since there may be very many.
         self.emitted: dict[Emitted, None] = {}
+        self._grants: dict[tuple[Any, ...], str] = {}
 
     def ask(self, *whys: str, function: str = "") -> None:
         """Say which lines of the manifest ask for what is added from here on, and whose it is."""
@@ -56,6 +57,18 @@ class Document:
         of_kind[key] = body
         self.also(f"{kind}.{key}")
         return f"{kind}.{key}"
+
+    def grant(self, kind: str, key: str, body: Body) -> str:
+        """Add a grant unless there is the same already, and return its address.
+
+        Two resources for one grant would take it away with the first of them that goes.
+        """
+        same = (kind, *sorted(body.items()))
+        address = self._grants.setdefault(same, f"{kind}.{key}")
+        if address.partition(".")[2] in self.resources.get(kind, {}):
+            self.also(address)
+            return address
+        return self.add(kind, key, body)
 
     def note(self, message: str, path: str) -> None:
         """Say that the platform cannot give something as narrowly as the manifest asks (PF3010)."""

@@ -11,8 +11,9 @@ from typing import Any
 
 from portafaas.adapter import Redelivery
 from portafaas.plan import FunctionPlan, QueueTrigger
+from portafaas_gcp import recovery
 from portafaas_gcp.infrastructure.document import Document, key
-from portafaas_gcp.infrastructure.resources import dead_letter_subscription
+from portafaas_gcp.infrastructure.recovering import subscription_of
 
 _PUBSUB = "https://cloud.google.com/pubsub/docs/subscription-retry-policy"
 _EVENTARC = "https://cloud.google.com/eventarc/docs/retry-events"
@@ -30,52 +31,59 @@ def redeliveries(document: Document) -> tuple[Redelivery, ...]:
 
 
 def _redelivery(document: Document, function: FunctionPlan) -> Redelivery:
-    name, trigger = function.name, function.trigger
+    name, trigger, retry = function.name, function.trigger, function.retry
+    if function.kind == "http":
+        return Redelivery(name, "", source=_HTTP)
     subscriptions = document.resources.get("google_pubsub_subscription", {})
-    match function.kind:
-        case "http":
-            return Redelivery(name, "", source=_HTTP)
-        case "queue":
-            assert isinstance(trigger, QueueTrigger)
-            return _pubsub(document, function, subscriptions[key("queue", trigger.queue)])
-        case "topic" | "object":
-            return _pubsub(document, function, subscriptions[key(name)])
-        case "table":
-            delay = "10 s after a failure, then longer, up to 600 s"
-            by = "Pub/Sub, for Eventarc"
-            return Redelivery(name, by, 0, delay, _CHANGES, source=_EVENTARC)
-    repeated = document.resources["google_cloud_scheduler_job"][key(name)].get("retry_config", {})
-    attempts = repeated.get("retry_count", 0) + 1
-    if attempts == 1:
-        return Redelivery(name, "", source=_SCHEDULER)
-    first, last = (_span(repeated[f"{end}_backoff_duration"]) for end in ("min", "max"))
-    return Redelivery(name, "Cloud Scheduler", attempts, _delay(first, last), source=_SCHEDULER)
+    if isinstance(trigger, QueueTrigger):
+        return _pubsub(document, function, subscriptions[key("queue", trigger.queue)])
+    if function.kind in recovery.COUNTED:
+        return _pubsub(document, function, subscriptions[key(name)])
+    # The bridge tries again, and buries; what ran out of time or crashed is the platform's.
+    last = retry.initial if retry.backoff == "fixed" else max(retry.initial, retry.maximum)
+    delay = _delay(f"{retry.initial:g} s", f"{last:g} s")
+    by, until, source = "the function, within an invocation", 0, _SCHEDULER
+    if function.kind == "table":
+        by += "; out of time, Pub/Sub for Eventarc, after 10 to 600 s"
+        until, source = _CHANGES, _EVENTARC
+    else:
+        job = document.resources["google_cloud_scheduler_job"][key(name)]
+        count = job.get("retry_config", {}).get("retry_count", 0)
+        by += f"; out of time, Cloud Scheduler, {count} times" if count else ""
+    dead = f"subscription {_kept(document, function)}; not what never had the time"
+    return Redelivery(name, by, retry.attempts, delay, until, dead, source)
 
 
 def _pubsub(
     document: Document, function: FunctionPlan, subscription: Mapping[str, Any]
 ) -> Redelivery:
-    policy = subscription.get("retry_policy")
-    # Push backoff: https://cloud.google.com/pubsub/docs/push#push_backoff
-    delay = "at once after a failure, up to 60 s later while many fail"
-    if policy is not None:
-        delay = _delay(_span(policy["minimum_backoff"]), _span(policy["maximum_backoff"]))
+    policy = subscription["retry_policy"]
+    delay = _delay(_span(policy["minimum_backoff"]), _span(policy["maximum_backoff"]))
+    if recovery.is_copied(document.plan, function):
+        delay += "; what is to come later than that, exactly then, by Cloud Tasks"
     age = subscription.get("message_retention_duration", f"{_RETENTION}s")
     dead = subscription.get("dead_letter_policy")
     where = ""
-    if dead is not None and isinstance(function.trigger, QueueTrigger):
-        kept = dead_letter_subscription(document.plan.queue(function.trigger.queue))
-        kind, _, block = kept.partition(".")
-        where = f"subscription {document.resources[kind][block]['name']}; not what became too old"
+    if dead is not None:
+        where = (
+            f"subscription {_kept(document, function)}, by the function; after "
+            f"{dead['max_delivery_attempts']} deliveries without an answer by Pub/Sub; not what "
+            "became too old"
+        )
     return Redelivery(
         function.name,
         f"Pub/Sub, from the subscription {subscription['name']}",
-        dead["max_delivery_attempts"] if dead is not None else 0,
+        function.retry.attempts if dead is not None else 0,
         delay,
         int(age.removesuffix("s")),
         where,
         _PUBSUB,
     )
+
+
+def _kept(document: Document, function: FunctionPlan) -> str:
+    kind, _, block = subscription_of(document.plan, function).partition(".")
+    return str(document.resources[kind][block]["name"])
 
 
 def _span(duration: str) -> str:

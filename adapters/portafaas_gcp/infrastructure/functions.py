@@ -10,6 +10,7 @@ from typing import Any
 from portafaas.adapter import Deployment
 from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger
 from portafaas_gcp import names
+from portafaas_gcp.infrastructure import recovering
 from portafaas_gcp.infrastructure.document import Document, key, literal, ref, snake
 from portafaas_gcp.infrastructure.resources import location_of
 
@@ -198,6 +199,7 @@ def _environment(document: Document, item: FunctionPlan, deployment: Deployment)
             values[wanted] = f"${{var.{variable}}}"
     for use in item.uses:
         values[names.variable(use.kind, use.name)] = location_of(document.plan, use.kind, use.name)
+    values.update(recovering.variables(document.plan, item))
     return values
 
 

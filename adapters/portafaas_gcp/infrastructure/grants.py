@@ -59,18 +59,17 @@ def member_of(function: FunctionPlan) -> str:
 def uses(document: Document, function: FunctionPlan) -> None:
     """Grant what ``uses`` lists."""
     for index, use in enumerate(function.uses):
-        why = f"$.functions.{function.name}.uses[{index}]"
+        why = function.why(index)
         document.ask(why, function=function.name)
         if use.kind == "table":
             _table(document, function, use, why)
             continue
         grant = GRANTS[use.verb, use.kind]
         target = ref(address_of(use.kind, use.name), grant.attribute)
-        document.add(
-            grant.member_type,
-            key(function.name, use.verb, use.kind, use.name),
-            {grant.argument: target, "role": grant.role, "member": member_of(function)},
-        )
+        body = {grant.argument: target, "role": grant.role, "member": member_of(function)}
+        # Its trigger may need the same.
+        block = key(function.name, use.verb, use.kind, use.name)
+        document.grant(grant.member_type, block, body)
         document.permissions.append(Permission(function.name, grant.role, target, why))
         if use.kind == "bucket":
             _signing(document, function, why)

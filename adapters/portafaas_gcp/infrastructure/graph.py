@@ -25,9 +25,11 @@ _EXAMPLES = {
     "uri": "https://function-abc-ew.a.run.app",
     "number": "123456789012",
     "google_service_account.id": "projects/p/serviceAccounts/a@b",
+    "google_service_account.name": "projects/p/serviceAccounts/a@b",
     "google_artifact_registry_repository.id": "projects/p/locations/l/repositories/r",
     "google_logging_project_bucket_config.id": "projects/p/locations/l/buckets/b",
     "google_monitoring_notification_channel.id": "projects/p/notificationChannels/1",
+    "google_cloud_tasks_queue.id": "projects/p/locations/l/queues/q",
     "google_pubsub_topic.id": "projects/p/topics/t",
 }
 

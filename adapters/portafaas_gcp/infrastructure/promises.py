@@ -25,6 +25,7 @@ def promises(view: View, plan: BuildPlan) -> Iterator[str]:
     """Yield each promise that is broken as ``address: problem``; the document's shape is right."""
     yield from _instances(view, plan)
     yield from _retention(view, plan)
+    yield from _retries(view, plan)
     policies = view.resources.get("google_monitoring_alert_policy", {})
     for alert in plan.alerts:
         address = f"google_monitoring_alert_policy.{key(alert.name)}"
@@ -57,6 +58,34 @@ def _instances(view: View, plan: BuildPlan) -> Iterator[str]:
             yield f"{address}: has at most {most} instances, not {min(limits, default=0)}"
 
 
+def _retries(view: View, plan: BuildPlan) -> Iterator[str]:
+    for function in plan.functions:
+        found = view.resources["google_cloudfunctions2_function"].get(key(function.name))
+        if found is None or function.kind == "http":
+            continue
+        variables = found["service_config"]["environment_variables"]
+        trigger, retry = function.trigger, function.retry
+        address = f"google_pubsub_subscription.{key(function.name)}"
+        loses = False
+        if isinstance(trigger, QueueTrigger):
+            address = f"google_pubsub_subscription.queue__{key(trigger.queue)}"
+            loses = not plan.queue(trigger.queue).dead_letter
+        dead = f"PORTAFAAS_DEAD_{key(function.name).upper()}"
+        if (dead in variables) is loses:
+            yield f"google_cloudfunctions2_function.{key(function.name)}: {dead} is not as asked"
+        if function.kind not in ("queue", "topic", "object"):
+            continue
+        body = view.resources["google_pubsub_subscription"].get(address.partition(".")[2], {})
+        most = body.get("dead_letter_policy", {}).get("max_delivery_attempts", 0)
+        if most != (0 if loses else max(5, retry.attempts)):
+            yield f"{address}: gives up after {most} deliveries, not {retry.attempts}"
+        last = retry.initial if retry.backoff == "fixed" else max(retry.initial, retry.maximum)
+        for word, seconds in (("minimum", retry.initial), ("maximum", last)):
+            text = body.get("retry_policy", {}).get(f"{word}_backoff", "")
+            if not text or abs(float(text[:-1]) - min(seconds, 600)) > 0.001:
+                yield f"{address}: the {word} of its delays is {text}, not {seconds:g} s"
+
+
 def _retention(view: View, plan: BuildPlan) -> Iterator[str]:
     found = [
         body["retention_days"] for _, body in view.of("google_logging_project_bucket_config")
@@ -79,6 +108,11 @@ def _alert(view: View, plan: BuildPlan, alert: AlertPlan, body: Any) -> Iterator
         watched = f"google_cloudfunctions2_function.{key(alert.function)}"
     else:
         watched = _subscription(plan.queue(alert.queue), alert.metric)
+    if alert.function and alert.metric == "dead-letters":
+        trigger = plan.function(alert.function).trigger
+        watched = f"google_pubsub_subscription._dead__{key(alert.function)}"
+        if isinstance(trigger, QueueTrigger):
+            watched = _subscription(plan.queue(trigger.queue), alert.metric)
     if f'"${{{watched}.name}}"' not in threshold["filter"]:
         yield f"does not watch {watched}"
     if threshold["threshold_value"] != alert.threshold * unit:

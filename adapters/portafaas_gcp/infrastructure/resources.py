@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from portafaas.plan import BuildPlan, QueuePlan, QueueTrigger
+from portafaas.plan import BucketPlan, BuildPlan, QueuePlan, QueueTrigger
+from portafaas.plan.claims import days_of_claims
+from portafaas.runtime.control import CLAIMS
 from portafaas_gcp import names
 from portafaas_gcp.infrastructure.document import KEEP, Document, key, literal, ref
 from portafaas_gcp.runtime.shapes import EXPIRES
@@ -48,6 +50,7 @@ def declared(document: Document) -> None:
                 "public_access_prevention": "enforced",
                 "force_destroy": False,
                 **({"versioning": {"enabled": True}} if bucket.versioned else {}),
+                **_claims(plan, bucket),
                 "lifecycle": dict(KEEP),
             },
         )
@@ -65,6 +68,24 @@ def declared(document: Document) -> None:
         )
 
 
+def _claims(plan: BuildPlan, bucket: BucketPlan) -> dict[str, Any]:
+    """Return the rules that delete the bodies of a claim check when nothing leads to them.
+
+    https://cloud.google.com/storage/docs/lifecycle#conditions
+    """
+    days = days_of_claims(plan, bucket.name)
+    if not days:
+        return {}
+    conditions: list[dict[str, Any]] = [{"age": days, "matches_prefix": [CLAIMS]}]
+    if bucket.versioned:
+        conditions.append({"days_since_noncurrent_time": 1, "matches_prefix": [CLAIMS]})
+    return {
+        "lifecycle_rule": [
+            {"action": {"type": "Delete"}, "condition": condition} for condition in conditions
+        ]
+    }
+
+
 def _queue(document: Document, queue: QueuePlan, consumed: bool) -> None:
     plan = document.plan
     name = names.physical(plan, queue.name)
@@ -73,7 +94,7 @@ def _queue(document: Document, queue: QueuePlan, consumed: bool) -> None:
     )
     if not consumed:
         # A topic alone keeps nothing: what is sent waits here for who reads it.
-        subscription = _waiting(name, topic, queue.retention)
+        subscription = waiting(name, topic, queue.retention)
         if queue.ordered:
             subscription["enable_message_ordering"] = True
         document.add("google_pubsub_subscription", key("queue", queue.name), subscription)
@@ -84,12 +105,11 @@ def _queue(document: Document, queue: QueuePlan, consumed: bool) -> None:
         topic = document.add(
             "google_pubsub_topic", block, {"name": name, "lifecycle": dict(KEEP)}
         )
-        document.add("google_pubsub_subscription", block, _waiting(name, topic, LONGEST))
-    if consumed and queue.dead_letter:
-        document.data["google_project"] = {"project": {"project_id": "${var.project}"}}
+        document.add("google_pubsub_subscription", block, waiting(name, topic, LONGEST))
 
 
-def _waiting(name: str, topic: str, retention: int) -> dict[str, Any]:
+def waiting(name: str, topic: str, retention: int) -> dict[str, Any]:
+    """Return a subscription that keeps what is sent to *topic*, to be pulled."""
     return {
         "name": name,
         "topic": ref(topic, "id"),

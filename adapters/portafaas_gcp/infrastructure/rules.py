@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from portafaas_gcp.infrastructure import failing
 from portafaas_gcp.infrastructure.deliveries import deliveries
 from portafaas_gcp.infrastructure.view import View
 from portafaas_gcp.infrastructure.watching import watching
@@ -22,14 +23,18 @@ PROJECT_ROLES = {
 RESOURCE_ROLES = {
     "google_artifact_registry_repository_iam_member": {"roles/artifactregistry.writer"},
     "google_cloud_run_service_iam_member": {"roles/run.invoker"},
+    "google_cloud_tasks_queue_iam_member": {"roles/cloudtasks.enqueuer"},
     "google_pubsub_topic_iam_member": {"roles/pubsub.publisher"},
     "google_pubsub_subscription_iam_member": {"roles/pubsub.subscriber"},
+    "google_service_account_iam_member": {
+        "roles/iam.serviceAccountTokenCreator",
+        "roles/iam.serviceAccountUser",
+    },
     "google_storage_bucket_iam_member": {
         "roles/storage.objectViewer",
         "roles/storage.legacyBucketWriter",
     },
     "google_secret_manager_secret_iam_member": {"roles/secretmanager.secretAccessor"},
-    "google_service_account_iam_member": {"roles/iam.serviceAccountTokenCreator"},
 }
 #: Argument that names what a grant is on.
 ON = {
@@ -45,7 +50,7 @@ BUILDERS = {
 }
 #: Where resources are.
 HERE = ("${var.region}", "${local.database_location}", "${local.event_location}")
-KINDS = {"QUEUE", "TOPIC", "BUCKET", "TABLE", "SECRET"}
+KINDS = {"QUEUE", "TOPIC", "BUCKET", "TABLE", "SECRET", "DEAD", "SOURCE"}
 
 
 def rules(view: View) -> Iterator[str]:
@@ -53,6 +58,7 @@ def rules(view: View) -> Iterator[str]:
     yield from _functions(view)
     yield from _callers(view)
     yield from deliveries(view)
+    yield from failing.failures(view)
     yield from watching(view)
     yield from _grants(view)
     yield from _kept(view)
@@ -98,7 +104,7 @@ def _environment(view: View, address: str, config: Mapping[str, Any]) -> Iterato
     told: set[str] = set()
     for variable, value in config["environment_variables"].items():
         kind = variable.removeprefix("PORTAFAAS_").partition("_")[0]
-        if not variable.startswith("PORTAFAAS_") or kind not in KINDS:
+        if not variable.startswith("PORTAFAAS_") or kind not in KINDS or value == "ordered":
             continue
         told.add("tables" if kind == "TABLE" else value)
         if kind == "TABLE":
@@ -110,6 +116,7 @@ def _environment(view: View, address: str, config: Mapping[str, Any]) -> Iterato
             allowed = any(view.has(t, **{on: value, "member": member}) for t, on in ON.items())
         if not allowed:
             yield f"{address}: is told {variable}, but may not use it"
+    yield from failing.tasks(view, address, config)
     for grant, on in ON.items():
         for other, body in view.where(grant, "member", member):
             if body[on] not in told:
@@ -182,6 +189,7 @@ def _grants(view: View) -> Iterator[str]:
 def _kept(view: View) -> Iterator[str]:
     """Yield data that `terraform destroy` would delete."""
     kinds = (
+        "google_cloud_tasks_queue",
         "google_firestore_database",
         "google_pubsub_subscription",
         "google_pubsub_topic",
@@ -192,7 +200,7 @@ def _kept(view: View) -> Iterator[str]:
         for address, body in view.of(kind):
             name = address.partition(".")[2]
             if kind.startswith("google_pubsub") and not name.startswith(
-                ("queue__", "dead_letter__")
+                ("queue__", "dead_letter__", "_dead__")
             ):
                 continue
             if body.get("lifecycle") != {"prevent_destroy": True}:

@@ -97,6 +97,22 @@ RESOURCES: Mapping[str, Resource] = {
             ),
         }
     ),
+    "google_cloud_tasks_queue": Resource(
+        {
+            "name!": Text(r"[A-Za-z0-9-]{1,100}"),
+            "location!": ANY,
+            "retry_config!": Block(
+                {
+                    # For as long as tasks are kept.
+                    "max_attempts!": Number(-1, -1),
+                    "min_backoff!": DURATION,
+                    "max_backoff!": DURATION,
+                    "max_doublings!": Number(0, 16),
+                }
+            ),
+        }
+    ),
+    "google_cloud_tasks_queue_iam_member": _member(name=ANY, location=ANY),
     "google_cloudfunctions2_function": Resource(
         {
             # A Cloud Run service has fewer characters than a function, a function at least 4.
@@ -257,7 +273,9 @@ RESOURCES: Mapping[str, Resource] = {
         {"account_id!": Text(r"[a-z][a-z0-9-]{4,28}[a-z0-9]"), "display_name": Text(r".{0,100}")},
         ("id", "email", "member", "name", "unique_id"),
     ),
-    "google_service_account_iam_member": _member(service_account_id=ANY),
+    "google_service_account_iam_member": _member(
+        service_account_id=Text(r"projects/[^/]+/serviceAccounts/[^/]+")
+    ),
     "google_storage_bucket": Resource(
         {
             "name!": Text(r"(?!goog)(?!.*google)[a-z0-9][a-z0-9_.-]{1,61}[a-z0-9]"),
@@ -266,6 +284,19 @@ RESOURCES: Mapping[str, Resource] = {
             "public_access_prevention!": Text(choices=("enforced",)),
             "force_destroy!": Flag(),
             "versioning": Block({"enabled!": Flag()}),
+            "lifecycle_rule": Block(
+                {
+                    "action!": Block({"type!": Text(choices=("Delete",))}),
+                    "condition!": Block(
+                        {
+                            "age": Number(1, 1000),
+                            "days_since_noncurrent_time": Number(1, 1000),
+                            "matches_prefix!": Texts(Text(r"pf-claims/")),
+                        }
+                    ),
+                },
+                many=True,
+            ),
         },
         ("id", "url"),
     ),

@@ -13,7 +13,8 @@ from portafaas.plan import FunctionPlan, QueuePlan, QueueTrigger
 from portafaas_gcp import names
 from portafaas_gcp.infrastructure.document import KEEP, Document, key, literal, ref, snake
 from portafaas_gcp.infrastructure.grants import invoker, member_of, project_member
-from portafaas_gcp.infrastructure.resources import AGENT, database_of, dead_letter_topic
+from portafaas_gcp.infrastructure.recovering import failures, topic_of
+from portafaas_gcp.infrastructure.resources import database_of
 
 EVENTARC = "https://cloud.google.com/eventarc/docs/all-roles-permissions"
 
@@ -25,6 +26,7 @@ def trigger(document: Document, function: FunctionPlan, deployment: Deployment) 
     described = binding["trigger"]
     if described["type"] == "http":
         _clients(document, function, binding["invoker"] == "allUsers")
+        failures(document, function)
         return
     grant = invoker(document, function, member_of(function))
     why = f"$.functions.{function.name}.trigger"
@@ -45,6 +47,7 @@ def trigger(document: Document, function: FunctionPlan, deployment: Deployment) 
             _schedule(document, function, described, grant)
         case other:
             raise AssertionError(other)
+    failures(document, function)
 
 
 def _clients(document: Document, function: FunctionPlan, public: bool) -> None:
@@ -103,9 +106,9 @@ def _push(
     if "filter" in described:
         # A subscription cannot change it: one with another filter takes the place of the old.
         body["filter"] = literal(described["filter"])
-    if "deadLetterPolicy" in described and queue is not None:
+    if "deadLetterPolicy" in described:
         body["dead_letter_policy"] = {
-            "dead_letter_topic": ref(dead_letter_topic(queue), "id"),
+            "dead_letter_topic": ref(topic_of(document.plan, function), "id"),
             "max_delivery_attempts": described["deadLetterPolicy"]["maxDeliveryAttempts"],
         }
     body["depends_on"] = [grant]
@@ -118,35 +121,10 @@ def _push(
 def _queue(
     document: Document, function: FunctionPlan, described: dict[str, Any], grant: str
 ) -> None:
-    """Add the queue's subscription, and let Pub/Sub move what it gives up on.
-
-    https://cloud.google.com/pubsub/docs/dead-letter-topics#grant_forwarding_permissions
-    """
+    """Add the queue's subscription."""
     queue = document.plan.queue(described["topic"])
     topic = f"google_pubsub_topic.{key('queue', queue.name)}"
-    subscription = _push(document, function, described["subscription"], topic, grant, queue)
-    if not queue.dead_letter:
-        return
-    asked = document.asked
-    target = dead_letter_topic(queue)
-    # Of the queue, not of the function: other queues may lead there, too.
-    document.ask(f"$.queues.{queue.name}.dead-letter")
-    kind, block = "google_pubsub_topic_iam_member", target.partition(".")[2]
-    if block not in document.resources.get(kind, {}):  # several queues may share one
-        role = "roles/pubsub.publisher"
-        document.add(kind, block, {"topic": ref(target, "id"), "role": role, "member": AGENT})
-    else:
-        document.also(f"{kind}.{block}")
-    document.add(
-        "google_pubsub_subscription_iam_member",
-        key("queue", queue.name),
-        {
-            "subscription": ref(subscription, "id"),
-            "role": "roles/pubsub.subscriber",
-            "member": AGENT,
-        },
-    )
-    document.ask(*asked, function=function.name)
+    _push(document, function, described["subscription"], topic, grant, queue)
 
 
 def _objects(

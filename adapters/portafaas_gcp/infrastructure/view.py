@@ -12,6 +12,7 @@ class View:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
         self.resources: Mapping[str, Mapping[str, Any]] = document.get("resource", {})
+        self._pushed: dict[str, tuple[str, Mapping[str, Any]]] | None = None
         self._by_argument: dict[tuple[str, str], dict[Any, list[tuple[str, Any]]]] = {}
 
     def of(self, kind: str) -> Iterator[tuple[str, Any]]:
@@ -34,6 +35,16 @@ class View:
         return any(
             all(body.get(name) == value for name, value in wanted.items()) for _, body in fewest
         )
+
+    def pushed(self) -> Mapping[str, tuple[str, Mapping[str, Any]]]:
+        """Return the address and the body of the subscription that pushes to each address."""
+        if self._pushed is None:
+            self._pushed = {
+                body["push_config"]["push_endpoint"]: (address, body)
+                for address, body in self.of("google_pubsub_subscription")
+                if "push_config" in body
+            }
+        return self._pushed
 
     def function_at(self, uri: str) -> str:
         """Return the key of the function whose address *uri* is, or nothing."""

@@ -3,7 +3,8 @@
 The platform delivers an event by POST and takes any 2xx for done; everything else is delivered
 again: 204 on success, 500 when the handler failed, 400 when the payload cannot be read. A payload
 that never can be read is delivered until the subscription's dead-letter policy or retention ends
-it, as a broken message would be on every broker.
+it, as a broken message would be on every broker. A failure that ``settlement`` has put off or
+buried is a success.
 https://cloud.google.com/pubsub/docs/push#receive_push
 """
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from portafaas.runtime.event import Event
     from portafaas.runtime.function import Function
+    from portafaas_gcp.runtime.settlement import Settlement
+
+    Delivered = tuple[Event, Settlement]
 
 #: Event attributes, and the headers of a delivery, that are no CloudEvents context attributes.
 _LEGACY = ("eventId", "eventType", "timestamp", "resource")
@@ -115,22 +119,37 @@ def bind_delivery(
     return publish(entry, function.name.replace("-", "_"))
 
 
+def has_dead_letters(function: Function) -> bool:
+    """Tell whether the function was told where its dead letters go."""
+    from os import environ
+
+    return bool(environ.get(f"PORTAFAAS_DEAD_{function.name}".upper().replace("-", "_")))
+
+
 def bind_event(
-    function: Function, read: Callable[[dict[str, Any], bytes, Context], Event | None]
+    function: Function,
+    read: Callable[[dict[str, Any], bytes, Context], Delivered | None],
+    counted: bool = True,
 ) -> Callable[[Any], Any]:
     """Return the entry function of a function that gets one event at a time.
 
-    *read* returns the event, None for one that the function did not ask for, or raises ValueError.
+    *read* returns the event and what can be done with its delivery, None for one that the function
+    did not ask for, or raises ValueError. *counted*: the platform counts deliveries.
     """
     from portafaas.runtime.deliver import run_event
 
+    # Where deliveries are not counted, only what can become a dead letter is tried here again.
+    settled = counted or has_dead_letters(function)
+
     def deliver(environ: dict[str, Any], body: bytes, context: Context) -> bool:
-        event = read(environ, body, context)
-        if event is None:
+        delivered = read(environ, body, context)
+        if delivered is None:
             return True
+        event = delivered[0]
+        settlement = delivered[1] if settled else None
         context.attempt = event.attempt
         try:
-            run_event(function, event, context)
+            run_event(function, event, context, settlement, counted)
         except Exception:
             return False  # run_event has logged it
         return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 from portafaas.runtime.event import ObjectEvent
 from portafaas.runtime.text import utc_time
 from portafaas_gcp.runtime.delivery import bind_event, open_delivery
+from portafaas_gcp.runtime.settlement import Settlement, event_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from portafaas.runtime.context import Context
     from portafaas.runtime.function import Function
+    from portafaas_gcp.runtime.delivery import Delivered
+    from portafaas_gcp.runtime.pubsub import Received
 
 # Last word of the event type: CloudEvents, 1st gen, notification. In a bucket with versions a
 # deletion only archives the live version.
@@ -36,46 +39,72 @@ _KINDS = {
 def bind(function: Function) -> Callable[[Any], Any]:
     """Return the framework's entry function for an object function."""
 
-    def read(environ: dict[str, Any], body: bytes, context: Context) -> ObjectEvent | None:
+    def read(environ: dict[str, Any], body: bytes, context: Context) -> Delivered | None:
         outer, data = open_delivery(environ, body)
-        raw, attempt = data, 1
-        if isinstance(data, dict) and "message" in data:
-            from portafaas_gcp.runtime.pubsub import Received
+        if not (isinstance(data, dict) and "message" in data):
+            if not outer:
+                raise ValueError("the delivery is no Cloud Storage event: it has no type")
+            event = _event(function, outer, data, data)
+            if event is None:
+                return None
+            return event, Settlement(function, context, event_message(outer, data))
+        from portafaas_gcp.runtime.pubsub import Received
 
-            received = Received(outer, data)
-            attempt = received.attempt
-            outer, data = _notification(received)
-            if outer.get("overwritten"):
-                return None  # a new version took its place: no deletion
-        elif not outer:
-            raise ValueError("the delivery is no Cloud Storage event: it has no type")
-        kind = _KINDS.get(str(outer.get("type")).rpartition(".")[2])
-        if kind is None:
+        received = Received(outer, data)
+        event = event_of(function, received, data)
+        if event is None:
             return None
-        if not isinstance(data, dict) or not isinstance(data.get("name"), str):
-            raise ValueError("a Cloud Storage event must have an object with a name as its data")
-        key, etag = data["name"], data.get("etag")
-        time = outer.get("time") or data.get("timeDeleted") or data.get("updated")
-        size = data.get("size")
-        if size is not None and not str(size).isdecimal():
-            raise ValueError(f"size {size!r} is not a number of bytes")
-        return ObjectEvent(
-            f"{key}@{data.get('generation', '')}",
-            function.source,
-            bucket=function.trigger["bucket"],
-            key=key,
-            kind=kind,
-            size=None if kind == "deleted" or size is None else int(size),
-            etag=etag.strip('"') if isinstance(etag, str) else None,
-            time=utc_time(time if isinstance(time, str) else None),
-            attempt=attempt,
-            raw=raw,
-        )
+        return event, Settlement(function, context, received.message, received.attempt)
 
     return bind_event(function, read)
 
 
-def _notification(received: Any) -> tuple[dict[str, Any], Any]:
+def event_of(function: Function, received: Received, raw: Any = None) -> ObjectEvent | None:
+    """Return the event of a bucket's notification, None for one that nobody asked for.
+
+    Raises ValueError when it is none.
+    """
+    outer, data = _notification(received)
+    if outer.get("overwritten"):
+        return None  # a new version took its place: no deletion
+    event = _event(function, outer, data, raw, received.attempt)
+    control = received.split()[1]
+    if event is not None and control is not None:
+        from portafaas.runtime.control import carried
+
+        event.control = control
+        event.attempt += carried(control)
+    return event
+
+
+def _event(
+    function: Function, outer: dict[str, Any], data: Any, raw: Any, attempt: int = 1
+) -> ObjectEvent | None:
+    kind = _KINDS.get(str(outer.get("type")).rpartition(".")[2])
+    if kind is None:
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("name"), str):
+        raise ValueError("a Cloud Storage event must have an object with a name as its data")
+    key, etag = data["name"], data.get("etag")
+    time = outer.get("time") or data.get("timeDeleted") or data.get("updated")
+    size = data.get("size")
+    if size is not None and not str(size).isdecimal():
+        raise ValueError(f"size {size!r} is not a number of bytes")
+    return ObjectEvent(
+        f"{key}@{data.get('generation', '')}",
+        function.source,
+        bucket=function.trigger["bucket"],
+        key=key,
+        kind=kind,
+        size=None if kind == "deleted" or size is None else int(size),
+        etag=etag.strip('"') if isinstance(etag, str) else None,
+        time=utc_time(time if isinstance(time, str) else None),
+        attempt=attempt,
+        raw=raw,
+    )
+
+
+def _notification(received: Received) -> tuple[dict[str, Any], Any]:
     """Return context attributes and object of a Pub/Sub notification of a bucket."""
     attributes = received.attributes
     data: Any = {}

@@ -2,7 +2,7 @@
 
 What arrives is what the bridge decodes (``pubsub.py``): the content type of an event is the
 attribute ``content-type``, as in the CloudEvents binding for Pub/Sub, and the key the ordering key.
-Pub/Sub itself gives each message its id, and can neither delay nor recognise one.
+Pub/Sub can neither delay nor recognise a message: Cloud Tasks publish one that is to come later.
 https://cloud.google.com/pubsub/docs/reference/rest/v1/PubsubMessage
 """
 
@@ -55,7 +55,8 @@ def publish_all(
     """Publish *messages*, and return (index, reason) of those that were not.
 
     ``keyed`` sends their keys, ``typed`` their content types. After a failure nothing more is sent
-    of its key, so that the order holds. Raises ResourceError when nothing was published.
+    of its key, so that the order holds. Raises ResourceError when nothing was published. One with
+    a delay, which has no key, is published later (``tasks.py``).
     """
     from portafaas.runtime.resources import ResourceError
     from portafaas_gcp.runtime.failures import PATIENCE, failure, patient
@@ -65,10 +66,20 @@ def publish_all(
     error: ResourceError | None = None
     ready: list[tuple[int, Any]] = []
     for index, message in enumerate(messages):
-        if message.delay:
-            failed.append((index, "Pub/Sub cannot delay a message"))
-            if keyed and message.key:
-                stopped.add(message.key)
+        if message.delay and keyed and message.key:
+            failed.append((index, "a message with a key cannot have a delay"))
+            stopped.add(message.key)
+        elif message.delay:
+            from portafaas_gcp.runtime.tasks import message_of, publish_later
+
+            later = native(message, keyed, typed)
+            try:
+                publish_later(
+                    topic, message_of(later["data"], later["attributes"]), message.delay
+                )
+            except ResourceError as exc:
+                error = exc
+                failed.append((index, str(exc)))
         else:
             ready.append((index, native(message, keyed, typed)))
     for chunk in _chunks(ready):

@@ -16,10 +16,11 @@ class Received:
     """A message as Pub/Sub delivered it.
 
     ``attributes`` holds all of them; ``key`` is None without an ordering key; ``attempt`` is 1
-    when the subscription does not count (it does with a dead-letter policy only).
+    when the subscription does not count (it does with a dead-letter policy only). ``message`` is
+    the PubsubMessage as it came.
     """
 
-    __slots__ = ("attempt", "attributes", "body", "id", "key", "time")
+    __slots__ = ("attempt", "attributes", "body", "id", "key", "message", "time")
 
     def __init__(self, context: dict[str, Any], data: Any) -> None:
         """Read *data*; raises ValueError when it is no Pub/Sub delivery."""
@@ -40,6 +41,7 @@ class Received:
         content = message.get("data")
         sent = message.get("publishTime") or message.get("publish_time") or context.get("time")
         attempt = data.get("deliveryAttempt")
+        self.message: dict[str, Any] = message
         self.id = str(found)
         self.body = b"" if content is None else decode_base64(content, "message.data")
         self.attributes = {str(name): str(value) for name, value in attributes.items()}
@@ -47,6 +49,8 @@ class Received:
         self.time = utc_time(sent if isinstance(sent, str) else None)
         self.attempt = attempt if isinstance(attempt, int) and attempt > 0 else 1
 
-    def visible(self) -> dict[str, str]:
-        """Return the attributes a handler sees: those that begin with ``pf-`` are portafaas'."""
-        return {k: v for k, v in self.attributes.items() if not k.startswith("pf-")}
+    def split(self) -> tuple[dict[str, str], dict[str, str] | None]:
+        """Return the attributes a handler sees, and portafaas' own, if there are any."""
+        from portafaas.runtime.control import split
+
+        return split(self.attributes)

@@ -6,6 +6,7 @@ from portafaas.runtime.deliver import report, run_messages
 from portafaas.runtime.message import Message
 from portafaas_gcp.runtime.delivery import bind_delivery, open_delivery, traced
 from portafaas_gcp.runtime.pubsub import Received
+from portafaas_gcp.runtime.settlement import Settlement
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,18 +24,21 @@ def bind(function: Function) -> Callable[[Any], Any]:
         outer, data = open_delivery(environ, body)
         received = Received(outer, data)
         traced(context, received.attributes)
+        visible, control = received.split()
         message = Message(
             received.id,
             received.body,
-            attributes=received.visible(),
+            attributes=visible,
             key=received.key if function.trigger.get("ordered") else None,
             queue=function.trigger["queue"],
             attempt=received.attempt,
             time=received.time,
             raw=data,
+            control=control,
         )
+        settlement = Settlement(function, context, received.message, received.attempt)
         try:
-            return not run_messages(function, (message,), context)
+            return not run_messages(function, (message,), context, settlement)
         except BaseException as exc:  # the handler could not be loaded
             report(function, context, exc)
             return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 from portafaas.runtime.event import ScheduleEvent
 from portafaas.runtime.text import epoch_time
 from portafaas_gcp.runtime.delivery import bind_event
+from portafaas_gcp.runtime.settlement import Settlement
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
     from portafaas.runtime.context import Context
     from portafaas.runtime.function import Function
+    from portafaas_gcp.runtime.delivery import Delivered
+
+#: Attribute of a dead letter: the instant that the schedule named.
+PLANNED = "pf-time"
 
 
 def bind(function: Function) -> Callable[[Any], Any]:
     """Return the framework's entry function for a schedule function."""
     cron, timezone = function.trigger["cron"], function.trigger["timezone"]
 
-    def read(environ: dict[str, Any], body: bytes, context: Context) -> ScheduleEvent | None:
+    def read(environ: dict[str, Any], body: bytes, context: Context) -> Delivered | None:
         from portafaas.runtime.cron import nominal, should_fire
 
         planned = environ.get("HTTP_X_CLOUDSCHEDULER_SCHEDULETIME")
@@ -38,9 +43,13 @@ def bind(function: Function) -> Callable[[Any], Any]:
                 return None
             moment = found
         text = epoch_time(moment // 60 * 60)
-        return ScheduleEvent(f"{function.name}@{text}", function.source, time=text, raw=context.raw)
+        event = ScheduleEvent(
+            f"{function.name}@{text}", function.source, time=text, raw=context.raw
+        )
+        return event, Settlement(function, context, {"attributes": {PLANNED: text}})
 
-    return bind_event(function, read)
+    # Cloud Scheduler does not say how often it has tried.
+    return bind_event(function, read, counted=False)
 
 
 def _epoch(text: str) -> float:

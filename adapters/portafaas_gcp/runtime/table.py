@@ -9,6 +9,7 @@ from portafaas.runtime.event import ChangeEvent
 from portafaas.runtime.text import utc_time
 from portafaas_gcp.runtime.delivery import bind_event, open_delivery
 from portafaas_gcp.runtime.firestore import Document, from_json, from_protobuf
+from portafaas_gcp.runtime.settlement import Settlement, event_message
 from portafaas_gcp.runtime.shapes import row_of
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from portafaas.runtime.context import Context
     from portafaas.runtime.function import Function
+    from portafaas_gcp.runtime.delivery import Delivered
 
 _KINDS = {
     "created": "insert",
@@ -31,32 +33,44 @@ _KINDS = {
 
 def bind(function: Function) -> Callable[[Any], Any]:
     """Return the framework's entry function for a table function."""
+
+    def read(environ: dict[str, Any], body: bytes, context: Context) -> Delivered | None:
+        outer, data = open_delivery(environ, body)
+        event = event_of(function, outer, data)
+        if event is None:
+            return None
+        return event, Settlement(function, context, event_message(outer, data))
+
+    # Eventarc's own subscription has no dead letters, and so does not count.
+    return bind_event(function, read, counted=False)
+
+
+def event_of(function: Function, outer: dict[str, Any], data: Any) -> ChangeEvent | None:
+    """Return the event of a document's change, None for one that nobody asked for.
+
+    Raises ValueError when it is none.
+    """
     trigger = function.trigger
     wanted, images = trigger["on"], trigger["images"]
-
-    def read(environ: dict[str, Any], body: bytes, context: Context) -> ChangeEvent | None:
-        outer, data = open_delivery(environ, body)
-        if not outer:
-            raise ValueError("the delivery is no Firestore event: it has no type")
-        new, old = from_protobuf(data) if isinstance(data, bytes) else from_json(data)
-        change = _kind(str(outer.get("type")), new, old)
-        kind = "upsert" if "upsert" in wanted and change != "delete" else change
-        if kind not in wanted:
-            return None
-        time = outer.get("time")
-        return ChangeEvent(
-            str(outer.get("id", "")),
-            function.source,
-            table=trigger["table"],
-            kind=kind,
-            keys=_keys(trigger, outer, new or old),
-            new=row_of(new.fields) if new and "new" in images and change != "delete" else None,
-            old=row_of(old.fields) if old and "old" in images and change != "insert" else None,
-            time=utc_time(time if isinstance(time, str) else None),
-            raw=data,
-        )
-
-    return bind_event(function, read)
+    if not outer:
+        raise ValueError("the delivery is no Firestore event: it has no type")
+    new, old = from_protobuf(data) if isinstance(data, bytes) else from_json(data)
+    change = _kind(str(outer.get("type")), new, old)
+    kind = "upsert" if "upsert" in wanted and change != "delete" else change
+    if kind not in wanted:
+        return None
+    time = outer.get("time")
+    return ChangeEvent(
+        str(outer.get("id", "")),
+        function.source,
+        table=trigger["table"],
+        kind=kind,
+        keys=_keys(trigger, outer, new or old),
+        new=row_of(new.fields) if new and "new" in images and change != "delete" else None,
+        old=row_of(old.fields) if old and "old" in images and change != "insert" else None,
+        time=utc_time(time if isinstance(time, str) else None),
+        raw=data,
+    )
 
 
 def _kind(name: str, new: Document | None, old: Document | None) -> str:

@@ -15,6 +15,7 @@ import sqlite3
 from contextlib import contextmanager
 from time import sleep, time
 
+from portafaas.runtime.control import split
 from portafaas.runtime.resources import Conflict, NotFound, ResourceError
 
 TYPE_CHECKING = False
@@ -62,6 +63,46 @@ drop table rows;
 commit;
 """
 
+#: What happens to a row or an object is kept, in the same transaction, until a dispatcher has
+#: taken it to the functions that a table or bucket triggers. BEFORE: what is replaced is still
+#: there. What portafaas keeps for itself in a bucket is nobody's object.
+_OBJECTS = """
+create table if not exists changes (
+    number integer primary key autoincrement, kind text not null, name text not null,
+    verb text not null, key text not null, old text, new text, size integer, time real not null
+);
+create trigger if not exists objects_created after insert on objects
+when new.key not like 'pf-claims/%' begin
+    insert into changes (kind, name, verb, key, size, time)
+    values ('bucket', new.name, 'created', new.key, length(new.data),
+            (julianday('now') - 2440587.5) * 86400.0);
+end;
+create trigger if not exists objects_deleted after delete on objects
+when old.key not like 'pf-claims/%' begin
+    insert into changes (kind, name, verb, key, time)
+    values ('bucket', old.name, 'deleted', old.key, (julianday('now') - 2440587.5) * 86400.0);
+end;
+"""
+_ROWS = """
+create trigger if not exists items_put before insert on items begin
+    insert into changes (kind, name, verb, key, old, new, time)
+    values ('table', new.name, 'put', '',
+            (select row from items
+             where name = new.name and key = new.key and sort = new.sort), new.row,
+            (julianday('now') - 2440587.5) * 86400.0);
+end;
+create trigger if not exists items_deleted after delete on items begin
+    insert into changes (kind, name, verb, key, old, time)
+    values ('table', old.name, 'delete', '', old.row, (julianday('now') - 2440587.5) * 86400.0);
+end;
+"""
+
+
+def _record_changes(connection: sqlite3.Connection) -> None:
+    """Have the store record what changes, unless it does already."""
+    if not connection.execute("select 1 from sqlite_master where name = 'items_put'").fetchone():
+        connection.executescript(f"begin immediate;{_OBJECTS}{_ROWS}commit;")
+
 
 def database(folder: str) -> sqlite3.Connection:
     """Return a connection to the store in *folder*, made when it is not there."""
@@ -88,6 +129,7 @@ def database(folder: str) -> sqlite3.Connection:
     for column, kind in (("etag", "text not null default ''"), ("modified", "real default 0")):
         if column not in columns:
             connection.execute(f"alter table objects add column {column} {kind}")
+    _record_changes(connection)
     return connection
 
 
@@ -112,10 +154,12 @@ def _opened(address: str) -> Iterator[tuple[sqlite3.Connection, str]]:
 
 
 def _effect(connection: sqlite3.Connection, **effect: Any) -> None:
-    connection.execute(
-        "insert into effects (run, effect) values (?, ?)",
-        (os.environ.get(RUN, ""), json.dumps(effect, ensure_ascii=False)),
-    )
+    run = os.environ.get(RUN)
+    if run:
+        connection.execute(
+            "insert into effects (run, effect) values (?, ?)",
+            (run, json.dumps(effect, ensure_ascii=False)),
+        )
 
 
 def send(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[tuple[int, str]]:
@@ -152,7 +196,7 @@ def _keep(
             )  # fmt: skip
             facts: dict[str, Any] = {"id": message.id, "content_type": message.content_type}
             facts.update(_readable(message.body))
-            facts["attributes"] = message.attributes
+            facts["attributes"] = split(message.attributes)[0]
             for fact in ("key", "delay", "dedup"):
                 if getattr(message, fact):
                     facts[fact] = getattr(message, fact)

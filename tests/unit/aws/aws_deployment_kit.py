@@ -39,11 +39,14 @@ ACTIONS = {
     "s3:CreateBucket": ("s3:CreateBucket", "s3:PutBucketOwnershipControls"),
     "logs:FilterLogEvents": ("logs:FilterLogEvents",),
     "dynamodb:ListTagsOfResource": ("dynamodb:ListTagsOfResource",),
+    "lambda:Invoke": ("lambda:InvokeFunction",),
+    **{f"sqs:{name}Batch": (f"sqs:{name}",) for name in
+       ("ChangeMessageVisibility", "DeleteMessage", "SendMessage")},
 }  # fmt: skip
 
 
 #: Prefixes of IAM that are not the service's name in boto3.
-NAMES = {"resourcegroupstaggingapi": "tag"}
+NAMES = {"resourcegroupstaggingapi": "tag", "dynamodbstreams": "dynamodb"}
 
 
 def policy() -> dict[str, list[str]]:

@@ -23,7 +23,7 @@ SEEN: list[Any] = []
 
 def _facts(item: Any) -> dict[str, Any]:
     names = {name for kind in type(item).__mro__ for name in getattr(kind, "__slots__", ())}
-    return {name: getattr(item, name) for name in sorted(names - {"raw"})}
+    return {name: getattr(item, name) for name in sorted(names - {"raw", "control"})}
 
 
 class Echo(HttpHandler):

@@ -213,15 +213,6 @@ add(
     {"FunctionUrl": "FunctionUrl"},
 )
 add(
-    "AWS::Lambda::EventInvokeConfig",
-    "lambda",
-    lambda awslambda, facts: awslambda.put_function_event_invoke_config(**facts),
-    lambda awslambda, id, facts: awslambda.delete_function_event_invoke_config(
-        FunctionName=facts["FunctionName"], Qualifier=facts["Qualifier"]
-    ),
-    lambda facts, answer: f"{facts['FunctionName']}|{facts['Qualifier']}",
-)
-add(
     "AWS::Scheduler::Schedule",
     "scheduler",
     lambda scheduler, facts: scheduler.create_schedule(**facts),
@@ -266,13 +257,13 @@ add(
 
 def notify(region: str, bucket: str, facts: Facts) -> None:
     """Give *bucket* the notifications that moto's own type drops."""
-    entries = facts.get("NotificationConfiguration", {}).get("LambdaConfigurations", ())
+    entries = facts.get("NotificationConfiguration", {}).get("QueueConfigurations", ())
     client("s3", region).put_bucket_notification_configuration(
         Bucket=bucket,
         NotificationConfiguration={
-            "LambdaFunctionConfigurations": [
+            "QueueConfigurations": [
                 {
-                    "LambdaFunctionArn": entry["Function"],
+                    "QueueArn": entry["Queue"],
                     "Events": [entry["Event"]],
                     **(
                         {"Filter": {"Key": {"FilterRules": entry["Filter"]["S3Key"]["Rules"]}}}

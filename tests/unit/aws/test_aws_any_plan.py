@@ -187,6 +187,8 @@ def test_what_passes_the_checks_is_emitted(plan: BuildPlan) -> None:
     }
     assert [one.function for one in emitted.redeliveries] == [f.name for f in plan.functions]
     for permission in emitted.permissions:
-        assert permission.why == "platform" or permission.why.startswith(
-            f"$.functions.{permission.function}."
+        trigger = plan.function(permission.function).trigger
+        queue = getattr(trigger, "queue", "")
+        assert permission.why in ("platform", f"$.queues.{queue}.dead-letter") or (
+            permission.why.startswith(f"$.functions.{permission.function}.")
         )

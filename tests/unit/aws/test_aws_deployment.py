@@ -114,7 +114,9 @@ def test_a_change_and_the_way_back(cloud: Any, kit: Any, small: BuildPlan, tmp_p
     # Back, as a record gives it: without the package; the queue is taken back into the stack.
     record = replace(first, package=None)
     preview = engine.preview(record)
-    assert {c.resource for c in preview.changes if "taken back" in c.detail} == {"MailsQueue", "StoreFailedEvents"}
+    assert {c.resource for c in preview.changes if "taken back" in c.detail} == {
+        "MailsQueue", "StoreFailedEvents", "StoreInbox",
+    }  # fmt: skip
     status = engine.apply(record, preview, deployed.progress.append)
     assert (status.health, status.package) == ("ready", first.package_digest)
     assert name(FunctionName="shop-dev-create")["CodeSha256"] == before
@@ -188,7 +190,7 @@ def test_destroy_keeps_data_and_deploy_takes_it_back(cloud: Any, kit: Any, small
     assert message["Body"] == "waits"
     assert cloud.client("s3").get_object(Bucket=bucket, Key="in/a.csv")["Body"].read() == b"1"
     notified = cloud.client("s3").get_bucket_notification_configuration(Bucket=bucket)
-    assert notified["LambdaFunctionConfigurations"]
+    assert notified["QueueConfigurations"]
     value = cloud.client("secretsmanager").get_secret_value(SecretId="shop-dev-payment-key")
     assert value["SecretString"] == "s3cret"
 

@@ -148,10 +148,16 @@ def test_who_may_do_what(stack: BuildPlan, emitted: Infrastructure) -> None:
         ),
     }
     # One that uses nothing may log, and what its trigger needs.
-    (needed,) = {
-        (p.scope, p.why) for p in emitted.permissions if p.function == "work" and "sqs:" in p.grant
+    needed = {
+        (p.grant, p.scope.rpartition(":")[2], p.why)
+        for p in emitted.permissions
+        if p.function == "work" and "sqs:" in p.grant
     }
-    assert needed == (f"arn:${{AWS::Partition}}:sqs:{account}:shop-dev-jobs", "$.functions.work.trigger")
+    actions = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
+    assert needed == {
+        *((f"sqs:{action}", "shop-dev-jobs", "$.functions.work.trigger") for action in actions),
+        ("sqs:SendMessage", "shop-dev-jobs-dead", "$.queues.jobs.dead-letter"),
+    }
     assert {p.grant for p in emitted.permissions if p.function == "root"} == {
         "logs:CreateLogStream", "logs:PutLogEvents",
     }  # fmt: skip
@@ -167,7 +173,14 @@ def test_names_of_what_is_used_are_told(stack: BuildPlan) -> None:
         "PORTAFAAS_TABLE_ORDERS": {"Ref": "OrdersTable"},
         "PORTAFAAS_TOPIC_NEWS": {"Ref": "NewsTopic"},
     }
-    assert _facts(stack, "WorkFunction")["Environment"]["Variables"] == {"LEVEL": "info"}
+    assert _facts(stack, "WorkFunction")["Environment"]["Variables"] == {
+        "LEVEL": "info",
+        "PORTAFAAS_DEAD_WORK": {"Ref": "JobsDeadLetters"},
+        "PORTAFAAS_SOURCE_WORK": {"Ref": "JobsQueue"},
+    }
+    assert _facts(stack, "RowsFunction")["Environment"]["Variables"] == {
+        "PORTAFAAS_DEAD_ROWS": {"Ref": "RowsFailedEvents"}
+    }
     assert "Environment" not in _facts(stack, "RootFunction")
 
 
@@ -280,9 +293,8 @@ def test_logical_ids_are_one_to_one() -> None:
     kinds = [
         "Function", "Role", "Logs", "Queue", "DeadLetters", "FailedEvents", "Inbox", "InboxPolicy",
         "Subscription", "Mapping", "Topic", "Bucket", "Table", "Secret", "Schedule",
-        "ScheduleAccess", "Url", "UrlPermission", "UrlInvokePermission", "BucketPermission",
+        "ScheduleAccess", "Url", "UrlPermission", "UrlInvokePermission",
         "GetRoute", "GetRootRoute", "GetPermission", "GetRootPermission", "Integration",
-        "Asynchronous",
     ]  # fmt: skip
     ids = {logical_id(name, kind) for name in names for kind in kinds}
     assert len(ids) == len(names) * len(kinds)
@@ -290,6 +302,32 @@ def test_logical_ids_are_one_to_one() -> None:
     assert not ids & {"CodeBucket", "CodeKey", "CodeDigest", "HttpApi", "HttpApiStage"}
     for kind in kinds:
         assert not any(other != kind and other.endswith(kind) for other in kinds), kind
+
+
+def test_dead_letters_in_another_queue(stack: BuildPlan) -> None:
+    """``dead-letter: lost``: told of, allowed, and named as the line that asks for it."""
+    function = FunctionPlan("mail", "m", "a", QueueTrigger("mails"))
+    plan = replace(stack, functions=(*stack.functions, function))
+    made = emit(plan)
+    variables = _facts(plan, "MailFunction")["Environment"]["Variables"]
+    assert variables == {
+        "PORTAFAAS_DEAD_MAIL": {"Ref": "LostQueue"}, "PORTAFAAS_SOURCE_MAIL": {"Ref": "MailsQueue"},
+    }  # fmt: skip
+    (sending,) = [p for p in made.permissions if p.function == "mail" and "Send" in p.grant]
+    assert sending.scope.endswith(":shop-dev-lost")
+    assert sending.why == "$.queues.mails.dead-letter"
+    told = {each.function: each for each in made.redeliveries}["mail"]
+    assert "shop-dev-lost" in told.dead_letters and told.attempts == 5
+
+
+def test_a_queue_without_dead_letters_gives_nothing_up(stack: BuildPlan) -> None:
+    function = FunctionPlan("wash", "m", "a", QueueTrigger("lost"))
+    plan = replace(stack, functions=(*stack.functions, function))
+    variables = _facts(plan, "WashFunction")["Environment"]["Variables"]
+    assert variables == {"PORTAFAAS_SOURCE_WASH": {"Ref": "LostQueue"}}
+    assert "RedrivePolicy" not in _facts(plan, "LostQueue")
+    granted = {p.grant for p in emit(plan).permissions if p.function == "wash"}
+    assert "sqs:ChangeMessageVisibility" in granted and "sqs:SendMessage" not in granted
 
 
 def test_log_retention(stack: BuildPlan) -> None:
@@ -332,9 +370,8 @@ def test_authors_of_manifests_cannot_break_out(stack: BuildPlan) -> None:
     function = replace(
         stack.function("work"), environment={"A": "${AWS::AccountId}", "B": "{{x}}"}
     )
-    assert _facts(replace(stack, functions=(function,)), "WorkFunction")["Environment"] == {
-        "Variables": {"A": "${AWS::AccountId}", "B": "{{x}}"}
-    }
+    told = _facts(replace(stack, functions=(function,)), "WorkFunction")["Environment"]["Variables"]
+    assert (told["A"], told["B"]) == ("${AWS::AccountId}", "{{x}}")
     key = replace(
         stack.function("create"),
         trigger=HttpTrigger(("GET",), "/a", Auth("key", keys="OTHER__KEYS")),

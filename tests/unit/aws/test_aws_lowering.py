@@ -137,6 +137,7 @@ def test_queues(plan: BuildPlan) -> None:
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
         },
     }
+    assert bindings["work-ordered"]["eventSourceMapping"]["BatchSize"] == 1
     ordered = bindings["work-ordered"]["queue"]
     assert ordered["QueueName"] == "shop-dev-steps.fifo" and ordered["FifoQueue"] is True
     big = replace(plan.function("work"), trigger=QueueTrigger("jobs", 11))
@@ -172,17 +173,22 @@ def test_objects_tables_schedules(plan: BuildPlan) -> None:
         "s3:LifecycleExpiration:*",
     ]
     assert bindings["store"]["filter"]["Key"]["FilterRules"] == [{"Name": "prefix", "Value": "in/"}]
-    assert bindings["store"]["eventInvokeConfig"]["MaximumRetryAttempts"] == 2
+    dead = {"maxReceiveCount": 5, "deadLetterQueueName": "shop-dev-store-failed"}
+    assert bindings["store"]["queue"]["QueueName"] == "shop-dev-store-objects"
+    assert bindings["store"]["queue"]["RedrivePolicy"] == dead
+    assert bindings["store"]["eventSourceMapping"]["BatchSize"] == 1
     upserts = bindings["upserts"]
     # Its own images are the new ones; the table's other function wants both.
     assert upserts["streamViewType"] == "NEW_AND_OLD_IMAGES"
     assert upserts["eventSourceMapping"]["FilterCriteria"] == {"eventName": ["INSERT", "MODIFY"]}
-    assert "MaximumRetryAttempts" not in upserts["eventSourceMapping"]
+    assert upserts["eventSourceMapping"]["MaximumRetryAttempts"] == 4
     alone = replace(plan, functions=(plan.function("upserts"),))
     assert _bindings(alone)["upserts"]["streamViewType"] == "NEW_IMAGE"
     declared = replace(plan.function("rows"), retry=Retry(3, declared=True))
     assert binding(plan, declared)["eventSourceMapping"]["MaximumRetryAttempts"] == 2
     tick = bindings["tick"]
+    assert tick["queue"]["QueueName"] == "shop-dev-tick-schedule"
+    assert tick["queue"]["RedrivePolicy"]["deadLetterQueueName"] == "shop-dev-tick-failed"
     assert tick["ScheduleExpression"].startswith("cron(")
     assert tick["Input"]["time"] == "<aws.scheduler.scheduled-time>"
 
@@ -217,6 +223,11 @@ _QUEUE = "$.functions.work.trigger.queue"
         ("work", {"trigger": QueueTrigger("steps", 1, 1)}, f"{_QUEUE}.window"),
         ("work", {"environment": {"AWS_REGION": "x"}}, "$.functions.work.environment.AWS_REGION"),
         ("work", {"environment": {"A": "x" * 4096}}, "$.functions.work.environment"),
+        ("work", {"environment": {"A": "x" * 4000}}, "$.functions.work.environment"),
+        ("work", {"retry": Retry(maximum=42_001.0)}, "$.functions.work.retry.max"),
+        ("tick", {"retry": Retry(maximum=43_200.0)}, "$.functions.tick.retry.max"),
+        ("tick", {"max_instances": 1}, "$.functions.tick.max-instances"),
+        ("store", {"max_instances": 1}, "$.functions.store.max-instances"),
     ],
 )
 def test_beyond_a_limit(
@@ -253,3 +264,15 @@ def test_capabilities_and_options() -> None:
     assert list(function.problems({"front": "nginx"})) and list(function.problems({"x": 1}))
     assert list(service.problems({"x": 1}))
     assert set(ADAPTER.layout.glibc) == set(ADAPTER.layout.pythons)
+
+
+def test_attempts_at_a_change_have_to_fit_into_an_invocation(plan: BuildPlan) -> None:
+    def found(retry: Retry, timeout: int) -> list[str]:
+        function = replace(plan.function("rows"), retry=retry, timeout=timeout)
+        return [d.severity for d in ADAPTER.check(replace(plan, functions=(function,)))]
+
+    # 1, 2, 4 and 8 s.
+    assert found(Retry(declared=True), 15) == ["warning"]
+    assert found(Retry(declared=True), 16) == []
+    assert found(Retry(attempts=4, backoff="fixed", initial=4.0, declared=True), 13) == []
+    assert found(Retry(), 3) == [], "nobody asked for it"

@@ -74,9 +74,9 @@ def test_what_functions_share_stays_in_the_root(documents: Documents) -> None:
         functions = [n for n, r in child["Resources"].items() if r["Type"] == "AWS::Lambda::Function"]
         assert functions and "TemplatesPrefix" not in child["Parameters"]
     bucket = root["Resources"]["UploadsBucket"]
-    told = bucket["Properties"]["NotificationConfiguration"]["LambdaConfigurations"][0]["Function"]
+    told = bucket["Properties"]["NotificationConfiguration"]["QueueConfigurations"][0]["Queue"]
     stack = f"FunctionStack{child_of('store', 3)}"
-    assert told == {"Fn::GetAtt": [stack, "Outputs.StoreFunctionArn"]}
+    assert told == {"Fn::GetAtt": [stack, "Outputs.StoreInboxArn"]}
     # What refers to a stack waits for all that is in it, the permission of S3 too.
     assert "DependsOn" not in bucket
     keys = [child["Parameters"].get("PortafaasHttpKeys") for child in children]
@@ -200,11 +200,11 @@ MUTATIONS: dict[str, Callable[[Documents], Any]] = {
         "PortafaasHttpKeys"
     ].pop("NoEcho"),
     "output lost": lambda d: d[f"shop.{child_of('store', 3)}.template.json"]["Outputs"].pop(
-        "StoreFunctionArn"
+        "StoreInboxArn"
     ),
     "output of another function": lambda d: d[f"shop.{child_of('store', 3)}.template.json"][
         "Outputs"
-    ]["StoreFunctionArn"].update(Value="arn:aws:lambda:r:1:function:x"),
+    ]["StoreInboxArn"].update(Value="arn:aws:lambda:r:1:function:x"),
     "output nobody uses": lambda d: d[f"shop.{child_of('store', 3)}.template.json"]["Outputs"].update(
         More={"Value": "x"}
     ),
@@ -221,7 +221,7 @@ MUTATIONS: dict[str, Callable[[Documents], Any]] = {
     ),
     "bucket that does not wait": lambda d: d["shop.template.json"]["Resources"]["UploadsBucket"][
         "Properties"
-    ]["NotificationConfiguration"].update(LambdaConfigurations=[]),
+    ]["NotificationConfiguration"].update(QueueConfigurations=[]),
     "subscription that does not wait": lambda d: d[f"shop.{child_of('listen', 3)}.template.json"][
         "Resources"
     ]["ListenSubscription"].pop("DependsOn"),

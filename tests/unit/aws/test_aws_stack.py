@@ -167,11 +167,6 @@ def _names(aws: Clients) -> dict[str, set[str]]:
             for name in functions
             for url in _maybe(aws("lambda"), "get_function_url_config", FunctionName=name)
         },
-        "AWS::Lambda::EventInvokeConfig": {
-            f"{name}|$LATEST"
-            for name in functions
-            for _ in _maybe(aws("lambda"), "get_function_event_invoke_config", FunctionName=name)
-        },
         "AWS::Lambda::Permission": {
             f"{name} {statement['Action']} {json.dumps(statement['Principal'], sort_keys=True)} "
             f"{statement.get('Condition', {}).get('ArnLike', {}).get('AWS:SourceArn')}"
@@ -286,7 +281,7 @@ def _wired(aws: Clients) -> None:
         m["FunctionArn"].rpartition(":")[2]: m
         for m in aws("lambda").list_event_source_mappings()["EventSourceMappings"]
     }
-    assert len(mappings) == 6
+    assert len(mappings) == 8
     assert all(m["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for m in mappings.values())
     assert mappings["shop-dev-work"]["BatchSize"] == 20
     assert mappings["shop-dev-work"]["EventSourceArn"].endswith(":shop-dev-jobs")
@@ -301,7 +296,7 @@ def _wired(aws: Clients) -> None:
         assert ("FilterPolicy" in found["Attributes"]) is ("listen" in subscription["Endpoint"])
     bucket = f"shop-dev-uploads-{ACCOUNT}-{REGION}"
     notified = aws("s3").get_bucket_notification_configuration(Bucket=bucket)
-    events = [e for c in notified["LambdaFunctionConfigurations"] for e in c["Events"]]
+    events = [e for c in notified["QueueConfigurations"] for e in c["Events"]]
     assert events == ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*"]
     schedule = aws("scheduler").get_schedule(Name="shop-dev-tick")
     assert schedule["ScheduleExpressionTimezone"] == "Europe/Berlin"
@@ -360,8 +355,8 @@ def test_nested_stacks_from_their_creation_to_their_removal(
     assert bounds["ReservedConcurrentExecutions"] == 4
     bucket = f"shop-nest-uploads-{ACCOUNT}-{REGION}"
     notified = aws("s3").get_bucket_notification_configuration(Bucket=bucket)
-    arns = {c["LambdaFunctionArn"] for c in notified["LambdaFunctionConfigurations"]}
-    assert {arn.rpartition(":")[2] for arn in arns} == {"shop-nest-store"}
+    arns = {c["QueueArn"] for c in notified["QueueConfigurations"]}
+    assert {arn.rpartition(":")[2] for arn in arns} == {"shop-nest-store-objects"}
 
     # One more, one less, one changed: each in the stack it belongs to.
     more = FunctionPlan("more", "m", "a", TopicTrigger("news"))

@@ -120,11 +120,10 @@ def test_a_window_of_a_minute_is_every_minute(nodes: dict[str, Node]) -> None:
 @pytest.mark.parametrize(
     ("name", "metric", "entity", "window", "often", "threshold"),
     [
-        # Its dead letters are forwarded.
         ("failed-jobs", "ActiveMessages", "failed", "PT1H", "PT5M", 0),
-        ("out-of-order", "DeadletteredMessages", "in-order", "PT30M", "PT5M", 10),
-        ("lost-files", "DeadletteredMessages", "on-file-objects", "PT1M", "PT1M", 0),
-        ("lost-news", "DeadletteredMessages", "news", "PT5M", "PT5M", 2),
+        ("out-of-order", "ActiveMessages", "in-order-dead", "PT30M", "PT5M", 10),
+        ("lost-files", "ActiveMessages", "on-file-dead", "PT1M", "PT1M", 0),
+        ("lost-news", "ActiveMessages", "on-gold-dead", "PT5M", "PT5M", 2),
     ],
 )
 def test_dead_letters(
@@ -205,8 +204,6 @@ def test_text_is_never_an_expression(plan: BuildPlan) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "where"),
     [
-        ({"metric": "dead-letters", "function": "on-morning"}, "PF3001", "metric"),
-        ({"metric": "dead-letters", "function": "on-row"}, "PF3001", "metric"),
         ({"metric": "latency-p95", "threshold": 0.0005}, "PF3002", "threshold"),
         ({"notify": tuple(f"c{n}" for n in range(6))}, "PF3002", "notify"),
     ],
@@ -218,14 +215,20 @@ def test_what_azure_cannot_tell_is_refused(
     assert errors_of(with_alert(plan, **change)) == [(code, f"$.alerts.new.{where}")]
 
 
-def test_dead_letters_of_a_topic_with_several_subscriptions(
-    plan: BuildPlan, service: types.ModuleType
+@pytest.mark.parametrize("name", ["on-morning", "on-row", "on-more"])
+def test_dead_letters_of_any_function(
+    plan: BuildPlan, service: types.ModuleType, name: str
 ) -> None:
     more = (*plan.functions, service.function("on-more", plan.function("on-gold").trigger))
-    found = [p for p in ADAPTER.check(dataclasses.replace(plan, functions=more))
-             if p.severity == "error"]  # fmt: skip
-    assert [(p.code, p.path) for p in found] == [("PF3001", "$.alerts.lost-news.metric")]
-    assert "on-more" in found[0].message
+    wide = with_alert(
+        dataclasses.replace(plan, functions=more), metric="dead-letters", function=name
+    )
+    assert errors_of(wide) == []
+    document = ADAPTER.infrastructure(wide).documents["shop.arm.json"]
+    (alert,) = [r for r in document["resources"] if r["name"].endswith("-prod-new")]
+    (criterion,) = alert["properties"]["criteria"]["allOf"]
+    assert criterion["metricName"] == "ActiveMessages"
+    assert criterion["dimensions"][0]["values"] == [f"{name}-dead"]
 
 
 def test_how_long_messages_wait_is_no_metric() -> None:

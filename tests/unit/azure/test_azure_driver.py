@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import gc
-import importlib.util
+import importlib
 import os
 import shutil
 import socket
@@ -37,15 +37,9 @@ FACTS = {
 
 @pytest.fixture(scope="session")
 def peer() -> ModuleType:
-    """``azure_driver_bus``: a namespace of Service Bus."""
+    """``service_bus``: a namespace of Service Bus."""
     pytest.importorskip("proton")
-    spec = importlib.util.spec_from_file_location(
-        "azure_driver_bus", Path(__file__).with_name("azure_driver_bus.py")
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("tests.azure_cloud.service_bus")
 
 
 @pytest.fixture

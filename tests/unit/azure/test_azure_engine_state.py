@@ -213,7 +213,7 @@ def test_edited_by_hand(site: Any) -> None:
         "properties.siteConfig.appSettings.0.value",
     )
     assert "edited" not in repr(found)
-    assert len([one for one in found if one.kind == "removed"]) == 2  # with the role on it
+    assert len([one for one in found if one.kind == "removed"]) == 3  # with the roles on it
 
 
 def test_an_app_removed_by_hand(site: Any) -> None:

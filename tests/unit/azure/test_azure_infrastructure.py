@@ -185,7 +185,14 @@ def test_functions_learn_where_things_are_that_they_use(nodes: dict[str, Node]) 
         "QUEUE_IN_ORDER": f"https://{bus}.servicebus.windows.net/in-order",
         "TOPIC_NEWS": f"https://{bus}.servicebus.windows.net/news",
         "SECRET_API_KEY": f"https://{vault}.vault.azure.net/secrets/api-key",
+        "DEAD_WORK": f"https://{bus}.servicebus.windows.net/failed",
+        "SOURCE_WORK": f"https://{bus}.servicebus.windows.net/jobs",
     }
+    for name, source in (("on-gold", "news"), ("on-file", "on-file-objects"),
+                         ("on-row", "on-row-again"), ("on-morning", "on-morning-again")):  # fmt: skip
+        short = name.upper().replace("-", "_")
+        assert told(name)[f"DEAD_{short}"].endswith(f".net/{name}-dead")
+        assert told(name)[f"SOURCE_{short}"].endswith(f".net/{source}")
     assert sorted(told("orders-get")) == ["BUCKET_FILES", "HTTP_KEYS", "TABLE_ORDERS"]
     assert told("orders-get")["TABLE_ORDERS"].endswith(".azure.com:443/dbs/shop/colls/orders")
     assert told("orders-get")["BUCKET_FILES"].endswith(".blob.core.windows.net/files")
@@ -204,7 +211,16 @@ def test_queues(nodes: dict[str, Node]) -> None:
     assert jobs["lockDuration"] == "PT90S"
     assert jobs["defaultMessageTimeToLive"] == "PT3600S"
     assert jobs["forwardDeadLetteredMessagesTo"] == "failed"
-    assert named(nodes, "/queues", "in-order").properties["requiresSession"] is True
+    in_order = named(nodes, "/queues", "in-order").properties
+    assert in_order["requiresSession"] is True
+    # Of what has sessions Service Bus forwards nothing: the bridge gives up.
+    assert "forwardDeadLetteredMessagesTo" not in in_order
+    assert in_order["maxDeliveryCount"] == 2_147_483_647
+    assert named(nodes, "/queues", "in-order-dead").properties == {
+        "maxDeliveryCount": 2_147_483_647,
+        "lockDuration": "PT300S",
+        "deadLetteringOnMessageExpiration": True,
+    }
     assert "maxDeliveryCount" not in named(nodes, "/queues", "spare").properties
     work = next(n for n in nodes.values() if "shop-prod-work-u" in n.name)
     # At most nine at once, two in an instance, would be four; the function asks for three.
@@ -212,9 +228,17 @@ def test_queues(nodes: dict[str, Node]) -> None:
 
 
 def test_topics(nodes: dict[str, Node]) -> None:
-    rule = named(nodes, "/rules", "$Default")
-    assert rule.id.endswith("/topics/news/subscriptions/on-gold/rules/$Default")
-    assert "o''r" in rule.properties["sqlFilter"]["sqlExpression"]
+    gold, log = (
+        next(n for n in nodes.values() if n.id.endswith(f"/subscriptions/{name}/rules/$Default"))
+        for name in ("on-gold", "on-log")
+    )
+    copies = """(NOT EXISTS(user."pf-to") OR user."pf-to" = 'on-{}')"""
+    assert gold.properties["sqlFilter"]["sqlExpression"].startswith(copies.format("gold"))
+    assert "o''r" in gold.properties["sqlFilter"]["sqlExpression"]
+    assert log.properties["sqlFilter"]["sqlExpression"] == copies.format("log")
+    own = named(nodes, "/subscriptions", "on-gold").properties
+    assert own["forwardDeadLetteredMessagesTo"] == "on-gold-dead"
+    assert "forwardDeadLetteredMessagesTo" not in named(nodes, "/subscriptions", "on-log").properties
     assert named(nodes, "/subscriptions", "on-log").properties["requiresSession"] is True
     assert named(nodes, "/topics", "log").properties["supportOrdering"] is True
 
@@ -225,6 +249,7 @@ def test_objects(nodes: dict[str, Node]) -> None:
     delivery = subscription.properties["deliveryWithResourceIdentity"]
     assert delivery["destination"]["properties"]["resourceId"] == queue.id
     assert queue.properties["maxDeliveryCount"] == 3
+    assert queue.properties["forwardDeadLetteredMessagesTo"] == "on-file-dead"
     assert subscription.properties["filter"] == {
         "includedEventTypes": ["Microsoft.Storage.BlobCreated", "Microsoft.Storage.BlobDeleted"],
         "subjectBeginsWith": "/blobServices/default/containers/files/blobs/in/",
@@ -277,6 +302,8 @@ def test_permissions_say_what_and_why(plan: BuildPlan) -> None:
     found = [p for p in emit(plan).permissions if p.function == "work"]
     assert [(p.grant, p.scope, p.why) for p in found if p.why != "platform"] == [
         (RECEIVER, f"{bus}/queues/jobs", "$.functions.work.trigger"),
+        (SENDER, f"{bus}/queues/jobs", "$.functions.work.trigger"),
+        (SENDER, f"{bus}/queues/failed", "$.queues.jobs.dead-letter"),
         (SENDER, f"{bus}/queues/in-order", "$.functions.work.uses[0].send"),
         (SENDER, f"{bus}/topics/news", "$.functions.work.uses[1].publish"),
         (
@@ -420,9 +447,9 @@ def test_more_resources_than_a_deployment_takes(service: types.ModuleType) -> No
         )
         return made
 
-    assert size(many(65)) <= 800 < size(many(90))
-    assert len(ADAPTER.infrastructure(many(65)).documents) == 1
-    refused = ADAPTER.infrastructure(many(90))
+    assert size(many(50)) <= 800 < size(many(75))
+    assert len(ADAPTER.infrastructure(many(50)).documents) == 1
+    refused = ADAPTER.infrastructure(many(75))
     assert refused.documents == {}
     assert [(n.code, n.path, n.severity) for n in refused.notes] == [
         ("PF3002", "$.functions", "error")

@@ -5,6 +5,7 @@ The checks are those of every build (``infrastructure.verify``) and Microsoft's 
 
 from __future__ import annotations
 
+import ast
 import copy
 import random
 import types
@@ -320,6 +321,69 @@ def retention_lost(d: Document) -> None:
 @mutation
 def dead_letters_to_nowhere(d: Document) -> None:
     one(d, "namespaces/queues", "/jobs")["properties"]["forwardDeadLetteredMessagesTo"] = "lost"
+
+
+@mutation
+def dead_letters_of_sessions_are_forwarded(d: Document) -> None:
+    found = one(d, "namespaces/queues", "/in-order'")
+    found["properties"]["forwardDeadLetteredMessagesTo"] = "in-order-dead"
+    found["dependsOn"].append(
+        "[resourceId('Microsoft.ServiceBus/namespaces/queues', variables('namespace'), "
+        "'in-order-dead')]"
+    )
+
+
+@mutation
+def dead_letters_stay_in_the_subscription(d: Document) -> None:
+    del one(d, "/subscriptions", "on-gold")["properties"]["forwardDeadLetteredMessagesTo"]
+
+
+@mutation
+def dead_letters_expire(d: Document) -> None:
+    one(d, "namespaces/queues", "/on-row-dead'")["properties"]["defaultMessageTimeToLive"] = "PT9S"
+
+
+@mutation
+def dead_letters_have_no_queue(d: Document) -> None:
+    one(d, "namespaces/queues", "/in-order-dead'")["name"] = (
+        "[format('{0}/elsewhere', variables('namespace'))]"
+    )
+
+
+@mutation
+def dead_letters_may_not_be_sent(d: Document) -> None:
+    d["resources"].remove(assignment(d, SENDER, "on-morning-dead"))
+
+
+@mutation
+def copies_may_overtake(d: Document) -> None:
+    """A function of an ordered queue may send to it."""
+    found = copy.deepcopy(assignment(d, SENDER, "'in-order-dead'"))
+    text = str(found).replace("in-order-dead", "in-order")
+    d["resources"].append(ast.literal_eval(text))
+
+
+@mutation
+def dead_letters_are_sent_elsewhere(d: Document) -> None:
+    place = next(s for s in app_settings(d, "on-row") if s["name"] == "PORTAFAAS_DEAD_ON_ROW")
+    place["value"] = place["value"].replace("on-row-dead", "on-part-dead")
+
+
+@mutation
+def copies_are_sent_nowhere(d: Document) -> None:
+    settings = app_settings(d, "on-gold")
+    settings.remove(next(s for s in settings if s["name"] == "PORTAFAAS_SOURCE_ON_GOLD"))
+
+
+@mutation
+def copies_reach_everybody(d: Document) -> None:
+    found = one(d, "/rules", "on-log")["properties"]["sqlFilter"]
+    found["sqlExpression"] = "1=1"
+
+
+@mutation
+def what_comes_again_is_counted_otherwise(d: Document) -> None:
+    one(d, "namespaces/queues", "/on-row-again'")["properties"]["maxDeliveryCount"] = 9
 
 
 @mutation

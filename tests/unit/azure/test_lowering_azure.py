@@ -71,7 +71,12 @@ def test_the_host_indexes_every_function(
     plan: BuildPlan, files: Mapping[str, bytes], tmp_path: Path
 ) -> None:
     found, loaded, retries = bindings(files, tmp_path)
-    assert list(found) == [function.entry for function in plan.functions]
+    entries = [function.entry for function in plan.functions]
+    for name in ("on_row", "on_part", "on_morning"):
+        entries.insert(entries.index(name) + 1, f"{name}__again")
+    assert list(found) == entries
+    [again] = found["on_morning__again"]
+    assert (again["type"], again["queueName"]) == ("serviceBusTrigger", "on-morning-again")
     # User modules and the bridges load with the first invocation.
     assert not [name for name in loaded if name.startswith(("portafaas", "azure_unit"))]
     assert found["web"] == [
@@ -93,7 +98,7 @@ def test_the_host_indexes_every_function(
     assert (table["databaseName"], table["containerName"]) == ("shop", "orders")
     assert table["maxItemsPerInvocation"] == 1
     # Without a retry policy the change feed goes on after a failure.
-    assert retries["on_row"]["max_retry_count"] == "4"
+    assert retries["on_row"]["max_retry_count"] == "-1"
     assert found["on_morning"][0]["type"] == "timerTrigger"
     assert len(found["on_morning"][0]["schedule"].split()) == 6
 
@@ -145,7 +150,7 @@ def test_deployments(plan: BuildPlan) -> None:
         work.environment["AzureFunctionsJobHost__extensions__serviceBus__maxConcurrentCalls"] == "1"
     )
     assert work.binding["queue"]["requiresSession"] is True
-    assert work.binding["queue"]["maxDeliveryCount"] == 5
+    assert work.binding["queue"]["maxDeliveryCount"] == 2_147_483_647
     assert by_name["on-file"].binding["eventSubscription"]["filter"] == {
         "includedEventTypes": ["Microsoft.Storage.BlobCreated", "Microsoft.Storage.BlobDeleted"],
         "subjectBeginsWith": "/blobServices/default/containers/files/blobs/in/",

@@ -182,15 +182,15 @@ def test_each_function_has_one_redelivery(item: Checked) -> None:
 NUMBERS: Mapping[str, Mapping[str, tuple[int, int, str, str]]] = {
     "aws": {
         "web": (1, 0, "", ""),
-        # Six times the 20 s and one more, of which a message is invisible.
-        "work": (7, 345_600, "126 s", "queue all-jobs-dead;"),
-        "more": (5, 345_600, "126 s", "queue all-lost;"),
-        "steps": (5, 345_600, "126 s", "queue all-steps-dead.fifo;"),
-        "listen": (5, 345_600, "126 s", "queue all-news-listen-dead;"),
-        "store": (3, 21_600, "60 s after the first failure, 120 s", "queue all-store-failed"),
-        "follow": (0, 86_400, "", "queue all-follow-failed"),
-        "tick": (3, 21_600, "60 s", "queue all-tick-failed"),
-        "tock": (3, 21_600, "60 s", "queue all-tock-failed"),
+        # After a crash: six times the 20 s and one more, of which a message is invisible.
+        "work": (7, 86_400, "126 s", "queue all-jobs-dead"),
+        "more": (5, 86_400, "126 s", "queue all-lost"),
+        "steps": (5, 86_400, "1 s after the first failure", "queue all-steps-dead.fifo"),
+        "listen": (5, 86_400, "up to 60 s", "queue all-news-listen-dead"),
+        "store": (5, 86_400, "126 s", "queue all-store-failed"),
+        "follow": (5, 86_400, "1 s after", "queue all-follow-failed"),
+        "tick": (5, 86_400, "126 s", "queue all-tick-failed"),
+        "tock": (3, 86_400, "20 s after a failure", "queue all-tock-failed"),
     },
     "azure": {
         "web": (1, 0, "", ""),
@@ -206,13 +206,13 @@ NUMBERS: Mapping[str, Mapping[str, tuple[int, int, str, str]]] = {
     "gcp": {
         "web": (1, 0, "", ""),
         "work": (7, 345_600, "3 s after a failure, then longer, up to 60 s", "all-jobs-dead"),
-        "more": (5, 345_600, "at once", "subscription all-lost"),
-        "steps": (5, 345_600, "at once", "subscription all-steps-dead"),
-        "listen": (0, 604_800, "at once", ""),
-        "store": (0, 604_800, "at once", ""),
-        "follow": (0, 86_400, "10 s after a failure, then longer, up to 600 s", ""),
-        "tick": (1, 0, "", ""),
-        "tock": (3, 0, "20 s after a failure", ""),
+        "more": (5, 345_600, "then longer, up to 60 s; what is to come", "subscription all-lost"),
+        "steps": (5, 345_600, "then longer, up to 60 s", "subscription all-steps-dead"),
+        "listen": (5, 604_800, "then longer, up to 60 s", "subscription all-listen-dead"),
+        "store": (5, 604_800, "then longer, up to 60 s", "subscription all-store-dead"),
+        "follow": (5, 86_400, "then longer, up to 60 s", "subscription all-follow-dead"),
+        "tick": (5, 0, "then longer, up to 60 s", "subscription all-tick-dead"),
+        "tock": (3, 0, "20 s after a failure", "subscription all-tock-dead"),
     },
 }  # fmt: skip
 

@@ -56,6 +56,7 @@ DATA = {
     ("shop-test-jobs-dead-letter", "google_pubsub_subscription"),
     ("shop-test-jobs-dead-letter", "google_pubsub_topic"),
     ("shop-test-token", "google_secret_manager_secret"),
+    ("shop-test--tasks", "google_cloud_tasks_queue"),
 }
 
 

@@ -203,6 +203,98 @@ OWN = {
     "a feature of a later Terraform": _set(_whole, "ephemeral", {}),
 }
 
+LISTEN_CONFIG = _of("cloudfunctions2_function", "listen", "service_config")
+TASKS_ACCOUNT = "${google_service_account.echo.email}"
+
+
+def _told(name: str, variable: str, value: str | None) -> Any:
+    """Give a function another variable, or take it away."""
+
+    def spoil(document: dict[str, Any]) -> None:
+        config = document["resource"]["google_cloudfunctions2_function"][name]["service_config"]
+        if value is None:
+            del config["environment_variables"][variable]
+        else:
+            config["environment_variables"][variable] = value
+
+    return spoil
+
+
+#: Of what failed: these are held against the plan, too.
+FAILED = {
+    "a crash that leaves no dead letter": _drop(LISTEN, "dead_letter_policy"),
+    "a crash whose dead letter is another's": _set(
+        _of("pubsub_subscription", "listen", "dead_letter_policy"),
+        "dead_letter_topic",
+        "${google_pubsub_topic._dead__files.id}",
+    ),
+    "dead letters of another function": _told(
+        "listen", "PORTAFAAS_DEAD_LISTEN", "${google_pubsub_topic._dead__files.id}"
+    ),
+    "a function that does not know its dead letters": _told(
+        "rows", "PORTAFAAS_DEAD_ROWS", None
+    ),
+    "dead letters that the function may not write": lambda d: _kind("pubsub_topic_iam_member")(
+        d
+    ).pop("rows__send__dead"),
+    "dead letters that Pub/Sub may not write": lambda d: _kind("pubsub_topic_iam_member")(
+        d
+    ).pop("_dead__files"),
+    "a subscription that Pub/Sub may not take from": lambda d: _kind(
+        "pubsub_subscription_iam_member"
+    )(d).pop("files"),
+    "a function's dead letters that nothing keeps": lambda d: _kind("pubsub_subscription")(d).pop(
+        "_dead__rows"
+    ),
+    "dead letters that are kept for a week": _drop(
+        _of("pubsub_subscription", "_dead__rows"), "message_retention_duration"
+    ),
+    "dead letters that go with the rest": _drop(
+        _of("pubsub_subscription", "_dead__rows"), "lifecycle"
+    ),
+    "dead letters that are delivered": lambda d: _of("pubsub_subscription", "_dead__files")(
+        d
+    ).update(push_config=_of("pubsub_subscription", "files", "push_config")(d)),
+    "more deliveries than attempts": _set(
+        _of("pubsub_subscription", "listen", "dead_letter_policy"), "max_delivery_attempts", 8
+    ),
+    "other delays": _set(
+        _of("pubsub_subscription", "listen", "retry_policy"), "minimum_backoff", "5s"
+    ),
+    "no delays": _drop(LISTEN, "retry_policy"),
+    "copies that go elsewhere": _told(
+        "take_orders", "PORTAFAAS_SOURCE_TAKE_ORDERS", "${google_pubsub_topic.queue__turns.id}"
+    ),
+    "copies that break the order": _told(
+        "take_in_turn", "PORTAFAAS_SOURCE_TAKE_IN_TURN", "${google_pubsub_topic.queue__turns.id}"
+    ),
+    "no copies though nothing is ordered": _told(
+        "files", "PORTAFAAS_SOURCE_FILES", "ordered"
+    ),
+    "copies that nobody may send": lambda d: _kind("pubsub_topic_iam_member")(d).pop(
+        "files__send__source"
+    ),
+    "tasks that nobody may make": lambda d: _kind("cloud_tasks_queue_iam_member")(d).pop("files"),
+    "tasks that cannot publish": lambda d: _kind("service_account_iam_member")(d).pop("files"),
+    "tasks as another": _told("files", "PORTAFAAS_TASKS_ACCOUNT", TASKS_ACCOUNT),
+    "an account that another may use": _set(
+        _of("service_account_iam_member", "files"),
+        "service_account_id",
+        "${google_service_account.echo.name}",
+    ),
+    "tasks that the function is not told of": _told("files", "PORTAFAAS_TASKS", None),
+    "a role to change tasks": _set(
+        _of("cloud_tasks_queue_iam_member", "files"), "role", "roles/cloudtasks.admin"
+    ),
+    "a role to make keys of the account": _set(
+        _of("service_account_iam_member", "files"), "role", "roles/iam.serviceAccountKeyAdmin"
+    ),
+    "tasks that are given up": _set(
+        _of("cloud_tasks_queue", "tasks", "retry_config"), "max_attempts", 5
+    ),
+    "tasks that go with the rest": _drop(_of("cloud_tasks_queue", "tasks"), "lifecycle"),
+}
+
 
 def _condition(alert: str, *path: Any) -> Any:
     return _of(

@@ -148,16 +148,18 @@ def test_another_alert_changes_only_its_own_block(everything: BuildPlan) -> None
         ScheduleTrigger("* * * * *"),
     ],
 )
-def test_dead_letters_of_functions_are_refused(trigger: Any) -> None:
+def test_dead_letters_of_functions(trigger: Any) -> None:
     plan = BuildPlan(
         "shop", "", "3.12", "x86_64", (FunctionPlan("do-it", "m", "a", trigger),),
         topics=(TopicPlan("news"),), buckets=(BucketPlan("files"),), tables=(TablePlan("rows"),),
         channels=(ChannelPlan("ops", "ops@example.com"),),
         alerts=(AlertPlan("lost", "dead-letters", "do-it", "", 0, 60, ("ops",)),),
     )  # fmt: skip
-    [found] = ADAPTER.check(plan)
-    assert (found.code, found.path, found.severity) == ("PF3001", "$.alerts.lost", "error")
-    assert found.hint is not None and "errors" in found.hint
+    assert ADAPTER.check(plan) == []
+    [condition] = _resources(plan)["google_monitoring_alert_policy"]["lost"]["conditions"]
+    assert '"${google_pubsub_subscription._dead__do_it.name}"' in (
+        condition["condition_threshold"]["filter"]
+    )
 
 
 def test_limits_of_alerts(everything: BuildPlan) -> None:

@@ -58,12 +58,12 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, core: Any) -> Iterator[Server]:
-    from portafaas_gcp.runtime import secret
+    from portafaas_gcp.runtime import rest
 
     made = Server()
     thread = threading.Thread(target=made.http.serve_forever, args=(0.02,))
     thread.start()
-    monkeypatch.setattr(secret, "_token", None)
+    monkeypatch.setattr(rest, "_token", None)
     monkeypatch.setenv("GCE_METADATA_HOST", made.host)
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER", f"http://{made.host}/")
     yield made
@@ -226,16 +226,16 @@ def test_threads_ask_for_one_token(server: Server, fetch: Callable[[], bytes]) -
 
 
 def test_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    from portafaas_gcp.runtime.secret import _endpoint
+    from portafaas_gcp.runtime.rest import endpoint
 
     name = "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER"
     monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("GOOGLE_CLOUD_UNIVERSE_DOMAIN", raising=False)
-    assert _endpoint() == "https://secretmanager.googleapis.com/"
+    assert endpoint("secretmanager") == "https://secretmanager.googleapis.com/"
     monkeypatch.setenv("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "example.cloud")
-    assert _endpoint() == "https://secretmanager.example.cloud/"
+    assert endpoint("secretmanager") == "https://secretmanager.example.cloud/"
     monkeypatch.setenv(name, "http://127.0.0.1:1/base")
-    assert _endpoint() == "http://127.0.0.1:1/base/"
+    assert endpoint("secretmanager") == "http://127.0.0.1:1/base/"
 
 
 def test_the_driver_imports_little(shipped: Path) -> None:

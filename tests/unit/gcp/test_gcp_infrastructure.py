@@ -19,6 +19,7 @@ from portafaas.plan import (
     HttpTrigger,
     ObjectTrigger,
     QueuePlan,
+    QueueTrigger,
     ScheduleTrigger,
     SecretPlan,
     TablePlan,
@@ -59,6 +60,8 @@ def test_one_of_each(document: dict[str, Any], everything: BuildPlan) -> None:
         "artifact_registry_repository_iam_member": 1,
         "cloud_run_service_iam_member": functions,
         "cloud_scheduler_job": 1,
+        "cloud_tasks_queue": 1,
+        "cloud_tasks_queue_iam_member": 3,  # take-orders and files copy, listen sends
         "cloudfunctions2_function": functions,
         "eventarc_trigger": 5,  # upsert is two kinds of change, audit asks for three
         "firestore_database": 1,
@@ -69,14 +72,14 @@ def test_one_of_each(document: dict[str, Any], everything: BuildPlan) -> None:
         "monitoring_alert_policy": 6,
         "monitoring_notification_channel": 4,  # of three channels, one of them twofold
         "project_iam_member": 6,  # the builder's 2, a table read, two written, two audits
-        "pubsub_subscription": 7,
-        "pubsub_subscription_iam_member": 2,
-        "pubsub_topic": 6,
-        "pubsub_topic_iam_member": 6,
+        "pubsub_subscription": 13,
+        "pubsub_subscription_iam_member": 5,
+        "pubsub_topic": 12,
+        "pubsub_topic_iam_member": 19,
         "secret_manager_secret": 1,
         "secret_manager_secret_iam_member": 2,
         "service_account": functions + 1,
-        "service_account_iam_member": 2,
+        "service_account_iam_member": 5,
         "storage_bucket": 2,
         "storage_bucket_iam_member": 2,
         "storage_notification": 1,
@@ -160,6 +163,96 @@ def test_queues(document: dict[str, Any]) -> None:
     assert subscriptions["dead_letter__orders"]["message_retention_duration"] == "2678400s"
 
 
+def test_dead_letters_and_copies(document: dict[str, Any]) -> None:
+    resources = document["resource"]
+    subscriptions = resources["google_pubsub_subscription"]
+    for name in ("listen", "listen_all", "files", "rows", "audit", "nightly"):
+        assert subscriptions[f"_dead__{name}"] == {
+            "name": f"shop-test-{name.replace('_', '-')}-dead",
+            "topic": f"${{google_pubsub_topic._dead__{name}.id}}",
+            "message_retention_duration": "2678400s",
+            "expiration_policy": {"ttl": ""},
+            "lifecycle": {"prevent_destroy": True},
+        }
+        counted = name in ("listen", "listen_all", "files")
+        assert ("dead_letter_policy" in subscriptions.get(name, {})) is counted
+    # Five at least, for Pub/Sub; the bridge keeps to fewer.
+    assert subscriptions["files"]["dead_letter_policy"]["max_delivery_attempts"] == 5
+
+    def told(name: str) -> dict[str, str]:
+        config = resources["google_cloudfunctions2_function"][name]["service_config"]
+        words = ("DEAD", "SOURCE", "TASKS")
+        return {
+            key.removeprefix("PORTAFAAS_"): value
+            for key, value in config["environment_variables"].items()
+            if key.startswith(tuple(f"PORTAFAAS_{word}" for word in words))
+        }
+
+    tasks = "${google_cloud_tasks_queue.tasks.id}"
+    assert told("take_orders") == {
+        "DEAD_TAKE_ORDERS": "${google_pubsub_topic.dead_letter__orders.id}",
+        "SOURCE_TAKE_ORDERS": "${google_pubsub_topic.queue__orders.id}",
+        "TASKS": tasks,
+        "TASKS_ACCOUNT": "${google_service_account.take_orders.email}",
+    }
+    assert told("take_in_turn") == {
+        "DEAD_TAKE_IN_TURN": "${google_pubsub_topic.queue__lost.id}",
+        "SOURCE_TAKE_IN_TURN": "ordered",
+    }
+    assert told("files")["SOURCE_FILES"] == "${google_pubsub_topic.files__objects.id}"
+    assert told("rows") == {"DEAD_ROWS": "${google_pubsub_topic._dead__rows.id}"}
+    assert told("echo") == {}
+    assert resources["google_cloud_tasks_queue"] == {
+        "tasks": {
+            "name": "shop-test--tasks",
+            "location": "${var.region}",
+            "retry_config": {
+                "max_attempts": -1,
+                "min_backoff": "1s",
+                "max_backoff": "60s",
+                "max_doublings": 6,
+            },
+            "lifecycle": {"prevent_destroy": True},
+        }
+    }
+    assert resources["google_service_account_iam_member"]["files"] == {
+        "service_account_id": "${google_service_account.files.name}",
+        "role": "roles/iam.serviceAccountUser",
+        "member": "${google_service_account.files.member}",
+    }
+
+
+def test_one_grant_is_one_resource(everything: BuildPlan) -> None:
+    """A function that sends to the queue that it consumes needs one grant for both."""
+    functions = tuple(
+        dataclasses.replace(function, uses=(Use("send", "queue", "orders"),))
+        if function.name == "take-orders"
+        else function
+        for function in everything.functions
+    )
+    made = ADAPTER.infrastructure(dataclasses.replace(everything, functions=functions))
+    members = made.documents["shop.tf.json"]["resource"]["google_pubsub_topic_iam_member"]
+    own = "${google_service_account.take_orders.member}"
+    found = [body["topic"] for body in members.values() if body["member"] == own]
+    assert len(found) == len(set(found)) == 2
+    whys = {p.why for p in made.permissions if p.scope == "${google_pubsub_topic.queue__orders.id}"}
+    assert whys == {"$.functions.take-orders.trigger", "$.functions.take-orders.uses[0]"}
+
+
+def test_no_queue_of_tasks_unless_it_is_needed() -> None:
+    function = FunctionPlan("take", "m", "a", QueueTrigger("turns"))
+    plan = BuildPlan(
+        "bare", "", "3.12", "x86_64", (function,), queues=(QueuePlan("turns", ordered=True),)
+    )
+    assert not [kind for kind in _document(plan)["resource"] if "tasks" in kind]
+    sender = FunctionPlan("send", "m", "a", HttpTrigger(("GET",), "/"),
+                          uses=(Use("send", "queue", "jobs"),))  # fmt: skip
+    plan = dataclasses.replace(plan, functions=(function, sender),
+                               queues=(*plan.queues, QueuePlan("jobs")))  # fmt: skip
+    made = _document(plan)["resource"]
+    assert made["google_cloud_tasks_queue_iam_member"].keys() == {"send"}
+
+
 def test_objects(document: dict[str, Any]) -> None:
     resources = document["resource"]
     assert resources["google_storage_notification"]["files"] == {
@@ -211,6 +304,24 @@ def test_permissions_are_the_uses_and_the_trigger(everything: BuildPlan) -> None
         ("listen", "roles/secretmanager.secretAccessor", "$.functions.listen.uses[1]"),
         ("rows", "roles/eventarc.eventReceiver", "$.functions.rows.trigger"),
         ("audit", "roles/eventarc.eventReceiver", "$.functions.audit.trigger"),
+    }
+    for name, why in (
+        ("take-orders", "$.functions.take-orders.trigger"),
+        ("files", "$.functions.files.trigger"),
+        ("listen", "$.functions.listen.uses[0]"),
+    ):
+        wanted |= {
+            (name, "roles/cloudtasks.enqueuer", why),
+            (name, "roles/iam.serviceAccountUser", why),
+            (name, "roles/pubsub.publisher", why),
+        }
+    wanted |= {
+        (name, "roles/pubsub.publisher", f"$.functions.{name}.trigger")
+        for name in ("listen", "listen-all", "rows", "audit", "nightly")
+    }
+    wanted |= {
+        ("take-orders", "roles/pubsub.publisher", "$.queues.orders.dead-letter"),
+        ("take-in-turn", "roles/pubsub.publisher", "$.queues.turns.dead-letter"),
     }
     wanted |= {
         (name, "roles/iam.serviceAccountTokenCreator", f"$.functions.{name}.uses[1]")
@@ -356,9 +467,13 @@ def test_long_names_fit(everything: BuildPlan) -> None:
 @pytest.mark.parametrize(
     ("change", "path"),
     [
-        ({"topics": (TopicPlan("orders"),)}, "$.topics.orders"),
-        ({"topics": (TopicPlan("orders-dead-letter"),)}, "$.topics.orders-dead-letter"),
-        ({"topics": (TopicPlan("files-objects"),)}, "$.functions.files.trigger.object"),
+        ({"topics": (TopicPlan("news"), TopicPlan("orders"))}, "$.topics.orders"),
+        (
+            {"topics": (TopicPlan("news"), TopicPlan("orders-dead-letter"))},
+            "$.topics.orders-dead-letter",
+        ),
+        ({"topics": (TopicPlan("news"), TopicPlan("files-objects"))},
+             "$.functions.files.trigger.object"),
         ({"queues": (QueuePlan("listen"),)}, "$.functions.listen"),
         ({"service": "google-shop", "functions": ()}, "$.name"),
         ({"buckets": (BucketPlan("my-google-files"),)}, "$.buckets.my-google-files"),

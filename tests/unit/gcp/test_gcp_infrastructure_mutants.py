@@ -37,16 +37,19 @@ MUTANTS = _table()
 STRIDE = 13
 
 
-@pytest.mark.parametrize("name", [*MUTANTS.STUDY, *MUTANTS.OWN, *MUTANTS.WATCH])
+@pytest.mark.parametrize(
+    "name", [*MUTANTS.STUDY, *MUTANTS.OWN, *MUTANTS.WATCH, *MUTANTS.FAILED]
+)
 def test_each_mistake_is_caught(
     document: dict[str, Any], everything: BuildPlan, name: str
 ) -> None:
-    spoil: Callable[[dict[str, Any]], Any] = {**MUTANTS.STUDY, **MUTANTS.OWN, **MUTANTS.WATCH}[name]
+    against = {**MUTANTS.WATCH, **MUTANTS.FAILED}
+    spoil: Callable[[dict[str, Any]], Any] = {**MUTANTS.STUDY, **MUTANTS.OWN, **against}[name]
     assert verify(document, everything) == []
     before = copy.deepcopy(document)
     spoil(document)
     assert document != before
-    assert verify(document, everything if name in MUTANTS.WATCH else None)
+    assert verify(document, everything if name in against else None)
 
 
 @pytest.mark.parametrize(("spoilt", "least"), [("dropped", 0.85), ("garbled", 0.75)])

@@ -22,6 +22,7 @@ REQUESTS: Mapping[str, tuple[str, str, tuple[str, ...], Mapping[str, str]]] = {
     "artifact_registry_repository": (
         "artifactregistry.v1", "Repository", ("location", "repository_id"), {}),
     "cloud_scheduler_job": ("cloudscheduler.v1", "Job", ("region",), {}),
+    "cloud_tasks_queue": ("cloudtasks.v2", "Queue", ("location",), {}),
     "cloudfunctions2_function": ("cloudfunctions.v2", "Function", ("location",), {}),
     "eventarc_trigger": (
         "eventarc.v1",

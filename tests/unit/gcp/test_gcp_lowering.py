@@ -193,6 +193,8 @@ def test_event_bindings(plan: BuildPlan) -> None:
             "ackDeadlineSeconds": 12,
             "expirationPolicy": {},
             "pushConfig": {"oidcToken": {}, "pubsubWrapper": {}},
+            "retryPolicy": {"minimumBackoff": "1s", "maximumBackoff": "60s"},
+            "deadLetterPolicy": {"deadLetterTopic": "files-dead", "maxDeliveryAttempts": 5},
         },
     }
     from portafaas.plan import BucketPlan
@@ -204,16 +206,21 @@ def test_event_bindings(plan: BuildPlan) -> None:
 
 def test_broker_filter_is_a_superset_or_nothing() -> None:
     # https://cloud.google.com/pubsub/docs/subscription-message-filter
-    assert broker_filter(TopicTrigger("t")) == ""
-    assert broker_filter(TopicTrigger("t", (("type", ("a", 'b"\\')),))) == (
+    own = '(NOT attributes:"pf-to" OR attributes."pf-to" = "do-it")'
+    assert broker_filter(TopicTrigger("t"), "do-it") == own
+    assert broker_filter(TopicTrigger("t", (("type", ("a", 'b"\\')),)), "do-it") == (
         '(attributes."ce-type" = "a" OR attributes."ce-type" = "b\\"\\\\" '
-        'OR NOT attributes:"ce-type")'
+        f'OR NOT attributes:"ce-type") AND {own}'
     )
-    assert broker_filter(TopicTrigger("t", (("tenant", ("x",)),))) == (
+    assert broker_filter(TopicTrigger("t", (("tenant", ("x",)),)), "do-it") == (
         '(attributes."ce-tenant" = "x" OR attributes."tenant" = "x" '
-        'OR hasPrefix(attributes."content-type", "application/cloudevents"))'
+        f'OR hasPrefix(attributes."content-type", "application/cloudevents")) AND {own}'
     )
-    assert broker_filter(TopicTrigger("t", (("tenant", ("x" * 200,)),))) == ""
+    # What does not fit is left to the bridge: of two the copies, which are few.
+    assert broker_filter(TopicTrigger("t", (("tenant", ("x" * 200,)),)), "do-it") == own
+    long = broker_filter(TopicTrigger("t", (("type", ("x" * 170,)),)), "do-it")
+    assert "pf-to" not in long and long.startswith("(attributes")
+    assert broker_filter(TopicTrigger("t"), "f" * 250) == ""
     binding = _binding(TopicTrigger("t", (("type", ("a",)),)))
     assert binding["trigger"]["subscription"]["filter"].startswith("(attributes")
 
@@ -294,13 +301,38 @@ def test_timeouts_by_kind(trigger: Any, most: int) -> None:
         (QueuePlan("jobs", delay=1), Retry(), "$.queues.jobs.delay"),
         (QueuePlan("jobs", retention=599), Retry(), "$.queues.jobs.retention"),
         (QueuePlan("jobs", retention=2_678_401), Retry(), "$.queues.jobs.retention"),
-        (QueuePlan("jobs", dead_letter=True), Retry(4), "$.functions.do-it.retry.attempts"),
-        (QueuePlan("jobs"), Retry(maximum=601, declared=True), "$.functions.do-it.retry.max"),
+        (QueuePlan("jobs", True), Retry(maximum=601), "$.functions.do-it.retry.max"),
+        (
+            QueuePlan("jobs", True),
+            Retry(backoff="fixed", initial=601),
+            "$.functions.do-it.retry.initial",
+        ),
+        (QueuePlan("jobs", dead_letter=True), Retry(101), "$.functions.do-it.retry.attempts"),
     ],
 )
 def test_queue_limits(queue: QueuePlan, retry: Retry, path: str) -> None:
     found = _errors(QueueTrigger("jobs"), plan={"queues": (queue,)}, retry=retry)
     assert [item.path for item in found] == [path]
+
+
+def test_retries_that_are_kept() -> None:
+    """Fewer attempts than Pub/Sub's five, by the bridge; longer delays than its own, by copies."""
+    for queue, retry in (
+        (QueuePlan("jobs", dead_letter=True), Retry(3)),
+        (QueuePlan("jobs", dead_letter=True), Retry(100)),
+        (QueuePlan("jobs"), Retry(initial=700, maximum=3600)),
+        (QueuePlan("jobs", True), Retry(backoff="fixed", maximum=3600)),
+    ):
+        assert _errors(QueueTrigger("jobs"), plan={"queues": (queue,)}, retry=retry) == []
+
+
+def test_concurrency_that_is_not_kept() -> None:
+    queue = QueuePlan("jobs", max_concurrency=4)
+    trigger = QueueTrigger("jobs")
+    [found] = _errors(trigger, plan={"queues": (queue,)}, concurrency=5)
+    assert (found.code, found.path) == ("PF3002", "$.queues.jobs.max-concurrency")
+    assert _errors(trigger, plan={"queues": (queue,)}, concurrency=4) == []
+
 
 
 def test_module_main_is_taken() -> None:

@@ -60,8 +60,8 @@ def test_the_driver_stands_alone(tmp_path: Path) -> None:
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert done.stdout.strip() == str(
-        ["portafaas", "portafaas.runtime", "portafaas.runtime.resources",
-         "portafaas_local_resources"]
+        ["portafaas", "portafaas.runtime", "portafaas.runtime.control",
+         "portafaas.runtime.resources", "portafaas_local_resources"]
     )  # fmt: skip
 
 

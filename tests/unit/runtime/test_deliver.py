@@ -202,7 +202,7 @@ def test_a_batch_handler_gets_all_at_once(make: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ordered", "expected"), [(False, ["2", "0"]), (True, ["0", "2", "3", "4"])]
+    ("ordered", "expected"), [(False, ["0", "2"]), (True, ["0", "2", "3", "4"])]
 )
 def test_a_batch_result_names_what_failed(
     make: Any, capsys: Any, ordered: bool, expected: list[str]
@@ -237,14 +237,31 @@ def test_an_error_fails_the_batch(make: Any, error: BaseException) -> None:
     assert deliver(make, handle, messages(None, None)) == ["0", "1"]
 
 
-def test_failures() -> None:
-    batch = messages(None, None)
-    assert failures(None, batch) == []
-    assert failures(BatchResult([batch[1]]), batch) == ["1"]
+def test_failures(make: Any) -> None:
+    batch = messages(None, None, None)
+    context = Context(make(lambda *_: None), "1")
+
+    def told(result: Any) -> list[tuple[Any, ...]]:
+        return [
+            (found.item.id, found.wish, found.after, found.error)
+            for found in failures(result, batch, context)
+        ]
+
+    assert told(None) == told(BatchResult()) == []
+    assert told(BatchResult([batch[1]])) == [("1", "again", None, None)]
+    result = BatchResult(["2"])
+    result.retry(batch[0], after=30)
+    result.dead_letter("2", "no such customer")
+    result.dead_letter("1")
+    result.drop("1")
+    assert told(result) == [("0", "again", 30, None), ("2", "dead", None, "no such customer")]
     with pytest.raises(TypeError, match="must return BatchResult or None, not 'list'"):
-        failures([], batch)
+        failures([], batch, context)
     with pytest.raises(ValueError, match="'9'"):
-        failures(BatchResult(["9"]), batch)
+        failures(BatchResult(["9"]), batch, context)
+    for after in (-1, 43_201):
+        with pytest.raises(ValueError, match="is not between"):
+            result.retry("0", after=after)
 
 
 def test_held_back() -> None:

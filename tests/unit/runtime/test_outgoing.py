@@ -150,7 +150,7 @@ def test_a_state_gives_way_to_the_sender_s_attributes(make: Any, used: Context) 
     context.payload = Request(headers={"traceparent": PARENT, "tracestate": "a=1"})
     many = {f"a{n}": "\u00e4 x" for n in range(MAX_ATTRIBUTES - 2)}
     message = context.queues["jobs"]._message("x", None, many, 0, None)
-    assert len(message.attributes) == MAX_ATTRIBUTES
+    assert len([name for name in message.attributes if name != "pf-id"]) == MAX_ATTRIBUTES
     assert "traceparent" in message.attributes
     assert "tracestate" not in message.attributes
 
@@ -288,3 +288,20 @@ def test_batches_of_events(used: Context, tmp_path: Path) -> None:
     assert [m["id"] for m in sent(tmp_path, "topic", "ordered-news")] == ids
     with pytest.raises(ValueError, match="event 0: it may have"):
         used.topics["news"].publish_batch([{"body": 1}])
+
+
+def test_only_what_the_function_emits(make: Any, used: Context, tmp_path: Path) -> None:
+    grant = used._function.uses["topic"]["news"]
+    function = make(lambda request, context: None)
+    function.uses = {"topic": {"news": {**grant, "emits": ["a.b", "a.c"]}}}
+    topic = Context(function, "1", target="local").topics["news"]
+    topic.publish({}, type="a.b")
+    topic.publish(Event("1", "s", "a.x", {}), type="a.c")
+    line = "add 'a.x' to its 'emits' for topic 'news'"
+    with pytest.raises(ValueError, match=line):
+        topic.publish({}, type="a.x")
+    with pytest.raises(ValueError, match=line):
+        topic.publish(Event("1", "s", "a.x", {}))
+    with pytest.raises(ValueError, match=f"event 1: .*{line}"):
+        topic.publish_batch([{"data": 1, "type": "a.b"}, {"data": 1, "type": "a.x"}])
+    assert len(sent(tmp_path, "topic", "news")) == 2

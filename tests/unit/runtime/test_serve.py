@@ -12,6 +12,7 @@ import pytest
 from portafaas.runtime import serve as module
 from portafaas.runtime.context import Context
 from portafaas.runtime.http import HttpError, Request, Response
+from portafaas.runtime.taxonomy import Permanent, Retryable, Throttled
 
 
 class Unreached:
@@ -313,3 +314,23 @@ def test_a_redirect_percent_encodes_what_no_header_can_hold() -> None:
     from portafaas.runtime.http import Response
 
     assert Response.redirect("/gr\xfc\xdfe?a=%20").headers["location"] == "/gr%C3%BC%C3%9Fe?a=%20"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "after"),
+    [
+        (Throttled("later", retry_after=1.2), 503, "2"),
+        (Throttled(), 503, None),
+        (Retryable("not now"), 503, None),
+        (Permanent("never"), 500, None),
+    ],
+)
+def test_what_may_be_tried_again_is_503(
+    make: Any, error: Exception, status: int, after: str | None
+) -> None:
+    def handle(request: Request, context: Context) -> None:
+        raise error
+
+    function = make(handle)
+    response = module.run(function, Request("GET", "/"), Context(function, "1"))
+    assert (response.status, response.headers.get("retry-after")) == (status, after)

@@ -1,10 +1,15 @@
 import json
+import os
 
 from notes import aws
-from portafaas.runtime import QueueHandler
+from portafaas.runtime import Permanent, QueueHandler, Throttled
 
 
 def sort(event, context):
+    if event.data["text"] == "unsorted" and "MENDED" not in os.environ:
+        raise Permanent("nobody sorts that")
+    if event.data["text"] == "later" and event.attempt == 1:
+        raise Throttled("not yet", retry_after=30)
     aws.client("sqs").send_message(
         QueueUrl=aws.address("queue", "filing"), MessageBody=json.dumps(event.data),
         MessageAttributes={"from": {"DataType": "String", "StringValue": event.id}},
@@ -14,8 +19,10 @@ def sort(event, context):
 class File(QueueHandler):
     def handle(self, message, context):
         note = message.json()
-        if note["text"] == "poison":
+        if note["text"] == "poison" and "MENDED" not in os.environ:
             raise ValueError("cannot file that")
+        if note["text"] == "crash" and "MENDED" not in os.environ:
+            os._exit(3)
         aws.client("s3").put_object(
             Bucket=aws.address("bucket", "archive"), Key=f"filed/{note['id']}.txt",
             Body=f"{note['text']} {message.attributes['from']}".encode(),
@@ -39,8 +46,10 @@ class Count(QueueHandler):
 
 
 def watch(change, context):
-    if change.new["text"] == "unwatched":
+    if change.new["text"] == "unwatched" and "MENDED" not in os.environ:
         raise ValueError("not this one")
+    if change.new["text"] == "crash":
+        os._exit(3)
     aws.put("counts", id=f"note-{change.keys['id']}", text=change.new["text"])
     if change.new["text"] == "steps":
         for step in range(6):
@@ -59,4 +68,6 @@ def stored(event, context):
 
 
 def tick(event, context):
+    if event.time.startswith("2027"):
+        raise ValueError("not this year")
     aws.put("counts", id="tick", time=event.time)

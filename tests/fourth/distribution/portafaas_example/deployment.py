@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ from typing import Any
 from portafaas.adapter import Infrastructure, Permission
 from portafaas.deployment import (
     Blobs,
+    Box,
     Caller,
     Change,
+    DeadLetter,
+    DeadLetters,
     DeploymentError,
     Drift,
     Engine,
@@ -26,11 +29,13 @@ from portafaas.deployment import (
     LogLine,
     Preview,
     Progress,
+    Redriven,
     Release,
     Report,
     SecretFacts,
     Secrets,
     Status,
+    dead_letter_boxes,
 )
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan
@@ -102,6 +107,42 @@ class Vault(Secrets):
         (self._root / name).unlink(missing_ok=True)
 
 
+class Graveyard(DeadLetters):
+    """``<box>.json`` holds a list of letters; what is redriven goes to ``<box>.again.json``."""
+
+    def __init__(self, root: Path, plan: BuildPlan) -> None:
+        self._root, self._plan = root, plan
+
+    def _read(self, name: str) -> list[dict[str, Any]]:
+        file = self._root / f"{name}.json"
+        return json.loads(file.read_text()) if file.exists() else []
+
+    def boxes(self) -> Sequence[Box]:
+        return [Box(n, kind, f"yard/{n}", len(self._read(n))) for n, kind in dead_letter_boxes(self._plan)]
+
+    def list(self, box: str, limit: int) -> Sequence[DeadLetter]:
+        return [
+            DeadLetter(**{**letter, "box": box, "body": letter["body"].encode()})
+            for letter in self._read(box)[:limit]
+        ]
+
+    def _take(self, box: str, ids: Collection[str] | None) -> list[dict[str, Any]]:
+        letters = self._read(box)
+        taken = [letter for letter in letters if ids is None or letter["id"] in ids]
+        left = [letter for letter in letters if letter not in taken]
+        (self._root / f"{box}.json").write_text(json.dumps(left))
+        return taken
+
+    def redrive(self, box: str, ids: Collection[str] | None) -> Redriven:
+        stuck = [x["id"] for x in self._read(box) if x["error"] == "stuck" and (ids is None or x["id"] in ids)]
+        moved = self._take(box, [x["id"] for x in self._read(box) if (ids is None or x["id"] in ids) and x["id"] not in stuck])
+        (self._root / f"{box}.again.json").write_text(json.dumps(moved))
+        return Redriven(len(moved), tuple((id_, "it is stuck") for id_ in stuck))
+
+    def purge(self, box: str, ids: Collection[str] | None) -> int:
+        return len(self._take(box, ids))
+
+
 class ExampleEngine(Engine):
     """Deploys resources one after the other and stops at the first that fails."""
 
@@ -111,6 +152,7 @@ class ExampleEngine(Engine):
         name = "-".join(filter(None, (plan.service, plan.stage)))
         self.state = self.cloud / "services" / f"{name}.json"
         self.vault = self.cloud / "secrets" / name
+        self.yard = self.cloud / "yard" / name
 
     def caller(self) -> Caller:
         user = os.environ.get("EXAMPLE_USER")
@@ -199,6 +241,9 @@ class ExampleEngine(Engine):
 
     def secrets(self) -> Secrets:
         return Vault(self.vault, self.plan)
+
+    def dead_letters(self) -> DeadLetters:
+        return Graveyard(self.yard, self.plan)
 
 
 def _action(old: Any, new: Any) -> Any:

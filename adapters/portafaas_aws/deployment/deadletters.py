@@ -1,0 +1,296 @@
+"""Dead letters, in queues of SQS: looked at, sent to their functions again, removed.
+
+SQS has no way to look without receiving: what was received is invisible for a while, and visible
+again at once when we are done with it, or by itself should we break off. Queues of dead letters
+have no redrive policy, so that looking moves nothing. In a FIFO queue what is behind ten others of
+its group is not shown while those are looked at.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from portafaas.deployment.contract import (
+    Box,
+    DeadLetter,
+    DeadLetters,
+    Redriven,
+    dead_letter_boxes,
+)
+from portafaas_aws.deployment.cloud import Cloud, speaking
+from portafaas_aws.deployment.faults import code_of
+from portafaas_aws.deployment.letters import Found, Place, place_of, read
+from portafaas_aws.deployment.stack import nothing
+from portafaas_aws.runtime.batches import SQS, chunks
+
+#: Seconds that a letter is invisible to others while we have it.
+_HIDDEN = 120
+_BATCH = 10
+#: Seconds that a function may take beyond its timeout to begin and to answer.
+_SLACK = 30
+
+#: (id, why it was not moved).
+Reasons = list[tuple[str, str]]
+Letters = list[Found]
+Names = list[str]
+
+
+class AwsDeadLetters(DeadLetters):
+    """The dead letters of one service and stage."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    @speaking("the dead letters cannot be reached:")
+    def boxes(self) -> Sequence[Box]:
+        """Return the boxes; the count is SQS's approximate one, without what is being looked at."""
+        found = []
+        for name, kind in dead_letter_boxes(self.cloud.plan):
+            place = place_of(self.cloud.plan, name)
+            # Of a queue that is an ordinary one, too, nobody knows how many of it are letters.
+            count = None if place.shared else self._count(self._url(place.dead))
+            found.append(Box(name, kind, place.dead, count))
+        return found
+
+    @speaking("the dead letters cannot be read:")
+    def list(self, box: str, limit: int) -> Sequence[DeadLetter]:
+        """Return letters by the time they came; they stay where they are."""
+        place = place_of(self.cloud.plan, box)
+        found: Letters = []
+        with self._held(place) as held:
+            for batch in held.batches():
+                found += [letter for letter in batch if letter.belongs]
+                if len(found) >= limit:
+                    break
+            # Changes are read in their stream, while the letters are ours.
+            found = sorted(found[:limit], key=lambda letter: letter.stamp)
+            return [self._whole(letter).letter for letter in found]
+
+    @speaking("not all dead letters were sent again; portafaas dlq redrive goes on:")
+    def redrive(self, box: str, ids: Collection[str] | None) -> Redriven:
+        """Send letters to the queue they came from, changes to the function itself.
+
+        A change is gone when the function has answered that it is done, or given up again.
+        """
+        place = place_of(self.cloud.plan, box)
+        moved: Names = []
+        failed: Reasons = []
+        missing = set(ids or ())
+        with self._held(place) as held:
+            for batch in held.batches():
+                wanted = [each for each in batch if held.asked(each, ids, moved)]
+                missing -= {each.letter.id for each in wanted}
+                done = self._again(place, wanted, failed)
+                held.remove(done)
+                moved += [each.letter.id for each in done]
+        return Redriven(len(moved), (*failed, *((id, place.absent) for id in sorted(missing))))
+
+    @speaking("not all dead letters were removed; portafaas dlq purge goes on:")
+    def purge(self, box: str, ids: Collection[str] | None) -> int:
+        """Remove letters one by one: purging a queue would take those that come in meanwhile."""
+        place = place_of(self.cloud.plan, box)
+        removed: Names = []
+        with self._held(place) as held:
+            for batch in held.batches():
+                wanted = [each for each in batch if held.asked(each, ids, removed)]
+                held.remove(wanted)
+                removed += [each.letter.id for each in wanted]
+        return len(removed)
+
+    def _url(self, queue: str) -> str:
+        try:
+            return str(self.cloud.client("sqs").get_queue_url(QueueName=queue)["QueueUrl"])
+        except Exception as exc:
+            if "NonExistentQueue" in code_of(exc) or code_of(exc) == "QueueDoesNotExist":
+                raise nothing(self.cloud) from None
+            raise
+
+    def _count(self, url: str) -> int:
+        name = "ApproximateNumberOfMessages"
+        answer = self.cloud.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
+    @contextmanager
+    def _held(self, place: Place) -> Iterator[_Held]:
+        held = _Held(self.cloud, place, self._url(place.dead))
+        try:
+            yield held
+        finally:
+            held.put_back()
+
+    def _again(
+        self, place: Place, letters: Sequence[Found], failed: Reasons
+    ) -> Sequence[Found]:
+        """Send *letters* where they came from; return those there, put the others to *failed*."""
+        if not place.source:
+            return self._invoke(place, letters, failed)
+        source = self._url(place.source)
+        made = [each.again(source.endswith(".fifo")) for each in letters]
+        done: Letters = []
+        stopped: set[str] = set()
+        for chunk in chunks(SQS, made, stopped, {}):
+            entries = [{"Id": str(index), **made[index][0]} for index in chunk]
+            answer = self.cloud.client("sqs").send_message_batch(QueueUrl=source, Entries=entries)
+            lost = {int(each["Id"]): each for each in answer.get("Failed", ())}
+            for index in chunk:
+                if index in lost:
+                    reason = f"{lost[index].get('Code')}: {lost[index].get('Message', '')}"
+                    failed.append((letters[index].letter.id, reason))
+                    if place.ordered:
+                        stopped.add(made[index][0]["MessageGroupId"])
+                else:
+                    done.append(letters[index])
+        if stopped:
+            told = {id for id, _ in failed} | {each.letter.id for each in done}
+            reason = "an earlier letter of its key was not sent"
+            failed += [(x.letter.id, reason) for x in letters if x.letter.id not in told]
+        return done
+
+    def _invoke(
+        self, place: Place, letters: Sequence[Found], failed: Reasons
+    ) -> Sequence[Found]:
+        """Give changes to the function, one by one and in order."""
+        from botocore.config import Config
+
+        assert place.function is not None
+        # A second invocation for one that takes long would be a second delivery.
+        config = Config(
+            read_timeout=place.function.timeout + _SLACK,
+            retries={"total_max_attempts": 1},
+            user_agent_extra="portafaas",
+        )
+        function = self.cloud.session.client(
+            "lambda", region_name=self.cloud.region, config=config
+        )
+        done = []
+        for each in sorted(map(self._whole, letters), key=lambda letter: letter.order):
+            if each.change is None:
+                why = "the change itself is gone: its stream keeps it for 24 hours"
+                failed.append((each.letter.id, why))
+                continue
+            record = each.redriven_change()
+            answer = function.invoke(
+                FunctionName=place.physical, Payload=json.dumps({"Records": [record]}).encode()
+            )
+            said = json.loads(answer["Payload"].read() or b"null")
+            if answer.get("FunctionError"):
+                text = said.get("errorMessage", "") if isinstance(said, dict) else ""
+                failed.append((each.letter.id, f"{answer['FunctionError']}: {text}"))
+            elif said and said.get("batchItemFailures"):
+                failed.append((each.letter.id, "the function failed at it again"))
+            else:
+                done.append(each)
+        return done
+
+    def _whole(self, found: Found) -> Found:
+        """Return *found* with its change, if Lambda told only where in the stream that is."""
+        if found.where is None or found.change is not None:
+            return found
+        where = found.where
+        streams = self.cloud.client("dynamodbstreams")
+        try:
+            start = streams.get_shard_iterator(
+                StreamArn=where["streamArn"],
+                ShardId=where["shardId"],
+                ShardIteratorType="AT_SEQUENCE_NUMBER",
+                SequenceNumber=where["startSequenceNumber"],
+            )["ShardIterator"]
+            records = streams.get_records(ShardIterator=start, Limit=1)["Records"]
+        except Exception as exc:
+            if code_of(exc) in ("TrimmedDataAccessException", "ResourceNotFoundException"):
+                return found
+            raise
+        if not records or records[0]["dynamodb"]["SequenceNumber"] != where["startSequenceNumber"]:
+            return found
+        return found.with_change(records[0])
+
+
+class _Held:
+    """Letters of one queue that were received, until they are removed or put back."""
+
+    def __init__(self, cloud: Cloud, place: Place, url: str) -> None:
+        self.client = cloud.client("sqs")
+        self.plan = cloud.plan
+        self.place = place
+        self.url = url
+        # Asks all of SQS's servers, not a sample of them; of a second, usually.
+        self.wait = min(20, round(cloud.poll))
+        #: The newest receipt by the queue's own id of each message.
+        self.receipts: dict[str, str] = {}
+        self.known: set[str] = set()
+        #: Milliseconds since 1970, by SQS's own clock, of which it tells seconds.
+        self.start = 0
+
+    def batches(self) -> Iterator[Sequence[Found]]:
+        """Yield what there is, each once, until SQS gives nothing twice."""
+        empty = 0
+        while empty < 2:
+            answer = self.client.receive_message(
+                QueueUrl=self.url,
+                MaxNumberOfMessages=_BATCH,
+                VisibilityTimeout=_HIDDEN,
+                WaitTimeSeconds=self.wait,
+                AttributeNames=["All"],
+                MessageAttributeNames=["All"],
+            )
+            self.start = self.start or _date(answer)
+            messages = answer.get("Messages", [])
+            empty = 0 if messages else empty + 1
+            fresh = []
+            for message in messages:
+                id = message["MessageId"]
+                self.receipts[id] = message["ReceiptHandle"]
+                if id not in self.known:
+                    self.known.add(id)
+                    fresh.append(read(self.plan, self.place, message))
+            if fresh:
+                yield fresh
+
+    def asked(self, found: Found, ids: Collection[str] | None, done: Collection[str]) -> bool:
+        """Tell whether a letter is one of *ids*, and was there when we began.
+
+        In the second that we began in, it is what has not been here before.
+        """
+        if not found.belongs or (ids is not None and found.letter.id not in ids):
+            return False
+        if found.stamp < self.start:
+            return True
+        return found.stamp < self.start + 1000 and found.letter.id not in done
+
+    def remove(self, letters: Sequence[Found]) -> None:
+        """Delete *letters* from the queue."""
+        for start in range(0, len(letters), _BATCH):
+            chunk = letters[start : start + _BATCH]
+            entries = [
+                {"Id": str(n), "ReceiptHandle": self.receipts[each.message]}
+                for n, each in enumerate(chunk)
+            ]
+            answer = self.client.delete_message_batch(QueueUrl=self.url, Entries=entries)
+            lost = {int(each["Id"]) for each in answer.get("Failed", ())}
+            for number, each in enumerate(chunk):
+                if number not in lost:
+                    del self.receipts[each.message]
+
+    def put_back(self) -> None:
+        """Make visible what is left; what this fails at is visible in two minutes."""
+        handles = list(self.receipts.values())
+        for start in range(0, len(handles), _BATCH):
+            entries = [
+                {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                for n, handle in enumerate(handles[start : start + _BATCH])
+            ]
+            self.client.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
+
+
+def _date(answer: Any) -> int:
+    """Return the second of SQS's clock at which it answered, in milliseconds since 1970."""
+    from email.utils import parsedate_to_datetime
+    from time import time
+
+    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    seconds = parsedate_to_datetime(text).timestamp() if text else time()
+    return int(seconds) * 1000

@@ -1,0 +1,230 @@
+"""What becomes of failures on AWS: delays and dead letters, both by SQS. Ships.
+
+A message that comes again stays in its queue, invisible until then: SQS goes on counting its
+receives, and in a FIFO queue its group waits. Reported as failed, Lambda does not delete it.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+
+``boto3`` is loaded at the first failure. Without the variables of a deployment nothing is done.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from typing import Any
+
+    from portafaas.runtime.function import Function
+    from portafaas.runtime.recovery import Letter
+
+#: A message is invisible for 12 h at most, counted from its receipt: an invocation (900 s) and the
+#: window (300 s) may lie between that and us.
+#: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+LONGEST = 43_200 - 900 - 300
+_BATCH = 10
+#: Attributes that stay attributes when there are too many: what people and brokers look for.
+_FIRST = ("pf-attributes", "pf-dead", "pf-encoding", "pf-id", "pf-key")
+
+
+class Settlement:
+    """Settles SQS records; see ``portafaas.runtime.recovery.Settlement``.
+
+    *record* is the record that all items came in, if their ``raw`` is not it.
+    """
+
+    __slots__ = ("_function", "_record")
+
+    def __init__(self, function: Function, record: dict[str, Any] | None = None) -> None:
+        self._function = function
+        self._record = record
+
+    def again(self, items: Sequence[tuple[Any, float]]) -> Collection[str]:
+        """Hide each record for its seconds, rounded up; all are still failed, for Lambda."""
+        from portafaas.runtime.recovery import address
+
+        source = address("SOURCE", self._function)
+        if not source:
+            return ()
+        from math import ceil
+
+        from portafaas.runtime.resources import ResourceError
+        from portafaas_aws.runtime.calls import call, client
+
+        entries = [
+            {
+                "Id": str(number),
+                "ReceiptHandle": self._of(item)["receiptHandle"],
+                "VisibilityTimeout": min(LONGEST, ceil(delay)),
+            }
+            for number, (item, delay) in enumerate(items)
+        ]
+        failed = []
+        for start in range(0, len(entries), _BATCH):
+            answer = call(
+                client("sqs").change_message_visibility_batch,
+                QueueUrl=source,
+                Entries=entries[start : start + _BATCH],
+            )
+            failed += answer.get("Failed", ())
+        if failed:
+            # Those come when the queue's own timeout is over.
+            raise ResourceError(f"{failed[0].get('Code')}: {failed[0].get('Message', '')}")
+        return ()
+
+    def bury(self, items: Sequence[tuple[Any, Letter]]) -> Collection[str]:
+        """Send each record to the dead letters, as it came; return the ids of those there."""
+        from portafaas.runtime.recovery import address
+        from portafaas_aws.runtime.sqs import sent_at
+
+        dead = address("DEAD", self._function)
+        if not dead:
+            return ()
+        ordered = dead.endswith(".fifo")
+        made = [
+            entry_of(
+                self._of(item), _letter(item, letter, sent_at(self._of(item))), ordered
+            )
+            for item, letter in items
+        ]
+        return sent_ids(dead, made, [item.id for item, _ in items], ordered)
+
+    def _of(self, item: Any) -> dict[str, Any]:
+        record: dict[str, Any] = item.raw if self._record is None else self._record
+        return record
+
+
+class Changes:
+    """Settles changes of a table: they cannot wait, and their dead letters are JSON."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+
+    def again(self, items: Sequence[tuple[Any, float]]) -> Collection[str]:
+        """Leave it to the stream, which holds up the shard."""
+        return ()
+
+    def bury(self, items: Sequence[tuple[Any, Letter]]) -> Collection[str]:
+        """Send the stream's record of each change to the dead letters."""
+        import json
+
+        from portafaas.runtime.recovery import address
+
+        dead = address("DEAD", self._function)
+        made = [
+            entry_of(
+                {"body": json.dumps(_change(item.raw), separators=(",", ":"))},
+                _letter(item, letter, item.time),
+                False,
+            )
+            for item, letter in items
+        ]
+        return sent_ids(dead, made, [item.id for item, _ in items], False)
+
+
+def _letter(item: Any, letter: Letter, sent: str | None) -> dict[str, str]:
+    """Return the attributes that make a dead letter of *item*."""
+    found = {"pf-dead": letter.text(), "pf-id": item.id}
+    sent = (item.control or {}).get("pf-sent") or sent
+    if sent:
+        found["pf-sent"] = sent
+    return found
+
+
+def _change(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stream's record without what a redrive has put to it."""
+    return {name: value for name, value in record.items() if name != "pf-control"}
+
+
+def has_dead_letters(function: Function) -> bool:
+    """Tell whether *function* was deployed with dead letters; as ``recovery.address``."""
+    from os import environ
+
+    return f"PORTAFAAS_DEAD_{function.name}".upper().replace("-", "_") in environ
+
+
+def sent_ids(
+    queue: str, made: Sequence[tuple[dict[str, Any], int]], ids: Sequence[str], ordered: bool
+) -> set[str]:
+    """Send entries to the *queue*; return those of their *ids* that are there, all of an id.
+
+    Raises ResourceError when none is.
+    """
+    from portafaas_aws.runtime.batches import SQS, transfer
+
+    lost = {ids[index] for index, _ in transfer(SQS, queue, made, ordered)}
+    return {id for id in ids if id not in lost}
+
+
+def entry_of(
+    record: Mapping[str, Any], extra: Mapping[str, str], ordered: bool, dedup: str = ""
+) -> tuple[dict[str, Any], int]:
+    """Return the entry of a batch that sends *record* once more, and its size in bytes.
+
+    Body, attributes and group are as they came, *extra* is put to the attributes. In a FIFO queue
+    it is one message with all others of *dedup*, by default the record's id: a letter that is sent
+    twice is there once.
+    """
+    from base64 import b64decode
+
+    attributes: dict[str, Any] = {}
+    for name, value in (record.get("messageAttributes") or {}).items():
+        kind = value.get("dataType") or "String"
+        text = value.get("stringValue")
+        if text is not None:
+            attributes[name] = {"DataType": kind, "StringValue": text}
+        elif value.get("binaryValue") is not None:
+            attributes[name] = {"DataType": kind, "BinaryValue": b64decode(value["binaryValue"])}
+    _add(attributes, extra)
+    made: dict[str, Any] = {"MessageBody": record["body"]}
+    group = (record.get("attributes") or {}).get("MessageGroupId")
+    if group is not None:
+        made["MessageGroupId"] = group
+    if ordered:
+        made["MessageDeduplicationId"] = dedup or record["messageId"]
+    if attributes:
+        made["MessageAttributes"] = attributes
+    size = len(record["body"].encode()) + sum(
+        len(name) + len(value["DataType"]) + _bytes(value) for name, value in attributes.items()
+    )
+    return made, size
+
+
+def _bytes(value: Mapping[str, Any]) -> int:
+    text: str | None = value.get("StringValue")
+    return len(value["BinaryValue"]) if text is None else len(text.encode())
+
+
+def _add(attributes: dict[str, Any], extra: Mapping[str, str]) -> None:
+    """Put *extra* to *attributes*; what SQS would not take goes into ``pf-attributes``."""
+    import json
+
+    from portafaas_aws.runtime.batches import NOT_XML, SQS
+
+    packed: dict[str, str] = {}
+    for name, value in extra.items():
+        attributes.pop(name, None)
+        if value and not NOT_XML.search(value):
+            attributes[name] = {"DataType": "String", "StringValue": value}
+        else:
+            packed[name] = value
+    old = "pf-attributes" in attributes
+    for name in [name for name in reversed(attributes) if name not in _FIRST]:
+        if len(attributes) + (1 if packed and not old else 0) <= SQS.attributes:
+            break
+        packed[name] = _text(attributes.pop(name))
+    if packed:
+        before = json.loads(attributes["pf-attributes"]["StringValue"]) if old else {}
+        text = json.dumps({**before, **packed}, separators=(",", ":"))
+        attributes["pf-attributes"] = {"DataType": "String", "StringValue": text}
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    """Return an attribute as handlers see it: a binary one as base64."""
+    if "StringValue" in value:
+        text: str = value["StringValue"]
+        return text
+    from base64 import b64encode
+
+    return b64encode(value["BinaryValue"]).decode("ascii")

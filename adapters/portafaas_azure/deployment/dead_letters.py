@@ -1,0 +1,307 @@
+"""The dead letters of a service: queues of the service's Service Bus, through Microsoft's client.
+
+Who looks needs the data roles of Service Bus (docs/deployment-azure.md); owning the subscription is
+not enough. Looking is peeking, which locks nothing. What is moved or removed is received under a
+lock, and completed when its copy is where it should be.
+https://learn.microsoft.com/azure/service-bus-messaging/message-browsing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+from portafaas.deployment.contract import Box, DeadLetter, DeadLetters, Redriven, dead_letter_boxes
+from portafaas.errors import DeploymentError
+from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TopicTrigger
+from portafaas.record import dataclass
+from portafaas_azure.broker import dead_queue, source_of
+from portafaas_azure.deployment.account import Account
+from portafaas_azure.deployment.clouds import is_local, load
+from portafaas_azure.deployment.ids import kind
+from portafaas_azure.deployment.letters import facts, fresh, is_letter, letter, text
+from portafaas_azure.deployment.refusals import azure, refused
+
+BUS = "microsoft.servicebus/namespaces"
+#: Who was not moved, and why.
+_Failed = list[tuple[str, str]]
+#: Messages that are asked for at once.
+_PAGE = 250
+#: Seconds that are waited for messages that should be there.
+_WAIT = 5.0
+_ROLES = (
+    "give yourself 'Azure Service Bus Data Receiver' and '… Data Sender' on the namespace: "
+    "az role assignment create --role … --assignee YOU --scope {}; honoured after some minutes"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where letters lie: a queue or, with *topic*, a subscription; *sub*: its own dead letters."""
+
+    name: str
+    topic: str = ""
+    sub: bool = False
+
+
+class AzureDeadLetters(DeadLetters):
+    """The dead letters of one service and stage; *namespace* is the id of its Service Bus."""
+
+    def __init__(self, account: Account, plan: BuildPlan, namespace: str) -> None:
+        self.account = account
+        self.plan = plan
+        self.namespace = namespace
+
+    def boxes(self) -> Sequence[Box]:
+        """Return the boxes, with the counts that Resource Manager tells."""
+        found = []
+        for name, what in dead_letter_boxes(self.plan):
+            count: int | None = None
+            for place in self._places(name):
+                if not place.topic:
+                    count = _sum(count, self._count(place))
+            found.append(Box(name, what, self._queue(name), count))
+        return found
+
+    def list(self, box: str, limit: int) -> Sequence[DeadLetter]:
+        """Return at most *limit* letters, the oldest first."""
+        found: list[Any] = []
+        with self._client() as client:
+            for place in self._places(box):
+                with closing(_receiver(client, place)) as receiver:
+                    found += self._peek(receiver, box, place, limit)
+        found.sort(key=lambda one: one.enqueued_time_utc)
+        function = self._function(box)
+        return [letter(self.plan, box, function, one) for one in found[:limit]]
+
+    def redrive(self, box: str, ids: Collection[str] | None) -> Redriven:
+        """Send letters to the function again, in their order; each is then removed."""
+        function = self._function(box)
+        what, source = source_of(self.plan, function) if function is not None else ("queue", box)
+        to = box if what == "topic" else ""
+        failed: _Failed = []
+        with self._client() as client:
+            make = client.get_topic_sender if what == "topic" else client.get_queue_sender
+            with closing(make(source)) as sender:
+
+                def move(group: Sequence[tuple[str, Any]]) -> str:
+                    made = [fresh(message, identity, to) for identity, message in group]
+                    return _send(sender, made)
+
+                moved = self._take_all(client, box, ids, move, failed)
+        return Redriven(moved, tuple(failed))
+
+    def purge(self, box: str, ids: Collection[str] | None) -> int:
+        """Remove letters; return how many."""
+        failed: _Failed = []
+        with self._client() as client:
+            return self._take_all(client, box, ids, lambda group: "", failed)
+
+    def _queue(self, box: str) -> str:
+        for queue in self.plan.queues:
+            if queue.name == box:
+                return dead_queue(queue)
+        return f"{box}-dead"
+
+    def _function(self, box: str) -> FunctionPlan | None:
+        """Return the function that fails at what is in *box*, if the service has it."""
+        for function in self.plan.functions:
+            trigger = function.trigger
+            if isinstance(trigger, QueueTrigger):
+                if trigger.queue == box:
+                    return function
+            elif function.name == box:
+                return function
+        return None
+
+    def _places(self, box: str) -> Sequence[_Place]:
+        """Return where letters of *box* are.
+
+        Also where Service Bus itself puts what it gives up, when it cannot forward it.
+        """
+        name = self._queue(box)
+        found = [_Place(name)]
+        queues = {queue.name: queue for queue in self.plan.queues}
+        if name not in queues:
+            found.append(_Place(name, sub=True))
+        function = self._function(box)
+        if box in queues:
+            if queues[box].ordered:
+                found.append(_Place(box, sub=True))
+        elif function is not None and isinstance(function.trigger, TopicTrigger):
+            topic = function.trigger.topic
+            if self.plan.topic(topic).ordered:
+                found.append(_Place(box, topic, True))
+        return found
+
+    def _count(self, place: _Place) -> int | None:
+        with azure(f"reading the queue {place.name}"):
+            found = self.account.read(f"{self.namespace}/queues/{place.name}") or {}
+        details = (found.get("properties") or {}).get("countDetails") or {}
+        word = "deadLetterMessageCount" if place.sub else "activeMessageCount"
+        return details.get(word)
+
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        """Open a client of the namespace; its errors are translated."""
+        with azure("reading the Service Bus namespace"):
+            found = self.account.read(self.namespace) or {}
+        end = str((found.get("properties") or {}).get("serviceBusEndpoint") or "")
+        if not end:
+            raise refused("PF8010", "the Service Bus namespace is not there")
+        host = end.partition("://")[2].strip("/").removesuffix(":443")
+        library = load("azure.servicebus")
+        client = library.ServiceBusClient(
+            host, self.account.credential, use_tls=not is_local(end),
+            retry_total=self.account.retries, retry_backoff_max=5,
+        )  # fmt: skip
+        try:
+            yield client
+        except DeploymentError:
+            raise
+        except library.exceptions.ServiceBusError as error:
+            raise self._refused(error) from None
+        finally:
+            client.close()
+
+    def _refused(self, error: Exception) -> DeploymentError:
+        names = {one.__name__ for one in type(error).__mro__}
+        said = " ".join(str(getattr(error, "message", "") or error).split())
+        hint = None
+        if names & {"ServiceBusAuthenticationError", "ServiceBusAuthorizationError"}:
+            code, hint = "PF8002", _ROLES.format(self.namespace)
+        elif "MessagingEntityNotFoundError" in names:
+            code = "PF8010"
+        elif "ServiceBusQuotaExceededError" in names:
+            code = "PF8009"
+        else:
+            code = "PF8012"
+        return refused(code, said, hint=hint, doing="the dead letters cannot be reached:")
+
+    def _peek(self, receiver: Any, box: str, place: _Place, limit: int) -> Iterator[Any]:
+        """Yield the letters of *box* in *place*, at most *limit*."""
+        number, count = 1, 0
+        while count < limit:
+            page = receiver.peek_messages(min(limit, _PAGE), sequence_number=number)
+            if not page:
+                return
+            number = page[-1].sequence_number + 1
+            for message in page:
+                if count < limit and (place.sub or self._is_of(box, message)):
+                    count += 1
+                    yield message
+
+    def _is_of(self, box: str, message: Any) -> bool:
+        """Tell whether *message* is a letter, and of this box, where several share a queue."""
+        if not is_letter(message):
+            return False
+        name = self._queue(box)
+        sharing = [q.name for q in self.plan.queues if dead_queue(q) == name]
+        if len(sharing) < 2:
+            return True
+        failing = facts(message).get("function")
+        owner = next(
+            (f.trigger.queue for f in self.plan.functions
+             if f.name == failing and isinstance(f.trigger, QueueTrigger)),
+            text(message.dead_letter_source) or sharing[0],
+        )  # fmt: skip
+        return bool(owner == box)
+
+    def _take_all(
+        self,
+        client: Any,
+        box: str,
+        ids: Collection[str] | None,
+        move: Callable[[Sequence[tuple[str, Any]]], str],
+        failed: _Failed,
+    ) -> int:
+        """Have the letters that are there now, and meant, moved and removed; return how many."""
+        function = self._function(box)
+        missing = set(ids or ())
+        done = 0
+        for place in self._places(box):
+            with closing(_receiver(client, place)) as receiver:
+                wanted = {}
+                for message in self._peek(receiver, box, place, 1 << 30):
+                    identity = letter(self.plan, box, function, message).id
+                    if ids is None or identity in ids:
+                        wanted[message.sequence_number] = identity
+                        missing.discard(identity)
+                if wanted:
+                    done += _take(receiver, wanted, move, failed)
+        failed += [(one, "there is no such letter") for one in sorted(missing)]
+        return done
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return second if first is None else first if second is None else first + second
+
+
+def _receiver(client: Any, place: _Place) -> Any:
+    more = {"sub_queue": "deadletter"} if place.sub else {}
+    if place.topic:
+        return client.get_subscription_receiver(place.topic, place.name, **more)
+    return client.get_queue_receiver(place.name, **more)
+
+
+def _take(
+    receiver: Any,
+    wanted: dict[int, str],
+    move: Callable[[Sequence[tuple[str, Any]]], str],
+    failed: _Failed,
+) -> int:
+    """Receive the *wanted* letters, in order; have each group moved, and remove it.
+
+    *move* returns why it could not. Others are held until the end, so that they are not received
+    twice, and given back.
+    """
+    left = dict(wanted)
+    done, held = 0, []
+    why = ""
+    while left and not why:
+        page = receiver.receive_messages(_PAGE, max_wait_time=_WAIT)
+        group = []
+        for message in page:
+            if message.sequence_number in left:
+                group.append((left.pop(message.sequence_number), message))
+            else:
+                held.append(message)
+        if group:
+            why = move(group)
+        for identity, message in group:
+            if why:
+                failed.append((identity, why))
+                held.append(message)
+            else:
+                receiver.complete_message(message)
+                done += 1
+        if not page:
+            why = "somebody else holds it, or has taken it"
+    failed += [(identity, why) for identity in left.values()]
+    for message in held:
+        receiver.abandon_message(message)
+    return done
+
+
+def _send(sender: Any, made: Sequence[Any]) -> str:
+    """Send messages, all at once where they fit; return why it failed."""
+    exceptions = load("azure.servicebus.exceptions")
+    try:
+        try:
+            sender.send_messages(list(made), timeout=30)
+        except exceptions.MessageSizeExceededError:
+            for one in made:
+                sender.send_messages(one, timeout=30)
+    except exceptions.ServiceBusError as error:
+        return " ".join(str(getattr(error, "message", "") or error).split())
+    return ""
+
+
+def namespace_of(account: Account, managed: Sequence[Any]) -> str | None:
+    """Return the id of the namespace: of the stack, or of what the stack let go of."""
+    from portafaas_azure.deployment.removal import leftovers
+
+    own = [one["id"] for one in managed if kind(one["id"]) == BUS]
+    own = own or [one["id"] for one in leftovers(account) if kind(one["id"]) == BUS]
+    return own[0] if own else None

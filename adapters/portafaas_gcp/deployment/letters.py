@@ -1,0 +1,371 @@
+"""Dead letters, which wait in subscriptions that nobody pulls from but this.
+
+Pub/Sub has no way to look at a message: what is looked at is pulled, held for as long as the look
+takes, and given back. What is held cannot be had by another at the same time; it comes back by
+itself within a minute when this ends badly. https://cloud.google.com/pubsub/docs/pull
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from portafaas.deployment.contract import (
+    Box,
+    DeadLetter,
+    DeadLetters,
+    Redriven,
+    dead_letter_boxes,
+)
+from portafaas.errors import nearest
+from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
+from portafaas.runtime import control
+from portafaas.runtime.text import epoch_time
+from portafaas_gcp import names, recovery
+from portafaas_gcp.deployment.cloud import Cloud
+from portafaas_gcp.deployment.failures import ApiError, failure
+from portafaas_gcp.deployment.reading import SOURCE, Found, read
+from portafaas_gcp.lowering import MARGIN
+from portafaas_gcp.runtime.schedule import PLANNED
+
+#: Seconds that what is looked at is held, and after which that begins anew.
+LEASE, RENEW = 60, 20
+#: Messages of one pull, and of one publication; acknowledgements of one request.
+PULL, CHUNK, ACKS = 100, 50, 500
+#: Pulls without a message after which there is none: one may miss what is there.
+EMPTY = 3
+
+
+#: What is counted, and how many seconds back the newest number may be.
+METRIC, WINDOW = "pubsub.googleapis.com/subscription/num_undelivered_messages", 900.0
+
+# The class below has a method of the name.
+list_of = list
+_Chunk = list[Found]
+_Failures = list[tuple[str, str]]
+
+
+class _Place(NamedTuple):
+    """A box: its topic and subscription as paths, whose letters they are, and if only theirs."""
+
+    name: str
+    subscription: str
+    functions: tuple[FunctionPlan, ...]
+    source: str
+    shared: bool
+
+
+class Letters(DeadLetters):
+    """The dead letters of one service and stage."""
+
+    def __init__(self, cloud: Cloud, plan: BuildPlan) -> None:
+        self._cloud = cloud
+        self._plan = plan
+
+    def boxes(self) -> Sequence[Box]:
+        """Return the boxes, with what Cloud Monitoring says that is in them, minutes ago.
+
+        It says nothing of a subscription that others share, and nothing to who may not ask it.
+        """
+        found = [(kind, self._place(name)) for name, kind in dead_letter_boxes(self._plan)]
+        names = [place.subscription.rpartition("/")[2] for _, place in found if not place.shared]
+        counts = self._counts(names) if names else {}
+        return [
+            Box(place.name, kind, name, None if place.shared else counts.get(name))
+            for kind, place in found
+            for name in (place.subscription.rpartition("/")[2],)
+        ]
+
+    def _counts(self, subscriptions: Sequence[str]) -> Mapping[str, int]:
+        """Return the newest numbers of messages that are not acknowledged.
+
+        https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.timeSeries/list
+        """
+        now = time.time()
+        wanted = ", ".join(json.dumps(name) for name in subscriptions)
+        query = {
+            "filter": f'metric.type = "{METRIC}" AND resource.type = "pubsub_subscription" AND '
+            f"resource.labels.subscription_id = one_of({wanted})",
+            "interval.startTime": epoch_time(now - WINDOW),
+            "interval.endTime": epoch_time(now),
+        }
+        path = f"v3/projects/{self._cloud.project}/timeSeries"
+        try:
+            series = list_of(self._cloud.pages("monitoring", path, "timeSeries", query))
+        except ApiError:
+            return {}
+        return {
+            item["resource"]["labels"]["subscription_id"]: int(
+                item["points"][0]["value"]["int64Value"]
+            )
+            for item in series
+            if item.get("points")
+        }
+
+    def list(self, box: str, limit: int) -> Sequence[DeadLetter]:
+        """Return letters, those that Pub/Sub gives first, by time."""
+        place = self._place(box)
+        found: _Chunk = []
+        with _Lease(self._cloud, self._pullable(place)) as lease:
+            for item in lease:
+                letter = self._read(place, item)
+                if letter is not None:
+                    found.append(letter)
+                if len(found) >= limit:
+                    break
+        return [one.letter for one in sorted(found, key=lambda one: one.order)[:limit]]
+
+    def redrive(self, box: str, ids: Collection[str] | None) -> Redriven:
+        """Publish letters to where they came from; what came from no topic Cloud Tasks send."""
+        place = self._place(box)
+        moved = 0
+        failed: _Failures = []
+        with _Lease(self._cloud, self._pullable(place)) as lease:
+            ordered = any(recovery.is_ordered(self._plan, one) for one in place.functions)
+            for chunk in self._chunks(place, lease, ids, ordered):
+                done = self._send(chunk, failed)
+                lease.ack([one.ack for one in done])
+                moved += len(done)
+        missing = set(ids or ()) - lease.met
+        failed += [(id, "there is no such dead letter") for id in sorted(missing)]
+        return Redriven(moved, tuple(failed))
+
+    def purge(self, box: str, ids: Collection[str] | None) -> int:
+        """Acknowledge letters."""
+        place = self._place(box)
+        count = 0
+        with _Lease(self._cloud, self._pullable(place)) as lease:
+            for chunk in self._chunks(place, lease, ids, False):
+                lease.ack([one.ack for one in chunk])
+                count += len(chunk)
+        return count
+
+    def _chunks(
+        self, place: _Place, lease: _Lease, ids: Collection[str] | None, whole: bool
+    ) -> Iterator[_Chunk]:
+        """Yield the letters that are meant, in order as far as they are known (*whole*: all).
+
+        Not what came in after the first pull, and of what came in the same second none that this
+        has moved already: a function that fails at once sends it back.
+        """
+        left = None if ids is None else set(ids)
+        met: dict[str, float] = {}
+        chunk: _Chunk = []
+        for item in lease:
+            letter = self._read(place, item)
+            if letter is None or letter.came > lease.start + 1.0:
+                continue
+            id = letter.letter.id
+            if (ids is not None and id not in ids) or (id in met and letter.came > met[id]):
+                continue
+            met[id] = lease.start
+            lease.met.add(id)
+            chunk.append(letter)
+            if left is not None:
+                left.discard(id)
+                if not left:
+                    break
+            if len(chunk) >= CHUNK and not whole:
+                yield sorted(chunk, key=lambda one: one.order)
+                chunk = []
+        chunk.sort(key=lambda one: one.order)
+        for first in range(0, len(chunk), CHUNK):
+            yield chunk[first : first + CHUNK]
+
+    def _place(self, box: str) -> _Place:
+        plan, known = self._plan, dict(dead_letter_boxes(self._plan))
+        if box not in known:
+            near = nearest(box, known)
+            hint = f"did you mean {near!r}?" if near else "dead letters are of: " + ", ".join(known)
+            text = f"{box!r} is no queue with dead letters, and no function that has its own"
+            raise failure("PF8017", "no such dead letters:", text, hint)
+        subscriptions = f"projects/{self._cloud.project}/subscriptions/"
+        if known[box] == "function":
+            function = plan.function(box)
+            name = names.physical(plan, names.dead(function))
+            source = names.physical(plan, function.name)
+            return _Place(box, subscriptions + name, (function,), source, False)
+        queue = plan.queue(box)
+        name = names.dead_letter(queue.name, queue.dead_letter)
+        return _Place(
+            box,
+            subscriptions + names.physical(plan, name),
+            tuple(f for f in plan.functions if _consumes(f, queue.name)),
+            names.physical(plan, queue.name),
+            isinstance(queue.dead_letter, str),
+        )
+
+    def _pullable(self, place: _Place) -> str:
+        """Return the subscription; PF8017 when a function takes what comes there."""
+        if place.shared:
+            named = str(self._plan.queue(place.name).dead_letter)
+            taken = [f.name for f in self._plan.functions if _consumes(f, named)]
+            if taken:
+                text = f"the dead letters of {place.name} go to {named}, which {taken[0]} consumes"
+                raise failure("PF8017", "no dead letters to look at:", text)
+        return place.subscription
+
+    def _read(self, place: _Place, item: Mapping[str, Any]) -> Found | None:
+        """Return a letter; None for what is another queue's in a subscription that is shared."""
+        attributes = item["message"].get("attributes") or {}
+        source = attributes.get(SOURCE)
+        found = read(self._plan, place.name, place.functions, item)
+        if place.shared and source != place.source and not any(
+            found.letter.function == one.name for one in place.functions
+        ):
+            return None
+        return found
+
+    def _send(self, chunk: Sequence[Found], failed: _Failures) -> Sequence[Found]:
+        """Send letters to their functions, and return those that are safe there."""
+        done: _Chunk = []
+        topics: dict[str, list[tuple[Found, dict[str, Any]]]] = {}
+        for one in chunk:
+            function = one.function
+            if function is None:
+                reason = "no function of the manifest is known to take it"
+                failed.append((one.letter.id, reason))
+            elif function.kind in recovery.COUNTED:
+                topic = names.physical(self._plan, names.source(function))
+                topics.setdefault(topic, []).append((one, _again(function, one)))
+            else:
+                try:
+                    self._call(function, one)
+                    done.append(one)
+                except ApiError as exc:
+                    if exc.status != 400:
+                        raise
+                    failed.append((one.letter.id, exc.diagnostics[0].message))
+        for topic, pairs in topics.items():
+            path = f"v1/projects/{self._cloud.project}/topics/{topic}:publish"
+            for part in (pairs, *([pair] for pair in pairs)):
+                if part[0][0] in done:
+                    continue
+                try:
+                    body = {"messages": [message for _, message in part]}
+                    self._cloud.call("pubsub", "POST", path, body=body)
+                    done += [one for one, _ in part]
+                except ApiError as exc:
+                    if exc.status not in (400, 413):
+                        raise
+                    # One of them is to blame: each for itself.
+                    if len(part) == 1:
+                        failed.append((part[0][0].letter.id, exc.diagnostics[0].message))
+        return done
+
+    def _call(self, function: FunctionPlan, one: Found) -> None:
+        """Have the function called by a task, as who delivered would: from inside the project.
+
+        https://cloud.google.com/run/docs/securing/ingress#internal-services
+        """
+        cloud, plan = self._cloud, self._plan
+        place = f"projects/{cloud.project}/locations/{cloud.region}"
+        name = names.service_name(plan, function)
+        found = cloud.call("cloudfunctions", "GET", f"v2/{place}/functions/{name}")
+        config, message = found["serviceConfig"], one.message
+        attributes = message.get("attributes") or {}
+        headers = {"Content-Type": attributes.get("content-type", "application/octet-stream")}
+        if PLANNED in attributes:
+            headers["X-CloudScheduler-ScheduleTime"] = attributes[PLANNED]
+        uri = config["uri"]
+        task = {
+            "dispatchDeadline": f"{min(max(15, function.timeout + MARGIN), 1800)}s",
+            "httpRequest": {
+                "url": uri,
+                "httpMethod": "POST",
+                "headers": headers,
+                "body": message.get("data", ""),
+                "oidcToken": {
+                    "serviceAccountEmail": config["serviceAccountEmail"],
+                    "audience": uri,
+                },
+            },
+        }
+        path = f"v2/{place}/queues/{names.tasks(plan)}/tasks"
+        cloud.call("cloudtasks", "POST", path, body={"task": task})
+
+
+def _consumes(function: FunctionPlan, queue: str) -> bool:
+    return isinstance(function.trigger, QueueTrigger) and function.trigger.queue == queue
+
+
+def _again(function: FunctionPlan, one: Found) -> dict[str, Any]:
+    """Return the message as it was first sent, with the id that its handler knows."""
+    attributes = {
+        name: value
+        for name, value in (one.message.get("attributes") or {}).items()
+        if name not in (control.DEAD, control.ATTEMPT, control.SENT, control.TO)
+        and not name.startswith("CloudPubSubDeadLetter")
+    }
+    if function.kind in ("queue", "topic"):
+        attributes.setdefault(control.ID, one.letter.id)
+    if function.kind == "topic":
+        attributes[control.TO] = function.name
+    out: dict[str, Any] = {"attributes": attributes}
+    for name in ("data", "orderingKey"):
+        if one.message.get(name):
+            out[name] = one.message[name]
+    return out
+
+
+class _Lease:
+    """What is pulled from a subscription, held until it is acknowledged or this is left.
+
+    ``start`` is the service's time at the first pull, seconds since 1970; ``met`` the ids of
+    letters that were meant.
+    """
+
+    def __init__(self, cloud: Cloud, subscription: str) -> None:
+        self._cloud = cloud
+        self._path = f"v1/{subscription}"
+        self._held: dict[str, None] = {}
+        self._renewed = time.monotonic()
+        self.start = 0.0
+        self.met: set[str] = set()
+
+    def __enter__(self) -> _Lease:
+        response = self._cloud.send("pubsub", "GET", self._path, absent=True)
+        if response is None:
+            text = f"{self._path[3:]} is not there"
+            raise failure("PF8010", "nothing is deployed:", text, "portafaas deploy --target gcp")
+        said = response.headers.get("Date")
+        self.start = parsedate_to_datetime(said).timestamp() if said else time.time()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._change(list(self._held), 0)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        empty = 0
+        while empty < EMPTY:
+            body = {"maxMessages": PULL, "returnImmediately": True}
+            found = self._cloud.call("pubsub", "POST", f"{self._path}:pull", body=body)
+            items = found.get("receivedMessages") or []
+            self._hold([item["ackId"] for item in items])
+            empty = 0 if items else empty + 1
+            if empty:
+                time.sleep(self._cloud.poll / 10)
+            yield from items
+
+    def ack(self, ids: Sequence[str]) -> None:
+        """Be done with messages."""
+        for first in range(0, len(ids), ACKS):
+            part = ids[first : first + ACKS]
+            self._cloud.call("pubsub", "POST", f"{self._path}:acknowledge", body={"ackIds": part})
+            for id in part:
+                self._held.pop(id, None)
+
+    def _hold(self, ids: Sequence[str]) -> None:
+        self._held.update(dict.fromkeys(ids))
+        if time.monotonic() - self._renewed > RENEW:
+            self._renewed = time.monotonic()
+            ids = list(self._held)
+        self._change(ids, LEASE)
+
+    def _change(self, ids: Sequence[str], seconds: int) -> None:
+        for first in range(0, len(ids), ACKS):
+            body = {"ackIds": ids[first : first + ACKS], "ackDeadlineSeconds": seconds}
+            self._cloud.call("pubsub", "POST", f"{self._path}:modifyAckDeadline", body=body)

@@ -1,0 +1,115 @@
+"""``portafaas deliver``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from portafaas.cli import options
+
+if TYPE_CHECKING:
+    from portafaas.local.dispatch import Report
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Deliver what is due now, and end.")
+@click.option("--follow", is_flag=True, help="Go on with what comes, schedules too, until Ctrl-C.")
+@click.option("--fast", is_flag=True, help="Set the clock forward to what is due next: no waiting.")
+@options.manifest
+@options.stage
+@options.format_
+def command(
+    once: bool, follow: bool, fast: bool, manifest: Path, stage: str | None, format_: str
+) -> None:
+    """Deliver what was sent, published and written on this machine to its functions.
+
+    Messages wait here when 'portafaas invoke' has run a function that sends them. Each function
+    runs in a process of its own, from the sources; failures come again as its 'retry' says, and
+    end as dead letters ('portafaas dlq'). Without an option it ends when nothing waits any more,
+    what handlers send meanwhile included.
+
+    With --format json one JSON object a line; the last one holds the totals. Exits with 1 when
+    something became a dead letter.
+    """
+    from portafaas.local.dispatch import Dispatcher, Hooks
+    from portafaas.manifest.load import load_manifest
+    from portafaas.plan.build import build_plan
+
+    if once and (follow or fast):
+        other = "--follow" if follow else "--fast"
+        raise click.UsageError(f"--once ends before anything else is due: not with {other}")
+    plan = build_plan(load_manifest(manifest.absolute(), stage))
+    totals = {"delivered": 0, "again": 0, "held": 0, "dead": 0}
+
+    class Printing(Hooks):
+        def settled(self, reports: Sequence[Report]) -> None:
+            for report in reports:
+                totals[report.what] += 1
+                _print(report, format_ == "json")
+
+        def fired(self, function: str, instant: str) -> None:
+            if format_ == "text":
+                click.echo(f"{function}: fires at {instant}")
+
+    try:
+        with Dispatcher(
+            plan, manifest.absolute().parent, fast=fast, schedules=follow, hooks=Printing()
+        ) as dispatcher:
+            try:
+                dispatcher.run(wait=not once, follow=follow)
+                interrupted = False
+            except KeyboardInterrupt:
+                interrupted = True
+            waiting = sum(
+                dispatcher.broker.waiting(function)
+                for function in plan.functions
+                if function.kind != "http"
+            )
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    if format_ == "json":
+        click.echo(json.dumps({"totals": {**totals, "waiting": waiting}}))
+    else:
+        told = f"{totals['delivered']} delivered, {totals['again']} put off"
+        click.echo(f"{told}, {totals['dead']} dead letters, {waiting} waiting")
+    if interrupted:
+        raise SystemExit(130)
+    if totals["dead"]:
+        raise SystemExit(1)
+
+
+def _print(report: Report, as_json: bool) -> None:
+    if as_json:
+        values: dict[str, Any] = {
+            "function": report.function,
+            "box": report.box,
+            "id": report.id,
+            "attempt": report.attempt,
+            "outcome": report.what,
+        }
+        if report.what == "again":
+            values["seconds"] = round(report.seconds, 3)
+        if report.error:
+            values["error"] = report.error
+        if report.letter:
+            values["letter"] = dict(report.letter)
+        click.echo(json.dumps(values, ensure_ascii=False))
+        return
+    about = f"{report.function}: {report.id}"
+    if report.attempt > 1:
+        about += f", attempt {report.attempt}"
+    why = f" ({report.error})" if report.error else ""
+    if report.what == "delivered":
+        click.echo(f"{about}: delivered")
+    elif report.what == "again":
+        text = f"{about}: failed, again in {report.seconds:.1f} s{why}"
+        click.secho(text, fg="yellow")
+    elif report.what == "held":
+        click.echo(f"{about}: held back by an earlier message of its key")
+    else:
+        reason = report.letter.get("reason", "")
+        click.secho(f"{about}: dead letter, {reason}{why}", fg="red")

@@ -1,0 +1,586 @@
+"""The broker on this machine: what was sent and changed waits here until a function has done it.
+
+It lives in the store of ``portafaas.local.resources``. Senders know nothing of who listens: they
+append to ``messages`` (and the store's triggers to ``changes``). :meth:`Broker.take_in` shares that
+out to *boxes*, the inboxes of a queue (``queue/<name>``) or of a function with another trigger
+(``function/<name>``). A delivery is a row of ``deliveries``, in one of three states:
+
+======= ========================================================================================
+waiting until it is due, and nothing before it holds its key
+leased  by a dispatcher, for as long as that lives and at most until the lease ends
+dead    a dead letter
+======= ========================================================================================
+
+Every step is one transaction: killed at any time, it has happened or not. Times in ``deliveries``
+are those of the store's own clock, which :meth:`Broker.advance` sets forward; handlers see what is
+as old by their clock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import time
+from typing import Any, Self
+
+from portafaas.local.driver.portafaas_local_resources import DEDUP, database
+from portafaas.local.intake import Subscription, change_of, subscriptions
+from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
+from portafaas.plan.claims import days_of_claims
+from portafaas.record import dataclass, field
+
+#: Seconds that topics, buckets, tables and schedules keep what is not done (SNS, SQS: 4 days).
+RETENTION = 345_600
+#: Seconds that dead letters are kept (SQS: 14 days).
+DEAD_RETENTION = 1_209_600
+#: Rows that are taken in in one transaction.
+_PART = 1000
+
+_SCHEMA = """
+create table if not exists deliveries (
+    number integer primary key autoincrement, box text not null, state text not null,
+    kind text not null, id text not null, key text, body blob not null, content_type text,
+    attributes text not null, sent real not null, due real not null, expires real,
+    attempts integer not null default 0, alone integer not null default 0,
+    lease text, owner text, until real, letter text, origin text
+);
+create index if not exists deliveries_due on deliveries (box, state, due);
+create index if not exists deliveries_order on deliveries (box, state, number);
+create index if not exists deliveries_key on deliveries (box, key, number) where key is not null;
+create index if not exists deliveries_lease on deliveries (lease) where lease is not null;
+create table if not exists broker (name text primary key, value real not null) without rowid;
+"""
+
+_COLUMNS = (
+    "number", "box", "kind", "id", "key", "body", "content_type", "attributes", "sent", "expires",
+    "attempts", "letter", "origin",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One delivery; times are seconds since 1970 by this machine's clock."""
+
+    number: int
+    box: str
+    #: Of the stimulus: ``queue``, ``topic``, ``object``, ``table``, ``schedule``.
+    kind: str
+    #: The handler's.
+    id: str
+    key: str | None
+    #: Of a message; else the neutral event as JSON.
+    body: bytes
+    content_type: str | None
+    #: As sent, portafaas' own among them.
+    attributes: Mapping[str, str]
+    sent: float
+    expires: float | None
+    #: Deliveries so far, this one included.
+    attempts: int
+    #: Of a dead letter, ``Letter.text()``, and the box that it was given up in.
+    letter: str | None
+    origin: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Deliveries that one invocation of a function has for itself."""
+
+    id: str
+    function: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a lease's items; those it does not name are done.
+
+    ``again``: number -> seconds. ``dead``: number -> letter. ``untried``: numbers of items that
+    were held back; it was no attempt. ``alone``: what comes again comes one by one.
+    """
+
+    again: Mapping[int, float] = field(default_factory=dict)
+    dead: Mapping[int, str] = field(default_factory=dict)
+    untried: Sequence[int] = ()
+    alone: bool = False
+
+
+class Broker:
+    """The deliveries of one service and stage; a context manager. Not for several threads.
+
+    *folder* is that of ``portafaas.local.resources.store``. Leases are its own: they end with the
+    process that took them, and with all that inherited :meth:`lock`.
+    """
+
+    def __init__(self, folder: Path, plan: BuildPlan) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._connection = database(str(folder))
+        self._connection.execute("pragma busy_timeout = 30000")
+        self._connection.executescript(_SCHEMA)
+        self._subscriptions: Sequence[Subscription] = subscriptions(plan)
+        self._boxes = {function.name: inbox(function) for function in plan.functions}
+        self.owner = uuid.uuid4().hex
+        self._lock: int | None = None
+
+    def close(self) -> None:
+        """Close the store; what is leased waits again, as if it had not been tried."""
+        if self._lock is not None:
+            self._forget("owner = ?", self.owner)
+            self._owner_file(self.owner).unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Time
+
+    def _offset(self) -> float:
+        found = self._connection.execute("select value from broker where name = 'clock'").fetchone()
+        return float(found[0]) if found else 0.0
+
+    def now(self) -> float:
+        """Return the time by the store's clock."""
+        return time() + self._offset()
+
+    def advance(self, seconds: float) -> None:
+        """Set the store's clock forward: what waits is older, and sooner due."""
+        with self._transaction() as do:
+            do.execute(
+                "insert into broker (name, value) values ('clock', ?) "
+                "on conflict (name) do update set value = value + excluded.value",
+                (max(0.0, seconds),),
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._connection.execute("begin immediate")
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.execute("rollback")
+            raise
+        self._connection.execute("commit")
+
+    # In
+
+    def take_in(self) -> int:
+        """Share out what was sent and changed; return how many deliveries that makes."""
+        do = self._connection
+        count = 0
+        while True:
+            cursor = self._cursor()
+            found = do.execute(
+                "select 1 from messages where number > ? union all select 1 from changes limit 1",
+                (cursor,),
+            ).fetchone()
+            if found is None:
+                return count
+            with self._transaction():
+                count += self._take_messages() + self._take_changes()
+
+    def _cursor(self) -> int:
+        row = self._connection.execute("select value from broker where name = 'taken'").fetchone()
+        return int(row[0]) if row else 0
+
+    def _take_messages(self) -> int:
+        do, offset, count = self._connection, self._offset(), 0
+        last = self._cursor()
+        found = do.execute(
+            "select number, kind, name, id, body, content_type, attributes, key, delay, sent "
+            "from messages where number > ? order by number limit ?",
+            (last, _PART),
+        ).fetchall()
+        queues = {queue.name: queue for queue in self._plan.queues}
+        for number, kind, name, id_, body, content_type, text, key, delay, sent in found:
+            last = number
+            attributes: dict[str, str] = json.loads(text)
+            sent += offset
+            ends = attributes.get("pf-expires")
+            expires = float(ends) + offset if ends else None
+            if kind == "queue":
+                queue = queues.get(name)
+                boxes = [f"queue/{name}"] if queue else []
+                delay = delay or (queue.delay if queue else 0)
+            else:
+                boxes = [
+                    f"function/{each.function}"
+                    for each in self._subscriptions
+                    if each.wants_message(name, id_, bytes(body), content_type, attributes, key)
+                ]
+            for box in boxes:
+                self._insert(
+                    box, kind, id_, key, body, content_type, text, sent, sent + delay, expires
+                )
+                count += 1
+        if found:
+            do.execute("insert or replace into broker (name, value) values ('taken', ?)", (last,))
+        return count
+
+    def _take_changes(self) -> int:
+        do, offset, count = self._connection, self._offset(), 0
+        found = do.execute(
+            "select number, kind, name, verb, key, old, new, size, time from changes "
+            "order by number limit ?",
+            (_PART,),
+        ).fetchall()
+        for number, *facts in found:
+            sent = facts[-1] + offset
+            for each in self._subscriptions:
+                change = change_of(each, number, *facts)
+                if change is not None:
+                    id_, key, body = change
+                    kind, box = each.kind, f"function/{each.function}"
+                    self._insert(box, kind, id_, key, body, None, "{}", sent, sent, None)
+                    count += 1
+        if found:
+            do.execute("delete from changes where number <= ?", (found[-1][0],))
+        return count
+
+    def _insert(
+        self,
+        box: str,
+        kind: str,
+        id_: str,
+        key: str | None,
+        body: bytes,
+        content_type: str | None,
+        attributes: str,
+        sent: float,
+        due: float,
+        expires: float | None,
+    ) -> None:
+        self._connection.execute(
+            "insert into deliveries (box, state, kind, id, key, body, content_type, attributes, "
+            "sent, due, expires) values (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (box, kind, id_, key, body, content_type, attributes, sent, due, expires),
+        )
+
+    def fire(self, function: FunctionPlan, instant: str) -> bool:
+        """Have a schedule's function run for *instant* (RFC 3339); False when it was said before.
+
+        Instants of one function are to come in order.
+        """
+        from portafaas.adapter.neutral import stimulus_to_json
+        from portafaas.adapter.stimulus import ScheduleStimulus
+        from portafaas.runtime.text import utc_time
+
+        at = utc_time(instant) or instant
+        with self._transaction() as do:
+            name = f"fired/{function.name}"
+            moment = _seconds(at)
+            last = do.execute("select value from broker where name = ?", (name,)).fetchone()
+            if last and last[0] >= moment:
+                return False
+            do.execute("insert or replace into broker (name, value) values (?, ?)", (name, moment))
+            body = json.dumps(stimulus_to_json(ScheduleStimulus(at))).encode()
+            now = self.now()
+            box, id_ = self._boxes[function.name], f"{function.name}@{at}"
+            self._insert(box, "schedule", id_, None, body, None, "{}", now, now, None)
+        return True
+
+    # Out
+
+    def lock(self) -> int:
+        """Return the file descriptor whose lock keeps this broker's leases alive.
+
+        Processes that work on them inherit it: else one that outlives this process might still be
+        at a message when another gets it.
+        """
+        if self._lock is None:
+            file = self._owner_file(self.owner)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        return self._lock
+
+    def _owner_file(self, owner: str) -> Path:
+        return self._folder / "dispatchers" / owner
+
+    def lease(self, function: FunctionPlan, seconds: float) -> Lease | None:
+        """Return what *function* is to do next, for *seconds* at most; None when nothing is due."""
+        self.lock()
+        box, do = self._boxes[function.name], self._connection
+        now = self.now()
+        due = "select 1 from deliveries where box = ? and state = 'waiting' and due <= ? limit 1"
+        if do.execute(due, (box, now)).fetchone() is None:
+            return None
+        trigger = function.trigger
+        size, most = 1, 0
+        if isinstance(trigger, QueueTrigger):
+            size, most = trigger.batch, self._plan.queue(trigger.queue).max_concurrency
+        with self._transaction():
+            if most:
+                busy = "select count(distinct lease) from deliveries where box = ? and state = ?"
+                if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
+                    return None
+            rows = do.execute(
+                # In this order, so that it ends with the first few.
+                f"select {', '.join(_COLUMNS)}, alone from deliveries as d "
+                "indexed by deliveries_order "
+                "where box = ? and state = 'waiting' and due <= ?"
+                f"{_UNBLOCKED if self._ordered(function) else ''} order by number limit ?",
+                (box, now, *((now,) if self._ordered(function) else ()), size),
+            ).fetchall()
+            # What was in a batch that crashed comes alone, so that only the culprit comes again.
+            cut = next((n for n, row in enumerate(rows) if row[-1]), None)
+            rows = rows[:1] if cut == 0 else rows[:cut]
+            if not rows:
+                return None
+            lease = uuid.uuid4().hex
+            do.executemany(
+                "update deliveries set state = 'leased', lease = ?, owner = ?, until = ?, "
+                "attempts = attempts + 1 where number = ?",
+                [(lease, self.owner, time() + seconds, row[0]) for row in rows],
+            )
+        offset = self._offset()
+        return Lease(lease, function.name, tuple(_item(row, offset, 1) for row in rows))
+
+    def _ordered(self, function: FunctionPlan) -> bool:
+        trigger = function.trigger
+        if isinstance(trigger, QueueTrigger):
+            return self._plan.queue(trigger.queue).ordered
+        if isinstance(trigger, TopicTrigger):
+            return self._plan.topic(trigger.topic).ordered
+        return isinstance(trigger, TableTrigger)
+
+    def settle(self, lease: Lease, settled: Settled) -> None:
+        """Record what became of a lease. What another has by now, since it ended, is his."""
+        now = self.now()
+        held = "number = ? and state = 'leased' and lease = ?"
+        free = "state = 'waiting', lease = null, owner = null, until = null"
+        with self._transaction() as do:
+            for item in lease.items:
+                mine = (item.number, lease.id)
+                if item.number in settled.dead:
+                    self._bury(do, item, settled.dead[item.number], held, mine, now)
+                elif item.number in settled.again:
+                    do.execute(
+                        f"update deliveries set {free}, due = ?, alone = ? where {held}",
+                        (now + settled.again[item.number], settled.alone, *mine),
+                    )
+                elif item.number in settled.untried:
+                    do.execute(
+                        f"update deliveries set {free}, due = ?, attempts = attempts - 1 "
+                        f"where {held}",
+                        (now, *mine),
+                    )
+                else:
+                    do.execute(f"delete from deliveries where {held}", mine)
+
+    def _bury(
+        self,
+        do: sqlite3.Connection,
+        item: Item,
+        letter: str,
+        held: str,
+        mine: tuple[int, str],
+        now: float,
+    ) -> None:
+        """Make it a dead letter, or a message of the queue that its queue names for them."""
+        other = _elsewhere(self._plan, item.box)
+        if other is None:
+            state, box, own = "dead", item.box, "sent, expires, attempts"
+        else:
+            state, box, own = "waiting", f"queue/{other}", f"{now!r}, null, 0"
+        done = do.execute(
+            "insert into deliveries (box, state, kind, id, key, body, content_type, attributes, "
+            "due, letter, origin, sent, expires, attempts) select ?, ?, kind, id, key, body, "
+            f"content_type, attributes, ?, ?, box, {own} from deliveries where {held}",
+            (box, state, now, letter, *mine),
+        )
+        if done.rowcount:
+            do.execute("delete from deliveries where number = ?", mine[:1])
+
+    # Upkeep
+
+    def sweep(self) -> None:
+        """Take back leases that ended or whose dispatcher is gone; drop what nobody wants."""
+        do = self._connection
+        owners = do.execute("select distinct owner from deliveries where state = 'leased'")
+        for (owner,) in owners.fetchall():
+            if owner != self.owner and not self._alive(owner):
+                # It was not the function's fault.
+                self._forget("owner = ?", owner)
+                self._owner_file(owner).unlink(missing_ok=True)
+        with self._transaction():
+            do.execute(
+                "update deliveries set state = 'waiting', lease = null, owner = null, "
+                "until = null, due = ?, alone = 1 where state = 'leased' and until < ?",
+                (self.now(), time()),
+            )
+            self._drop()
+
+    def _drop(self) -> None:
+        do, now = self._connection, self.now()
+        do.execute("delete from deliveries where state = 'waiting' and expires <= ?", (now,))
+        kept = {f"queue/{queue.name}": queue.retention for queue in self._plan.queues}
+        for (box,) in do.execute("select distinct box from deliveries").fetchall():
+            do.execute(
+                "delete from deliveries where box = ? and state = 'waiting' and sent < ?",
+                (box, now - kept.get(box, RETENTION)),
+            )
+        do.execute(
+            "delete from deliveries where state = 'dead' and due < ?", (now - DEAD_RETENTION,)
+        )
+        for bucket in self._plan.buckets:
+            if days := days_of_claims(self._plan, bucket.name):
+                do.execute(
+                    "delete from objects where name = ? and key like 'pf-claims/%' "
+                    "and modified < ?",
+                    (bucket.name, time() - days * 86_400),
+                )
+        # Never the newest: its number is how far this broker has come.
+        do.execute(
+            "delete from messages where number < ? and sent < ?", (self._cursor(), time() - DEDUP)
+        )
+
+    def _alive(self, owner: str) -> bool:
+        try:
+            descriptor = os.open(self._owner_file(owner), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def _forget(self, which: str, *values: object) -> None:
+        with self._transaction() as do:
+            do.execute(
+                "update deliveries set state = 'waiting', lease = null, owner = null, "
+                f"until = null, attempts = attempts - 1 where state = 'leased' and {which}",
+                values,
+            )
+
+    def next_due(self) -> float | None:
+        """Return in how many seconds something is due that is not yet; None when nothing is."""
+        now = self.now()
+        marks = ", ".join("?" * len(self._boxes))
+        (found,) = self._connection.execute(
+            f"select min(due) from deliveries where state = 'waiting' and due > ? "
+            f"and box in ({marks})",
+            (now, *self._boxes.values()),
+        ).fetchone()
+        return None if found is None else max(0.0, found - now)
+
+    def waiting(self, function: FunctionPlan) -> int:
+        """Return how many deliveries wait for *function*, now or later, or are under way."""
+        (count,) = self._connection.execute(
+            "select count(*) from deliveries where box = ? and state != 'dead'",
+            (self._boxes[function.name],),
+        ).fetchone()
+        return int(count)
+
+    # Dead letters
+
+    def count_dead(self, origin: str) -> int:
+        """Return how many letters of a box there are."""
+        (count,) = self._connection.execute(
+            "select count(*) from deliveries where origin = ? and letter is not null "
+            "and state != 'leased'",
+            (origin,),
+        ).fetchone()
+        return int(count)
+
+    def dead(self, origin: str, limit: int = -1) -> list[Item]:
+        """Return letters of a box, the oldest first; -1: all."""
+        rows = self._connection.execute(
+            f"select {', '.join(_COLUMNS)} from deliveries where origin = ? "
+            "and letter is not null and state != 'leased' order by number limit ?",
+            (origin, limit),
+        ).fetchall()
+        offset = self._offset()
+        return [_item(row, offset) for row in rows]
+
+    def redrive(self, items: Sequence[Item]) -> int:
+        """Put letters back where they came from, behind what waits there; return how many."""
+        now, count = self.now(), 0
+        with self._transaction() as do:
+            for item in items:
+                done = do.execute(
+                    "insert into deliveries (box, state, kind, id, key, body, content_type, "
+                    "attributes, expires, sent, due) select origin, 'waiting', kind, id, key, "
+                    "body, content_type, attributes, expires, ?, ? from deliveries "
+                    "where number = ? and letter is not null and state != 'leased'",
+                    (now, now, item.number),
+                )
+                if done.rowcount:
+                    do.execute("delete from deliveries where number = ?", (item.number,))
+                    count += 1
+        return count
+
+    def purge(self, items: Sequence[Item]) -> int:
+        """Remove letters; return how many."""
+        with self._transaction() as do:
+            return sum(
+                do.execute(
+                    "delete from deliveries where number = ? and letter is not null "
+                    "and state != 'leased'",
+                    (item.number,),
+                ).rowcount
+                for item in items
+            )
+
+
+#: Nothing earlier of its key is leased, or waits for its next attempt.
+_UNBLOCKED = (
+    " and (d.key is null or not exists (select 1 from deliveries as e where e.box = d.box "
+    "and e.key = d.key and e.number < d.number "
+    "and (e.state = 'leased' or (e.state = 'waiting' and e.due > ?))))"
+)
+
+
+def inbox(function: FunctionPlan) -> str:
+    """Return the box that *function* gets its deliveries from."""
+    trigger = function.trigger
+    return (
+        f"queue/{trigger.queue}"
+        if isinstance(trigger, QueueTrigger)
+        else f"function/{function.name}"
+    )
+
+
+def has_dead_letters(plan: BuildPlan, function: FunctionPlan) -> bool:
+    """Tell whether what *function* cannot do becomes a dead letter (F-10)."""
+    trigger = function.trigger
+    if isinstance(trigger, QueueTrigger):
+        return bool(plan.queue(trigger.queue).dead_letter)
+    return function.kind != "http"
+
+
+def _elsewhere(plan: BuildPlan, box: str) -> str | None:
+    """Return the queue that a box' dead letters go to, None for its own."""
+    kind, _, name = box.partition("/")
+    target = plan.queue(name).dead_letter if kind == "queue" else True
+    return target if isinstance(target, str) else None
+
+
+def _item(row: Sequence[Any], offset: float, more: int = 0) -> Item:
+    (number, box, kind, id_, key, body, content_type, attributes, sent, expires, attempts,
+     letter, origin) = row[: len(_COLUMNS)]  # fmt: skip
+    return Item(
+        number, box, kind, id_, key, bytes(body), content_type, json.loads(attributes),
+        sent - offset, None if expires is None else expires - offset, attempts + more, letter,
+        origin,
+    )  # fmt: skip
+
+
+def _seconds(instant: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(instant).timestamp()

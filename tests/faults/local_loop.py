@@ -1,0 +1,144 @@
+"""The dispatcher's process of the local target: ``python -m tests.faults.local_loop MANIFEST FOLDER``.
+
+Ends when its input does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from portafaas.local.broker import Broker, Item, Lease, Settled
+from portafaas.local.dispatch import Dispatcher, Hooks
+from portafaas.local.resources import store
+from portafaas.manifest.load import load_manifest
+from portafaas.plan.build import build_plan
+from tests.faults.local import LOST
+
+#: Seconds.
+_LATE, _OVERTAKEN = 1.5, 0.3
+
+
+class Faulty(Hooks):
+    """Notes deliveries, and does to messages what the plan says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.faults: dict[str, dict[str, str]] = json.loads((folder / "faults.json").read_text())
+        self._seen = folder / "seen"
+        self._seen.mkdir(exist_ok=True)
+        self._record = os.open(folder / "deliveries", os.O_APPEND | os.O_WRONLY)
+        self._batch = 0
+        #: What functions are at, by their name.
+        self._open: dict[str, Lease] = {}
+
+    def leased(self, lease: Lease, pid: int) -> None:
+        """Remember what a function is at."""
+        self._open[lease.function] = lease
+
+    def first(self, function: str, item: Item, word: str) -> bool:
+        """Tell whether *word* is to happen to an item, and has not yet."""
+        number = item.attributes.get("n", "-1")
+        if self.faults.get(function, {}).get(number) != word:
+            return False
+        try:
+            (self._seen / f"{function}-{number}").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def answered(self, lease: Lease, settled: Settled) -> Settled:
+        """Lose an answer, or forget that something is done."""
+        self._batch += 1
+        again = dict(settled.again)
+        outcomes = []
+        self._open.pop(lease.function, None)
+        lost = not settled.alone and any(
+            self.first(lease.function, item, "lost") for item in lease.items
+        )
+        for item in lease.items:
+            if lost:
+                outcome = "lost"
+            elif settled.alone:
+                outcome = "dead"
+            elif item.number in again:
+                outcome = "failed"
+            elif item.number in settled.untried:
+                outcome = "held"
+            elif item.number not in settled.dead and self.first(lease.function, item, "twice"):
+                outcome = "again"
+                again[item.number] = 0.0
+            else:
+                outcome = "done"
+            outcomes.append(self._line(lease.function, item, outcome))
+        if lost:
+            # With this process all others lose their answers.
+            outcomes += [
+                self._line(name, item, "lost")
+                for name, other in self._open.items()
+                for item in other.items
+            ]
+        os.write(self._record, b"".join(outcomes))
+        if lost:
+            os._exit(LOST)
+        return Settled(again, settled.dead, settled.untried, settled.alone)
+
+    def _line(self, function: str, item: Item, outcome: str) -> bytes:
+        number = int(item.attributes.get("n", "-1"))
+        return json.dumps((time.time(), function, number, self._batch, outcome)).encode() + b"\n"
+
+
+class Slow(Broker):
+    """A broker that lets some messages wait."""
+
+    hooks: Faulty
+
+    def take_in(self) -> int:
+        """Share out what was sent, some of it for later."""
+        count = super().take_in()
+        if count:
+            do = self._connection
+            waiting = do.execute(
+                "select number, box, attributes from deliveries where state = 'waiting' "
+                "and attempts = 0 and letter is null"
+            ).fetchall()
+            functions = {box: name for name, box in self._boxes.items()}
+            for number, box, attributes in waiting:
+                function, n = functions[box], json.loads(attributes).get("n", "-1")
+                word = self.hooks.faults.get(function, {}).get(n, "")
+                if word in ("late", "overtaken"):
+                    seen = self.hooks._seen / f"{function}-{n}"
+                    if not seen.exists():
+                        seen.touch()
+                        seconds = _LATE if word == "late" else _OVERTAKEN
+                        do.execute(
+                            "update deliveries set due = due + ? where number = ?",
+                            (seconds, number),
+                        )
+        return count
+
+
+def main() -> None:
+    """Deliver until the standard input ends."""
+    manifest, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    plan = build_plan(load_manifest(manifest))
+    hooks = Faulty(folder)
+    broker = Slow(store(manifest.parent, plan.stage), plan)
+    broker.hooks = hooks
+    with Dispatcher(plan, manifest.parent, hooks=hooks, broker=broker) as dispatcher:
+
+        def end() -> None:
+            sys.stdin.read()
+            dispatcher.stop()
+            time.sleep(5)
+            os._exit(0)
+
+        threading.Thread(target=end, daemon=True).start()
+        dispatcher.run(follow=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Runs all patterns on one target at once: send, deliver, look, redrive, look again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tests.faults.check import Cell, Evidence, judge
+from tests.faults.scenario import PATTERNS, Pattern, plan
+from tests.faults.target import Target
+
+#: Numbers of one pattern begin at a multiple of this.
+_RANGE = 1_000_000
+#: Seconds without anything after which it is over: something may be between two places.
+CALM = 1.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one target did: cells by pattern and fault, what they rest on, and how long it took."""
+
+    target: str
+    cells: dict[tuple[str, str], Cell]
+    evidence: dict[str, Evidence]
+    seconds: float
+    problems: list[str]
+
+
+def execute(
+    target: Target,
+    messages: int,
+    seed: int,
+    rare: int,
+    patterns: Sequence[Pattern] = PATTERNS,
+    patience: float = 120.0,
+    redrive: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """Run *patterns* with *messages* each on *target*, which has started nothing yet.
+
+    Raises TimeoutError when nothing has happened for *patience* seconds, and it is not over.
+    """
+    started = time.monotonic()
+    patterns = [pattern for pattern in patterns if pattern.name not in target.without]
+    runs = [
+        plan(pattern, messages, seed, rare, place * _RANGE) for place, pattern in enumerate(patterns)
+    ]
+    target.ledger.plan({run.pattern.functions[0]: run.steps for run in runs})
+    target.broker_faults = {run.pattern.functions[0]: run.broker for run in runs}
+    target.start()
+    sent: dict[str, dict[int, str]] = {}
+    for run in runs:
+        sent[run.pattern.name] = target.feed(run.pattern, run.items)
+        say(f"{target.name}: {len(run.items)} messages of {run.pattern.name} sent")
+    settle(target, patience)
+    say(f"{target.name}: settled after {time.monotonic() - started:.1f} s")
+    entries = target.ledger.entries()
+    until = len(entries)
+    evidence = {}
+    for run in runs:
+        evidence[run.pattern.name] = Evidence(
+            run,
+            entries,
+            {},
+            {},
+            sent[run.pattern.name],
+            extra=target.extra,
+            delays=target.delays,
+        )
+    if redrive:
+        letters = target.dead_letters()
+        for run in runs:
+            found = evidence[run.pattern.name]
+            found.letters = {
+                function: letters.list(box_of(target, function), 10 * messages)
+                for function in run.pattern.functions
+            }
+        target.ledger.heal()
+        for run in runs:
+            for function in run.pattern.functions:
+                done = letters.redrive(box_of(target, function), None)
+                expected = len(evidence[run.pattern.name].letters[function])
+                unseen = done.moved - expected
+                if unseen > 0 and run.pattern.ordered and not target.shows_all:
+                    evidence[run.pattern.name].unseen = unseen
+                elif done.failed or unseen:
+                    target.problems.append(f"redrive of {function}: {done}, not {expected}")
+        settle(target, patience)
+        say(f"{target.name}: redriven after {time.monotonic() - started:.1f} s")
+        entries = target.ledger.entries()
+        for run in runs:
+            found = evidence[run.pattern.name]
+            found.redriven_at = until
+            found.left = {
+                function: letters.list(box_of(target, function), 10 * messages)
+                for function in run.pattern.functions
+            }
+    deliveries = target.deliveries.by_item()
+    cells: dict[tuple[str, str], Cell] = {}
+    for name, found in evidence.items():
+        found.entries, found.deliveries = entries, deliveries
+        for fault, cell in judge(found).items():
+            cells[name, fault] = cell
+    return Outcome(
+        target.name, cells, evidence, time.monotonic() - started, list(target.problems)
+    )
+
+
+def box_of(target: Target, function: str) -> str:
+    """Return the name of the box that holds *function*'s dead letters."""
+    return str(getattr(target.plan.function(function).trigger, "queue", function))
+
+
+def settle(target: Target, patience: float) -> None:
+    """Wait until nothing is on its way, for a while; see :func:`execute`."""
+    last = calm = time.monotonic()
+    seen = (-1, -1)
+    while True:
+        left = target.pending()
+        moment = time.monotonic()
+        now = (target.ledger.length(), len(target.deliveries.all))
+        if now != seen:
+            last = calm = moment
+            seen = now
+        if left:
+            calm = moment
+        if moment - calm > CALM:
+            return
+        if moment - last > patience:
+            raise TimeoutError(f"{target.name}: still on their way: {left}\n" + target.report())
+        if len(target.problems) > 20:
+            raise RuntimeError(f"{target.name}: {target.report()}")
+        time.sleep(0.2)

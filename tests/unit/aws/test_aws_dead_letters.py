@@ -1,0 +1,252 @@
+"""The engine's dead letters, in queues of a moto server: nothing is lost by looking, or moved twice."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from portafaas.deployment.contract import Box, DeadLetters
+from portafaas.errors import DeploymentError
+from portafaas.plan import BuildPlan, QueueTrigger
+from portafaas_aws.infrastructure import build
+
+Facts = dict[str, Any]
+
+
+def _made(cloud: Any, plan: BuildPlan) -> None:
+    """Make the queues of the template; their policies are of no matter here."""
+    sqs = cloud.client("sqs")
+    template, _ = build(plan)
+    for each in template.resources.values():
+        if each["Type"] == "AWS::SQS::Queue":
+            facts = each["Properties"]
+            attributes = {"FifoQueue": "true"} if facts.get("FifoQueue") else {}
+            sqs.create_queue(QueueName=facts["QueueName"], Attributes=attributes)
+
+
+@pytest.fixture(scope="module")
+def mail(stack: BuildPlan) -> BuildPlan:
+    """The service, with a function whose dead letters go to a queue of the manifest."""
+    from dataclasses import replace
+
+    from portafaas.plan import FunctionPlan
+
+    function = FunctionPlan("mail", "m", "a", QueueTrigger("mails"))
+    return replace(stack, functions=(*stack.functions, function))
+
+
+class Letters:
+    """The engine's dead letters, and the queues they are in."""
+
+    def __init__(self, cloud: Any, plan: BuildPlan) -> None:
+        self.cloud, self.sqs = cloud, cloud.client("sqs")
+        self.of: DeadLetters = cloud.engine(plan).dead_letters()
+
+    def url(self, queue: str) -> str:
+        return str(self.sqs.get_queue_url(QueueName=f"shop-dev-{queue}")["QueueUrl"])
+
+    def put(self, queue: str, body: str, told: Facts | None = None, group: str = "", **more: str) -> str:
+        """Put a letter into a queue as a bridge does, or as SQS moves it."""
+        attributes = dict(more)
+        if told is not None:
+            facts = {"reason": "attempts", "error": "E: x", "attempts": 5, "function": "work",
+                     "time": "2026-11-28T10:00:00.000Z", "trace": "t", "correlation": "c"}  # fmt: skip
+            attributes["pf-dead"] = json.dumps(facts | told)
+        fifo = {}
+        if group:
+            fifo = {"MessageGroupId": group, "MessageDeduplicationId": f"{body}{group}"}
+        return str(self.sqs.send_message(
+            QueueUrl=self.url(queue), MessageBody=body, **fifo,
+            MessageAttributes={k: {"DataType": "String", "StringValue": v} for k, v in attributes.items()},
+        )["MessageId"])  # fmt: skip
+
+    def take(self, queue: str) -> list[Facts]:
+        """Take all messages out of a queue."""
+        found: list[Facts] = []
+        while got := self.sqs.receive_message(
+            QueueUrl=self.url(queue), MaxNumberOfMessages=10, MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["All"],
+        ).get("Messages"):  # fmt: skip
+            for message in got:
+                self.sqs.delete_message(QueueUrl=self.url(queue), ReceiptHandle=message["ReceiptHandle"])
+            found += got
+        return found
+
+
+@pytest.fixture
+def letters(cloud: Any, mail: BuildPlan) -> Letters:
+    _made(cloud, mail)
+    return Letters(cloud, mail)
+
+
+def _texts(message: Facts) -> dict[str, str]:
+    return {k: v["StringValue"] for k, v in message.get("MessageAttributes", {}).items()}
+
+
+def test_boxes(letters: Letters) -> None:
+    letters.put("jobs-dead", "a", {})
+    boxes = {box.name: box for box in letters.of.boxes()}
+    assert list(boxes) == ["jobs", "steps", "mails", "listen", "log", "store", "rows", "upserts", "tick"]
+    assert boxes["jobs"] == Box("jobs", "queue", "shop-dev-jobs-dead", 1)
+    assert boxes["mails"] == Box("mails", "queue", "shop-dev-lost", None)
+    assert boxes["log"] == Box("log", "function", "shop-dev-journal-log-dead.fifo", 0)
+    assert boxes["tick"].physical == "shop-dev-tick-failed"
+
+
+def test_looking_changes_nothing(letters: Letters) -> None:
+    ids = [letters.put("jobs-dead", f"b{n}", {}, color="red", **{"pf-id": f"id{n}"}) for n in range(23)]
+    for _ in range(3):
+        found = letters.of.list("jobs", 100)
+        assert {x.id for x in found} == {f"id{n}" for n in range(23)}
+    assert len(letters.of.list("jobs", 4)) == 4
+    (one,) = [x for x in found if x.id == "id7"]
+    assert (one.body, one.attributes, one.key) == (b"b7", {"color": "red"}, None)
+    assert (one.box, one.reason, one.error, one.attempts, one.function) == (
+        "jobs", "attempts", "E: x", 5, "work",
+    )  # fmt: skip
+    assert (one.time, one.trace, one.correlation) == ("2026-11-28T10:00:00.000Z", "t", "c")
+    assert {m["MessageId"] for m in letters.take("jobs-dead")} == set(ids)
+
+
+def test_redrive_makes_it_as_if_it_had_never_failed(letters: Letters) -> None:
+    letters.put(
+        "jobs-dead", "x", {}, a="1",
+        **{"pf-id": "i1", "pf-sent": "2020-01-01T00:00:00Z", "pf-attempt": "3", "pf-dedup": "d"},
+    )  # fmt: skip
+    packed = {"pf-attributes": json.dumps({"pf-attempt": "2", "b": "ü"})}
+    moved = letters.put("jobs-dead", "moved", **packed)
+    (platform,) = [x for x in letters.of.list("jobs", 10) if x.reason == "platform"]
+    assert (platform.id, platform.attempts, platform.function) == (moved, 5, "work")
+    assert platform.sent and platform.attributes == {"b": "ü"}
+    done = letters.of.redrive("jobs", None)
+    assert (done.moved, done.failed) == (2, ())
+    back = {m["Body"]: _texts(m) for m in letters.take("jobs")}
+    assert back["x"] == {"a": "1", "pf-id": "i1", "pf-dedup": "d"}
+    assert back["moved"] == {"pf-attributes": '{"b": "\\u00fc"}', "pf-id": moved}
+    assert letters.take("jobs-dead") == []
+
+
+def test_some_by_their_ids(letters: Letters) -> None:
+    for n in range(15):
+        letters.put("jobs-dead", f"b{n}", {}, **{"pf-id": f"i{n}"})
+    done = letters.of.redrive("jobs", ["i3", "i12", "i99"])
+    assert done.moved == 2 and [id for id, _ in done.failed] == ["i99"]
+    assert sorted(m["Body"] for m in letters.take("jobs")) == ["b12", "b3"]
+    assert letters.of.purge("jobs", ["i0", "i14"]) == 2
+    assert len(letters.of.list("jobs", 100)) == 11
+    assert letters.of.purge("jobs", None) == 11
+    assert letters.of.list("jobs", 100) == []
+
+
+def test_what_fails_again_at_once_is_left_for_the_next_time(
+    letters: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(12):
+        letters.put("jobs-dead", f"b{n}", {}, **{"pf-id": f"i{n}"})
+    sent = []
+
+    def again(params: Facts, **_: Any) -> None:
+        if params["QueueUrl"].endswith("shop-dev-jobs"):
+            for entry in params["Entries"]:
+                sent.append(entry["MessageBody"])
+                id = entry["MessageAttributes"]["pf-id"]["StringValue"]
+                letters.put("jobs-dead", entry["MessageBody"], {}, **{"pf-id": id})
+
+    client = letters.of.cloud.client("sqs")  # type: ignore[attr-defined]
+    client.meta.events.register("provide-client-params.sqs.SendMessageBatch", again)
+    assert letters.of.redrive("jobs", None).moved == 12
+    assert len(sent) == len(set(sent)) == 12
+    assert len(letters.of.list("jobs", 100)) == 12
+
+
+def test_a_crash_between_leaves_it_twice(letters: Letters) -> None:
+    letters.put("jobs-dead", "x", {}, **{"pf-id": "i"})
+    letters.cloud.tell(fault={"DeleteMessageBatch": ["InternalFailure", "no", 500]})
+    with pytest.raises(DeploymentError):
+        letters.of.redrive("jobs", None)
+    letters.cloud.tell(fault={})
+    assert [m["Body"] for m in letters.take("jobs")] == ["x"]
+    assert [x.id for x in letters.of.list("jobs", 10)] == ["i"]
+
+
+def test_ordered_letters_keep_keys_and_order(letters: Letters) -> None:
+    for n in range(13):
+        letters.put("steps-dead.fifo", f"{n:02}", {}, "g", **{"pf-id": f"i{n}"})
+    # SQS shows ten of a group at a time.
+    found = letters.of.list("steps", 100)
+    assert [x.body for x in found] == [b"%02d" % n for n in range(10)]
+    assert {x.key for x in found} == {"g"}
+    one = letters.of.redrive("steps", ["i12"])
+    assert one.moved == 0 and "ten letters" in one.failed[0][1]
+    assert letters.of.redrive("steps", None).moved == 13
+    back = letters.take("steps.fifo")
+    assert [m["Body"] for m in back] == [f"{n:02}" for n in range(13)]
+    assert {m["Attributes"]["MessageGroupId"] for m in back} == {"g"}
+
+
+def test_letters_in_a_queue_of_the_manifest(letters: Letters) -> None:
+    """Of the queue ``lost`` only what ``mails`` gave up is a letter of ``mails``."""
+    letters.put("lost", "letter", {"function": "mail"}, **{"pf-id": "i"})
+    letters.put("lost", "other", {"function": "work"})
+    letters.put("lost", "plain")
+    assert [x.body for x in letters.of.list("mails", 10)] == [b"letter"]
+    assert letters.of.redrive("mails", None).moved == 1
+    assert letters.of.purge("mails", None) == 0
+    assert [m["Body"] for m in letters.take("mails")] == ["letter"]
+    assert sorted(m["Body"] for m in letters.take("lost")) == ["other", "plain"]
+
+
+def test_topics_objects_and_schedules(letters: Letters) -> None:
+    envelope = json.dumps({
+        "Type": "Notification", "MessageId": "n1", "TopicArn": "arn:x:news", "Message": '{"a": 1}',
+        "Timestamp": "2026-11-28T09:00:00.000Z",
+        "MessageAttributes": {"kind": {"Type": "String", "Value": "a"}, "ce-type": {"Type": "String", "Value": "made"}},
+    })  # fmt: skip
+    item = {"key": "in/a+b.csv", "sequencer": "01"}
+    record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"object": item}}
+    for box, queue, body, id in (
+        ("listen", "news-listen", envelope, "n1"),
+        ("store", "store-objects", json.dumps({"Records": [record]}), "in/a b.csv@01"),
+        ("tick", "tick-schedule", '{"time": "2026-11-23T01:30:00Z"}', "tick@2026-11-23T01:30:00.000Z"),
+    ):
+        dead = "news-listen-dead" if box == "listen" else f"{box}-failed"
+        letters.put(dead, body, {"function": box}, **{"pf-id": id})
+        (found,) = letters.of.list(box, 10)
+        assert (found.id, found.function, found.reason) == (id, box, "attempts")
+        assert letters.of.redrive(box, [id]).moved == 1
+        (back,) = letters.take(queue)
+        assert back["Body"] == body and _texts(back) == {"pf-id": id}
+        if box == "listen":
+            assert found.body == b'{"a": 1}' and found.attributes == {"kind": "a"}
+
+
+def test_what_scheduler_could_not_deliver(letters: Letters) -> None:
+    letters.put("tick-failed", '{"time": "2026-11-23T01:30:00Z"}', ERROR_CODE="AccessDenied", ERROR_MESSAGE="no")
+    (found,) = letters.of.list("tick", 10)
+    assert (found.reason, found.error) == ("platform", "AccessDenied: no")
+    assert found.id == "tick@2026-11-23T01:30:00.000Z"
+
+
+def test_what_cannot_be_read_is_shown_as_it_is(letters: Letters) -> None:
+    id = letters.put("store-failed", "no JSON")
+    letters.put("rows-failed", "{}", {"function": "rows"})
+    (found,) = letters.of.list("store", 10)
+    assert (found.id, found.body) == (id, b"no JSON")
+    (found,) = letters.of.list("rows", 10)
+    assert found.body == b"{}"
+    done = letters.of.redrive("rows", None)
+    assert done.moved == 0 and "24 hours" in done.failed[0][1]
+    assert letters.of.redrive("store", None).moved == 1
+
+
+def test_no_such_box_and_nothing_deployed(cloud: Any, mail: BuildPlan) -> None:
+    of = Letters(cloud, mail).of
+    for call, code in (
+        (lambda: of.list("jobs", 1), "PF8010"), (of.boxes, "PF8010"),
+        (lambda: of.list("lost", 1), "PF8017"), (lambda: of.redrive("work", None), "PF8017"),
+    ):  # fmt: skip
+        with pytest.raises(DeploymentError) as caught:
+            call()
+        assert caught.value.diagnostics[0].code == code
