@@ -136,6 +136,9 @@ def remember(
     if inputs != fingerprint(str(root), str(out), tools):
         return  # something changed while the build ran
     written = [str(f) for b in built for f in (b.package, b.deployment, b.sbom, *b.infrastructure)]
+    # What the next build compares its schemas with; written by this one, if there are any.
+    schemas = f"{root}/.portafaas/schemas/{stage or '-'}.json"
+    written += [schemas] * os.path.exists(schemas)  # noqa: PTH110
     stamp = {
         "inputs": inputs,
         "tools": tools,

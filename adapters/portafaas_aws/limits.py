@@ -28,6 +28,7 @@ _INVISIBLE = (
     "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/"
     "API_ChangeMessageVisibility.html"
 )
+_STREAM = "https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html"
 _CONCURRENCY = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"
 #: Instances at a time that an account has, and how many of them no function may have for itself.
 _QUOTA, _UNRESERVED = 1000, 100
@@ -106,9 +107,31 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
             _INVISIBLE,
             f"max: {LONGEST}s or less",
         )
+    if function.kind == "table" and function.retry.declared:
+        yield from _rounds(function, path)
     if isinstance(trigger, QueueTrigger):
         yield from _batch(plan.queue(trigger.queue), trigger, f"{path}.trigger.queue")
     yield from _environment(function, path)
+
+
+def _rounds(function: FunctionPlan, path: str) -> Iterator[Diagnostic]:
+    """Warn of attempts that an invocation has no time for: they begin anew with each delivery."""
+    retry = function.retry
+    delays = [
+        min(retry.initial * (2.0**n if retry.backoff == "exponential" else 1.0), retry.maximum)
+        for n in range(retry.attempts - 1)
+    ]
+    if sum(delays) >= function.timeout:
+        yield Diagnostic(
+            "PF3002",
+            f"the delays of {retry.attempts} attempts are {sum(delays):g} s, and changes of a "
+            f"table are tried within one invocation of {function.timeout} s: those that have no "
+            "time begin anew with the next delivery, and what is given up then is kept for 24 "
+            f"hours ({_STREAM})",
+            path=f"{path}.retry",
+            hint="a longer timeout, shorter delays or fewer attempts",
+            severity="warning",
+        )
 
 
 def _instances(plan: BuildPlan) -> Iterator[Diagnostic]:

@@ -78,18 +78,27 @@ def front(function: FunctionPlan) -> str:
 def handler_timeout(function: FunctionPlan) -> int:
     """Return the seconds after which the handler is stopped.
 
-    A second less than what would stop the whole function, so that the caller gets an answer and
-    the log says why.
+    Less than what would stop the whole function, so that the caller gets an answer and the log
+    says why.
     """
     limit = MAX_TIMEOUT
     if function.kind == "http" and front(function) == "http-api":
         limit = HTTP_API_TIMEOUT
-    return min(function.timeout, limit - 1)
+    return min(function.timeout, limit - _rest(function))
+
+
+def _rest(function: FunctionPlan) -> int:
+    """Return the seconds that are left when a handler is stopped.
+
+    What has failed is put off or buried in that time, for which boto3 is loaded: with the processor
+    of a small function that alone may take two seconds.
+    """
+    return 1 if function.kind == "http" else 5
 
 
 def lambda_timeout(function: FunctionPlan) -> int:
     """Return the seconds after which Lambda stops the whole function."""
-    return handler_timeout(function) + 1
+    return handler_timeout(function) + _rest(function)
 
 
 def route_path(path: str) -> str:

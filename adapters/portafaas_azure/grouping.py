@@ -2,7 +2,8 @@
 
 Memory, identity, settings, sign-in and the bounds of scaling belong to the app on Azure, not to the
 function. So one app per function, or, with ``targets.azure.apps: grouped``, one for the functions
-that are equal in all of it: nobody gets a permission, a variable or a limit of another.
+that are equal in all of it: nobody gets a permission, a variable or a limit of another. But where
+to send what failed the app is told, and allowed, for each of its functions.
 
 In an app of the Flex Consumption plan the http functions scale together, in the same instances;
 every other function scales into instances of its own (blob and durable triggers are not used here):

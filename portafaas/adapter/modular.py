@@ -60,7 +60,7 @@ class ModularAdapter(Adapter):
 
     def requirements(self, plan: BuildPlan) -> Sequence[str]:
         """Return what ``requirements.requirements`` says."""
-        if not any(function.uses for function in plan.functions):
+        if not any(function.uses or function.kind != "http" for function in plan.functions):
             # Saves an import.
             return ()
         needed: Sequence[str] = self._part("requirements").requirements(plan)

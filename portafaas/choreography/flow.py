@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from portafaas.capabilities import parts
 from portafaas.errors import Diagnostic, guess
 from portafaas.manifest import Manifest
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TopicTrigger
@@ -32,7 +33,11 @@ def findings(manifest: Manifest, plan: BuildPlan) -> list[Diagnostic]:
     """Return the warnings of *plan*, in the order of the manifest's parts."""
     found: list[Diagnostic] = []
 
+    ours = {function.name: function.origin for function in plan.functions if function.origin}
+
     def warn(code: str, path: Path, message: str, hint: str) -> None:
+        if path[0] == "functions" and path[1] in ours:
+            path = parts(ours[str(path[1])])
         found.append(manifest.diagnostic(code, path, message, hint, severity="warning"))
 
     for told in (*_topics(plan), *_queues(plan), *_unguarded(plan)):
@@ -121,7 +126,8 @@ def _unheard(
 ) -> Iterator[_Told]:
     wanted = sorted({v for _, t in subscribers for n, vs in t.filter if n == "type" for v in vs})
     for function in publishers:
-        for kind in function.emitted(topic) or ():
+        # Of a relay it is told where the writers declare it.
+        for kind in () if function.origin else function.emitted(topic) or ():
             if not any(lets_through(trigger, kind) for _, trigger in subscribers):
                 near = guess(kind, wanted)
                 yield (
@@ -204,8 +210,13 @@ def causes(plan: BuildPlan) -> list[Cause]:
                 for name in called(workflows[use.name].definition):
                     if name in known:
                         add(function, name, via, number)
+            elif use.kind == "table" and function.origin:
+                # Removes from an outbox what it has sent; to put it there started what there is.
+                continue
             elif use.verb != "read":
                 for other in started.get((use.kind, use.name), ()):
+                    if other.origin and not _sends(function):
+                        continue  # puts nothing into the outbox
                     types = function.emitted(use.name) if use.verb == "publish" else None
                     trigger = other.trigger
                     if types is not None and isinstance(trigger, TopicTrigger):
@@ -221,6 +232,10 @@ def causes(plan: BuildPlan) -> list[Cause]:
                 for other in started.get(("queue", letters), ()):
                     add(function, other.name, f"dead letters in queue {letters!r}", -1)
     return list(found.values())
+
+
+def _sends(function: FunctionPlan) -> bool:
+    return any(use.verb in ("send", "publish") for use in function.uses)
 
 
 def _unguarded(plan: BuildPlan) -> Iterator[_Told]:

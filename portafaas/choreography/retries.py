@@ -9,9 +9,9 @@ delivered without bound cannot be multiplied; ``explain`` says so.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from portafaas.adapter import Redelivery
+from portafaas.capabilities import parts
 from portafaas.choreography.flow import Cause, causes
 from portafaas.errors import Diagnostic
 from portafaas.manifest import Manifest
@@ -54,7 +54,7 @@ def stacks(
     for cause in causes(plan):
         if cause.use >= 0:
             before.setdefault(cause.target, []).append(cause)
-    idempotent = {f.name for f in plan.functions if getattr(f, "idempotency", None)}
+    idempotent = {f.name for f in plan.functions if f.idempotency is not None}
     known: dict[str, tuple[int, tuple[str, ...]]] = {}
     found = {}
     for function in plan.functions:
@@ -140,7 +140,7 @@ def findings(
         out.append(
             manifest.diagnostic(
                 "PF2120",
-                _said(manifest, function.name),
+                _said(manifest, function),
                 f"on {target!r} one event may come to {stack.runs} runs of {function.name!r} "
                 f"({' -> '.join(stack.chain)}: {factors}), and with {stack.attempts} attempts of "
                 f"the client to {stack.calls} calls; at most {MOST_CALLS} are reasonable",
@@ -157,7 +157,10 @@ def _begins(chain: tuple[str, ...], head: tuple[str, ...]) -> bool:
     return len(chain) > len(head) and chain[: len(head)] == head
 
 
-def _said(manifest: Manifest, name: str) -> tuple[str | int, ...]:
+def _said(manifest: Manifest, function: FunctionPlan) -> tuple[str | int, ...]:
+    name = function.name
+    if function.origin:
+        return parts(function.origin)
     for path in (("functions", name, "retry"), ("defaults", "retry")):
         if path in manifest.positions:
             return path
@@ -176,13 +179,14 @@ def _times(
         )
     if function.retry.declared:
         limits.append((function.retry.max_age, "'max-age' of 'retry' is", "longer 'max-age'"))
-    remembered = _remembered(getattr(function, "idempotency", None))
-    if remembered:
-        limits.append((remembered, "'idempotency' remembers for", "remember it longer"))
+    if function.idempotency is not None:
+        limits.append(
+            (function.idempotency.expires, "'idempotency' remembers for", "longer 'expires'")
+        )
     return [
         manifest.diagnostic(
             "PF2121",
-            _said(manifest, function.name),
+            _said(manifest, function),
             f"on {target!r} the {stack.deliveries} deliveries to {function.name!r} may take "
             f"{span(stack.seconds)}, but {what} {span(limit)}",
             f"fewer 'attempts', shorter delays, or {fix}",
@@ -191,15 +195,6 @@ def _times(
         for limit, what, fix in limits
         if stack.deliveries > 1 and stack.seconds > limit
     ]
-
-
-def _remembered(idempotency: Any) -> float:
-    """Return for how many seconds an idempotent function knows what it has done; 0: unknown."""
-    for name in ("expiry", "expires", "ttl", "retention"):
-        value = getattr(idempotency, name, None)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-    return 0.0
 
 
 def span(seconds: float) -> str:

@@ -338,7 +338,7 @@ class _Part:
             widths.append(width)
             ahead = [abs(p.y - other.y) for p in layer for other in p.right]
             # Steep links need room to bend.
-            gap = COLUMN_GAP + min(60.0, max(ahead, default=0.0) * 0.12)
+            gap = COLUMN_GAP + min(60.0, max(ahead, default=0.0) * 0.12) + min(40.0, len(ahead))
             if not width:
                 gap *= 0.5
             x += width + (gap if number + 1 < len(self.layers) else 0.0)

@@ -124,8 +124,10 @@ def _functions(plan: BuildPlan) -> Iterator[Node]:
         if function.interface != "handler":
             notes.append(function.interface.upper())
         notes.append(f"{function.memory} MiB, {function.timeout} s")
-        if getattr(function, "idempotency", None):
+        if function.idempotency is not None:
             notes.append("idempotent")
+        if function.origin:
+            notes.append("outbox")
         if function.guard:
             notes.append(f"guard: {function.guard}")
         yield Node(f"function:{function.name}", "function", function.name, tuple(notes))

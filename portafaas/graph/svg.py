@@ -133,7 +133,7 @@ def caption(node: Node) -> str:
     kind = KINDS[node.kind][0]
     if node.kind == "schedule":
         return cut(f"{kind} · {node.notes[0]}", _NAME_CELLS)
-    marks = [note for note in node.notes if note in ("ordered", "idempotent")]
+    marks = [note for note in node.notes if note in ("ordered", "idempotent", "outbox")]
     marks += ["guard"] * any(note.startswith("guard: ") for note in node.notes)
     return " · ".join([kind, *marks])
 

@@ -32,6 +32,7 @@ from typing import Any, Self
 from portafaas.local.driver.portafaas_local_resources import DEDUP, database
 from portafaas.local.intake import Subscription, change_of, subscriptions
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
+from portafaas.plan.claims import days_of_claims
 from portafaas.record import dataclass, field
 
 #: Seconds that topics, buckets, tables and schedules keep what is not done (SNS, SQS: 4 days).
@@ -50,6 +51,7 @@ create table if not exists deliveries (
     lease text, owner text, until real, letter text, origin text
 );
 create index if not exists deliveries_due on deliveries (box, state, due);
+create index if not exists deliveries_order on deliveries (box, state, number);
 create index if not exists deliveries_key on deliveries (box, key, number) where key is not null;
 create index if not exists deliveries_lease on deliveries (lease) where lease is not null;
 create table if not exists broker (name text primary key, value real not null) without rowid;
@@ -324,7 +326,9 @@ class Broker:
                 if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
                     return None
             rows = do.execute(
+                # In this order, so that it ends with the first few.
                 f"select {', '.join(_COLUMNS)}, alone from deliveries as d "
+                "indexed by deliveries_order "
                 "where box = ? and state = 'waiting' and due <= ?"
                 f"{_UNBLOCKED if self._ordered(function) else ''} order by number limit ?",
                 (box, now, *((now,) if self._ordered(function) else ()), size),
@@ -430,6 +434,13 @@ class Broker:
         do.execute(
             "delete from deliveries where state = 'dead' and due < ?", (now - DEAD_RETENTION,)
         )
+        for bucket in self._plan.buckets:
+            if days := days_of_claims(self._plan, bucket.name):
+                do.execute(
+                    "delete from objects where name = ? and key like 'pf-claims/%' "
+                    "and modified < ?",
+                    (bucket.name, time() - days * 86_400),
+                )
         # Never the newest: its number is how far this broker has come.
         do.execute(
             "delete from messages where number < ? and sent < ?", (self._cursor(), time() - DEDUP)

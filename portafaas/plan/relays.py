@@ -89,6 +89,23 @@ def _relay(
             Use("write", "table", table, why),
             *(sends[use] for use in sorted(sends)),
         ),
-        guard="it deletes what it is told of, which tells it nothing more",
+        emits=_emits(functions, table, sends),
         origin=why,
     )
+
+
+def _emits(
+    functions: tuple[FunctionPlan, ...], table: str, sends: Mapping[tuple[str, str, str], Use]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the types that the writers of *table* emit, of the topics where all declare them."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for verb, _, topic in sorted(sends):
+        declared = [
+            function.emitted(topic)
+            for function in functions
+            if {("write", table), ("publish", topic)} <= {(u.verb, u.name) for u in function.uses}
+        ]
+        if verb == "publish" and None not in declared:
+            types = dict.fromkeys(kind for kinds in declared for kind in kinds or ())
+            found.append((topic, tuple(types)))
+    return tuple(found)

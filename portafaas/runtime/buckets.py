@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a key (all three: 1024).
 MAX_KEY = 1024
+#: Prefix of what portafaas keeps in a bucket for itself: ``control.CLAIMS``.
+OWN = "pf-claims/"
 #: Objects of a page unless told otherwise, and at most (S3: 1000).
 PAGE = 100
 MAX_PAGE = 1000
@@ -83,6 +85,9 @@ class Bucket(Client):
         if after is not None and not isinstance(after, str):
             raise TypeError(f"after is the cursor of a page, text, not {after!r}")
         found, cursor = self._driver().list_objects(self._address(), prefix, after, size)
+        if not OWN.startswith(prefix) and not prefix.startswith(OWN):
+            return Page(found, cursor, lambda next_: self.list(prefix, after=next_, limit=limit))
+        found = [each for each in found if not each.key.startswith(OWN)]
         return Page(found, cursor, lambda next_: self.list(prefix, after=next_, limit=limit))
 
     def write(
@@ -170,6 +175,8 @@ def _checked(key: Any) -> str:
     _sized(key)
     if key in (".", "..") or any(part in (".", "..") for part in key.split("/")):
         raise ValueError("'.' and '..' may not stand in an object's key")
+    if key.startswith(OWN):
+        raise ValueError(f"keys that begin with {OWN!r} are portafaas' own")
     return key
 
 

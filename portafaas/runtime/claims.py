@@ -46,19 +46,22 @@ def deposit(context: Context, messages: Iterable[Outgoing]) -> None:
         place = message.attributes.get(control.CLAIM)
         if place is not None and message.body:
             bucket, _, key = place.partition("/")
-            _bucket(context, bucket).write(key, message.body, message.content_type)
+            client = _bucket(context, bucket)
+            client._driver().write(
+                client._address(), key, message.body, message.content_type, False
+            )
             message.body = b""
 
 
 def _bucket(context: Context, name: str) -> Any:
-    """Return a client that is not the handler's: it may use the bucket whatever ``uses`` says."""
+    """Return the client, for its driver and address: what the handler may do is no matter."""
     from portafaas.runtime.buckets import Bucket
     from portafaas.runtime.resources import ResourceError
 
     grant = context._function.uses.get("bucket", {}).get(name)
     if grant is None:
         raise ResourceError(f"the body is in bucket {name!r}, which this function cannot read")
-    return Bucket(context, name, {**grant, "verbs": ("read", "write")})
+    return Bucket(context, name, grant)
 
 
 def fetch(item: Any, context: Context) -> None:
@@ -70,7 +73,8 @@ def fetch(item: Any, context: Context) -> None:
     if place is None:
         return
     bucket, _, key = place.partition("/")
-    body: bytes = _bucket(context, bucket).read(key)
+    client = _bucket(context, bucket)
+    body: bytes = client._driver().read(client._address(), key)
     if hasattr(item, "body"):
         item.body = body
         return

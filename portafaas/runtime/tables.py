@@ -214,6 +214,8 @@ class Table(Client):
 
     def _write(self, asked: Any) -> Write:
         """Return the driver's form of a write; raises TypeError or ValueError."""
+        if not isinstance(asked, (Put, Update, Delete)):
+            raise TypeError(f"a write is a Put, an Update or a Delete, not {asked!r}")
         when = {}
         for name, value in _mapping(asked.when, "when").items():
             _named(name, "when")
@@ -232,8 +234,6 @@ class Table(Client):
         key = self._key(asked.key, asked.sort)
         if isinstance(asked, Delete):
             return Write("delete", key, if_version=version, when=when)
-        if not isinstance(asked, Update):
-            raise TypeError(f"a write is a Put, an Update or a Delete, not {asked!r}")
         changes = self._changes(asked)
         if len(when) + sum(map(len, changes)) > MAX_CHANGES:
             raise ValueError(f"an update has at most {MAX_CHANGES} attributes")

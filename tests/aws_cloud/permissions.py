@@ -33,6 +33,13 @@ class Call:
     @property
     def permissions(self) -> tuple[Permission, ...]:
         """Return what the call needs; raises KeyError for a call that the table does not know."""
+        if self.operation == "TransactWriteItems":
+            # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+            return tuple(
+                (f"dynamodb:{kind}Item", resource)
+                for kind, name in self.input["TransactItems"]
+                for resource in _TABLE(Call("", "", "", self.region, {"TableName": name}))
+            )
         action, resources = OPERATIONS[self.service, self.operation]
         found = [(action, resource) for resource in resources(self)]
         if self.operation in ("GetObject", "HeadObject") and self.status == 404:

@@ -22,8 +22,8 @@ from tests.aws_cloud.world import ACCOUNT, World
 
 #: Members of an input that say what a call is made to.
 _NAMES = (
-    "QueueUrl", "TopicArn", "TableName", "IndexName", "RequestItems", "StreamArn", "ShardIterator",
-    "SecretId", "logGroupName", "logStreamName",
+    "QueueUrl", "TopicArn", "TableName", "IndexName", "RequestItems", "TransactItems", "StreamArn",
+    "ShardIterator", "SecretId", "logGroupName", "logStreamName",
 )  # fmt: skip
 _S3 = {
     ("PUT", True): "PutObject", ("GET", True): "GetObject", ("HEAD", True): "HeadObject",
@@ -129,6 +129,12 @@ def _named(facts: dict[str, Any]) -> dict[str, Any]:
         found["delays"] = [e["VisibilityTimeout"] for e in facts["Entries"] if "VisibilityTimeout" in e]
     if isinstance(found.get("RequestItems"), dict):
         found["RequestItems"] = list(found["RequestItems"])
+    if isinstance(found.get("TransactItems"), list):
+        found["TransactItems"] = [
+            [kind, asked["TableName"]]
+            for item in found["TransactItems"]
+            for kind, asked in item.items()
+        ]
     return found
 
 

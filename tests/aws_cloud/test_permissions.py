@@ -26,6 +26,7 @@ def test_calls_need_what_the_service_authorization_reference_says() -> None:
             call("sqs", "SendMessageBatch", QueueUrl="http://h/123456789012/jobs"),
             call("dynamodb", "Query", TableName="t", IndexName="i"),
             call("dynamodb", "BatchWriteItem", RequestItems=["a", "b"]),
+            call("dynamodb", "TransactWriteItems", TransactItems=[["Put", "c"], ["Update", "d"]]),
             call("s3", "UploadPart", Bucket="b", Key="x/y"),
             call("s3", "GetObject", 404, Bucket="b", Key="x"),
         ]
@@ -37,6 +38,8 @@ def test_calls_need_what_the_service_authorization_reference_says() -> None:
             ("dynamodb:Query", f"{prefix}/t/index/i"),
             ("dynamodb:BatchWriteItem", f"{prefix}/a"),
             ("dynamodb:BatchWriteItem", f"{prefix}/b"),
+            ("dynamodb:PutItem", f"{prefix}/c"),
+            ("dynamodb:UpdateItem", f"{prefix}/d"),
             ("s3:PutObject", "arn:aws:s3:::b/x/y"),
             ("s3:GetObject", "arn:aws:s3:::b/x"),
             ("s3:ListBucket", "arn:aws:s3:::b"),

@@ -69,10 +69,10 @@ class Shop:
         return json.loads(self(*arguments, "--format", "json", status=status))
 
     def rows(self, table: str) -> dict[str, dict[str, Any]]:
-        from portafaas_aws.runtime.table import value_of
+        from portafaas_aws.runtime.rows import row_of
 
         items = self.cloud.client("dynamodb").scan(TableName=f"shop-{table}")["Items"]
-        rows = [{name: value_of(value) for name, value in item.items()} for item in items]
+        rows = [row_of(item) for item in items]
         return {row.get("id") or row["sku"]: row for row in rows}
 
     def said(self, function: str) -> list[dict[str, Any]]:
@@ -211,6 +211,30 @@ def test_everything_else_runs_too(shop: Shop, deployed: dict[str, Any]) -> None:
     cloud.idle()
     assert cloud.messages("shop-payments-dead") == ["no order"]
     assert cloud.messages("shop-sale-day-dead.fifo") == ["{}"]
+
+
+def test_dead_letters_by_the_command_line(shop: Shop, deployed: dict[str, Any]) -> None:
+    cloud = shop.cloud
+    payments = cloud.client("sqs").get_queue_url(QueueName="shop-payments")["QueueUrl"]
+    cloud.client("sqs").send_message(QueueUrl=payments, MessageBody="no order")
+    cloud.idle()
+    boxes = {box["name"]: box["count"] for box in shop.json("dlq", "list", *AT)}
+    assert boxes == {
+        "payments": 1, "sale-day": 0, "validate": 0, "notify": 0, "inventory": 0,
+        "import-catalog": 0, "daily-report": 0,
+    }  # fmt: skip
+    (letter,) = shop.json("dlq", "list", "payments", *AT)
+    assert (letter["reason"], letter["attempts"], letter["function"]) == ("attempts", 5, "charge")
+    assert "no order" in shop("dlq", "show", "payments", letter["id"], *AT)
+    # Nobody has mended anything: it is a letter again, once, and the same one.
+    told = shop.json("dlq", "redrive", "payments", "--all", *AT)
+    assert told == {"box": "payments", "moved": 1, "failed": []}
+    cloud.idle()
+    (again,) = shop.json("dlq", "list", "payments", *AT)
+    assert (again["id"], again["body"]) == (letter["id"], letter["body"])
+    assert again["time"] > letter["time"]
+    shop("dlq", "purge", "payments", letter["id"], "--yes", *AT)
+    assert cloud.messages("shop-payments-dead") == []
 
 
 def test_the_secret_is_nowhere_but_in_its_store(shop: Shop, deployed: dict[str, Any]) -> None:

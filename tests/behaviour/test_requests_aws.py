@@ -75,3 +75,24 @@ def test_queries_ask_for_one_row_more(limit: int, monkeypatch: pytest.MonkeyPatc
         "ExpressionAttributeValues": {":v0": {"S": "a"}, ":v1": {"S": "a"}},
         "ExclusiveStartKey": {"id": {"S": "a"}, "s": {"S": "z"}},
     }  # fmt: skip
+
+
+def test_a_trigger_does_not_see_the_version() -> None:
+    from portafaas.runtime.function import Function
+    from portafaas_aws.runtime.table import change_of
+
+    trigger = {"table": "t", "on": ["update"], "images": ["new", "old"], "key": "id", "sort": ""}
+    function = Function(
+        {
+            "name": "f", "service": "s", "kind": "table", "handler": "x:y", "timeout": 5,
+            "memory": 256, "source": "/", "trigger": trigger,
+        }
+    )  # fmt: skip
+    image = {"id": {"S": "a"}, "pf-version": {"S": "v"}, "map": {"M": {"pf-x": {"N": "1"}}}}
+    record = {
+        "eventID": "1", "eventName": "MODIFY",
+        "dynamodb": {"Keys": {"id": {"S": "a"}}, "NewImage": image, "OldImage": image},
+    }  # fmt: skip
+    event = change_of(function, record)
+    assert event is not None
+    assert event.new == event.old == {"id": "a", "map": {"pf-x": 1}}

@@ -71,6 +71,8 @@ def _comparable(when: dict[str, Any]) -> bool:
 def test_a_table_is_a_dict(
     table: Callable[..., Any], backend: Backend, steps: list[Any]
 ) -> None:
+    if backend.target == "azure":
+        steps = steps[:7]  # 10 ms a request
     made = table("order", "line", ttl="until")
     model: dict[str, Row] = {}
     for line, kind, new, add, remove, condition in steps:

@@ -32,8 +32,10 @@ from tests.aws_cloud.records import queue_record, stream_record
 from tests.faults.target import PYTHON, Target
 
 _ROOT = Path(__file__).parents[2]
-#: Seconds; more than the functions' own timeout.
-VISIBILITY = 4
+#: Seconds that a queue's messages are invisible for beyond its function's own timeout.
+BEYOND = 2
+#: Seconds after which a message that is held back is left to come again by itself.
+LONGEST = 2.5
 #: Batches that pass a message that is overtaken.
 OVERTAKING = 3
 
@@ -108,12 +110,14 @@ class Aws(Target):
         package, _, documents = self.built()
         template = json.loads(documents[0].read_text())
         for resource in template["Resources"].values():
-            if "VisibilityTimeout" in resource["Properties"]:
-                resource["Properties"]["VisibilityTimeout"] = VISIBILITY
+            # What we deploy is six times the function's timeout.
+            seconds = resource["Properties"].get("VisibilityTimeout")
+            if seconds:
+                resource["Properties"]["VisibilityTimeout"] = seconds // 6 + BEYOND
         stack = f"{self.plan.service}-{self.plan.stage}" if self.plan.stage else self.plan.service
         deploy(self._server, stack, package.read_bytes(), template)  # type: ignore[arg-type]
-        self._package = folder / "package"
-        unpack(package, self._package)
+        self.package = folder / "package"
+        unpack(package, self.package)
         self._sessions: dict[str, VendorSession] = {}
         sources = self._server.client("lambda").list_event_source_mappings()
         self._mappings: list[_Mapping | _Stream] = [
@@ -132,7 +136,7 @@ class Aws(Target):
                 FunctionName=f"{self.plan.service}-{function}"
             )
             self._sessions[function] = runtime().start(
-                self._package,
+                self.package,
                 entry=facts["Handler"],
                 function=facts["FunctionName"],
                 python=interpreter(PYTHON),
@@ -225,7 +229,7 @@ class _Mapping:
             while self.held and self.held[0][0] <= 0 and len(ready) < self.size:
                 _, message, received = self.held.popleft()
                 # What has waited for too long SQS gives out again by itself.
-                if now - received < VISIBILITY / 2:
+                if now - received < LONGEST:
                     ready.append(message)
         if ready:
             self.deliver(ready)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from portafaas.artifact import unpack
 from portafaas.deployment.contract import DeadLetters
 from portafaas.vendor import VendorSession
 from portafaas.vendor.environment import prepare
+from portafaas_azure.deployment.account import Account
+from portafaas_azure.deployment.dead_letters import AzureDeadLetters
 from portafaas_azure.infrastructure.graph import Graph, Node, resolve
+from portafaas_azure.runtime import identity
 from portafaas_azure.vendor import runtime
 from tests.azure_cloud.broker import Entity, Stored
 from tests.azure_cloud.host import payload
@@ -32,6 +36,8 @@ from tests.faults.target import PYTHON, Target
 
 #: Seconds until the lock of a message whose worker is gone ends.
 LOCK = 2.0
+#: Instances of the ordered queue's function.
+INSTANCES = 3
 #: Seconds that a message is held back.
 _LATE, _OVERTAKEN = 1.0, 0.2
 _HOST = re.compile(r"https://[^/]*")
@@ -65,6 +71,19 @@ class Identity:
         self._server.server_close()
 
 
+class _Account(Account):
+    """Signs in with a token of the peer's, and knows where the namespace is."""
+
+    url = ""
+
+    @property
+    def credential(self) -> Any:
+        return identity.credential()
+
+    def read(self, identifier: str, api: str = "") -> dict[str, Any] | None:
+        return {"properties": {"serviceBusEndpoint": f"{self.url}/"}}
+
+
 class Azure(Target):
     """See the module."""
 
@@ -78,10 +97,10 @@ class Azure(Target):
         self._facts = json.loads(descriptor.read_text())["functions"]
         self._nodes, problems = resolve(json.loads(documents[0].read_text()))
         assert not problems, problems
-        self._package = folder / "package"
-        unpack(package, self._package)
+        self.package = folder / "package"
+        unpack(package, self.package)
         self._python = prepare("azure", runtime(), PYTHON)
-        self._sessions: dict[str, VendorSession] = {}
+        self._sessions: dict[tuple[str, int], VendorSession] = {}
         self._identity = Identity()
         self._bus = self._stack.enter_context(bus())
         self.broker = self._bus.broker
@@ -127,12 +146,13 @@ class Azure(Target):
             for name, value in found.items()
         }
 
-    def session(self, function: str) -> VendorSession:
-        """Return the worker of *function*'s app, configured as it is deployed."""
-        if function not in self._sessions:
+    def session(self, function: str, instance: int = 0) -> VendorSession:
+        """Return a worker of *function*'s app, configured as it is deployed."""
+        key = function, instance
+        if key not in self._sessions:
             facts = self._facts[function]
-            self._sessions[function] = runtime().start(
-                self._package,
+            self._sessions[key] = runtime().start(
+                self.package,
                 entry=facts["entry"],
                 function=self.plan.function(function).entry,
                 python=self._python,
@@ -145,7 +165,7 @@ class Azure(Target):
                 memory=facts["memory"],
                 settings={"init_timeout": 60.0},
             )
-        return self._sessions[function]
+        return self._sessions[key]
 
     def order(self, order: Mapping[str, Any]) -> Any:
         function = self.plan.function("feed")
@@ -157,11 +177,13 @@ class Azure(Target):
 
     def start(self) -> None:
         for function in self._entities:
-            self.loop(function, lambda function=function: self._step(function), 0.05)  # type: ignore[misc]
+            # Where the bridge waits, the platform has more instances.
+            for number in range(INSTANCES if function == "ordered" else 1):
+                self.loop(f"{function}/{number}", partial(self._step, function, number), 0.05)
 
-    def _step(self, function: str) -> bool:
+    def _step(self, function: str, instance: int) -> bool:
         entity = self._entities[function]
-        held = self._held.setdefault(function, [])
+        held = self._held.setdefault(f"{function}/{instance}", [])
         stored = None
         if held and held[0][0] <= time.monotonic():
             stored = held.pop(0)[1]
@@ -177,20 +199,20 @@ class Azure(Target):
                 held.append((time.monotonic() + seconds, stored))
                 held.sort(key=lambda pair: pair[0])
                 return True
-        self._invoke(function, number, stored)
+        self._invoke(function, instance, number, stored)
         return True
 
-    def _invoke(self, function: str, number: int, stored: Stored) -> None:
+    def _invoke(self, function: str, instance: int, number: int, stored: Stored) -> None:
         token = stored.token
         assert token is not None
-        session = self.session(function)
+        session = self.session(function, instance)
         result = session.invoke(payload(stored))
         if result.error is not None and result.error.kind in ("exit", "timeout"):
             stored.locked_until = self.broker.now + LOCK
             outcome = "dead"
         elif self.first(function, number, "lost"):
             session.close()
-            del self._sessions[function]
+            del self._sessions[function, instance]
             stored.locked_until = self.broker.now + LOCK
             outcome = "lost"
         elif not result.ok:
@@ -209,7 +231,9 @@ class Azure(Target):
 
     def dead_letters(self) -> DeadLetters:
         os.environ |= self._identity.environment
-        return self.adapter.engine(self.plan).dead_letters()
+        account = _Account(self.plan, {})
+        account.url = f"http://{self._bus.address}"
+        return AzureDeadLetters(account, self.plan, "/namespace")
 
     def close(self) -> None:
         self.stop()

@@ -62,6 +62,7 @@ class Evidence:
     letters: Mapping[str, Sequence[DeadLetter]]
     sent: Mapping[int, str]
     redriven_at: int | None = None
+    redriven_time: float = 0.0
     left: Mapping[str, Sequence[DeadLetter]] = field(default_factory=dict)
     #: Attempts beyond the policy that the target's documentation allows.
     extra: int = 0
@@ -264,9 +265,12 @@ class _Case:
                 yield self.broken("redrive", "was not done after the redrive")
             return
         begin = next(entry for entry in entries if entry.what == "begin")
-        # One that died left a lease, which is waited for.
-        leased = self.evidence.run.pattern.once and "exit" in "".join(self.fault.steps)
-        if begin.attempt != 1 and not leased:
+        tries = sum(
+            delivery.outcome != "done"
+            and self.evidence.redriven_time <= delivery.time <= begin.time
+            for delivery in self.deliveries
+        )
+        if begin.attempt > 1 + tries:
             yield self.broken("redrive", f"began with attempt {begin.attempt}")
         if begin.id != self.evidence.sent.get(self.item.number):
             yield self.broken("id", f"came back with id {begin.id!r}")

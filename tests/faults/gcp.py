@@ -46,8 +46,8 @@ class Gcp(Target):
         package, descriptor, documents = self.built()
         self._facts = json.loads(descriptor.read_text())["functions"]
         self._resources: dict[str, Any] = json.loads(documents[0].read_text())["resource"]
-        self._package = folder / "package"
-        unpack(package, self._package)
+        self.package = folder / "package"
+        unpack(package, self.package)
         found = find_interpreter(PYTHON)
         assert found is not None
         self._python = prepare("gcp", runtime(), PYTHON)
@@ -113,7 +113,7 @@ class Gcp(Target):
             config = self._resources["google_cloudfunctions2_function"][key]["service_config"]
             variables = config["environment_variables"].items()
             self._sessions[function] = runtime().start(
-                self._package,
+                self.package,
                 entry=self._facts[function]["entry"],
                 function=config.get("name", f"{self.plan.service}-{function}"),
                 python=self._python,
@@ -205,10 +205,15 @@ class Gcp(Target):
         return found
 
     def dead_letters(self) -> DeadLetters:
+        import google.auth
+        from google.oauth2.credentials import Credentials
+
+        make: Any = Credentials
+        google.auth.default = lambda **more: (make(token="token"), PROJECT)
         os.environ |= {
             **self._tasks.environment,
-            "PUBSUB_EMULATOR_HOST": self._pubsub.host,
-            "GOOGLE_CLOUD_PROJECT": PROJECT,
+            "CLOUDSDK_COMPUTE_REGION": REGION,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"http://{self._pubsub.host}/",
         }
         return self.adapter.engine(self.plan).dead_letters()
 

@@ -18,6 +18,7 @@ from portafaas.local.resources import store
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
 from tests.faults.local import LOST
+from tests.faults.mutants import change_dispatcher
 
 #: Seconds.
 _LATE, _OVERTAKEN = 1.5, 0.3
@@ -128,6 +129,7 @@ def main() -> None:
     hooks = Faulty(folder)
     broker = Slow(store(manifest.parent, plan.stage), plan)
     broker.hooks = hooks
+    change_dispatcher(os.environ.get("FAULTS_MUTANT", ""), broker, hooks)
     with Dispatcher(plan, manifest.parent, hooks=hooks, broker=broker) as dispatcher:
 
         def end() -> None:

@@ -46,6 +46,7 @@ def result_of(outcome: Outcome, messages: int, seed: int) -> Result:
         "seed": seed,
         "cells": cells,
         "broken": broken,
+        "rules": sorted({v.rule for cell in outcome.cells.values() for v in cell.violations}),
         "problems": outcome.problems,
     }
 
@@ -56,9 +57,11 @@ def execute_all(
     seed: int,
     rare: int,
     at_once: int,
-    extra: Sequence[str] = (),
+    extra: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Result]:
     """Run *targets* in processes of their own, *at_once* at a time.
+
+    *extra* are more arguments by target; a target may be given as ``name/what`` several times.
 
     A result that could not be had has its reason under ``error`` (and ``skipped`` when something is
     not installed).
@@ -70,11 +73,12 @@ def execute_all(
         while waiting or running:
             while waiting and len(running) < at_once:
                 name = waiting.pop(0)
-                out = Path(folder) / f"{name}.json"
-                command = [sys.executable, "-m", "tests.faults", "--one", name, "--out", str(out)]
+                out = Path(folder) / f"{name.replace('/', '-')}.json"
+                target = name.partition("/")[0]
+                command = [sys.executable, "-m", "tests.faults", "--one", target, "--out", str(out)]
                 command += ["--messages", str(messages[name]), "--seed", str(seed)]
-                command += ["--rare", str(rare), *extra]
-                with (Path(folder) / f"{name}.log").open("wb") as log:
+                command += ["--rare", str(rare), *(extra or {}).get(name, ())]
+                with out.with_suffix(".log").open("wb") as log:
                     running[name] = (
                         subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT),
                         out,

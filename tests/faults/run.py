@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from portafaas.deployment.contract import dead_letter_boxes
 from tests.faults.check import Cell, Evidence, judge
 from tests.faults.scenario import PATTERNS, Pattern, plan
 from tests.faults.target import Target
@@ -35,11 +36,13 @@ def execute(
     patterns: Sequence[Pattern] = PATTERNS,
     patience: float = 120.0,
     redrive: bool = True,
+    limit: float = 3600.0,
     say: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Run *patterns* with *messages* each on *target*, which has started nothing yet.
 
-    Raises TimeoutError when nothing has happened for *patience* seconds, and it is not over.
+    Raises TimeoutError when nothing has happened for *patience* seconds, and it is not over. What
+    is not over after *limit* seconds is judged as it is.
     """
     started = time.monotonic()
     patterns = [pattern for pattern in patterns if pattern.name not in target.without]
@@ -53,7 +56,7 @@ def execute(
     for run in runs:
         sent[run.pattern.name] = target.feed(run.pattern, run.items)
         say(f"{target.name}: {len(run.items)} messages of {run.pattern.name} sent")
-    settle(target, patience)
+    settle(target, patience, limit)
     say(f"{target.name}: settled after {time.monotonic() - started:.1f} s")
     entries = target.ledger.entries()
     until = len(entries)
@@ -77,6 +80,7 @@ def execute(
                 for function in run.pattern.functions
             }
         target.ledger.heal()
+        began = time.time()
         for run in runs:
             for function in run.pattern.functions:
                 done = letters.redrive(box_of(target, function), None)
@@ -86,12 +90,16 @@ def execute(
                     evidence[run.pattern.name].unseen = unseen
                 elif done.failed or unseen:
                     target.problems.append(f"redrive of {function}: {done}, not {expected}")
-        settle(target, patience)
+        for box, _ in dead_letter_boxes(target.plan):
+            # What no pattern has: the relay of the outbox.
+            if box.endswith("-outbox"):
+                letters.redrive(box, None)
+        settle(target, patience, limit)
         say(f"{target.name}: redriven after {time.monotonic() - started:.1f} s")
         entries = target.ledger.entries()
         for run in runs:
             found = evidence[run.pattern.name]
-            found.redriven_at = until
+            found.redriven_at, found.redriven_time = until, began
             found.left = {
                 function: letters.list(box_of(target, function), 10 * messages)
                 for function in run.pattern.functions
@@ -112,9 +120,9 @@ def box_of(target: Target, function: str) -> str:
     return str(getattr(target.plan.function(function).trigger, "queue", function))
 
 
-def settle(target: Target, patience: float) -> None:
+def settle(target: Target, patience: float, limit: float) -> None:
     """Wait until nothing is on its way, for a while; see :func:`execute`."""
-    last = calm = time.monotonic()
+    last = calm = start = time.monotonic()
     seen = (-1, -1)
     while True:
         left = target.pending()
@@ -126,6 +134,9 @@ def settle(target: Target, patience: float) -> None:
         if left:
             calm = moment
         if moment - calm > CALM:
+            return
+        if moment - start > limit:
+            target.problems.append(f"not over after {limit:g} s: {left}")
             return
         if moment - last > patience:
             raise TimeoutError(f"{target.name}: still on their way: {left}\n" + target.report())

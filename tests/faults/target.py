@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import threading
@@ -22,6 +23,7 @@ from portafaas.plan import BuildPlan
 from portafaas.plan.build import build_plan
 from portafaas.registry import get_adapter
 from tests.faults.ledger import Deliveries, Ledger
+from tests.faults.mutants import edit_manifest
 from tests.faults.scenario import PATTERNS, Item, Pattern, chunks
 
 PROJECT = Path(__file__).with_name("project")
@@ -77,6 +79,9 @@ class Target(ABC):
         self._seen: set[tuple[str, int]] = set()
         self._guard = threading.Lock()
         self.manifest = copied(folder / "project", self.without)
+        edit_manifest(os.environ.get("FAULTS_MUTANT", ""), self.manifest)
+        #: The unpacked package, where there is one.
+        self.package = folder / "package"
         self.plan: BuildPlan = build_plan(load_manifest(self.manifest), self.adapter_name)
         self.environment = {"FAULTS_FOLDER": str(self.ledger.folder)}
 

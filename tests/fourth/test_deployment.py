@@ -411,7 +411,6 @@ def test_a_target_that_only_builds_says_so(console: Console, installed: Path) ->
 
 
 def _bury(console: Console, *ids: str, error: str = "ValueError: no") -> None:
-    console.edit("queues: {jobs: {}}", "queues: {jobs: {dead-letter: true}}")
     (console.cloud / "yard/shop").mkdir(parents=True)
     letter = {
         "reason": "attempts", "error": error, "attempts": 5, "function": "work", "time": "2026-01-01T00:00:00.000Z",

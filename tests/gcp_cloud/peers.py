@@ -1,4 +1,4 @@
-"""Cloud Tasks, the metadata server and Cloud Functions, as far as functions and tools use them.
+"""Cloud Tasks, the metadata server, Cloud Functions and Monitoring, as far as functions and tools use them.
 
 A task is held against Google's own description of the API, its maker and the account it acts as
 against the grants of the document, and then really sent when its time has come.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from tests.unit.gcp.test_gcp_infrastructure_rest import _problems, _schemas
 
@@ -57,6 +57,8 @@ class Peers:
         self.pace = pace
         self.tasks: list[Task] = []
         self.refused: list[str] = []
+        #: What Cloud Monitoring says of subscriptions.
+        self.counts: dict[str, int] = {}
         self._may = may
         self._lock = threading.Lock()
         self._end = threading.Event()
@@ -67,6 +69,9 @@ class Peers:
                 if self.path.startswith("/v2/"):
                     value = function(self.path[4:])
                     self.say(200 if value else 404, value)
+                    return
+                if self.path.startswith("/v3/"):
+                    self.say(200, {"timeSeries": owner.series(self.path)})
                     return
                 found = re.match(r"/of/([^/]+)/computeMetadata/", self.path)
                 assert found and self.headers["metadata-flavor"] == "Google"
@@ -103,6 +108,20 @@ class Peers:
         for thread in self._threads:
             thread.join()
         self._server.server_close()
+
+    def series(self, path: str) -> list[Any]:
+        """Return what ``projects.timeSeries.list`` does, by what ``counts`` has."""
+        query = dict(parse_qsl(urlsplit(path).query))
+        assert query["interval.startTime"] < query["interval.endTime"]
+        assert '/num_undelivered_messages" AND ' in query["filter"]
+        return [
+            {
+                "resource": {"labels": {"subscription_id": name}},
+                "points": [{"value": {"int64Value": str(count)}}, {"value": {"int64Value": "9"}}],
+            }
+            for name, count in self.counts.items()
+            if f'"{name}"' in query["filter"]
+        ]
 
     def idle(self) -> bool:
         """Tell whether all tasks are done."""

@@ -48,7 +48,10 @@ def dead(works: World, plan: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[D
     made.cloud.session().close()  # type: ignore[attr-defined]
 
 
-def test_the_boxes(dead: DeadLetters, plan: Any) -> None:
+def test_the_boxes(dead: DeadLetters, works: World, plan: Any) -> None:
+    works.peers.counts = {"works-jobs-dead-letter": 3, "works-row-dead": 0}
+    counts = {box.name: box.count for box in dead.boxes() if box.count is not None}
+    assert counts == {"jobs": 3, "row": 0}
     found = [(box.name, box.kind) for box in dead.boxes()]
     assert found == list(dead_letter_boxes(plan))
     names = {box.name: box.physical for box in dead.boxes()}

@@ -50,6 +50,31 @@ def test_attempts_below_pubsubs_minimum_are_exact(works: World) -> None:
     assert works.peers.tasks == [] or all("three" not in str(t.request) for t in works.peers.tasks)
 
 
+def test_the_delays_are_those_of_the_policy(works: World) -> None:
+    """2 s, then 4 s, a twentieth of that: Pub/Sub's own, so that no copy is made."""
+    works.idle()
+    pusher, tasks = works.pushers["work"], len(works.peers.tasks)
+    first = len(pusher.pushes)
+    pusher.pace = 0.05
+    send(works, "jobs", ["fail"], "slowly")
+    find(works, "dead_letter__jobs", "slowly")
+    pusher.pace = 0.0
+    works.idle()
+    one, two, three = (push.time for push in pusher.pushes[first:])
+    assert two - one >= 0.1 and three - two >= 0.2
+    assert len(works.peers.tasks) == tasks
+
+
+def test_what_has_expired_reaches_no_handler(works: World) -> None:
+    send(works, "jobs", ["ok"], "old", attributes={control.EXPIRES: "1000"})
+    send(works, "jobs", ["ok"], "fresh", attributes={control.EXPIRES: "99999999999"})
+    works.wait(lambda: works.of("fresh"))
+    works.idle()
+    assert works.of("old") == []
+    assert not [m for m in works.letters("dead_letter__jobs")
+                if m["attributes"][control.ID] in ("old", "fresh")]  # fmt: skip
+
+
 def test_permanent_at_once(works: World) -> None:
     send(works, "jobs", ["permanent"], "never")
     facts = letter(find(works, "dead_letter__jobs", "never"))

@@ -48,7 +48,7 @@ class Place:
 
 
 def place_of(plan: BuildPlan, box: str) -> Place:
-    """Return the place of a box; raises DeploymentError (PF8016) when there is none."""
+    """Return the place of a box; raises DeploymentError (PF8017) when there is none."""
     for each in plan.queues:
         if each.name == box and each.dead_letter:
             own = [f for f in plan.functions if _reads(f, box)]
@@ -73,7 +73,7 @@ def place_of(plan: BuildPlan, box: str) -> Place:
                 box, kept[1], source, function, name, source.endswith(".fifo"), False
             )
     text = f"there are no dead letters of {box!r}"
-    raise DeploymentError("dead letters cannot be looked at:", [Diagnostic("PF8016", text)])
+    raise DeploymentError("dead letters cannot be looked at:", [Diagnostic("PF8017", text)])
 
 
 def _reads(function: FunctionPlan, queue: str) -> bool:

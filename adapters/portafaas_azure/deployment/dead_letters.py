@@ -69,7 +69,8 @@ class AzureDeadLetters(DeadLetters):
         found: list[Any] = []
         with self._client() as client:
             for place in self._places(box):
-                found += self._peek(client, box, place, limit)
+                with closing(_receiver(client, place)) as receiver:
+                    found += self._peek(receiver, box, place, limit)
         found.sort(key=lambda one: one.enqueued_time_utc)
         function = self._function(box)
         return [letter(self.plan, box, function, one) for one in found[:limit]]
@@ -79,7 +80,6 @@ class AzureDeadLetters(DeadLetters):
         function = self._function(box)
         what, source = source_of(self.plan, function) if function is not None else ("queue", box)
         to = box if what == "topic" else ""
-        moved = 0
         failed: _Failed = []
         with self._client() as client:
             make = client.get_topic_sender if what == "topic" else client.get_queue_sender
@@ -89,18 +89,14 @@ class AzureDeadLetters(DeadLetters):
                     made = [fresh(message, identity, to) for identity, message in group]
                     return _send(sender, made)
 
-                for place, wanted in self._chosen(client, box, ids, failed):
-                    moved += _take(client, place, wanted, move, failed)
+                moved = self._take_all(client, box, ids, move, failed)
         return Redriven(moved, tuple(failed))
 
     def purge(self, box: str, ids: Collection[str] | None) -> int:
         """Remove letters; return how many."""
         failed: _Failed = []
         with self._client() as client:
-            return sum(
-                _take(client, place, wanted, lambda group: "", failed)
-                for place, wanted in self._chosen(client, box, ids, failed)
-            )
+            return self._take_all(client, box, ids, lambda group: "", failed)
 
     def _queue(self, box: str) -> str:
         for queue in self.plan.queues:
@@ -183,19 +179,18 @@ class AzureDeadLetters(DeadLetters):
             code = "PF8012"
         return refused(code, said, hint=hint, doing="the dead letters cannot be reached:")
 
-    def _peek(self, client: Any, box: str, place: _Place, limit: int) -> Iterator[Any]:
+    def _peek(self, receiver: Any, box: str, place: _Place, limit: int) -> Iterator[Any]:
         """Yield the letters of *box* in *place*, at most *limit*."""
-        with closing(_receiver(client, place)) as receiver:
-            number, count = 1, 0
-            while count < limit:
-                page = receiver.peek_messages(min(limit, _PAGE), sequence_number=number)
-                if not page:
-                    return
-                number = page[-1].sequence_number + 1
-                for message in page:
-                    if count < limit and (place.sub or self._is_of(box, message)):
-                        count += 1
-                        yield message
+        number, count = 1, 0
+        while count < limit:
+            page = receiver.peek_messages(min(limit, _PAGE), sequence_number=number)
+            if not page:
+                return
+            number = page[-1].sequence_number + 1
+            for message in page:
+                if count < limit and (place.sub or self._is_of(box, message)):
+                    count += 1
+                    yield message
 
     def _is_of(self, box: str, message: Any) -> bool:
         """Tell whether *message* is a letter, and of this box, where several share a queue."""
@@ -213,24 +208,30 @@ class AzureDeadLetters(DeadLetters):
         )  # fmt: skip
         return bool(owner == box)
 
-    def _chosen(
-        self, client: Any, box: str, ids: Collection[str] | None, failed: _Failed
-    ) -> Sequence[tuple[_Place, dict[int, str]]]:
-        """Return the letters that are there now and meant, by place: id by sequence number."""
+    def _take_all(
+        self,
+        client: Any,
+        box: str,
+        ids: Collection[str] | None,
+        move: Callable[[Sequence[tuple[str, Any]]], str],
+        failed: _Failed,
+    ) -> int:
+        """Have the letters that are there now, and meant, moved and removed; return how many."""
         function = self._function(box)
-        found = []
         missing = set(ids or ())
+        done = 0
         for place in self._places(box):
-            wanted = {}
-            for message in self._peek(client, box, place, 1 << 30):
-                identity = letter(self.plan, box, function, message).id
-                if ids is None or identity in ids:
-                    wanted[message.sequence_number] = identity
-                    missing.discard(identity)
-            if wanted:
-                found.append((place, wanted))
+            with closing(_receiver(client, place)) as receiver:
+                wanted = {}
+                for message in self._peek(receiver, box, place, 1 << 30):
+                    identity = letter(self.plan, box, function, message).id
+                    if ids is None or identity in ids:
+                        wanted[message.sequence_number] = identity
+                        missing.discard(identity)
+                if wanted:
+                    done += _take(receiver, wanted, move, failed)
         failed += [(one, "there is no such letter") for one in sorted(missing)]
-        return found
+        return done
 
 
 def _sum(first: int | None, second: int | None) -> int | None:
@@ -245,8 +246,7 @@ def _receiver(client: Any, place: _Place) -> Any:
 
 
 def _take(
-    client: Any,
-    place: _Place,
+    receiver: Any,
     wanted: dict[int, str],
     move: Callable[[Sequence[tuple[str, Any]]], str],
     failed: _Failed,
@@ -258,30 +258,29 @@ def _take(
     """
     left = dict(wanted)
     done, held = 0, []
-    with closing(_receiver(client, place)) as receiver:
-        why = ""
-        while left and not why:
-            page = receiver.receive_messages(_PAGE, max_wait_time=_WAIT)
-            group = []
-            for message in page:
-                if message.sequence_number in left:
-                    group.append((left.pop(message.sequence_number), message))
-                else:
-                    held.append(message)
-            if group:
-                why = move(group)
-            for identity, message in group:
-                if why:
-                    failed.append((identity, why))
-                    held.append(message)
-                else:
-                    receiver.complete_message(message)
-                    done += 1
-            if not page:
-                why = "somebody else holds it, or has taken it"
-        failed += [(identity, why) for identity in left.values()]
-        for message in held:
-            receiver.abandon_message(message)
+    why = ""
+    while left and not why:
+        page = receiver.receive_messages(_PAGE, max_wait_time=_WAIT)
+        group = []
+        for message in page:
+            if message.sequence_number in left:
+                group.append((left.pop(message.sequence_number), message))
+            else:
+                held.append(message)
+        if group:
+            why = move(group)
+        for identity, message in group:
+            if why:
+                failed.append((identity, why))
+                held.append(message)
+            else:
+                receiver.complete_message(message)
+                done += 1
+        if not page:
+            why = "somebody else holds it, or has taken it"
+    failed += [(identity, why) for identity in left.values()]
+    for message in held:
+        receiver.abandon_message(message)
     return done
 
 

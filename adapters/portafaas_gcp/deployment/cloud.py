@@ -23,6 +23,7 @@ HOSTS = {
     "cloudtasks": "cloudtasks.googleapis.com",
     "config": "config.googleapis.com",
     "logging": "logging.googleapis.com",
+    "monitoring": "monitoring.googleapis.com",
     "oauth2": "www.googleapis.com",
     "pubsub": "pubsub.googleapis.com",
     "secretmanager": "secretmanager.googleapis.com",

@@ -7,6 +7,7 @@ itself within a minute when this ends badly. https://cloud.google.com/pubsub/doc
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -22,6 +23,7 @@ from portafaas.deployment.contract import (
 from portafaas.errors import nearest
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
 from portafaas.runtime import control
+from portafaas.runtime.text import epoch_time
 from portafaas_gcp import names, recovery
 from portafaas_gcp.deployment.cloud import Cloud
 from portafaas_gcp.deployment.failures import ApiError, failure
@@ -37,7 +39,11 @@ PULL, CHUNK, ACKS = 100, 50, 500
 EMPTY = 3
 
 
+#: What is counted, and how many seconds back the newest number may be.
+METRIC, WINDOW = "pubsub.googleapis.com/subscription/num_undelivered_messages", 900.0
+
 # The class below has a method of the name.
+list_of = list
 _Chunk = list[Found]
 _Failures = list[tuple[str, str]]
 
@@ -60,11 +66,44 @@ class Letters(DeadLetters):
         self._plan = plan
 
     def boxes(self) -> Sequence[Box]:
-        """Return the boxes; Pub/Sub does not say how much is in them."""
+        """Return the boxes, with what Cloud Monitoring says that is in them, minutes ago.
+
+        It says nothing of a subscription that others share, and nothing to who may not ask it.
+        """
+        found = [(kind, self._place(name)) for name, kind in dead_letter_boxes(self._plan)]
+        names = [place.subscription.rpartition("/")[2] for _, place in found if not place.shared]
+        counts = self._counts(names) if names else {}
         return [
-            Box(name, kind, self._place(name).subscription.rpartition("/")[2])
-            for name, kind in dead_letter_boxes(self._plan)
+            Box(place.name, kind, name, None if place.shared else counts.get(name))
+            for kind, place in found
+            for name in (place.subscription.rpartition("/")[2],)
         ]
+
+    def _counts(self, subscriptions: Sequence[str]) -> Mapping[str, int]:
+        """Return the newest numbers of messages that are not acknowledged.
+
+        https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.timeSeries/list
+        """
+        now = time.time()
+        wanted = ", ".join(json.dumps(name) for name in subscriptions)
+        query = {
+            "filter": f'metric.type = "{METRIC}" AND resource.type = "pubsub_subscription" AND '
+            f"resource.labels.subscription_id = one_of({wanted})",
+            "interval.startTime": epoch_time(now - WINDOW),
+            "interval.endTime": epoch_time(now),
+        }
+        path = f"v3/projects/{self._cloud.project}/timeSeries"
+        try:
+            series = list_of(self._cloud.pages("monitoring", path, "timeSeries", query))
+        except ApiError:
+            return {}
+        return {
+            item["resource"]["labels"]["subscription_id"]: int(
+                item["points"][0]["value"]["int64Value"]
+            )
+            for item in series
+            if item.get("points")
+        }
 
     def list(self, box: str, limit: int) -> Sequence[DeadLetter]:
         """Return letters, those that Pub/Sub gives first, by time."""

@@ -13,14 +13,16 @@ class ImportCatalog(ObjectHandler):
 
     def handle(self, event: ObjectEvent, context: Context) -> None:
         try:
-            text = context.buckets["uploads"].read(event.key).decode("utf-8-sig")
+            file = context.buckets["uploads"].open(event.key)
         except NotFound:
             # The event is late, and whoever uploaded it has taken it away again.
             context.logger.warning("%s is no longer there", event.key)
             return
-        rows = list(csv.DictReader(io.StringIO(text)))
-        for row in rows:
-            context.tables["stock"].put(
-                {"sku": row["sku"], "article": row["sku"], "change": int(row["count"])}
-            )
-        context.logger.info("%d articles of %s", len(rows), event.key)
+        count = 0
+        with io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+            for row in csv.DictReader(text):
+                context.tables["stock"].put(
+                    {"sku": row["sku"], "article": row["sku"], "change": int(row["count"])}
+                )
+                count += 1
+        context.logger.info("%d articles of %s", count, event.key)

@@ -245,7 +245,7 @@ def test_no_such_box_and_nothing_deployed(cloud: Any, mail: BuildPlan) -> None:
     of = Letters(cloud, mail).of
     for call, code in (
         (lambda: of.list("jobs", 1), "PF8010"), (of.boxes, "PF8010"),
-        (lambda: of.list("lost", 1), "PF8016"), (lambda: of.redrive("work", None), "PF8016"),
+        (lambda: of.list("lost", 1), "PF8017"), (lambda: of.redrive("work", None), "PF8017"),
     ):  # fmt: skip
         with pytest.raises(DeploymentError) as caught:
             call()

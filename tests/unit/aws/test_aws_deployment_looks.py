@@ -233,6 +233,29 @@ def test_drift(cloud: Any, kit: Any, tiny: BuildPlan, tmp_path: Path) -> None:
     assert "66" * 8 not in repr(found) and "5e" * 8 not in repr(found)
 
 
+def _dead_letters(cloud: Any, engine: Any) -> None:
+    """Move a message, and a change of which only the place in its stream is kept."""
+    sqs, streams = cloud.client("sqs"), cloud.client("dynamodbstreams")
+    item = {"id": {"S": "1"}, "created": {"S": "2"}}
+    cloud.client("dynamodb").put_item(TableName="shop-dev-orders", Item=item)
+    (stream,) = streams.list_streams(TableName="shop-dev-orders")["Streams"]
+    (shard,) = streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]["Shards"]
+    where = {"streamArn": stream["StreamArn"], "shardId": shard["ShardId"]}
+    start = streams.get_shard_iterator(
+        StreamArn=where["streamArn"], ShardId=where["shardId"], ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    (record,) = streams.get_records(ShardIterator=start)["Records"]
+    where["startSequenceNumber"] = record["dynamodb"]["SequenceNumber"]
+    for queue, body in (("jobs-dead", "x"), ("rows-failed", json.dumps({"DDBStreamBatchInfo": where}))):
+        url = sqs.get_queue_url(QueueName=f"shop-dev-{queue}")["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    letters = engine.dead_letters()
+    assert {box.name: box.count for box in letters.boxes()}["jobs"] == 1
+    (letter,) = letters.list("rows", 10)
+    assert b'"created"' in letter.body
+    assert letters.redrive("jobs", None).moved == letters.redrive("rows", None).moved == 1
+
+
 def test_the_documented_permissions_are_no_more_than_is_called(cloud: Any, kit: Any, stack: BuildPlan, tmp_path: Path) -> None:
     """In one life of a service every action is needed; that none lacks, each test sees."""
     engine = cloud.engine(stack)
@@ -253,6 +276,7 @@ def test_the_documented_permissions_are_no_more_than_is_called(cloud: Any, kit: 
     blobs.read("x")
     blobs.remove("x")
     blobs.names("")
+    _dead_letters(cloud, engine)
     bucket = f"shop-dev-uploads-{kit.ACCOUNT}-{kit.REGION}"
     cloud.client("s3").put_object(Bucket=bucket, Key="in/a.csv", Body=b"1")
     # A preview that nobody applied, and one that is refused.

@@ -64,7 +64,7 @@ def test_deployments(plan: BuildPlan) -> None:
     given = replace(plan.function("work"), environment={"A": "1"}, memory=512, timeout=60)
     (deployment,) = ADAPTER.lower(replace(plan, functions=(given,))).deployments
     assert deployment.entry == "_portafaas.work"
-    assert (deployment.memory, deployment.timeout) == (512, 61)
+    assert (deployment.memory, deployment.timeout) == (512, 65)
     assert deployment.environment == {"A": "1"}
     for deployment in ADAPTER.lower(plan).deployments:
         assert json.loads(json.dumps(deployment.binding)) == deployment.binding
@@ -73,7 +73,7 @@ def test_deployments(plan: BuildPlan) -> None:
 
 @pytest.mark.parametrize(
     ("name", "timeout", "handler", "platform"),
-    [("echo", 30, 29, 30), ("echo", 10, 10, 11), ("url", 300, 300, 301), ("work", 900, 899, 900)],
+    [("echo", 30, 29, 30), ("echo", 10, 10, 11), ("url", 300, 300, 301), ("work", 900, 895, 900), ("work", 20, 20, 25)],
 )
 def test_handler_ends_before_the_platform(
     plan: BuildPlan, name: str, timeout: int, handler: int, platform: int
@@ -126,7 +126,7 @@ def test_queues(plan: BuildPlan) -> None:
         "type": "sqs",
         "queue": {
             "QueueName": "shop-dev-jobs",
-            "VisibilityTimeout": 6 * 31 + 5,
+            "VisibilityTimeout": 6 * 35 + 5,
             "MessageRetentionPeriod": 345_600,
             "DelaySeconds": 0,
             "RedrivePolicy": {"maxReceiveCount": 5, "deadLetterQueueName": "shop-dev-jobs-dead"},
@@ -264,3 +264,15 @@ def test_capabilities_and_options() -> None:
     assert list(function.problems({"front": "nginx"})) and list(function.problems({"x": 1}))
     assert list(service.problems({"x": 1}))
     assert set(ADAPTER.layout.glibc) == set(ADAPTER.layout.pythons)
+
+
+def test_attempts_at_a_change_have_to_fit_into_an_invocation(plan: BuildPlan) -> None:
+    def found(retry: Retry, timeout: int) -> list[str]:
+        function = replace(plan.function("rows"), retry=retry, timeout=timeout)
+        return [d.severity for d in ADAPTER.check(replace(plan, functions=(function,)))]
+
+    # 1, 2, 4 and 8 s.
+    assert found(Retry(declared=True), 15) == ["warning"]
+    assert found(Retry(declared=True), 16) == []
+    assert found(Retry(attempts=4, backoff="fixed", initial=4.0, declared=True), 13) == []
+    assert found(Retry(), 3) == [], "nobody asked for it"

@@ -344,7 +344,7 @@ def test_topics(queues: Queues, asked: Any) -> None:
 
 def test_objects_and_schedules(queues: Queues, asked: Any) -> None:
     item = {"key": "in/a+b.csv", "size": 3, "eTag": "e", "sequencer": "01"}
-    body = json.dumps({"Records": [
+    stored = json.dumps({"Records": [
         {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventTime": "2020-01-01T00:00:00Z",
          "s3": {"object": item}},
     ]})  # fmt: skip
@@ -354,7 +354,7 @@ def test_objects_and_schedules(queues: Queues, asked: Any) -> None:
         seen.append((event.id, event.attempt))
         raise ValueError("no") if event.attempt == 1 else Permanent("never")
 
-    for name, body in (("store", body), ("tick", '{"time": "2026-11-23T01:30:00Z", "attempt": "9"}')):
+    for name, body in (("store", stored), ("tick", '{"time": "2026-11-23T01:30:00Z", "attempt": "9"}')):
         handler = queues.function(name, handle)
         test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}
         if name == "store":

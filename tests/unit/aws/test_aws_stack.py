@@ -272,7 +272,7 @@ def _wired(aws: Clients) -> None:
     assert (config["Timeout"], config["MemorySize"]) == (30, 256)
 
     attributes = aws("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
-    assert attributes["VisibilityTimeout"] == str(6 * 31 + 5)
+    assert attributes["VisibilityTimeout"] == str(6 * 35 + 5)
     assert json.loads(attributes["RedrivePolicy"]) == {
         "deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:shop-dev-jobs-dead",
         "maxReceiveCount": 5,

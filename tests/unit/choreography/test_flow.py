@@ -194,6 +194,36 @@ def test_causes(load: Callable[[str], Any]) -> None:
     assert found == [("web", "hear", "topic 'news' (made)", 0), ("web", "work", "queue 'jobs'", 1)]
 
 
+OUTBOX = """\
+portafaas: 1
+name: flow
+functions:
+  web: {handler: "m:f", trigger: {http: {path: /}}, uses: [{write: orders}, {publish: news}], emits: [made]}
+  hear: {handler: "m:f", trigger: {topic: {name: news, filter: {type: made}}}}
+topics: {news: {}}
+tables:
+  orders: {key: order, sort: part, outbox: true}
+"""
+
+
+def test_the_relay_of_an_outbox(load: Callable[[str], Any], warned: Callable[[str], Any]) -> None:
+    """It publishes what the writers declare, and what it removes goes round in no circle."""
+    assert warned(OUTBOX) == {}
+    plan = plan_of(load, OUTBOX)
+    assert plan.function("orders-outbox").emits == (("news", ("made",)),)
+    found = {(cause.source, cause.target) for cause in causes(plan)}
+    assert found == {("web", "hear"), ("web", "orders-outbox"), ("orders-outbox", "hear")}
+    silent = plan_of(load, OUTBOX.replace(", emits: [made]", ""))
+    assert silent.function("orders-outbox").emits == ()
+    # Who sends nothing puts nothing into the outbox.
+    writing = OUTBOX.replace("made}}}}", "made}}}, uses: [{write: orders}]}")
+    assert warned(writing) == {}
+    told = warned(
+        writing.replace("[{write: orders}]}", "[{write: orders}, {publish: news}], emits: [x]} #! PF2110 PF2115")
+    )  # fmt: skip
+    assert "hear -> table 'orders' -> orders-outbox -> topic 'news' (made) -> hear" in told["PF2115"]
+
+
 # Schemas, from one build to the next.
 
 
@@ -239,6 +269,11 @@ def test_a_build_keeps_its_schemas_and_the_next_must_fit(project: Callable[..., 
             ("PF2117", "$.queues.jobs.schema.type", 8),
         ]
         assert "event 'made': #/type: null no longer allowed" in found[0]["message"]
+    assert json.loads(KEPT.read_bytes()) == kept
+    # Without the file the next build is not the same any more.
+    assert project(*build, event=WIDE, queue=WIDE)[1]["changed"] is False
+    KEPT.unlink()
+    assert project(*build, event=WIDE, queue=WIDE)[1]["changed"] is True
     assert json.loads(KEPT.read_bytes()) == kept
     # A higher version is meant so, and is what the next build is compared with.
     raised = f"{NARROW}, schema-version: 2"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from portafaas.adapter import Redelivery
-from portafaas.choreography import retries
-from portafaas.choreography.retries import MOST_CALLS, Stack, delay, findings, span, stacks
+from portafaas.choreography.retries import MOST_CALLS, Stack, delay, span, stacks
 from portafaas.manifest.load import load_manifest
 from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, QueuePlan, QueueTrigger, Retry, Use
+from portafaas.plan.model import Idempotency
 from portafaas.registry import get_adapter
 
 
@@ -74,22 +74,12 @@ def test_circles_and_long_chains_end(length: int) -> None:
     assert len(found) == length + 1 and all(stack.runs >= 1 for stack in found.values())
 
 
-def test_idempotent_functions_cut_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idempotent_functions_cut_the_chain() -> None:
     plan = chain(3)
-
-    class Wrapped:
-        """A function of a later manifest, which has ``idempotency``."""
-
-        def __init__(self, function: Any) -> None:
-            self.function = function
-            self.idempotency = SimpleNamespace(expiry=60.0)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.function, name)
-
-    functions: Any = tuple(Wrapped(f) if f.name == "f1" else f for f in plan.functions)
-    cut = BuildPlan("s", "", "3.12", "x86_64", functions, plan.queues)
-    found = stacks(cut, told(plan), 3)
+    functions = tuple(
+        replace(f, idempotency=Idempotency("once")) if f.name == "f1" else f for f in plan.functions
+    )
+    found = stacks(replace(plan, functions=functions), told(plan), 3)
     assert (found["f1"].runs, found["f2"].runs, found["f2"].chain) == (1, 5, ("f2",))
 
 
@@ -169,12 +159,10 @@ def test_spans(seconds: float, text: str) -> None:
 
 
 def test_an_idempotency_that_forgets_too_early(manifest: Any) -> None:
-    text = manifest(service(1))
-    plan = chain(1)
-    function: Any = SimpleNamespace(
-        name="f0", trigger=QueueTrigger("q0"), retry=Retry(), idempotency=SimpleNamespace(expiry=60)
-    )
-    stack = Stack("f0", 5, 3, ("f0",), 5, 15, 65.0)
-    (found,) = retries._times(text, plan, "aws", function, stack)
+    from portafaas.pipeline import check
+
+    once = ", idempotency: {table: once, expires: 1m}, retry: {attempts: 5, initial: 30s}"
+    text = manifest(service(1, once) + "tables: {once: {ttl: expires}}\n")
+    (item,) = check(text.file, ["azure"], thorough=True)
+    (found,) = [note for note in item.notes if note.code == "PF2121"]
     assert "'idempotency' remembers for 1 min" in found.message
-    assert findings(text, plan, "aws", stacks(plan, told(plan), 3)) == []

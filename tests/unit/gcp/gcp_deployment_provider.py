@@ -26,8 +26,9 @@ NAMES = ("name", "secret_id", "account_id", "repository_id", "bucket_id")
 def place(folder, kind, value):
     """Return the file of a resource: two of one kind and name are the same one."""
     known = {n: v for n, v in value.items() if not isinstance(v, msgpack.ExtType)}
-    name = next((known[n] for n in NAMES if known.get(n)), None)
-    # Members of policies and the like have no name.
+    # Members of policies and the like have no name; what is called so is another's.
+    member = kind.endswith("_iam_member")
+    name = None if member else next((known[n] for n in NAMES if known.get(n)), None)
     text = json.dumps(known, sort_keys=True, default=str)
     return folder / kind / (name or hashlib.sha256(text.encode()).hexdigest()[:16]).replace("/", "_")
 

@@ -479,3 +479,20 @@ def test_requirements() -> None:
     assert needs(*both, Use("write", "bucket", "c"), Use("read", "table", "d")) == (
         "google-cloud-firestore>=2.16", "google-cloud-pubsub>=2.20", "google-cloud-storage>=2.16",
     )  # fmt: skip
+
+
+def test_what_is_kept_with_a_row_is_not_of_it() -> None:
+    """The time at which Firestore deletes a document, which needs a type of its own."""
+    from datetime import UTC, datetime
+
+    from portafaas_gcp.runtime.shapes import fields_of, row_of
+
+    row = {"id": "a", "until": 1_790_000_000, "pfExpires": "mine"}
+    assert fields_of(row, "until") == {
+        "id": "a", "until": 1_790_000_000, "pf-pfExpires": "mine",
+        "pfExpires": datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC),
+    }  # fmt: skip
+    assert row_of({**fields_of(row, "until"), "pfExpires": "2026-09-21T14:13:20Z"}) == row
+    assert "pfExpires" not in fields_of({"id": "a", "until": None}, "until")
+    assert "pfExpires" not in fields_of({"id": "a", "until": 2**53}, "until")
+    assert row_of({"id": "a", "pf-other": 1}) == {"id": "a"}

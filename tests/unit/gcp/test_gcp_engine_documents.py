@@ -69,8 +69,8 @@ def test_what_is_retained_is_whole(everything: BuildPlan, release: bool) -> None
     assert lean[documents.OURS]["output"].keys() == {documents.KEPT}
     kinds = {kind for kind, _, _ in documents.resources(lean)}
     assert kinds == {
-        "google_firestore_database", "google_pubsub_subscription", "google_pubsub_topic",
-        "google_secret_manager_secret", "google_storage_bucket",
+        "google_cloud_tasks_queue", "google_firestore_database", "google_pubsub_subscription",
+        "google_pubsub_topic", "google_secret_manager_secret", "google_storage_bucket",
     }  # fmt: skip
     # Nothing refers to what is not there, and nothing is there that nothing refers to.
     text = json.dumps(body)

@@ -341,3 +341,20 @@ def test_what_is_taken_in_is_taken_in_once(world: World, broker: Broker, store: 
     broker.sweep()
     world.send("jobs", "d")
     assert broker.take_in() == 1
+
+
+def test_long_bodies_expire(tmp_path: Path, store: Path) -> None:
+    file = tmp_path / "portafaas.yaml"
+    file.write_text(file.read_text().replace("narrow: {", "narrow: {claim-check: uploads, "))
+    plan = build_plan(load_manifest(file))
+    bucket = str(store / "bucket/uploads")
+    for key in ("pf-claims/narrow/old", "pf-claims/narrow/new", "old"):
+        resources.write(bucket, key, b"1", None)
+    with Broker(store, plan) as broker:
+        broker._connection.execute(
+            "update objects set modified = modified - 6 * 86400 where key like '%old'"
+        )
+        broker.sweep()
+    found, _ = resources.list_objects(bucket, "", None, 10)
+    # Four days in the queue, and one to be sure.
+    assert [each.key for each in found] == ["old", "pf-claims/narrow/new"]

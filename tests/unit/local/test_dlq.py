@@ -149,3 +149,29 @@ def test_what_is_not_there_is_named(project: Path, arguments: tuple[str, ...], s
     done = run(project, "dlq", *arguments)
     assert done.exit_code == 1 and "PF8017" in done.stderr and says in done.stderr, done.stderr
     assert answer(project, "dlq", "list")[0]["count"] == 3, "nothing was changed"
+
+
+def test_a_long_body_is_read_from_its_bucket(tmp_path: Path) -> None:
+    (tmp_path / "portafaas.yaml").write_text(
+        MANIFEST.replace("plain: {}", "big: {dead-letter: true, claim-check: uploads}").replace(
+            "  hear:",
+            '  put: {handler: "app:put", trigger: {http: {path: /put}}, uses: [{send: big}]}\n'
+            '  take: {handler: "app:take", trigger: {queue: {name: big}}}\n  hear:',
+        )
+    )
+    (tmp_path / "app.py").write_text(
+        SOURCE + "def put(request, context):\n    context.queues['big'].send('z' * 300_000)\n"
+        "def take(message, context):\n"
+        "    open('size', 'w').write(str(len(message.body)))\n"
+        "    raise ValueError('no')\n"
+    )
+    assert run(tmp_path, "invoke", "put").exit_code == 0
+    done = run(tmp_path, "deliver", "--fast")
+    assert "0 delivered, 0 put off, 1 dead letters, 0 waiting" in done.stdout, "no object function"
+    assert (tmp_path / "size").read_text() == "300000"
+    (letter,) = answer(tmp_path, "dlq", "list", "big")
+    assert letter["body"] == "z" * 300_000
+    assert run(tmp_path, "dlq", "redrive", "big", "--all").exit_code == 0
+    (tmp_path / "size").unlink()
+    run(tmp_path, "deliver", "--fast")
+    assert (tmp_path / "size").read_text() == "300000"

@@ -177,3 +177,51 @@ def test_secrets_are_files(project: Path) -> None:
         resources.secret(str(file.with_name("other")))
     with pytest.raises(ResourceError, match="cannot be read"):
         resources.secret(str(file.parent))
+
+
+def test_a_store_of_an_older_version(tmp_path: Path) -> None:
+    """Its rows and objects stay; they have no version, and no etag, until they are written."""
+    import sqlite3
+
+    connection = sqlite3.connect(tmp_path / "resources.db")
+    connection.executescript(
+        """
+        create table rows (
+            name text not null, key text not null, row text not null, primary key (name, key)
+        ) without rowid;
+        insert into rows values ('t', '["a"]', '{"id": "a", "n": 1}');
+        insert into rows values ('u', '["a", "b"]', '{"id": "a", "s": "b"}');
+        create table objects (
+            name text not null, key text not null, data blob not null, content_type text,
+            primary key (name, key)
+        );
+        insert into objects values ('b', 'k', x'3132', 'text/plain');
+        """
+    )
+    connection.close()
+    table = str(tmp_path / "table" / "t")
+    found = resources.get_row(table, {"id": "a"})
+    assert found == {"id": "a", "n": 1} and found.version == ""
+    other = str(tmp_path / "table" / "u")
+    assert resources.get_row(other, {"id": "a", "s": "b"}) == {"id": "a", "s": "b"}
+    write = Write("update", {"id": "a"}, add={"n": 1}, if_version="")
+    made = resources.write_row(table, write, "")
+    assert made == {"id": "a", "n": 2} and made.version
+    bucket = str(tmp_path / "bucket" / "b")
+    assert resources.read_range(bucket, "k", 1, 1, "") == b"2"
+    assert resources.stat(bucket, "k").size == 2
+
+
+def test_a_commit_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTAFAAS_RUN", "r")
+    address = str(tmp_path / "table" / "t")
+    writes = [
+        Write("put", {"id": "a"}, row={"id": "a"}),
+        Write("update", {"id": "b"}, set={"n": 1}),
+    ]
+    with pytest.raises(NotFound):
+        resources.commit(address, writes, "")
+    assert resources.get_row(address, {"id": "a"}) is None
+    assert resources.effects(tmp_path, "r") == []

@@ -9,7 +9,7 @@ from portafaas.plan.entry import function_spec
 
 MORE = """\
 topics: {news: {}, log: {ordered: true}}
-tables: {orders: {key: sku, sort: place}, users: {}}
+tables: {orders: {key: sku, sort: place}, users: {ttl: gone}}
 buckets: {up: {}}
 secrets: {key: {}}
 stages:
@@ -52,7 +52,7 @@ def test_uses_by_kind_and_name(planned: Any) -> None:
         },
         "table": {
             "orders": {"verbs": ["read", "write"], "key": "sku", "sort": "place"},
-            "users": {"verbs": ["write"], "key": "id", "sort": ""},
+            "users": {"verbs": ["write"], "key": "id", "sort": "", "ttl": "gone"},
         },
         "bucket": {"up": {"verbs": ["read"]}},
         "secret": {"key": {"verbs": ["read"]}},

@@ -214,7 +214,22 @@ def test_there_are_limits(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'claim-check' in portafaas\.yaml"):
         context.queues["small"].send(LONG)
     with pytest.raises(PermissionError, match="may not read bucket 'kept'"):
-        context.buckets["kept"].read("pf-claims/big/x")
+        context.buckets["kept"].read("x")
+
+
+def test_who_may_use_the_bucket_sees_none_of_it(tmp_path: Path) -> None:
+    context = sender(tmp_path)
+    context.queues["big"].send(LONG)
+    context._function.uses["bucket"]["kept"]["verbs"] += ["read", "write"]
+    bucket = context.buckets["kept"]
+    for key in ("a", "pf-claim", "z"):
+        bucket.write(key, b"")
+    assert [found.key for found in bucket.list().all()] == ["a", "pf-claim", "z"]
+    assert [found.key for found in bucket.list("pf-").all()] == ["pf-claim"]
+    assert list(bucket.list("pf-claims/").all()) == []
+    for call in (bucket.read, bucket.delete, bucket.stat, bucket.signed_url):
+        with pytest.raises(ValueError, match="portafaas' own"):
+            call("pf-claims/big/x")
 
 
 def test_a_prepared_message_is_small(tmp_path: Path) -> None:
