@@ -219,8 +219,8 @@ def measure(variants: dict[str, Invoke], body: Any, rounds: int, calls: int) -> 
     return ratios
 
 
-def with_peers(arguments: list[str]) -> int:
-    """Run this file again in a scratch environment that has the peers."""
+def with_peers(arguments: list[str], file: str = __file__) -> int:
+    """Run *file* again in a scratch environment that has the peers."""
     beside = Path(sys.executable).with_name("uv")
     uv = str(beside) if beside.exists() else shutil.which("uv")
     if uv is None:
@@ -233,7 +233,7 @@ def with_peers(arguments: list[str]) -> int:
         installed = subprocess.run([uv, "pip", "install", "-q", "-p", str(python), *PEERS])
         if installed.returncode:
             print("the peers cannot be installed; measuring without them", file=sys.stderr)
-        command = [str(python), str(Path(__file__).resolve()), *arguments]
+        command = [str(python), str(Path(file).resolve()), *arguments]
         return subprocess.run(command, env={**os.environ, "PYTHONPATH": ""}).returncode
 
 
