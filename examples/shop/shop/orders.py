@@ -58,5 +58,5 @@ class Validate(EventHandler):
             # Trying again would not make it valid.
             context.logger.warning("order %s refused: %s", event.subject, error)
             return
-        context.queues["payments"].send(event.data)
+        context.queues["payments"].send(event.data, dedup=event.subject)
         context.logger.info("order %s is valid", event.subject, extra={"cents": order.cents})
