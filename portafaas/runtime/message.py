@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+#: ``json.loads`` once it is needed: an import for each message would cost as much as a small body.
+_loads: Any = None
+
+
 class Message:
     """One message of a queue.
 
@@ -102,11 +106,12 @@ class Message:
         Raises :class:`~portafaas.runtime.taxonomy.Unreadable`, a ValueError that a handler need
         not catch: the message becomes a dead letter at once.
         """
-        from json import loads
-
+        global _loads
+        if _loads is None:
+            from json import loads as _loads
         text = self._text
         try:
-            return loads(self.body if text is None else text)
+            return _loads(self.body if text is None else text)
         except (ValueError, RecursionError) as exc:
             if text is not None:
                 # Bytes may begin with a byte order mark.
