@@ -57,50 +57,45 @@ def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Messa
 
 def message_of(function: Function, record: dict[str, Any]) -> Message:
     """Return the message of an SQS record; raises ValueError when it lacks its id or body."""
-    id, text, system = record.get("messageId"), record.get("body"), record.get("attributes")
     trigger = function.trigger
-    if (
-        type(id) is not str
-        or type(text) is not str
-        or type(system) is not dict
-        or trigger.get("ordered")
-    ):
-        return _read(function, record)
     visible: dict[str, str] = {}
     control: dict[str, str] | None = None
-    values = record.get("messageAttributes")
-    if values:
-        for name, value in values.items():
-            content = value.get("stringValue")
-            if type(content) is not str:
-                return _read(function, record)
-            if name[:3] != "pf-":
-                visible[name] = content
-            elif name == "pf-id":
-                control = {name: content}
-                id = content
-            else:
-                return _read(function, record)
-    stamp = system.get("SentTimestamp")
-    if type(stamp) is not str or not stamp.isdigit():
+    try:
+        id, text, system = record["messageId"], record["body"], record["attributes"]
+        sent, count = system["SentTimestamp"], int(system["ApproximateReceiveCount"])
+        values = record["messageAttributes"]
+        if values:
+            for name, value in values.items():
+                content = value["stringValue"]
+                if type(content) is not str:
+                    return _read(function, record)
+                if name[:3] != "pf-":
+                    visible[name] = content
+                elif name == "pf-id":
+                    control = {name: content}
+                else:
+                    return _read(function, record)
+        plain = text.isascii() and sent.isdigit() and type(id) is str
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return _read(function, record)
+    if not plain or trigger.get("ordered"):
         return _read(function, record)
     # Not by its constructor, which would cost as much as all of the above.
     message = Message.__new__(Message)
-    message._text, message._sent = text, stamp
-    if not text.isascii():
-        message.body = text.encode()
-    message.id = id
+    message._text = text
+    message._sent = sent
+    message.id = id if control is None else control["pf-id"]
     message.attributes = visible
     message.key = None
     message.queue = trigger["queue"]
-    message.attempt = int(system.get("ApproximateReceiveCount", 1))
+    message.attempt = count
     message.raw = record
     message.control = control
     return message
 
 
 def _read(function: Function, record: dict[str, Any]) -> Message:
-    """Return the message of any SQS record, however rare."""
+    """Return the message of any SQS record, however rare: not text of ASCII alone, say."""
     id = record.get("messageId")
     if not isinstance(id, str):
         raise ValueError("an SQS record has no messageId")
