@@ -116,15 +116,20 @@ class Letter:
         import json
 
         facts = {name: getattr(self, name) for name in self.__slots__}
-        facts["correlation"] = self.correlation[:128]
-        facts["id"] = self.id[:256]
-        error = self.error
-        while True:
-            facts["error"] = error
-            text = json.dumps(facts, separators=(",", ":"))
-            if len(text) <= _LONGEST or not error:
-                return text
-            error = error[: max(0, len(error) - max(8, (len(text) - _LONGEST) // 6))]
+        # What gives way first; an id or a function is never as long as all that.
+        for name, most in (("error", 1000), ("correlation", 128), ("id", 256), ("function", 64)):
+            facts[name] = facts[name][:most]
+        for name in ("error", "correlation", "id", "function"):
+            while True:
+                text = json.dumps(facts, separators=(",", ":"))
+                over = len(text) - _LONGEST
+                if over <= 0:
+                    return text
+                if not facts[name]:
+                    break
+                # A character takes 1 to 12 bytes.
+                facts[name] = facts[name][: -max(1, over // 12)]
+        return text
 
 
 def address(what: str, function: Function) -> str:

@@ -5,6 +5,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 
 from __future__ import annotations
 
+from json import loads as _loads
+
 from portafaas.runtime.message import Message
 from portafaas_aws.runtime import sqs
 from portafaas_aws.runtime.settlement import Settlement
@@ -12,7 +14,7 @@ from portafaas_aws.runtime.start import context_of, load, read, records_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from portafaas.runtime.function import Function
@@ -50,48 +52,133 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
     return invoke
 
 
+#: Sets of attributes' names, as tuples, and what of ours is among them: nothing, ``pf-id`` alone,
+#: or more. Messages of one sender have one.
+_shapes: dict[tuple[str, ...], int] = {}
+_NOTHING, _ID, _MORE = range(3)
+
+
 def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Message]:
-    """Return the messages of SQS records; raises ValueError as :func:`message_of`."""
-    return [message_of(function, record) for record in records]
+    """Return the messages of SQS records; raises ValueError for one that lacks its id or body.
+
+    Of nearly all records the id and the count are all that is needed before the handler: the rest
+    is read when it is asked for.
+    """
+    if function.trigger.get("ordered"):
+        return [_read(function, record) for record in records]
+    queue = function.trigger["queue"]
+    new = SqsMessage.__new__
+    messages: list[Message] = []
+    for record in records:
+        try:
+            id, count = record["messageId"], record["attributes"]["ApproximateReceiveCount"]
+            values = record["messageAttributes"]
+            if values:
+                names = tuple(values)
+                shape = _shapes.get(names)
+                if shape is None:
+                    shape = _shape(names)
+                if shape == _ID:
+                    id = values["pf-id"]["stringValue"]
+                elif shape == _MORE:
+                    messages.append(_read(function, record))
+                    continue
+            attempt = 1 if count == "1" else int(count)
+            if type(id) is not str or type(record["body"]) is not str:
+                messages.append(_read(function, record))
+                continue
+        except (AttributeError, LookupError, TypeError, ValueError):
+            messages.append(_read(function, record))
+            continue
+        message = new(SqsMessage)
+        message.id = id
+        message.attempt = attempt
+        message.raw = record
+        message.control = None
+        message.key = message._attributes = message._body = message._time = None
+        message.queue = queue
+        messages.append(message)
+    return messages
+
+
+class SqsMessage(Message):
+    """A message of which most is read from its record when it is asked for."""
+
+    __slots__ = ("_attributes", "_body", "_time")
+
+    # None until somebody asks.
+    _attributes: Mapping[str, str] | None
+    _body: bytes | None
+    _time: str | None
+
+    @property
+    def attributes(self) -> Any:
+        """As of Message."""
+        found = self._attributes
+        if found is None:
+            found = self._attributes = _attributes_of(self.raw["messageAttributes"])
+        return found
+
+    @attributes.setter
+    def attributes(self, value: Any) -> None:
+        self._attributes = value
+
+    @property
+    def body(self) -> Any:
+        """As of Message."""
+        found = self._body
+        if found is None:
+            found = self._body = sqs.body_of(self.raw["body"], {})
+        return found
+
+    @body.setter
+    def body(self, value: Any) -> None:
+        self._body = value
+
+    @property
+    def time(self) -> Any:
+        """As of Message."""
+        found = self._time
+        if found is None:
+            found = self._time = sqs.sent_at(self.raw)
+        return found
+
+    @time.setter
+    def time(self, value: Any) -> None:
+        self._time = value
+
+    def json(self) -> Any:
+        """As of Message: the text is parsed as it is."""
+        if self._body is None:
+            try:
+                return _loads(self.raw["body"])
+            except (ValueError, RecursionError):
+                pass  # Bytes may begin with a byte order mark; and the error is Message's.
+        return super().json()
+
+
+def _attributes_of(values: Any) -> dict[str, str]:
+    try:
+        found = {n: v["stringValue"] for n, v in values.items() if n[:3] != "pf-"}
+        if None not in found.values():
+            return found
+    except (AttributeError, LookupError, TypeError):
+        pass  # None at all, or some that are no text.
+    return sqs.split(sqs.attributes_of(values, "stringValue", "binaryValue"))[0]
+
+
+def _shape(names: tuple[str, ...]) -> int:
+    ours = [name for name in names if name[:3] == "pf-"]
+    if len(_shapes) > 256:
+        _shapes.clear()
+    shape = _NOTHING if not ours else _ID if ours == ["pf-id"] else _MORE
+    _shapes[names] = shape
+    return shape
 
 
 def message_of(function: Function, record: dict[str, Any]) -> Message:
-    """Return the message of an SQS record; raises ValueError when it lacks its id or body."""
-    trigger = function.trigger
-    visible: dict[str, str] = {}
-    control: dict[str, str] | None = None
-    try:
-        id, text, system = record["messageId"], record["body"], record["attributes"]
-        sent, count = system["SentTimestamp"], int(system["ApproximateReceiveCount"])
-        values = record["messageAttributes"]
-        if values:
-            for name, value in values.items():
-                content = value["stringValue"]
-                if type(content) is not str:
-                    return _read(function, record)
-                if name[:3] != "pf-":
-                    visible[name] = content
-                elif name == "pf-id":
-                    control = {name: content}
-                else:
-                    return _read(function, record)
-        plain = text.isascii() and sent.isdigit() and type(id) is str
-    except (AttributeError, LookupError, TypeError, ValueError):
-        return _read(function, record)
-    if not plain or trigger.get("ordered"):
-        return _read(function, record)
-    # Not by its constructor, which would cost as much as all of the above.
-    message = Message.__new__(Message)
-    message._text = text
-    message._sent = sent
-    message.id = id if control is None else control["pf-id"]
-    message.attributes = visible
-    message.key = None
-    message.queue = trigger["queue"]
-    message.attempt = count
-    message.raw = record
-    message.control = control
-    return message
+    """Return the message of one SQS record; raises ValueError as :func:`messages_of`."""
+    return _read(function, record)
 
 
 def _read(function: Function, record: dict[str, Any]) -> Message:
