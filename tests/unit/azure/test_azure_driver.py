@@ -8,8 +8,8 @@ import importlib
 import os
 import shutil
 import socket
-import sys
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator

@@ -53,7 +53,7 @@ def test_every_address(site: Any) -> None:
     for name, end in ends.items():
         assert told[name].startswith("https://") and told[name].endswith(end)
     # What scripts are told is what functions are told.
-    settings = {}
+    settings: dict[str, str] = {}
     for name in ("web", "work"):
         app = site.cloud.one(f"{name}-{site.unique}")["properties"]["siteConfig"]["appSettings"]
         settings |= {one["name"]: one["value"] for one in app if one["name"] in ends}
@@ -139,7 +139,7 @@ def test_nobody_is_signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "_tokens", {})
     monkeypatch.delenv("IDENTITY_ENDPOINT", raising=False)
     monkeypatch.setitem(sys.modules, "azure.identity", None)
-    with pytest.raises(ResourceError, match="no managed identity.*azure-identity is not installed"):
+    with pytest.raises(ResourceError, match=r"no managed identity.*azure-identity is not installed"):
         identity.token("https://vault.azure.net")
 
 

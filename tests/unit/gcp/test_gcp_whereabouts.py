@@ -67,6 +67,23 @@ def deployed(plan: BuildPlan, folder: Path) -> Any:
     return engine
 
 
+def value(document: Any, text: str) -> str:
+    """Return what an expression of a Terraform document comes to."""
+
+    def one(found: re.Match[str]) -> str:
+        if found[1] == "var.project":
+            return PROJECT
+        kind, key, attribute = found[1].split(".")
+        body = document["resource"][kind][key]
+        if attribute == "name":
+            return value(document, body["name"])
+        what = {"google_pubsub_topic": ("topics", "name"),
+                "google_secret_manager_secret": ("secrets", "secret_id")}[kind]  # fmt: skip
+        return f"projects/{PROJECT}/{what[0]}/{body[what[1]]}"
+
+    return re.sub(r"\$\{([^}]+)\}", one, text)
+
+
 def test_scripts_are_told_what_functions_are(
     google: Google, manifest: Path, tmp_path: Path
 ) -> None:
@@ -76,30 +93,16 @@ def test_scripts_are_told_what_functions_are(
         engine = deployed(plan, tmp_path)
         [document] = ADAPTER.infrastructure(plan).documents.values()
 
-        def value(text: str, document: Any = document) -> str:
-            def one(found: re.Match[str]) -> str:
-                if found[1] == "var.project":
-                    return PROJECT
-                kind, key, attribute = found[1].split(".")
-                body = document["resource"][kind][key]
-                if attribute == "name":
-                    return value(body["name"])
-                what = {"google_pubsub_topic": ("topics", "name"),
-                        "google_secret_manager_secret": ("secrets", "secret_id")}[kind]  # fmt: skip
-                return f"projects/{PROJECT}/{what[0]}/{body[what[1]]}"
-
-            return re.sub(r"\$\{([^}]+)\}", one, text)
-
-        declared = {
+        declared: dict[str, Any] = {
             "queue": plan.queues, "topic": plan.topics, "table": plan.tables,
             "bucket": plan.buckets, "secret": plan.secrets,
         }  # fmt: skip
         wanted = {
             f"PORTAFAAS_{kind}_{one.name}".upper().replace("-", "_"): value(
-                location_of(plan, kind, one.name)
+                document, location_of(plan, kind, one.name)
             )
-            for kind, found in declared.items()
-            for one in found
+            for kind, resources in declared.items()
+            for one in resources
         }
         assert len(wanted) == 6 and engine.whereabouts() == wanted
 
