@@ -7,7 +7,8 @@ decides whether the broker keeps it.
 Where a peer is not like its platform:
 
 - moto: a message is no longer than 256 KiB in SQS too (AWS: 1 MiB since August 2025), so that a
-  batch is 1 MiB but no message of it; the size of a batch is not looked at. In a FIFO queue what is
+  batch is 1 MiB but no message of it; the size of a batch is looked at here (``_measured``), as is
+  the number of attributes. In a FIFO queue what is
   deduplicated is forgotten after five minutes, as on AWS. SNS gives FIFO messages no sequence.
 - The Service Bus (``tests/azure_cloud``) is written from the documentation: one partition, one
   message of a session at a time. Batches are limited by the client, as it learns from the link.
@@ -170,6 +171,9 @@ class AwsChannel(Channel):
         end = ".fifo" if self.ordered else ""
         fifo = {"FifoQueue": "true"} if self.ordered else {}
         self.sqs = client("sqs")
+        for service, operation in (("sqs", "SendMessageBatch"), ("sns", "PublishBatch")):
+            event = f"provide-client-params.{service}.{operation}"
+            client(service).meta.events.register(event, _measured, unique_id="measured")
         self.queue = f"{self.name}-q{end}"
         self.url = self.sqs.create_queue(
             QueueName=self.queue, Attributes={**fifo, "VisibilityTimeout": "1"}
@@ -226,6 +230,25 @@ class AwsChannel(Channel):
                 else:
                     self.sqs.delete_message(**handle)
         return True
+
+
+def _measured(params: dict[str, Any], **_: Any) -> None:
+    """Refuse what AWS would: too many messages, bytes, or attributes of one.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+    https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
+    """
+    is_queue = "Entries" in params
+    entries = params["Entries" if is_queue else "PublishBatchRequestEntries"]
+    total = 0
+    for one in entries:
+        attributes = one.get("MessageAttributes", {})
+        assert not is_queue or len(attributes) <= 10, sorted(attributes)
+        total += len(one["MessageBody" if is_queue else "Message"].encode())
+        for name, value in attributes.items():
+            total += len(name) + len(value["DataType"]) + len(value["StringValue"].encode())
+    assert 0 < len(entries) <= 10
+    assert total <= (1_048_576 if is_queue else 262_144), total
 
 
 class AzureChannel(Channel):
