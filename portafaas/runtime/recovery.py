@@ -74,8 +74,12 @@ class Failure:
         self.wish = wish
         self.after = after
         self.error = error
-        self.trace = context.span.header()
-        self.correlation = context.correlation_id
+        try:
+            self.trace = str(context.span.header())
+            self.correlation = str(context.correlation_id)
+        except Exception:
+            # A handler may have overwritten anything; its failure is worth more.
+            self.trace = self.correlation = ""
 
 
 class Letter:
@@ -103,7 +107,7 @@ class Letter:
         self.error = described(failure.error)
         self.attempts = attempts
         self.function = function
-        self.id = failure.item.id
+        self.id = str(failure.item.id)
         self.time = epoch_time(time())
         self.trace = failure.trace
         self.correlation = failure.correlation
@@ -209,7 +213,7 @@ def described(error: BaseException | str | None) -> str:
         return error or ""
     try:
         text = str(error)
-    except Exception:
+    except BaseException:
         text = ""
     name = type(error).__name__
     # More than a letter, or a line of the log, has room for is of no use.

@@ -85,7 +85,13 @@ def test_an_error_without_a_text_is_an_error(make: Any) -> None:
     class Ended(BaseException):
         __repr__ = __str__ = Mute.__str__
 
-    for error in (Mute(), Ended()):
+    class Leaving(Exception):
+        def __str__(self) -> str:
+            raise SystemExit(3)
+
+        __repr__ = __str__
+
+    for error in (Mute(), Ended(), Leaving()):
 
         def handle(message: Message, context: Context, error: BaseException = error) -> None:
             raise error
@@ -96,8 +102,10 @@ def test_an_error_without_a_text_is_an_error(make: Any) -> None:
 
 
 def test_what_the_handler_did_to_its_context_changes_nothing(make: Any) -> None:
-    def handle(message: Message, context: Any) -> None:
-        context.logger = None
+    def handle(message: Any, context: Any) -> None:
+        context.logger = context.span = context.correlation_id = None
+        message.id = message.control = None
+        message.attributes.clear()
         raise Permanent("no")
 
     failed, told = deliver(function_of(make, handle), Message("1", b""))
