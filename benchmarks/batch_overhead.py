@@ -10,7 +10,7 @@ Chunks are interleaved; ratios are taken chunk by chunk and their median is prin
 
     python benchmarks/batch_overhead.py [--peers] [--rounds N] [--calls N] [--check 1.3]
 
-``--peers`` installs Powertools into a scratch environment with uv and runs there; without it that is
+``--peers`` installs Powertools into a scratch environment with uv and runs there; without it, it is
 measured if it happens to be importable. ``--check`` fails when ours exceeds that ratio.
 """
 
@@ -33,7 +33,7 @@ http_overhead.PEERS = ("aws-lambda-powertools",)  # type: ignore[assignment]
 
 Invoke = Callable[[dict[str, Any], Any], dict[str, Any]]
 
-ORDER = {
+ORDER: dict[str, Any] = {
     "id": "o-1",
     "customer": {"name": "Ada Lovelace", "email": "ada@example.com"},
     "items": [

@@ -22,6 +22,7 @@ from portafaas.runtime import deliver as delivery
 from portafaas.runtime import serve
 from portafaas.runtime.cloudevent import event_from_message
 from portafaas.runtime.context import Context
+from portafaas.runtime.control import split
 from portafaas.runtime.event import ChangeEvent, Event, ObjectEvent, ScheduleEvent
 from portafaas.runtime.function import Function
 from portafaas.runtime.http import Request
@@ -95,16 +96,20 @@ def _queue(function: Function, stimulus: QueueStimulus) -> DeliveryOutcome:
             Message(
                 item.id,
                 item.body,
-                attributes={k: v for k, v in item.attributes.items() if not k.startswith("pf-")},
+                attributes=attributes,
                 key=item.key if ordered else None,
                 queue=function.trigger["queue"],
                 attempt=item.attempt,
                 time=item.time,
                 raw=item,
+                control=control,
             )
             for item in part
+            for attributes, control in (split(item.attributes),)
         ]
-        failed.update(_messages(function, messages))
+        # The sender's ids, where the stimulus has them, are those of the handler only.
+        again = set(_messages(function, messages))
+        failed.update(message.raw.id for message in messages if message.id in again)
         if ordered:
             # An ordered queue delivers nothing behind a failed message of the same key.
             blocked = {item.key for item in stimulus.messages if item.id in failed}

@@ -74,6 +74,7 @@ class Context:
 
     __slots__ = (
         "_function",
+        "_made",
         "attempt",
         "buckets",
         "config",
@@ -93,6 +94,7 @@ class Context:
         "trace_parent",
     )
 
+    _made: bool
     attempt: int
     buckets: Clients
     config: Config
@@ -122,6 +124,8 @@ class Context:
         raw: Any = None,
     ) -> None:
         self._function = function
+        #: Whether anything of :data:`_LAZY` has been asked for.
+        self._made = False
         self.invocation_id = invocation_id
         self.deadline = time() + function.timeout
         self.attempt = attempt
@@ -137,6 +141,7 @@ class Context:
             # Not importlib, which would have to be imported itself.
             made = __import__(f"portafaas.runtime.{module}", fromlist=(maker,))
             value = getattr(made, maker)(self)
+            self._made = True
         elif name in _KINDS:
             from portafaas.runtime.resources import Clients
 
@@ -258,11 +263,13 @@ def renew(context: Context, message: Any) -> None:
     """Give *context* to the next of several messages: a span and a correlation id of its own."""
     context.payload = message
     context.trace_parent = message.attributes.get("traceparent")
-    for name in ("span", "correlation_id", "logger"):
-        try:
-            delattr(context, name)
-        except AttributeError:
-            continue
+    if context._made:
+        context._made = False
+        for name in ("span", "correlation_id", "logger"):
+            try:
+                delattr(context, name)
+            except AttributeError:
+                continue
     if endings:
         # It begins now, and not with the invocation.
         context.span.start = time()

@@ -319,12 +319,13 @@ def run_messages(
     found = []
     blocked: set[str | None] = set()
     deadline = context.deadline
+    alone = len(messages) == 1
     for message in messages:
-        if ordered and message.key in blocked:
+        if blocked and message.key in blocked:
             failed.append(message.id)
             continue
         context.attempt = message.attempt
-        if len(messages) == 1:
+        if alone:
             context.payload = message
         else:
             renew(context, message)

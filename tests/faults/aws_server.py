@@ -8,14 +8,57 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Any
 
 from moto.awslambda.models import LambdaFunction
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodbstreams.models import DynamoDBStreamsBackend
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from tests.aws_cloud import patches
 from tests.aws_cloud.server import _formation
 from tests.aws_cloud.world import World
+
+
+def _transactions() -> None:
+    """Have DynamoDB's writes happen one after the other, and none of a failed transaction.
+
+    moto takes a transaction back by putting copies of all tables in their place: with them goes
+    what others wrote meanwhile, and whoever reads a stream goes on reading the one before.
+    """
+    guard = threading.RLock()
+    backend: Any = DynamoDBBackend
+
+    def locked(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def call(self: Any, *arguments: Any, **more: Any) -> Any:
+            with guard:
+                return original(self, *arguments, **more)
+
+        setattr(owner, name, call)
+
+    transact = backend.transact_write_items
+
+    def whole(self: Any, *arguments: Any, **more: Any) -> Any:
+        shards = {
+            name: (table.stream_shard, len(table.stream_shard.items))
+            for name, table in self.tables.items()
+            if table.stream_shard is not None
+        }
+        try:
+            return transact(self, *arguments, **more)
+        except BaseException:
+            for name, (shard, length) in shards.items():
+                del shard.items[length:]
+                self.tables[name].stream_shard = shard
+            raise
+
+    backend.transact_write_items = whole
+    for name in ("put_item", "update_item", "delete_item", "transact_write_items"):
+        locked(backend, name)
+    locked(DynamoDBStreamsBackend, "get_records")
 
 
 def main() -> None:
@@ -27,6 +70,7 @@ def main() -> None:
     patches._queues(world)
     patches._topics()
     patches._streams(world)
+    _transactions()
     function: Any = LambdaFunction
     function.invoke = None  # nobody but the loop may
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

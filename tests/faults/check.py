@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from portafaas.deployment.contract import DeadLetter
 from tests.faults.ledger import Delivery, Entry, grouped, history
@@ -244,7 +245,7 @@ class _Case:
                 break
         undisturbed = not (self.outcomes["dead"] or self.outcomes["lost"])
         if self.fault.delay and self.evidence.delays and undisturbed:
-            for one, next_ in zip(begins, begins[1:], strict=False):
+            for one, next_ in pairwise(begins):
                 gap = next_.time - one.time
                 if gap < self.fault.delay - _SLACK:
                     text = f"attempt {next_.attempt} came {gap:.2f} s after the one before"

@@ -23,7 +23,7 @@ from portafaas.vendor.environment import find_interpreter, prepare
 from portafaas_gcp.vendor import runtime
 from tests.faults.gcp_tasks import Tasks
 from tests.faults.target import PYTHON, Target
-from tests.gcp_cloud.emulator import Pusher, PubSub, jar
+from tests.gcp_cloud.emulator import PubSub, Pusher, jar
 
 PROJECT = "faults"
 REGION = "europe-west1"

@@ -93,7 +93,8 @@ def execute(
         for box, _ in dead_letter_boxes(target.plan):
             # What no pattern has: the relay of the outbox.
             if box.endswith("-outbox"):
-                letters.redrive(box, None)
+                relayed = letters.redrive(box, None)
+                say(f"{target.name}: {relayed.moved} changes of {box} were dead letters")
         settle(target, patience, limit)
         say(f"{target.name}: redriven after {time.monotonic() - started:.1f} s")
         entries = target.ledger.entries()

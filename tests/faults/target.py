@@ -82,7 +82,7 @@ class Target(ABC):
         edit_manifest(os.environ.get("FAULTS_MUTANT", ""), self.manifest)
         #: The unpacked package, where there is one.
         self.package = folder / "package"
-        self.plan: BuildPlan = build_plan(load_manifest(self.manifest), self.adapter_name)
+        self.plan: BuildPlan = build_plan(load_manifest(self.manifest), self.adapter_name or "")
         self.environment = {"FAULTS_FOLDER": str(self.ledger.folder)}
 
     @property

@@ -170,7 +170,11 @@ def test_a_message_twice(place: Place) -> None:
     place.done()
     for attempt in (1, 2):
         assert delivered(place.deliver("charge", queued("m-1", attempt=attempt)))
-    assert place.done() == ["m-1"]
+    # Two sends of one payment, by what the sender gave as dedup.
+    for id in ("m-2", "m-3"):
+        control = {"pf-id": id, "pf-dedup": "order-7"}
+        assert delivered(place.deliver("charge", queued(id, attributes=control)))
+    assert place.done() == ["m-1", "m-2"]
     assert not delivered(place.deliver("charge", queued("m-1", "other")))
     assert place.done() == []
 

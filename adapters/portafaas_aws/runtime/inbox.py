@@ -33,7 +33,7 @@ def run(
     failed: list[str] = []
     for record in records:
         settlement = Settlement(function, record)
-        sent = sqs.sent_at(record)
+        sent = read(sqs.sent_at, record)
         for event in read(events_of, function, record):
             control = event.control
             if sent is not None and (control is None or "pf-sent" not in control):

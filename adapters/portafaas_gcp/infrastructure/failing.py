@@ -58,7 +58,11 @@ def tasks(view: View, address: str, config: Mapping[str, Any]) -> Iterator[str]:
     member = f"${{google_service_account.{name}.member}}"
     queue = variables.get("PORTAFAAS_TASKS", "")
     makes = view.where("google_cloud_tasks_queue_iam_member", "member", member)
-    acts = view.where("google_service_account_iam_member", "member", member)
+    acts = [
+        (other, body)
+        for other, body in view.where("google_service_account_iam_member", "member", member)
+        if body["role"] == "roles/iam.serviceAccountUser"
+    ]
     if not queue:
         for other, _ in (*makes, *acts):
             yield f"{other}: {address} may use what it is not told of"
