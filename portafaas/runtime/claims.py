@@ -112,9 +112,14 @@ def _fetch_all(function: Function, batch: Any, context: Context) -> tuple[Any, B
 def _both(result: Any, lost: BatchResult) -> Any:
     if result is None:
         return lost
-    if hasattr(result, "outcomes"):
-        result.outcomes.update(lost.outcomes)
-    return result
+    if not hasattr(result, "outcomes"):
+        return result  # what is no result is refused, as without a claim check
+    from portafaas.runtime.message import BatchResult
+
+    # A new one: the handler's own may be one that it returns each time.
+    both = BatchResult()
+    both.outcomes = {**result.outcomes, **lost.outcomes}
+    return both
 
 
 def fetching(handle: Callable[..., Any], function: Function) -> Callable[..., Any]:

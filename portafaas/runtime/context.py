@@ -282,7 +282,7 @@ def log_failure(context: Context, message: str, value: object) -> None:
     error = value if isinstance(value, BaseException) else None
     try:
         repr(value)
-    except Exception:
+    except BaseException:
         # An exception whose text cannot be made must not be lost for that.
         value = type(value)
     try:

@@ -48,7 +48,9 @@ def report(function: Function, context: Context, error: BaseException) -> Except
     log_failure(context, "handler failed: %r", error)
     if isinstance(error, Exception):
         return error
-    return DeliveryFailed(f"{function.name} raised {error!r}")
+    from portafaas.runtime.recovery import described
+
+    return DeliveryFailed(f"{function.name} raised {described(error)}")
 
 
 def wanted(function: Function, event: Event) -> bool:

@@ -20,7 +20,7 @@ from portafaas_aws.names import physical_name, queue_name
 from portafaas_aws.runtime import inbox, object, queue, schedule, settlement, sqs, table, topic
 
 #: What a letter has and a message that is sent again does not.
-_OLD = ("pf-dead", "pf-attempt", "pf-sent")
+_OLD = ("pf-dead", "pf-attempt", "pf-sent", "pf-expires")
 
 
 @dataclass(frozen=True, slots=True)

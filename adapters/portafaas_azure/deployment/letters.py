@@ -15,7 +15,7 @@ from portafaas_azure.runtime.bus import Received
 #: What Service Bus adds to what it gives up.
 _PLATFORM = ("DeadLetterReason", "DeadLetterErrorDescription")
 #: What is new about a message that is delivered again.
-_FORGOTTEN = (ours.DEAD, ours.ATTEMPT, ours.SENT, ours.TO, *_PLATFORM)
+_FORGOTTEN = (ours.DEAD, ours.ATTEMPT, ours.SENT, ours.TO, ours.EXPIRES, *_PLATFORM)
 
 
 class _Native:

@@ -297,7 +297,7 @@ def _again(function: FunctionPlan, one: Found) -> dict[str, Any]:
     attributes = {
         name: value
         for name, value in (one.message.get("attributes") or {}).items()
-        if name not in (control.DEAD, control.ATTEMPT, control.SENT, control.TO)
+        if name not in (control.DEAD, control.ATTEMPT, control.SENT, control.TO, control.EXPIRES)
         and not name.startswith("CloudPubSubDeadLetter")
     }
     if function.kind in ("queue", "topic"):

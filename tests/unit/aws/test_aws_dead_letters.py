@@ -113,9 +113,13 @@ def test_looking_changes_nothing(letters: Letters) -> None:
 def test_redrive_makes_it_as_if_it_had_never_failed(letters: Letters) -> None:
     letters.put(
         "jobs-dead", "x", {}, a="1",
-        **{"pf-id": "i1", "pf-sent": "2020-01-01T00:00:00Z", "pf-attempt": "3", "pf-dedup": "d"},
+        **{"pf-id": "i1", "pf-sent": "2020-01-01T00:00:00Z", "pf-attempt": "3", "pf-dedup": "d",
+           "pf-expires": "1"},
     )  # fmt: skip
-    packed = {"pf-attributes": json.dumps({"pf-attempt": "2", "b": "ü"})}
+    # Who redrives wants it, though it has expired.
+    packed = {
+        "pf-expires": "1", "pf-attributes": json.dumps({"pf-attempt": "2", "b": "ü"}),
+    }  # fmt: skip
     moved = letters.put("jobs-dead", "moved", **packed)
     (platform,) = [x for x in letters.of.list("jobs", 10) if x.reason == "platform"]
     assert (platform.id, platform.attempts, platform.function) == (moved, 5, "work")

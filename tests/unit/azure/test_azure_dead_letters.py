@@ -48,7 +48,8 @@ def test_look_redrive_purge(site: Any, plan: Any) -> None:
         broker.send("jobs-dead", Message(
             b"\0", id=id, inferred=True, group_id="k", content_type="a/b",
             properties={"pf-dead": DEAD.replace("i-1", id), "pf-attempt": "2", "a": "b",
-                        "pf-sent": "2026-01-02T03:04:05.000Z", "n": 7, "pf-id": id},
+                        "pf-sent": "2026-01-02T03:04:05.000Z", "n": 7, "pf-id": id,
+                        "pf-expires": "1"},
         ))  # fmt: skip
     broker.send("jobs-dead", Message(b"no letter", inferred=True))
     with bus(broker) as peer:
