@@ -526,6 +526,37 @@ def test_boxes_and_what_is_chosen(cloud: Cloud, does: Does) -> None:
     assert cloud.length("jobs-dead") == 7
 
 
+def test_what_cannot_be_copied_does_not_come_at_once(
+    cloud: Cloud, does: Does, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Service Bus would use up all attempts in a second, and give the message up."""
+    from portafaas_azure.runtime.settlement import Settlement
+
+    waited: list[float] = []
+    monkeypatch.setattr(Settlement, "_wait", lambda self, left: waited.append(left))
+    does(fails)
+    send(f"{cloud.url}/jobs", [Outgoing("1", b"x")], False)
+    cloud.peer.outcomes["jobs"] = ["com.microsoft:entity-disabled"] * 2
+    cloud.consume("work")
+    cloud.host.run()
+    assert [attempt for _, _, attempt in seen] == [1, 2, 3]
+    assert waited == [10.0]
+    [found] = cloud.letters().list("jobs", 9)
+    assert (found.reason, found.attempts) == ("attempts", 3)
+
+
+def test_a_message_of_a_sender_without_ids(cloud: Cloud, does: Does) -> None:
+    from proton import Message
+
+    does(fails)
+    cloud.broker.send("jobs", Message(b"", inferred=True))
+    cloud.consume("work")
+    cloud.host.run()
+    assert [(id, attempt) for _, id, attempt in seen] == [("1", 1), ("1", 2), ("1", 3)]
+    [found] = cloud.letters().list("jobs", 9)
+    assert (found.id, found.body, found.reason) == ("1", b"", "attempts")
+
+
 def test_nothing_is_lost_when_the_dead_letters_are_away(cloud: Cloud, does: Does) -> None:
     def bad(item: Any) -> None:
         raise Permanent("never")

@@ -196,6 +196,39 @@ def test_objects_are_shown_as_they_came(dead: DeadLetters, works: World) -> None
     assert dead.purge("file", None) == 1
 
 
+def test_a_body_that_was_too_long_is_shown(dead: DeadLetters, works: World) -> None:
+    topic, place = works.topic("dead_letter__jobs"), f"/storage/v1/b/{works.project}-works-files/o/"
+    works.peers.objects = {
+        f"{place}pf-claims/jobs/a": {"do": ["ok"]}, f"{place}other": {"not": "ours"},
+    }  # fmt: skip
+    claims = ("files/pf-claims/jobs/a", "files/pf-claims/jobs/gone", "files/other", "x/pf-claims/a")
+    for number, claim in enumerate(claims):
+        works.pubsub.publish(topic, b"", {control.ID: str(number), control.CLAIM: claim})
+    found = {one.id: one.body for one in dead.list("jobs", 9)}
+    assert found == {"0": b'{"do": ["ok"]}', "1": b"", "2": b"", "3": b""}
+    assert dead.purge("jobs", None) == 4
+
+
+@pytest.mark.parametrize("box", ["jobs", "hear", "file", "row", "tick"])
+def test_letters_of_others_are_shown(dead: DeadLetters, works: World, box: str) -> None:
+    """What makes no sense hides nothing, can be removed, and is nobody's."""
+    topic = works.topic("dead_letter__jobs" if box == "jobs" else f"_dead__{box}")
+    said = ('{"attempts":"many","function":7}', "[1]", "{", "null", '{"id":null,"attempts":null}')
+    bodies = (b"", b"{}", b"[]", b"\xff", b'{"specversion":"1.0","data_base64":"AAAA","type":3}',
+              b'{"specversion":"1.0","data":{"value":7},"id":{}}')  # fmt: skip
+    counts = {"CloudPubSubDeadLetterSourceDeliveryCount": "some"}
+    for number, facts in enumerate(said):
+        for body in bodies:
+            works.pubsub.publish(
+                topic, body, {control.DEAD: facts, "content-type": "application/cloudevents+json",
+                              "eventType": "OBJECT_FINALIZE", **(counts if number % 2 else {})},
+            )  # fmt: skip
+    found = dead.list(box, 99)
+    assert len(found) == len(said) * len(bodies)
+    assert {one.reason for one in found} == {"platform"}
+    assert dead.purge(box, [one.id for one in found]) == len(found)
+
+
 def test_a_message_with_a_delay(works: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from portafaas.runtime.resources import Outgoing, ResourceError
     from portafaas_gcp.runtime import rest

@@ -228,7 +228,7 @@ class World:
         here = f"http://{self.peers.host}/"
         return {
             "PUBSUB": f"http://{self.pubsub.host}/", "CLOUDTASKS": here, "CLOUDFUNCTIONS": here,
-            "MONITORING": here,
+            "MONITORING": here, "STORAGE": here,
         }  # fmt: skip
 
     def _function(self, name: str) -> dict[str, Any] | None:

@@ -62,10 +62,16 @@ class Settlement:
             )
             return ()
         to = {ours.TO: function.name} if function.kind == "topic" else {}
-        made = [
-            copied(item, {ours.ATTEMPT: str(item.attempt), **to}, after) for item, after in items
-        ]
-        return self._sent(target, [item for item, _ in items], made)
+        try:
+            made = [
+                copied(item, {ours.ATTEMPT: str(item.attempt), **to}, after)
+                for item, after in items
+            ]
+            return self._sent(target, [item for item, _ in items], made)
+        except Exception:
+            # What is abandoned comes again at once, and is soon given up by Service Bus.
+            self._wait(min(after for _, after in items))
+            raise
 
     def bury(self, items: Sequence[tuple[Any, Letter]]) -> Collection[str]:
         """Send each to the dead letters."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from portafaas.deployment.contract import (
     Box,
@@ -116,7 +118,26 @@ class Letters(DeadLetters):
                     found.append(letter)
                 if len(found) >= limit:
                     break
-        return [one.letter for one in sorted(found, key=lambda one: one.order)[:limit]]
+        return [self._whole(one) for one in sorted(found, key=lambda one: one.order)[:limit]]
+
+    def _whole(self, one: Found) -> DeadLetter:
+        """Return a letter with the body that it was sent with, by a bucket if it was too long.
+
+        Without it when it is gone, or who looks may not read the bucket. A message of another
+        sender leads to no other object.
+        """
+        place = str((one.message.get("attributes") or {}).get(control.CLAIM, ""))
+        bucket, _, key = place.partition("/")
+        known = any(bucket == other.name for other in self._plan.buckets)
+        if not known or not key.startswith(control.CLAIMS):
+            return one.letter
+        name = f"{self._cloud.project}-{names.physical(self._plan, bucket, names.BUCKET)}"
+        path = f"storage/v1/b/{name}/o/{quote(key, safe='')}"
+        try:
+            found = self._cloud.send("storage", "GET", path, {"alt": "media"}, absent=True)
+        except ApiError:
+            return one.letter
+        return one.letter if found is None else replace(one.letter, body=found.content)
 
     def redrive(self, box: str, ids: Collection[str] | None) -> Redriven:
         """Publish letters to where they came from; what came from no topic Cloud Tasks send."""
