@@ -179,6 +179,34 @@ def test_redrive_of_what_came_from_no_topic(dead: DeadLetters, works: World) -> 
     assert works.peers.refused == []
 
 
+def test_a_redrive_that_is_interrupted(
+    dead: DeadLetters, works: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent is not sent again by the next one."""
+    topic, file = works.topic("_dead__tick"), works.file.with_name("fine")
+    for day in ("01", "02"):
+        planned = {"pf-time": f"2026-12-{day}T06:00:00.000Z"}
+        failure = Failure(_context(), _item(f"tick@{planned['pf-time']}"), "no")
+        letter = Letter("attempts", failure, 2, "tick").text()
+        works.pubsub.publish(topic, b"", {control.DEAD: letter, control.SENT: planned["pf-time"],
+                                          **planned})  # fmt: skip
+    file.touch()
+    may, count = works.peers._may, len(works.peers.tasks)
+    monkeypatch.setattr(
+        works.peers, "_may", lambda *given: len(works.peers.tasks) == count and may(*given)
+    )
+    with pytest.raises(DeploymentError):
+        dead.redrive("tick", None)
+    assert [one.id for one in dead.list("tick", 9)] == ["tick@2026-12-02T06:00:00.000Z"]
+    monkeypatch.setattr(works.peers, "_may", may)
+    assert dead.redrive("tick", None).moved == 1
+    works.idle()
+    file.unlink()
+    for day in ("01", "02"):
+        assert len(works.of(f"tick@2026-12-{day}T06:00:00.000Z")) == 1
+    works.peers.refused.clear()
+
+
 def test_objects_are_shown_as_they_came(dead: DeadLetters, works: World) -> None:
     data = {"name": "fail-ok", "generation": "8", "size": "3", "bucket": "files"}
     topic = works.topic("_dead__file")

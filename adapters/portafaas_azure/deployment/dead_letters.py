@@ -32,6 +32,7 @@ from portafaas_azure.deployment.letters import (
 )
 from portafaas_azure.deployment.refusals import azure, refused
 from portafaas_azure.infrastructure.names import UNIQUE, account_prefix, buckets
+from portafaas_azure.runtime.settlement import CUT
 
 BUS = "microsoft.servicebus/namespaces"
 _STORAGE = "Microsoft.Storage/storageAccounts"
@@ -126,14 +127,14 @@ class AzureDeadLetters(DeadLetters):
                     made = [fresh(message, identity, to) for identity, message in group]
                     return _send(sender, made)
 
-                moved = self._take_all(client, box, ids, move, failed)
+                moved = self._take_all(client, box, ids, move, failed, _reason_to_stay)
         return Redriven(moved, tuple(failed))
 
     def purge(self, box: str, ids: Collection[str] | None) -> int:
         """Remove letters; return how many."""
         failed: _Failed = []
         with self._client() as client:
-            return self._take_all(client, box, ids, lambda group: "", failed)
+            return self._take_all(client, box, ids, lambda group: "", failed, lambda message: "")
 
     def _queue(self, box: str) -> str:
         for queue in self.plan.queues:
@@ -255,8 +256,12 @@ class AzureDeadLetters(DeadLetters):
         ids: Collection[str] | None,
         move: Callable[[Sequence[tuple[str, Any]]], str],
         failed: _Failed,
+        stays: Callable[[Any], str],
     ) -> int:
-        """Have the letters that are there now, and meant, moved and removed; return how many."""
+        """Have the letters that are there now, and meant, moved and removed; return how many.
+
+        *stays* tells why a letter cannot be moved, "" if it can.
+        """
         function = self._function(box)
         missing = set(ids or ())
         done = 0
@@ -266,12 +271,21 @@ class AzureDeadLetters(DeadLetters):
                 for message in self._peek(receiver, box, place, 1 << 30):
                     identity = letter(self.plan, box, function, message).id
                     if ids is None or identity in ids:
-                        wanted[message.sequence_number] = identity
                         missing.discard(identity)
+                        if why := stays(message):
+                            failed.append((identity, why))
+                        else:
+                            wanted[message.sequence_number] = identity
                 if wanted:
                     done += _take(receiver, wanted, move, failed)
         failed += [(one, "there is no such letter") for one in sorted(missing)]
         return done
+
+
+def _reason_to_stay(message: Any) -> str:
+    """Return why a letter cannot be delivered again, "" if it can."""
+    cut = CUT in properties(message)
+    return "the row was too long for a message: write it again, then purge this" if cut else ""
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

@@ -147,8 +147,12 @@ class Letters(DeadLetters):
         with _Lease(self._cloud, self._pullable(place)) as lease:
             ordered = any(recovery.is_ordered(self._plan, one) for one in place.functions)
             for chunk in self._chunks(place, lease, ids, ordered):
-                done = self._send(chunk, failed)
-                lease.ack([one.ack for one in done])
+                done: _Chunk = []
+                try:
+                    self._send(chunk, done, failed)
+                finally:
+                    # What is sent is taken away, also when the next one fails.
+                    lease.ack([one.ack for one in done])
                 moved += len(done)
         missing = set(ids or ()) - lease.met
         failed += [(id, "there is no such dead letter") for id in sorted(missing)]
@@ -240,9 +244,8 @@ class Letters(DeadLetters):
             return None
         return found
 
-    def _send(self, chunk: Sequence[Found], failed: _Failures) -> Sequence[Found]:
-        """Send letters to their functions, and return those that are safe there."""
-        done: _Chunk = []
+    def _send(self, chunk: Sequence[Found], done: _Chunk, failed: _Failures) -> None:
+        """Send letters to their functions, and add those that are safe there to *done*."""
         topics: dict[str, list[tuple[Found, dict[str, Any]]]] = {}
         for one in chunk:
             function = one.function
@@ -275,7 +278,6 @@ class Letters(DeadLetters):
                     # One of them is to blame: each for itself.
                     if len(part) == 1:
                         failed.append((part[0][0].letter.id, exc.diagnostics[0].message))
-        return done
 
     def _call(self, function: FunctionPlan, one: Found) -> None:
         """Have the function called by a task, as who delivered would: from inside the project.
