@@ -121,9 +121,10 @@ class Letter:
 
         facts = {name: getattr(self, name) for name in self.__slots__}
         # What gives way first is least needed: the id is beside it, as ``pf-id``.
-        for name, most in (("error", _LONGEST), ("correlation", 128), ("id", 256), ("function", 64)):
+        longest = (("error", _LONGEST), ("correlation", 128), ("id", 256), ("function", 64))
+        for name, most in longest:
             facts[name] = facts[name][:most]
-        for name in ("error", "correlation", "id", "function"):
+        for name, _ in longest:
             while True:
                 text = json.dumps(facts, separators=(",", ":"))
                 over, value = len(text) - _LONGEST, facts[name]

@@ -9,7 +9,7 @@ from json import loads as _loads
 
 from portafaas.runtime.message import Message
 from portafaas_aws.runtime import sqs
-from portafaas_aws.runtime.settlement import Settlement
+from portafaas_aws.runtime.settlement import Settlement, refused
 from portafaas_aws.runtime.start import context_of, load, read, records_of
 
 TYPE_CHECKING = False
@@ -24,7 +24,8 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
     """Return the Lambda handler of a queue function.
 
     It answers with SQS's ids of what failed. It raises, and SQS delivers the whole batch again,
-    for a payload that is none of SQS (ValueError) and for a handler that cannot be loaded.
+    for a payload that is none of SQS (ValueError) and for a handler that cannot be loaded. One
+    record that cannot be read is a dead letter, and no matter of the others.
     """
     from portafaas.runtime.deliver import run_messages
 
@@ -33,21 +34,26 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
 
     def invoke(event: Any, context: Any) -> dict[str, Any]:
         records = records_of(event, "aws:sqs")
-        messages = read(messages_of, function, records)
+        lost: list[str] = []
+        try:
+            messages = read(messages_of, function, records)
+        except ValueError:
+            records, messages, lost = _readable(function, records, context, settlement)
+            if not messages:
+                return sqs.failures(lost)
         trace = messages[0].attributes.get("traceparent") if len(messages) == 1 else None
         neutral = context_of(function, context, messages[0].attempt, trace)
         failed = run_messages(function, messages, neutral, settlement)
         if not failed:
-            return sqs.failures(failed)
+            return sqs.failures(lost)
         # The ids of handlers are the senders'.
         names = set(failed)
-        return sqs.failures(
-            [
-                record["messageId"]
-                for record, message in zip(records, messages)  # noqa: B905 (Python 3.10)
-                if message.id in names
-            ]
-        )
+        lost += [
+            record["messageId"]
+            for record, message in zip(records, messages)  # noqa: B905 (Python 3.10)
+            if message.id in names
+        ]
+        return sqs.failures(lost)
 
     return invoke
 
@@ -56,6 +62,34 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
 #: or more. Messages of one sender have one.
 _shapes: dict[tuple[str, ...], int] = {}
 _NOTHING, _ID, _MORE = range(3)
+
+
+def _readable(
+    function: Function, records: list[dict[str, Any]], context: Any, settlement: Settlement
+) -> tuple[list[dict[str, Any]], list[Message], list[str]]:
+    """Return the records that can be read, their messages, and SQS's ids of those that failed.
+
+    In an ordered queue one that is no dead letter holds back the later ones of its group.
+    """
+    found: list[dict[str, Any]] = []
+    messages: list[Message] = []
+    failed: list[str] = []
+    held: set[Any] = set()
+    for record in records:
+        group = sqs.key_of(record, {})
+        if function.trigger.get("ordered") and group in held:
+            failed.append(record["messageId"])
+            continue
+        try:
+            message = read(message_of, function, record)
+        except ValueError as exc:
+            if not refused(function, record, context, exc, settlement):
+                failed.append(record["messageId"])
+                held.add(group)
+        else:
+            found.append(record)
+            messages.append(message)
+    return found, messages, failed
 
 
 def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Message]:
