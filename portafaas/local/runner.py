@@ -124,7 +124,7 @@ def _messages(function: Function, messages: list[Message]) -> list[str]:
     try:
         return delivery.run_messages(function, messages, context)
     except Exception as exc:
-        delivery.report(function, context, exc)
+        delivery.report(function, context, exc, len(messages))
         return [message.id for message in messages]
 
 

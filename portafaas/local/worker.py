@@ -120,7 +120,7 @@ def _messages(function: Function, items: Sequence[dict[str, Any]], wishes: _Wish
     try:
         failed = set(delivery.run_messages(function, messages, context, wishes))
     except Exception as exc:
-        delivery.report(function, context, exc)
+        delivery.report(function, context, exc, len(messages))
         failed = settle(function, context, [Failure(context, m, exc) for m in messages], wishes)
     return {message.raw["number"] for message in messages if message.id in failed}
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: end costs no more than a look here.
 endings: list[Ending] = []
 
+#: Field of a log record that says how many attempts have failed; alerts count them (O-18).
+FAILED = "pf_failed_attempts"
 #: Slots that are filled when they are first read, and the module and function that do it.
 _LAZY = {
     "span": ("trace", "span_of"),
@@ -277,21 +279,30 @@ def renew(context: Context, message: Any) -> None:
         context.span.start = time()
 
 
-def log_failure(context: Context, message: str, value: object) -> None:
-    """Log what became of a handler, whatever it did to its logger or to stderr."""
+def log_failure(context: Context, message: str, value: object, failed: int = 0) -> None:
+    """Log what became of a handler, whatever it did to its logger or to stderr.
+
+    *failed* is how many attempts at events or messages the record is about, for alerts to count.
+    """
     error = value if isinstance(value, BaseException) else None
+    extra = None
+    if failed:
+        extra = {FAILED: failed}
+        if context.target == "azure":
+            # Its handler writes messages only; at the end there may be a traceback.
+            message = f"{FAILED}={failed} {message}"
     try:
         repr(value)
     except BaseException:
         # An exception whose text cannot be made must not be lost for that.
         value = type(value)
     try:
-        context.logger.error(message, value, exc_info=error)
+        context.logger.error(message, value, exc_info=error, extra=extra)
     except Exception:
         try:
             from portafaas.runtime.log import logger_for
 
-            logger_for(context).error(message, value, exc_info=error)
+            logger_for(context).error(message, value, exc_info=error, extra=extra)
         except Exception:
             # The answer matters more than the record of it.
             return

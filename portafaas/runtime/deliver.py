@@ -40,17 +40,28 @@ class DeliveryFailed(Exception):
     """
 
 
-def report(function: Function, context: Context, error: BaseException) -> Exception:
-    """Log *error* and return the exception to raise to the platform."""
+def report(
+    function: Function, context: Context, error: BaseException, failed: int = 1
+) -> Exception:
+    """Log *error* and return the exception to raise to the platform.
+
+    *failed* attempts have ended with it: one for each message that the handler was given.
+    """
     if isinstance(error, HandlerTimeout):
-        log_failure(context, "handler exceeded its timeout of %s s", function.timeout)
+        log_failure(context, "handler exceeded its timeout of %s s", function.timeout, failed)
         return DeliveryFailed(f"{function.name} exceeded its timeout of {function.timeout} s")
-    log_failure(context, "handler failed: %r", error)
+    log_failure(context, "handler failed: %r", error, failed)
     if isinstance(error, Exception):
         return error
     from portafaas.runtime.recovery import described
 
     return DeliveryFailed(f"{function.name} raised {described(error)}")
+
+
+def report_some(context: Context, failed: Sequence[Failure], messages: Sequence[Message]) -> None:
+    """Log how many of a batch's *messages* the handler's result says have *failed*."""
+    count = len(failed)
+    log_failure(context, f"%d of {len(messages)} messages failed", count, count)
 
 
 def wanted(function: Function, event: Event) -> bool:
@@ -302,10 +313,10 @@ def run_messages(
             found = failures(result, messages, context)
         except BaseException as exc:
             problem = exc
-            report(function, context, exc)
+            report(function, context, exc, len(messages))
             found = broken(messages, exc, context)
         if found and problem is None:
-            context.logger.warning("%d of %d messages failed", len(found), len(messages))
+            report_some(context, found, messages)
         if endings:
             ended(context, batch, [failure.item.id for failure in found], problem)
         failed = finish(function, context, messages, found, settlement)

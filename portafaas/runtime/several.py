@@ -129,7 +129,8 @@ class Several:
         from portafaas.runtime.deliver import report
         from portafaas.runtime.recovery import described
 
-        report(self._function, self._context, error)
+        # None counts here: the result names all that failed, and they count there.
+        report(self._function, self._context, error, 0)
         # Of several messages nobody knows which one is Permanent.
         why: Any = error if len(self._claims) == 1 else described(error)
         for message, _ in self._claims:

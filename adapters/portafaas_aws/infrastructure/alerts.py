@@ -15,14 +15,15 @@ from portafaas_aws.infrastructure.document import Template, att, logical_id, ref
 from portafaas_aws.infrastructure.resources import dead_letters_of
 from portafaas_aws.names import ALARM_NAME, channel_topic, physical_name
 
-#: The records of ``portafaas.runtime.context.log_failure``, which the bridges of all kinds write
-#: when they answer a failure, so that Lambda counts a success.
+#: The records that the bridge of HTTP writes when it answers a failure, so that Lambda counts a
+#: success; and those of all other kinds, which say how many attempts have failed (O-18).
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
 PATTERN = (
     '{ $.severity = "ERROR" && ($.message = "handler failed*" || '
     '$.message = "handler exceeded its timeout*" || '
     '$.message = "application failed after its response*") }'
 )
+ATTEMPTS = '{ $.severity = "ERROR" && $.pf_failed_attempts > 0 }'
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 _DESCRIPTION = 1024
 _NAMESPACE = "portafaas"
@@ -61,6 +62,7 @@ def watched(plan: BuildPlan) -> set[str]:
 def add_failures(template: Template, function: str) -> None:
     """Add the count of the failures that *function*, which is :func:`watched`, answers."""
     plan = template.plan
+    requests = plan.function(function).kind == "http"
     watching = (a.name for a in plan.alerts if a.metric == "errors" and a.function == function)
     template.asked = tuple(f"$.alerts.{name}" for name in watching)
     template.add(
@@ -68,12 +70,12 @@ def add_failures(template: Template, function: str) -> None:
         "AWS::Logs::MetricFilter",
         {
             "LogGroupName": ref(logical_id(function, "Logs")),
-            "FilterPattern": PATTERN,
+            "FilterPattern": PATTERN if requests else ATTEMPTS,
             "MetricTransformations": [
                 {
                     "MetricNamespace": _NAMESPACE,
                     "MetricName": _failures(plan, function),
-                    "MetricValue": "1",
+                    "MetricValue": "1" if requests else "$.pf_failed_attempts",
                     # So that there is a value whenever Lambda has one, to add up.
                     "DefaultValue": 0,
                 }
@@ -134,6 +136,8 @@ def _measured(plan: BuildPlan, alert: AlertPlan) -> dict[str, Any]:
 def _errors(plan: BuildPlan, alert: AlertPlan) -> dict[str, Any]:
     """Return what Lambda counts, and what the bridge answers (500, ids) instead of raising it.
 
+    No failure is in both: what the bridge has logged it does not raise.
+
     A sum of the series, which a missing value of one does not make missing; FILL would take
     values that are late for zero, and the alarm would never see them.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
@@ -153,7 +157,7 @@ def _errors(plan: BuildPlan, alert: AlertPlan) -> dict[str, Any]:
             {
                 "Id": "failed",
                 "Expression": "SUM([raised, answered])",
-                "Label": "failed invocations",
+                "Label": "failures",
                 "ReturnData": True,
             }
         ]

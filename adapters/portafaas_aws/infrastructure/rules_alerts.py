@@ -27,7 +27,7 @@ _WATCHES: Mapping[str, tuple[str, str]] = {
     "dead-letters": ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
     "oldest-message": ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
 }
-#: The texts of ``portafaas.runtime`` that say a handler failed.
+#: The texts of ``portafaas.runtime`` that say a handler of requests failed.
 _FAILED = (
     "handler failed*", "handler exceeded its timeout*", "application failed after its response*",
 )  # fmt: skip
@@ -164,11 +164,24 @@ def _failures(view: View) -> Iterator[str]:
         (change,) = facts["MetricTransformations"]
         if change["MetricName"] not in used or change.get("MetricNamespace") != "portafaas":
             yield f"{logical}: no alarm looks at what it counts"
-        if change.get("MetricValue") != "1" or change.get("DefaultValue") != 0:
-            yield f"{logical} does not count"
         texts = " || ".join(f'$.message = "{text}"' for text in _FAILED)
-        if facts.get("FilterPattern") != f'{{ $.severity = "ERROR" && ({texts}) }}':
+        value, which = "1", f"({texts})"
+        if view.target(facts.get("LogGroupName")) in view.once(_delivered):
+            # Of a batch several may have failed; the record says how many.
+            value, which = "$.pf_failed_attempts", "$.pf_failed_attempts > 0"
+        if change.get("MetricValue") != value or change.get("DefaultValue") != 0:
+            yield f"{logical} does not count"
+        if facts.get("FilterPattern") != f'{{ $.severity = "ERROR" && {which} }}':
             yield f"{logical} does not find the records of failures"
+
+
+def _delivered(view: View) -> set[str | None]:
+    """Return the logs of functions that are not called but delivered to."""
+    return {
+        view.target(runs.get("LoggingConfig", {}).get("LogGroup"))
+        for name, runs in view.of("AWS::Lambda::Function")
+        if view.leading("AWS::Lambda::EventSourceMapping", "FunctionName").get(name)
+    }
 
 
 def tells(view: View, plan: BuildPlan) -> Iterator[str]:

@@ -146,7 +146,7 @@ class Runner:
             # A module may call sys.exit() when imported.
             if _cancelled(exc):
                 raise
-            deliver.report(function, context, exc)
+            deliver.report(function, context, exc, len(messages))
             found = deliver.broken(messages, exc, context)
             failed = await self._finish(messages, found, context, settlement)
             return deliver.held_back(messages, failed) if ordered else failed
@@ -165,10 +165,10 @@ class Runner:
                 if _cancelled(exc):
                     raise
                 problem = exc
-                deliver.report(function, context, exc)
+                deliver.report(function, context, exc, len(messages))
                 found = deliver.broken(messages, exc, context)
             if found and problem is None:
-                context.logger.warning("%d of %d messages failed", len(found), len(messages))
+                deliver.report_some(context, found, messages)
             if endings:
                 ended(context, batch, [failure.item.id for failure in found], problem)
             failed = await self._finish(messages, found, context, settlement)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,6 +32,8 @@ from portafaas.plan import (
     HttpTrigger,
 )
 from portafaas.runtime import (
+    BatchHandler,
+    BatchResult,
     ChangeHandler,
     EventHandler,
     HttpHandler,
@@ -40,7 +43,7 @@ from portafaas.runtime import (
 )
 from portafaas_aws.adapter import ADAPTER
 from portafaas_aws.infrastructure import emit
-from portafaas_aws.infrastructure.alerts import PATTERN
+from portafaas_aws.infrastructure.document import logical_id
 
 
 def _resources(plan: BuildPlan) -> dict[str, Any]:
@@ -101,8 +104,12 @@ def test_thresholds(watched: BuildPlan) -> None:
 @pytest.mark.parametrize(
     ("name", "counted"),
     [
-        ("echo", "http"), ("work", "queue"), ("listen", "topic"), ("rows", "table"),
-        ("store", "object"), ("tick", "schedule"),
+        ("echo", "http"),
+        ("work", "queue"),
+        ("listen", "topic"),
+        ("rows", "table"),
+        ("store", "object"),
+        ("tick", "schedule"),
     ],
 )
 def test_failures_that_are_answered_are_counted_by_their_records(
@@ -116,14 +123,39 @@ def test_failures_that_are_answered_are_counted_by_their_records(
     assert metrics[-1]["Expression"] == "SUM([raised, answered])"
 
 
-def _matches(record: dict[str, Any]) -> bool:
-    """Evaluate the pattern as CloudWatch does: equal, or beginning with what is before the star."""
-    assert PATTERN.startswith('{ $.severity = "ERROR" && (') and PATTERN.endswith(") }")
-    texts = [part.split('"')[1] for part in PATTERN.split("(")[1].split("||")]
-    assert all(text.endswith("*") for text in texts)
-    return record["severity"] == "ERROR" and record["message"].startswith(
-        tuple(text[:-1] for text in texts)
-    )
+def _matches(pattern: str, record: dict[str, Any]) -> bool:
+    """Evaluate a JSON pattern as CloudWatch does, as far as ours go.
+
+    A field that is not there fits no comparison; ``*`` ends a text; && binds as brackets say.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
+    """
+
+    def one(found: re.Match[str]) -> str:
+        value = record.get(found[1])
+        if found[2] == ">":
+            return str(isinstance(value, int) and value > int(found[3]))
+        text = found[3][1:-1]
+        return str(str(value).startswith(text[:-1]) if text[-1:] == "*" else value == text)
+
+    assert pattern.startswith("{ ") and pattern.endswith(" }")
+    terms = re.sub(r'\$\.(\w+) ([=>]) ("[^"]*"|\d+)', one, pattern[2:-2])
+    terms = terms.replace("&&", "and").replace("||", "or")
+    assert re.fullmatch(r"(?:True|False|and|or|[ ()])+", terms)
+    return bool(eval(terms))
+
+
+def _counted(plan: BuildPlan, name: str, text: str) -> int:
+    """Return what the filter of function *name* adds up over the log *text*."""
+    alert = AlertPlan("x", "errors", name, "", 0.0, 60, ("c",))
+    plan = replace(plan, alerts=(alert,), channels=(ChannelPlan("c", "a@b.example"),))
+    facts = _facts(plan, logical_id(name, "Failures"))
+    (change,) = facts["MetricTransformations"]
+    total = 0
+    for record in map(json.loads, text.splitlines()):
+        if _matches(facts["FilterPattern"], record):
+            value = change["MetricValue"]
+            total += record[value[2:]] if value.startswith("$.") else int(value)
+    return total
 
 
 _STIMULI: dict[str, Stimulus] = {
@@ -167,11 +199,53 @@ def test_what_bridges_make_of_a_failure(
         handle, function = bound(name, module=failing), plan.function(name)
         (request,) = ADAPTER.encode(plan, function, stimulus)
         capsys.readouterr()
-        # Nothing is raised.
+        # Nothing is raised, so that Lambda counts nothing beside it.
         handle(json.loads(json.dumps(request.payload)), context)
-        lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-        seen[function.kind] = sum(map(_matches, lines))
+        seen[function.kind] = _counted(plan, name, capsys.readouterr().err)
     assert seen == dict.fromkeys(("http", "queue", "topic", "table", "object", "schedule"), 1)
+
+
+@pytest.mark.parametrize(("said", "counted"), [(None, 0), ("one", 1), ("two", 2), ("raised", 3)])
+def test_each_message_of_a_batch_counts(
+    bound: Callable[..., Callable[[Any, Any], Any]],
+    context: Any,
+    plan: BuildPlan,
+    capsys: pytest.CaptureFixture[str],
+    said: str | None,
+    counted: int,
+) -> None:
+    def handle(self: Any, batch: Any, context: Any) -> Any:
+        context.logger.error("handler failed?", extra={"failed_attempts": 7})
+        if said == "raised":
+            raise RuntimeError("boom")
+        result = BatchResult()
+        for message in list(batch)[: {"one": 1, "two": 2}.get(said or "", 0)]:
+            result.dead_letter(message, "no") if said == "one" else result.retry(message)
+        return result
+
+    module = ModuleType("batching_handlers_aws")
+    module.Messages = type("Messages", (BatchHandler,), {"handle": handle})  # type: ignore[attr-defined]
+    sys.modules[module.__name__] = module
+    try:
+        function = plan.function("work")
+        stimulus = QueueStimulus(tuple(MessageStimulus(f"m-{n}", b"x") for n in range(3)))
+        trigger = replace(function.trigger, batch=3)  # type: ignore[type-var]
+        handle_ = bound("work", module=module.__name__, trigger=trigger)
+        changed = replace(function, trigger=trigger)
+        (request,) = ADAPTER.encode(plan, changed, stimulus)
+        capsys.readouterr()
+        handle_(json.loads(json.dumps(request.payload)), context)
+    finally:
+        del sys.modules[module.__name__]
+    assert _counted(plan, "work", capsys.readouterr().err) == counted
+
+
+def test_a_request_is_counted_once(plan: BuildPlan) -> None:
+    """What counts for requests is as it was: their handlers' records, not a field."""
+    line = {"severity": "ERROR", "message": "handler failed: X()"}
+    assert _counted(plan, "echo", json.dumps(line)) == 1
+    assert _counted(plan, "echo", json.dumps({**line, "severity": "INFO"})) == 0
+    assert _counted(plan, "work", json.dumps(line)) == 0
 
 
 def test_resources_of_an_http_function(stack: BuildPlan) -> None:

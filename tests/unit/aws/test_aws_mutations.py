@@ -383,6 +383,13 @@ OWN: dict[str, Mutation] = {
         "CreateFailures", "MetricTransformations.0.MetricName", "other"
     ),
     "pattern that finds nothing": _set("CreateFailures", "FilterPattern", "ERROR"),
+    "batch counted as one": _set("TickFailures", "MetricTransformations.0.MetricValue", "1"),
+    "texts of requests for attempts": _set(
+        "TickFailures", "FilterPattern", '{ $.severity = "ERROR" && $.message = "handler failed*" }'
+    ),
+    "attempts for texts of requests": _set(
+        "CreateFailures", "FilterPattern", '{ $.severity = "ERROR" && $.pf_failed_attempts > 0 }'
+    ),
     "what Lambda counts alone": _set("OrdersFailAlert", "Metrics.2.Expression", "SUM([raised])"),
     "late values taken for zero": _set(
         "OrdersFailAlert", "Metrics.2.Expression", "FILL(raised, 0) + FILL(answered, 0)"
