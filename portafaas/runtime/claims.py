@@ -73,6 +73,11 @@ def fetch(item: Any, context: Context) -> None:
     if place is None:
         return
     bucket, _, key = place.partition("/")
+    if not key.startswith(control.CLAIMS):
+        # Who may send to a queue must not have other objects of the bucket read.
+        from portafaas.runtime.taxonomy import Poison
+
+        raise Poison(f"the claim {place!r} is not below {control.CLAIMS}")
     client = _bucket(context, bucket)
     body: bytes = client._driver().read(client._address(), key)
     if hasattr(item, "body"):

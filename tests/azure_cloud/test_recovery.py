@@ -447,6 +447,18 @@ def test_copies_of_a_topic_are_for_one_function(cloud: Cloud, does: Does) -> Non
     assert cloud.letters().list("on-news", 9) == []
 
 
+def test_an_event_of_long_ago_has_its_attempts(cloud: Cloud, does: Does) -> None:
+    """What happened long ago and is told now is not too old to be tried again."""
+    does(fails)
+    facts = {**FACTS, "ce-id": "e-2", "ce-time": "2020-01-02T03:04:05Z"}
+    publish(f"{cloud.url}/news", [Outgoing("e-2", b"{}", attributes=facts)], False)
+    cloud.consume("on-news")
+    cloud.host.run()
+    assert [attempt for _, _, attempt in seen] == [1, 2, 3]
+    [found] = cloud.letters().list("on-news", 9)
+    assert (found.reason, found.sent[:3]) == ("attempts", "202") and found.sent[:4] != "2020"
+
+
 def test_objects(cloud: Cloud, does: Does) -> None:
     does(fails)
     document = {
