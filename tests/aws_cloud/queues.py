@@ -82,7 +82,7 @@ class QueuePoller(Poller):
         if failed is None or not failed <= ids:
             failed = ids
         self._remove([m for m in messages if m["MessageId"] not in failed])
-        backend = sqs_backends[ACCOUNT][self.region]
+        backend: Any = sqs_backends[ACCOUNT][self.region]
         for message in messages:
             if message["MessageId"] in failed:
                 # The rest of the queue's timeout, unless the function has set one.
