@@ -354,3 +354,19 @@ def test_what_is_not_removed_is_not_counted(letters: Letters) -> None:
     client.meta.events.register("provide-client-params.sqs.DeleteMessageBatch", spoil)
     assert letters.of.purge("jobs", None) == 2
     assert len(letters.of.list("jobs", 10)) == 1
+
+
+def test_what_sqs_has_moved_is_no_letter_of_somebody_before(stack: BuildPlan) -> None:
+    """A letter that was sent again by other hands, or consumed, and crashed: the server tells of no source."""
+    from portafaas_aws.deployment.letters import place_of, read
+
+    told = json.dumps({"reason": "permanent", "attempts": 1, "function": "other", "error": "old"})
+    message: Facts = {
+        "MessageId": "m", "Body": "x", "Attributes": {"SentTimestamp": "1"},
+        "MessageAttributes": {"pf-dead": {"DataType": "String", "StringValue": told}},
+    }  # fmt: skip
+    place = place_of(stack, "jobs")
+    assert read(stack, place, message).letter.reason == "permanent"
+    message["Attributes"]["DeadLetterQueueSourceArn"] = "arn:aws:sqs:eu-central-1:1:shop-dev-jobs"
+    letter = read(stack, place, message).letter
+    assert (letter.reason, letter.function, letter.error) == ("platform", "work", "")

@@ -532,3 +532,14 @@ def test_a_message_of_the_longest_is_kept_all_the_same(queues: Queues) -> None:
     assert answer == _answer(big)
     ((record, _),) = queues.letters()
     assert record["body"] == "y" and small != big
+
+
+@pytest.mark.parametrize("text", ["ü" * 200_000, "\x01\ufffe\ud800"])
+def test_a_change_of_the_longest_is_a_letter(queues: Queues, text: str) -> None:
+    handler = queues.function("rows", _raise(Permanent("never")))
+    change = _change()
+    for image in ("OldImage", "NewImage"):
+        change["dynamodb"][image] = {"id": {"S": "a"}, "text": {"S": text}}
+    assert handler({"Records": [change]}, queues.context) == _answer()
+    ((record, _),) = queues.letters()
+    assert json.loads(record["body"]) == change
