@@ -32,6 +32,8 @@ REPOSITORY = (1, 63)
 SECRET = (1, 255)
 #: https://cloud.google.com/logging/docs/reference/v2/rest/v2/projects.locations.buckets/create
 LOGS = (1, 100)
+#: A metric made of logs: https://cloud.google.com/logging/docs/reference/v2/rest/v2/projects.metrics
+METRIC = (1, 100)
 #: Of an alert policy or a notification channel:
 #: https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies
 DISPLAY = (1, 512)

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from portafaas.plan import BuildPlan
+from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.model import AlertPlan, ChannelPlan
 from portafaas_azure.infrastructure.graph import Node, of_type, once, reachable
 from portafaas_azure.infrastructure.names import base, fit
@@ -177,8 +177,13 @@ def _query(
     if not span:
         when = "ingestion_time() >= bin(ago(5m), 1m) and ingestion_time() < bin(now(), 1m)"
         by = "OperationName, Minute = bin(ingestion_time(), 1m)"
+    function = plan.function(alert.function)
+    if alert.metric == "errors" and function.kind != "http":
+        if criterion.get("query") != _attempts(function, span):
+            yield f"asks {criterion.get('query')!r}"
+        return
     steps = ["AppRequests", f"where {when}"]
-    steps.append(f"where OperationName == '{plan.function(alert.function).entry}'")
+    steps.append(f"where OperationName == '{function.entry}'")
     if alert.metric == "errors":
         steps.append("where Success == false or toint(ResultCode) >= 500")
         steps.append(f"summarize Value = sum(ItemCount) by {by}")
@@ -186,3 +191,25 @@ def _query(
         steps.append(f"summarize Value = percentile(DurationMs, 95) by {by}")
     if criterion.get("query") != " | ".join(steps):
         yield f"asks {criterion.get('query')!r}"
+
+
+def _attempts(function: FunctionPlan, span: str) -> str:
+    """Return the query of failed attempts: what is logged, and what failed and is not."""
+    name = function.entry
+    # Table and schedule triggers have a queue by which events come again, with its own entry.
+    both = f"'{name}', '{name}__again'" if function.kind in ("table", "schedule") else f"'{name}'"
+    facts = "Arrived = ingestion_time(), Invocation = tostring(Properties.InvocationId), Failed = "
+    when, by = f"Arrived > ago({span})", ""
+    if not span:
+        when = "Arrived >= bin(ago(5m), 1m) and Arrived < bin(now(), 1m)"
+        by = " by Arrived = bin(Arrived, 1m)"
+    return (
+        f"let logged = AppTraces | where OperationName in ({both})"
+        " | where Message startswith 'pf_failed_attempts='"
+        f" | project {facts}tolong(ItemCount"
+        " * toint(extract('^pf_failed_attempts=([0-9]+) ', 1, Message)));"
+        f" AppRequests | where OperationName in ({both}) | where Success == false"
+        f" | project {facts}tolong(ItemCount)"
+        " | join kind=leftanti logged on Invocation | union logged"
+        f" | where {when} | summarize Value = sum(Failed){by}"
+    )

@@ -4,6 +4,8 @@ What a function does is in the workspace's table ``AppRequests``, which is what 
 *workspace* calls the requests; on the component the same rows are ``requests``, with other columns.
 The host writes one row for an invocation, named like the function, of which ``Success`` is what the
 function's result was, whatever the response says; a handler's failure is the bridge's answer 500.
+A failure at an event or message that the bridge has settled is a success: those are in
+``AppTraces``, where each record is filed under its invocation, as the request is.
 https://learn.microsoft.com/azure/azure-monitor/reference/tables/apprequests
 https://github.com/Azure/azure-webjobs-sdk/blob/dev/src/Microsoft.Azure.WebJobs.Logging.ApplicationInsights/Initializers/WebJobsTelemetryInitializer.cs
 
@@ -18,7 +20,8 @@ from typing import Any
 
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.model import AlertPlan, ChannelPlan
-from portafaas_azure.broker import dead_of, dead_queue
+from portafaas.runtime.context import FAILED
+from portafaas_azure.broker import again_of, dead_of, dead_queue
 from portafaas_azure.infrastructure.arm import Template, literal
 from portafaas_azure.infrastructure.places import Places
 
@@ -147,9 +150,14 @@ def _query(template: Template, plan: BuildPlan, alert: AlertPlan, places: Places
 def query(function: FunctionPlan, alert: AlertPlan) -> str:
     """Return the query whose ``Value`` is the metric: a number of rows, or milliseconds.
 
+    Failures at events and messages are what the core has logged of them (O-18), and the invocations
+    that failed without a word. A function that events come to by a queue, too, has two names.
+
     A window of one minute is each of the five whole minutes before: every minute Azure runs only
     queries that it can rewrite (https://aka.ms/lsa_1m_limits), every five minutes all.
     """
+    if alert.metric == "errors" and function.kind != "http":
+        return _attempts(function, alert)
     if alert.window == 60:
         came = "ingestion_time() >= bin(ago(5m), 1m) and ingestion_time() < bin(now(), 1m)"
         by = "OperationName, Minute = bin(ingestion_time(), 1m)"
@@ -163,6 +171,37 @@ def query(function: FunctionPlan, alert: AlertPlan) -> str:
     else:
         lines.append(f"summarize Value = percentile(DurationMs, 95) by {by}")
     return " | ".join(lines)
+
+
+def _attempts(function: FunctionPlan, alert: AlertPlan) -> str:
+    names = f"'{function.entry}'"
+    if again_of(function):
+        names += f", '{function.entry}__again'"
+    mine = f"where OperationName in ({names})"
+    columns = "project Arrived = ingestion_time(), Invocation = tostring(Properties.InvocationId)"
+    number = f"toint(extract('^{FAILED}=([0-9]+) ', 1, Message))"
+    logged = (
+        f"AppTraces | {mine} | where Message startswith '{FAILED}='"
+        f" | {columns}, Failed = tolong(ItemCount * {number})"
+    )
+    if alert.window == 60:
+        came = "Arrived >= bin(ago(5m), 1m) and Arrived < bin(now(), 1m)"
+        by = " by Arrived = bin(Arrived, 1m)"
+    else:
+        came, by = f"Arrived > ago({alert.window // 60}m)", ""
+    steps = [
+        f"let logged = {logged}; AppRequests",
+        mine,
+        "where Success == false",
+        # The same type as above: union makes two columns of two types.
+        f"{columns}, Failed = tolong(ItemCount)",
+        # What was both logged and raised is one failure, whichever row arrives first.
+        "join kind=leftanti logged on Invocation",
+        "union logged",
+        f"where {came}",
+        f"summarize Value = sum(Failed){by}",
+    ]
+    return " | ".join(steps)
 
 
 def _told(plan: BuildPlan, alert: AlertPlan) -> dict[str, Any]:

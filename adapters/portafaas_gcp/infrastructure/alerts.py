@@ -1,13 +1,18 @@
 """Alerts as policies of Cloud Monitoring, and the channels they notify.
 
 https://registry.terraform.io/providers/hashicorp/google/latest/docs/resources/monitoring_alert_policy
+
+Failures at events and messages are counted in the log, where what the core writes of them and what
+Cloud Run writes of requests come together; of the answers alone nobody could tell a failure that
+has been settled, nor two attempts in one invocation.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from portafaas.plan import AlertPlan, BuildPlan, FunctionPlan
+from portafaas.plan import AlertPlan, BuildPlan
+from portafaas.runtime.context import FAILED
 from portafaas_gcp import names
 from portafaas_gcp.alerting import description
 from portafaas_gcp.infrastructure.document import Document, key, literal, ref
@@ -78,7 +83,41 @@ def alerts(document: Document) -> None:
                 )
     for alert in plan.alerts:
         document.ask(f"$.alerts.{alert.name}", function=alert.function)
+        if counts_attempts(plan, alert):
+            _failures(document, alert.function)
         _policy(document, alert)
+
+
+def counts_attempts(plan: BuildPlan, alert: AlertPlan) -> bool:
+    """Tell whether *alert* is about failures at events or messages."""
+    return alert.metric == "errors" and plan.function(alert.function).kind != "http"
+
+
+def _failures(document: Document, function: str) -> None:
+    """Add the count of the failures of *function*, which several alerts may look at.
+
+    A delivery is one message here, and each record one attempt. 500 is the bridge's answer to a
+    failure that it has logged; also Cloud Run's for want of an instance, which is no attempt.
+    https://cloud.google.com/logging/docs/view/logging-query-language
+    https://cloud.google.com/run/docs/troubleshooting
+    """
+    kind, block = "google_logging_metric", key(function)
+    if block in document.resources.get(kind, {}):
+        return
+    service = ref(f"google_cloudfunctions2_function.{block}", "name")
+    document.add(
+        kind,
+        block,
+        {
+            "name": names.physical(document.plan, f"{function}-failures", names.METRIC),
+            "filter": f'resource.type="cloud_run_revision" AND '
+            f'resource.labels.service_name="{service}" AND '
+            f'((severity=ERROR AND jsonPayload.{FAILED}>0) OR '
+            '(log_id("run.googleapis.com/requests") AND '
+            "(httpRequest.status=400 OR httpRequest.status>500)))",
+            "metric_descriptor": {"metric_kind": "DELTA", "value_type": "INT64", "unit": "1"},
+        },
+    )
 
 
 def _policy(document: Document, alert: AlertPlan) -> None:
@@ -90,7 +129,6 @@ def _policy(document: Document, alert: AlertPlan) -> None:
         for block in (key(name, "email"), key(name, "webhook"))
         if block in channels
     ]
-    threshold = alert.threshold * measure.factor
     name = names.physical(plan, alert.name, names.DISPLAY)
     document.add(
         "google_monitoring_alert_policy",
@@ -101,21 +139,11 @@ def _policy(document: Document, alert: AlertPlan) -> None:
             "conditions": [
                 {
                     "display_name": f"{alert.metric} of {alert.function or alert.queue}",
-                    "condition_threshold": {
-                        "filter": _filter(plan, alert, measure),
-                        "comparison": "COMPARISON_GT",
-                        "threshold_value": int(threshold) if threshold % 1 == 0 else threshold,
-                        # One value over a whole window is enough; without one nothing happens.
-                        "duration": "0s",
-                        "aggregations": [
-                            {
-                                "alignment_period": f"{alert.window}s",
-                                "per_series_aligner": measure.aligner,
-                                "cross_series_reducer": measure.reducer,
-                            }
-                        ],
-                        "trigger": {"count": 1},
-                    },
+                    **(
+                        _attempts(alert)
+                        if counts_attempts(plan, alert)
+                        else _threshold(plan, alert, measure)
+                    ),
                 }
             ],
             "alert_strategy": {"auto_close": f"{AUTO_CLOSE}s"},
@@ -131,6 +159,50 @@ def _policy(document: Document, alert: AlertPlan) -> None:
     )
 
 
+def _threshold(plan: BuildPlan, alert: AlertPlan, measure: Measure) -> dict[str, Any]:
+    threshold = alert.threshold * measure.factor
+    return {
+        "condition_threshold": {
+            "filter": _filter(plan, alert, measure),
+            "comparison": "COMPARISON_GT",
+            "threshold_value": int(threshold) if threshold % 1 == 0 else threshold,
+            # One value over a whole window is enough; without one nothing happens.
+            "duration": "0s",
+            "aggregations": [
+                {
+                    "alignment_period": f"{alert.window}s",
+                    "per_series_aligner": measure.aligner,
+                    "cross_series_reducer": measure.reducer,
+                }
+            ],
+            "trigger": {"count": 1},
+        }
+    }
+
+
+def _attempts(alert: AlertPlan) -> dict[str, Any]:
+    """Return the condition on a metric of logs.
+
+    A threshold on one that is younger than ten minutes is refused, and Terraform does not wait:
+    https://github.com/hashicorp/terraform-provider-google/issues/11102. Only PromQL may name what
+    is not there yet.
+    https://cloud.google.com/monitoring/promql/promql-mapping
+    """
+    metric = ref(f"google_logging_metric.{key(alert.function)}", "name")
+    series = (
+        f'{{"__name__"="logging.googleapis.com/user/{metric}",'
+        '"monitored_resource"="cloud_run_revision"}'
+    )
+    threshold = int(alert.threshold) if alert.threshold % 1 == 0 else alert.threshold
+    return {
+        "condition_prometheus_query_language": {
+            "query": f"sum(increase({series}[{alert.window}s])) > {threshold}",
+            "duration": "0s",
+            "disable_metric_validation": True,
+        }
+    }
+
+
 def _filter(plan: BuildPlan, alert: AlertPlan, measure: Measure) -> str:
     """Return which series are looked at: https://cloud.google.com/monitoring/api/v3/filters."""
     metric = f'metric.type = "{measure.metric}"'
@@ -142,7 +214,8 @@ def _filter(plan: BuildPlan, alert: AlertPlan, measure: Measure) -> str:
             metric,
         ]
         if alert.metric == "errors":
-            terms.append(_failed(plan.function(alert.function)))
+            # A client that sends nonsense gets 4xx: no failure of the function.
+            terms.append('metric.labels.response_code_class = "5xx"')
         return " AND ".join(terms)
     if alert.metric == "oldest-message":
         watched = f"google_pubsub_subscription.{key('queue', alert.queue)}"
@@ -154,15 +227,3 @@ def _filter(plan: BuildPlan, alert: AlertPlan, measure: Measure) -> str:
         f'resource.type = "pubsub_subscription" AND '
         f'resource.labels.subscription_id = "{ref(watched, "name")}" AND {metric}'
     )
-
-
-def _failed(function: FunctionPlan) -> str:
-    """Return which answers are failures.
-
-    The bridge answers 500 for an event that failed and 400 for one that it cannot read; a client
-    that sends nonsense to a route gets 4xx, too, which is no failure of the function. Answers of
-    the platform (429 for want of an instance) are no invocations.
-    """
-    if function.kind == "http":
-        return 'metric.labels.response_code_class = "5xx"'
-    return 'metric.labels.response_code = monitoring.regex.full_match("400|5..")'

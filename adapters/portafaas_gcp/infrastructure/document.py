@@ -16,7 +16,7 @@ from portafaas.plan import BuildPlan
 Body = dict[str, Any]
 
 #: Releases of the provider that know every argument used here.
-PROVIDER = ">= 6.0.0, < 8.0.0"
+PROVIDER = ">= 6.13.0, < 8.0.0"
 #: What protects data from `destroy`: https://developer.hashicorp.com/terraform/language/meta-arguments/lifecycle
 KEEP: Mapping[str, Any] = {"prevent_destroy": True}
 

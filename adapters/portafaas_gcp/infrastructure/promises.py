@@ -11,6 +11,7 @@ from typing import Any
 from portafaas.plan import AlertPlan, BuildPlan, QueuePlan, QueueTrigger
 from portafaas_gcp.infrastructure.document import key, literal
 from portafaas_gcp.infrastructure.view import View
+from portafaas_gcp.infrastructure.watching import counted
 
 #: Milliseconds, messages, and seconds.
 _UNITS = {
@@ -100,7 +101,16 @@ def _alert(view: View, plan: BuildPlan, alert: AlertPlan, body: Any) -> Iterator
     if len(conditions) != 1:
         yield f"has {len(conditions)} conditions"
         return
-    threshold = conditions[0]["condition_threshold"]
+    yield from _said(view, plan, alert, body)
+    if alert.metric == "errors" and plan.function(alert.function).kind != "http":
+        query = conditions[0].get("condition_prometheus_query_language", {}).get("query", "")
+        if counted(query) != (key(alert.function), alert.window, alert.threshold):
+            yield f"asks {query!r}"
+        return
+    threshold = conditions[0].get("condition_threshold")
+    if threshold is None:
+        yield "compares no metric with a threshold"
+        return
     metric, unit = _UNITS[alert.metric]
     if f'/{metric}"' not in threshold["filter"]:
         yield f"does not look at {metric}"
@@ -120,6 +130,9 @@ def _alert(view: View, plan: BuildPlan, alert: AlertPlan, body: Any) -> Iterator
     for step in threshold["aggregations"]:
         if step["alignment_period"] != f"{alert.window}s":
             yield f"looks at {step['alignment_period']}, not at {alert.window} s"
+
+
+def _said(view: View, plan: BuildPlan, alert: AlertPlan, body: Any) -> Iterator[str]:
     said = body["documentation"]["content"]
     begins = literal(alert.description.replace("${", "$${"))
     if not said.startswith(begins) or f"alert {alert.name}" not in said:

@@ -52,6 +52,13 @@ _THRESHOLD: Mapping[str, Any] = {
     "trigger!": Block({"count!": Number(1, 1)}),
 }
 
+#: Names what Monitoring may not know yet: https://cloud.google.com/monitoring/alerts/using-promql
+_PROMQL: Mapping[str, Any] = {
+    "query!": Text(r"sum\(increase\(.{1,1000}\)\) > \d+(\.\d+)?"),
+    "duration!": Text(choices=("0s",)),
+    "disable_metric_validation!": Flag(),
+}
+
 
 def _member(**arguments: Any) -> Resource:
     taken = {f"{name}!": spec for name, spec in arguments.items()}
@@ -206,12 +213,31 @@ RESOURCES: Mapping[str, Resource] = {
         },
         ("id", "writer_identity"),
     ),
+    "google_logging_metric": Resource(
+        {
+            "name!": Text(r"[\w.,+!*'()%-][\w.,+!*'()%/-]{0,99}"),
+            "filter!": Text(r".{1,20000}"),
+            "metric_descriptor!": Block(
+                {
+                    "metric_kind!": Text(choices=("DELTA",)),
+                    "value_type!": Text(choices=("INT64",)),
+                    "unit!": Text(choices=("1",)),
+                }
+            ),
+        },
+        ("id", "name"),
+    ),
     "google_monitoring_alert_policy": Resource(
         {
             "display_name!": Text(r".{1,512}"),
             "combiner!": Text(choices=("OR",)),
             "conditions!": Block(
-                {"display_name!": ANY, "condition_threshold!": Block(_THRESHOLD)}, many=True
+                {
+                    "display_name!": ANY,
+                    "condition_threshold": Block(_THRESHOLD),
+                    "condition_prometheus_query_language": Block(_PROMQL),
+                },
+                many=True,
             ),
             "alert_strategy!": Block({"auto_close!": Text(choices=("1800s",))}),
             "notification_channels!": Texts(

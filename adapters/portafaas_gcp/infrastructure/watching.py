@@ -33,10 +33,22 @@ _FILTER = re.compile(
     r'resource\.labels\.(?P<label>\w+) = "\$\{(?P<address>google_\w+\.\w+)\.name\}" AND '
     r'metric\.type = "(?P<metric>[\w./]+)"(?: AND (?P<rest>.+))?'
 )
-FAILED = {
-    'metric.labels.response_code_class = "5xx"': True,
-    'metric.labels.response_code = monitoring.regex.full_match("400|5..")': False,
-}
+FAILED = 'metric.labels.response_code_class = "5xx"'
+#: What is looked at where failures are of events or messages: a metric of the service's own.
+METRIC = "google_logging_metric"
+_QUERY = re.compile(
+    r'sum\(increase\(\{"__name__"="logging\.googleapis\.com/user/'
+    r'\$\{google_logging_metric\.(?P<name>\w+)\.name\}",'
+    r'"monitored_resource"="cloud_run_revision"\}\[(?P<window>\d+)s\]\)\) > (?P<most>[\d.]+)'
+)
+#: The core's records of failed attempts, each once; 400 is what cannot be read, and what is above
+#: 500 is Cloud Run's own, of what has crashed. 500 says the bridge of what it has logged.
+_COUNTED = (
+    'resource.type="cloud_run_revision" AND resource.labels.service_name="${%s.name}" AND '
+    "((severity=ERROR AND jsonPayload.pf_failed_attempts>0) OR "
+    '(log_id("run.googleapis.com/requests") AND '
+    "(httpRequest.status=400 OR httpRequest.status>500)))"
+)
 
 
 def watching(view: View) -> Iterator[str]:
@@ -53,7 +65,14 @@ def watching(view: View) -> Iterator[str]:
         if len(body["conditions"]) != 1:
             yield f"{address}: must have one condition"
             continue
-        yield from _condition(view, address, body["conditions"][0]["condition_threshold"])
+        condition = body["conditions"][0]
+        kinds = condition.keys() - {"display_name"}
+        if kinds == {"condition_threshold"}:
+            yield from _condition(view, address, condition["condition_threshold"])
+        elif kinds == {"condition_prometheus_query_language"}:
+            yield from _counting(view, address, condition["condition_prometheus_query_language"])
+        else:
+            yield f"{address}: its condition has {len(kinds)} kinds"
         yield from _labels(view, address, body)
     for address, body in view.of(CHANNEL):
         label, pattern = CHANNELS[body["type"]]
@@ -66,7 +85,47 @@ def watching(view: View) -> Iterator[str]:
         if f"${{{address}.id}}" not in told:
             yield f"{address}: no alert tells it anything"
         yield from _labels(view, address, body)
+    yield from _metrics(view)
     yield from _logs(view)
+
+
+def counted(query: str) -> tuple[str, int, float] | None:
+    """Return metric, seconds and threshold of the query of a condition, if it is one of ours."""
+    found = _QUERY.fullmatch(query)
+    if found is None:
+        return None
+    return found["name"], int(found["window"]), float(found["most"])
+
+
+def _counting(view: View, address: str, condition: Mapping[str, Any]) -> Iterator[str]:
+    found = counted(condition["query"])
+    if found is None or found[0] not in view.resources.get(METRIC, {}):
+        yield f"{address}: asks {condition['query']}"
+    elif _is_open(view, found[0]):
+        yield f"{address}: {found[0]} has requests, not attempts"
+    if condition["disable_metric_validation"] is not True:
+        yield f"{address}: is refused as long as its metric is new"
+
+
+def _metrics(view: View) -> Iterator[str]:
+    looked = {
+        found[0]
+        for _, body in view.of("google_monitoring_alert_policy")
+        for condition in body["conditions"]
+        if (query := condition.get("condition_prometheus_query_language"))
+        and (found := counted(query["query"]))
+    }
+    for address, body in view.of(METRIC):
+        name = address.partition(".")[2]
+        if name not in looked:
+            yield f"{address}: no alert looks at it"
+        if body["filter"] != _COUNTED % f"google_cloudfunctions2_function.{name}":
+            yield f"{address}: counts {body['filter']}"
+
+
+def _is_open(view: View, function: str) -> bool:
+    found = view.resources["google_cloudfunctions2_function"].get(function)
+    return not found or found["service_config"]["ingress_settings"] == "ALLOW_ALL"
 
 
 def _labels(view: View, address: str, body: Mapping[str, Any]) -> Iterator[str]:
@@ -91,9 +150,7 @@ def _condition(view: View, address: str, threshold: Mapping[str, Any]) -> Iterat
         yield f"{address}: {found['metric']} is of a {wanted}, not of {found['address']}"
         return
     if found["metric"].endswith("/request_count"):
-        open_to_clients = FAILED.get(found["rest"] or "")
-        ingress = view.resources[kind][name]["service_config"]["ingress_settings"]
-        if open_to_clients is not (ingress == "ALLOW_ALL"):
+        if found["rest"] != FAILED or not _is_open(view, name):
             yield f"{address}: {found['rest']!r} does not tell what failed in {name}"
     elif found["rest"] is not None:
         yield f"{address}: looks at a part of {found['metric']} only"

@@ -110,9 +110,12 @@ def test_latency_of_a_function(nodes: dict[str, Node]) -> None:
 
 
 def test_a_window_of_a_minute_is_every_minute(nodes: dict[str, Node]) -> None:
-    for name, threshold in (("work-errors", 0), ("orders-slow", 250)):
+    for name, threshold, column in (
+        ("work-errors", 0, "Arrived = bin(Arrived, 1m)"),
+        ("orders-slow", 250, "Minute = bin(ingestion_time(), 1m)"),
+    ):
         found = find(nodes, "scheduledQueryRules", name)
-        assert condition(found)["query"].endswith("Minute = bin(ingestion_time(), 1m)")
+        assert condition(found)["query"].endswith(column)
         assert condition(found)["threshold"] == threshold
         assert (found["windowSize"], found["evaluationFrequency"]) == ("PT5M", "PT5M")
 

@@ -829,6 +829,49 @@ def alert_forgets_answers_500(d: Document) -> None:
     found["query"] = found["query"].replace(" or toint(ResultCode) >= 500", "")
 
 
+def attempts(old: str, new: str) -> Mutation:
+    """Return what changes the query of failed attempts."""
+
+    def change(document: Document) -> None:
+        found = condition(document, "work-errors")
+        assert old in found["query"]
+        found["query"] = found["query"].replace(old, new)
+
+    return change
+
+
+@mutation
+def alert_forgets_crashes(d: Document) -> None:
+    attempts("union logged", "take 0 | union logged")(d)
+
+
+@mutation
+def alert_forgets_what_is_logged(d: Document) -> None:
+    attempts(" | union logged", "")(d)
+
+
+@mutation
+def alert_counts_twice_what_is_raised(d: Document) -> None:
+    attempts(" | join kind=leftanti logged on Invocation", "")(d)
+
+
+@mutation
+def alert_counts_a_batch_as_one(d: Document) -> None:
+    attempts(" * toint(extract('^pf_failed_attempts=([0-9]+) ', 1, Message))", "")(d)
+
+
+@mutation
+def alert_of_attempts_of_another_function(d: Document) -> None:
+    attempts("('work')", "('web')")(d)
+
+
+@mutation
+def alert_of_attempts_by_requests(d: Document) -> None:
+    found = condition(d, "work-errors")
+    other = condition(d, "web-errors")["query"]
+    found["query"] = other.replace("'web'", "'work'")
+
+
 @mutation
 def alert_of_another_percentile(d: Document) -> None:
     found = condition(d, "web-slow")

@@ -310,6 +310,26 @@ def _filter(alert: str, old: str, new: str) -> Any:
     return spoil
 
 
+def _count(name: str, old: str, new: str) -> Any:
+    def spoil(document: dict[str, Any]) -> None:
+        COUNT(document)[name] = COUNT(document)[name].replace(old, new)
+
+    return spoil
+
+
+def _query(old: str, new: str) -> Any:
+    def spoil(document: dict[str, Any]) -> None:
+        found = _of(*QUERY)(document)
+        found["query"] = found["query"].replace(old, new)
+
+    return spoil
+
+
+COUNT = _of("logging_metric", "take_orders")
+QUERY = (
+    "monitoring_alert_policy", "broken_orders", "conditions", 0,
+    "condition_prometheus_query_language",
+)  # fmt: skip
 SINK = _of("logging_project_sink", "logs")
 BROKEN = _of("monitoring_alert_policy", "broken")
 CHANNEL = "${google_monitoring_notification_channel.%s.id}"
@@ -332,10 +352,24 @@ WATCH = {
         "broken", ' AND metric.labels.response_code_class = "5xx"', ""
     ),
     "what a client did wrong for what failed": _filter("broken", "5xx", "4xx"),
-    "a delivery that cannot be read is none": _filter(
-        "broken_orders",
-        'metric.labels.response_code = monitoring.regex.full_match("400|5..")',
-        'metric.labels.response_code_class = "5xx"',
+    "a delivery that cannot be read is none": _count("filter", "httpRequest.status=400 OR ", ""),
+    "crashes are none": _count("filter", " OR httpRequest.status>500", ""),
+    "what is logged and answered is two": _count("filter", "status>500", "status>=500"),
+    "what is settled is none": _count("filter", "jsonPayload.pf_failed_attempts>0", "severity=X"),
+    "the attempts of another function": _count("filter", ".take_orders.", ".echo."),
+    "a count of nobody": lambda d: _kind("logging_metric")(d).update(other=COUNT(d)),
+    "an alert on another count": _query("google_logging_metric.take_orders", "x.y"),
+    "an alert that is refused while its count is new": _set(
+        _of(*QUERY), "disable_metric_validation", False
+    ),
+    "attempts over another time": _query("[60s]", "[300s]"),
+    "attempts above another threshold": _query("> 0", "> 5"),
+    "attempts a second": _query("increase", "rate"),
+    "the answers alone": lambda d: d["resource"]["google_monitoring_alert_policy"][
+        "broken_orders"
+    ].update(conditions=BROKEN(d)["conditions"]),
+    "a condition of two kinds": lambda d: _of(*QUERY[:-1])(d).update(
+        condition_threshold=_condition("broken")(d)
     ),
     "another function": _filter("slow", ".echo.", ".answer."),
     "the queue for its dead letters": _filter("lost_orders", "dead_letter__", "queue__"),

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from typing import Any
 
 import pytest
 
+from portafaas.adapter.stimulus import (
+    ChangeStimulus,
+    MessageStimulus,
+    QueueStimulus,
+    Stimulus,
+    TopicStimulus,
+)
 from portafaas.plan import (
     AlertPlan,
     BucketPlan,
@@ -105,10 +113,124 @@ def test_what_is_watched(
     assert condition["aggregations"][0]["alignment_period"] == window
 
 
-def test_a_delivery_that_cannot_be_read_has_failed(document: dict[str, Any]) -> None:
-    """The bridge answers 400 to it, and a client's 4xx to a route is no failure."""
-    assert '"400|5.."' in _condition(document, "broken_orders")["filter"]
-    assert "4" not in _condition(document, "broken")["filter"].partition("metric.labels")[2]
+def test_attempts_are_counted_in_the_log(document: dict[str, Any]) -> None:
+    [name] = document["resource"]["google_logging_metric"]
+    assert name == "take_orders"
+    policy = document["resource"]["google_monitoring_alert_policy"]["broken_orders"]
+    [condition] = policy["conditions"]
+    assert condition["condition_prometheus_query_language"] == {
+        "query": 'sum(increase({"__name__"="logging.googleapis.com/user/'
+        '${google_logging_metric.take_orders.name}","monitored_resource"="cloud_run_revision"}'
+        "[60s])) > 0",
+        "duration": "0s",
+        "disable_metric_validation": True,
+    }
+
+
+def test_two_alerts_share_a_count(everything: BuildPlan) -> None:
+    more = AlertPlan("often", "errors", "take-orders", "", 2.5, 3600, ("ops",))
+    made = _resources(dataclasses.replace(everything, alerts=(*everything.alerts, more)))
+    assert list(made["google_logging_metric"]) == ["take_orders"]
+    [condition] = made["google_monitoring_alert_policy"]["often"]["conditions"]
+    assert condition["condition_prometheus_query_language"]["query"].endswith("[3600s])) > 2.5")
+
+
+def _counts(text: str, entry: dict[str, Any]) -> bool:
+    """Evaluate a filter of Cloud Logging as far as ours go: a field that is missing fits nothing.
+
+    https://cloud.google.com/logging/docs/view/logging-query-language
+    """
+
+    def one(found: re.Match[str]) -> str:
+        if found[1]:
+            return str(entry.get("log") == found[1])
+        value: Any = entry
+        for part in found[2].split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if found[3] == ">":
+            return str(isinstance(value, int) and value > int(found[4]))
+        return str(str(value) == found[4].strip('"'))
+
+    terms = re.sub(r'log_id\("([^"]+)"\)|([\w.]+)(=|>)("[^"]*"|\w+)', one, text)
+    terms = terms.replace("AND", "and").replace("OR", "or")
+    assert re.fullmatch(r"(?:True|False|and|or|[ ()])+", terms), terms
+    return bool(eval(terms))
+
+
+_SERVICE = "${google_cloudfunctions2_function.%s.name}"
+_STIMULI: dict[str, tuple[Stimulus, ...]] = {
+    "take-orders": (
+        QueueStimulus((MessageStimulus("m-1", b"fail"),)),
+        QueueStimulus((MessageStimulus("m-1", b"good"),)),
+    ),
+    "take-many": (
+        QueueStimulus((MessageStimulus("m-1", b"fail"),)),
+        QueueStimulus((MessageStimulus("m-1", b"good"),)),
+    ),
+    "listen-all": (
+        TopicStimulus(
+            MessageStimulus("m-1", b'{"fail": true}', {"content-type": "application/json"})
+        ),
+        TopicStimulus(MessageStimulus("m-1", b"good")),
+    ),
+    "rows": (ChangeStimulus("insert", {"id": "fail"}, {"id": "fail"}),),
+}
+
+
+@pytest.mark.parametrize("name", _STIMULI)
+def test_what_runs_write_is_counted_once(
+    invoke: Any, plan: BuildPlan, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """The core's own records, and the request of each run as Cloud Run would log it."""
+    alert = AlertPlan("x", "errors", name, "", 0, 60, ("c",))
+    watched = dataclasses.replace(
+        plan,
+        functions=(plan.function(name),),
+        alerts=(alert,),
+        channels=(ChannelPlan("c", "a@example.com"),),
+    )
+    [metric] = _resources(watched)["google_logging_metric"].values()
+    seen = []
+    for stimulus in _STIMULI[name]:
+        capsys.readouterr()
+        [request] = ADAPTER.encode(plan, plan.function(name), stimulus)
+        answer = invoke(name, json.loads(json.dumps(request.payload)))
+        where = {"labels": {"service_name": _SERVICE % name.replace("-", "_")}}
+        where |= {"type": "cloud_run_revision"}
+        entries = [
+            {"resource": where, "severity": record.pop("severity"), "jsonPayload": record}
+            for record in map(json.loads, capsys.readouterr().err.splitlines())
+        ]
+        assert bool(entries) is (answer["status"] == 500)
+        requests = "run.googleapis.com/requests"
+        entries.append(
+            {"resource": where, "log": requests, "httpRequest": {"status": answer["status"]}}
+        )
+        seen.append(sum(_counts(metric["filter"], entry) for entry in entries))
+        other = {**where, "labels": {"service_name": "another"}}
+        assert not any(_counts(metric["filter"], {**e, "resource": other}) for e in entries)
+    assert seen == [1, 0][: len(seen)]
+
+
+@pytest.mark.parametrize(
+    ("status", "counted"),
+    [(204, False), (400, True), (429, False), (500, False), (503, True), (504, True)],
+)
+def test_what_cloud_run_says_is_counted_where_the_core_says_nothing(
+    document: dict[str, Any], status: int, counted: bool
+) -> None:
+    """Unreadable deliveries, crashes, requests beyond their time; none for want of an instance."""
+    [metric] = document["resource"]["google_logging_metric"].values()
+    entry = {
+        "log": "run.googleapis.com/requests",
+        "resource": {
+            "type": "cloud_run_revision", "labels": {"service_name": _SERVICE % "take_orders"},
+        },
+        "httpRequest": {"status": status},
+        "severity": "ERROR",
+    }  # fmt: skip
+    assert _counts(metric["filter"], entry) is counted
+    assert not _counts(metric["filter"], {**entry, "log": "run.googleapis.com/stderr"})
 
 
 def test_what_is_watched_for_dead_letters_keeps_them(document: dict[str, Any]) -> None:
@@ -157,8 +279,9 @@ def test_dead_letters_of_functions(trigger: Any) -> None:
     )  # fmt: skip
     assert ADAPTER.check(plan) == []
     [condition] = _resources(plan)["google_monitoring_alert_policy"]["lost"]["conditions"]
-    assert '"${google_pubsub_subscription._dead__do_it.name}"' in (
-        condition["condition_threshold"]["filter"]
+    assert (
+        '"${google_pubsub_subscription._dead__do_it.name}"'
+        in (condition["condition_threshold"]["filter"])
     )
 
 
@@ -185,7 +308,7 @@ def test_limits_of_alerts(everything: BuildPlan) -> None:
 def test_logs_of_another_retention_have_a_bucket(everything: BuildPlan, days: int) -> None:
     made = _resources(dataclasses.replace(everything, logs=Logs(days)))
     if days == 30:
-        assert not [kind for kind in made if "logging" in kind]
+        assert not [kind for kind in made if "logging_project" in kind]
         return
     assert made["google_logging_project_bucket_config"]["logs"]["retention_days"] == days
     sink = made["google_logging_project_sink"]["logs"]

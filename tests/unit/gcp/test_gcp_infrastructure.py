@@ -67,6 +67,7 @@ def test_one_of_each(document: dict[str, Any], everything: BuildPlan) -> None:
         "firestore_database": 1,
         "firestore_field": 1,
         "firestore_index": 2,
+        "logging_metric": 1,
         "logging_project_bucket_config": 1,
         "logging_project_sink": 1,
         "monitoring_alert_policy": 6,

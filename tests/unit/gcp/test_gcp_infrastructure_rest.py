@@ -36,6 +36,7 @@ REQUESTS: Mapping[str, tuple[str, str, tuple[str, ...], Mapping[str, str]]] = {
         "firestore.v1", "GoogleFirestoreAdminV1Field", ("database", "collection", "field"), {}),
     "firestore_index": (
         "firestore.v1", "GoogleFirestoreAdminV1Index", ("database", "collection"), {}),
+    "logging_metric": ("logging.v2", "LogMetric", (), {}),
     "logging_project_bucket_config": (
         "logging.v2", "LogBucket", ("project", "location", "bucket_id"), {}),
     "logging_project_sink": ("logging.v2", "LogSink", ("unique_writer_identity",), {}),
