@@ -262,3 +262,12 @@ def test_nobody_hears_of_such_objects(tmp_path: Path) -> None:
     watch = function(tmp_path, "object", "hear", bucket="kept", on=["created"])
     told = [wanted(watch, ObjectEvent("", "", bucket="kept", key=key, kind="created")) for key in ("a", "pf-claims/big/a")]
     assert told == [True, False]
+
+
+@pytest.mark.parametrize("place", ["kept/private/key.pem", "kept/", "kept", "kept/pf-claims"])
+def test_a_claim_reads_nothing_but_claims(tmp_path: Path, place: str) -> None:
+    resources.write(str(tmp_path / "bucket" / "kept"), "private/key.pem", b"secret", None)
+    read = function(tmp_path, "queue", "one", queue="big", batch=1)
+    message = Message("1", b"", queue="big", control={"pf-claim": place})
+    assert run_messages(read, [message], Context(read, "1")) == ["1"]
+    assert seen == []
