@@ -195,7 +195,7 @@ def test_what_runs_write_is_counted_once(
         capsys.readouterr()
         [request] = ADAPTER.encode(plan, plan.function(name), stimulus)
         answer = invoke(name, json.loads(json.dumps(request.payload)))
-        where = {"labels": {"service_name": _SERVICE % name.replace("-", "_")}}
+        where: dict[str, Any] = {"labels": {"service_name": _SERVICE % name.replace("-", "_")}}
         where |= {"type": "cloud_run_revision"}
         entries = [
             {"resource": where, "severity": record.pop("severity"), "jsonPayload": record}

@@ -26,6 +26,12 @@ def logged(capsys: Any) -> list[str]:
     return [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
 
 
+def counted(capsys: Any) -> list[tuple[str, Any]]:
+    """Return severity and failed attempts of each record."""
+    records = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    return [(record["severity"], record.get("pf_failed_attempts")) for record in records]
+
+
 EVENT = Event("1", "/s", "t")
 
 
@@ -214,6 +220,43 @@ def test_a_batch_result_names_what_failed(
     batch = messages("a", "b", "c", "c", "a")
     assert deliver(make, handle, batch, ordered=ordered) == expected
     assert logged(capsys) == ["2 of 5 messages failed"]
+
+
+@pytest.mark.parametrize("level", ["info", "error"])
+def test_attempts_that_failed_are_counted_whatever_is_logged(
+    make: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    """Each message by itself, in one record, at a severity that every level lets pass (O-18)."""
+    import logging
+
+    monkeypatch.setenv("PORTAFAAS_LOG_LEVEL", level)
+    monkeypatch.setattr(logging.getLogger("portafaas"), "level", logging.NOTSET)
+
+    def handle(item: Any, context: Context) -> None:
+        raise ValueError(item.id)
+
+    @batch_handler
+    def some(batch: Batch, context: Context) -> BatchResult:
+        result = BatchResult(["2"])
+        result.dead_letter(next(iter(batch)), "no")
+        return result
+
+    @batch_handler
+    def none(batch: Batch, context: Context) -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError, match="1"):
+        run_event(make(handle, "topic"), EVENT, Context(make(handle, "topic"), "1"))
+    assert counted(capsys) == [("ERROR", 1)]
+    for handler, ordered, expected in (
+        (handle, False, [1, 1, 1]),
+        # The third is behind the first.
+        (handle, True, [1, 1]),
+        (some, False, [2]),
+        (none, False, [3]),
+    ):
+        deliver(make, handler, messages("a", "b", "a"), ordered=ordered)
+        assert counted(capsys) == [("ERROR", number) for number in expected]
 
 
 @pytest.mark.parametrize("result", [BatchResult(["9"]), ["0"], True, {"batchItemFailures": []}])
