@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from portafaas.cli import options
+from portafaas.cli.output import LINES, json_text, plain
 
 if TYPE_CHECKING:
     from portafaas.local.dispatch import Report
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM; not for whoever catches exceptions on its way."""
+
+
+def _terminated(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Terminated
 
 
 @click.command()
@@ -35,7 +46,9 @@ def command(
     With --format json one JSON object a line; the last one holds the totals. Exits with 1 when
     something became a dead letter.
     """
+    from portafaas.local.broker import explained
     from portafaas.local.dispatch import Dispatcher, Hooks
+    from portafaas.local.resources import store
     from portafaas.manifest.load import load_manifest
     from portafaas.plan.build import build_plan
 
@@ -55,29 +68,40 @@ def command(
             if format_ == "text":
                 click.echo(f"{function}: fires at {instant}")
 
+    root = manifest.absolute().parent
+    # What ends it is Ctrl-C, or a service manager: either way functions are ended, and what they
+    # were at waits, as if it had not been tried.
+    before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        with Dispatcher(
-            plan, manifest.absolute().parent, fast=fast, schedules=follow, hooks=Printing()
-        ) as dispatcher:
+        with (
+            explained(store(root, plan.stage)),
+            Dispatcher(plan, root, fast=fast, schedules=follow, hooks=Printing()) as dispatcher,
+        ):
+            status = 0
             try:
                 dispatcher.run(wait=not once, follow=follow)
-                interrupted = False
+            except _Terminated:
+                status = 128 + signal.SIGTERM
             except KeyboardInterrupt:
-                interrupted = True
+                status = 130
             waiting = sum(
                 dispatcher.broker.waiting(function)
                 for function in plan.functions
                 if function.kind != "http"
             )
+    except _Terminated:
+        raise SystemExit(128 + signal.SIGTERM) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if format_ == "json":
         click.echo(json.dumps({"totals": {**totals, "waiting": waiting}}))
     else:
         told = f"{totals['delivered']} delivered, {totals['again']} put off"
         click.echo(f"{told}, {totals['dead']} dead letters, {waiting} waiting")
-    if interrupted:
-        raise SystemExit(130)
+    if status:
+        raise SystemExit(status)
     if totals["dead"]:
         raise SystemExit(1)
 
@@ -97,12 +121,12 @@ def _print(report: Report, as_json: bool) -> None:
             values["error"] = report.error
         if report.letter:
             values["letter"] = dict(report.letter)
-        click.echo(json.dumps(values, ensure_ascii=False))
+        click.echo(json_text(values))
         return
-    about = f"{report.function}: {report.id}"
+    about = f"{report.function}: {plain(report.id)}"
     if report.attempt > 1:
         about += f", attempt {report.attempt}"
-    why = f" ({report.error})" if report.error else ""
+    why = f" ({plain(report.error, LINES)})" if report.error else ""
     if report.what == "delivered":
         click.echo(f"{about}: delivered")
     elif report.what == "again":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from portafaas.cli import options
-from portafaas.cli.output import print_json
+from portafaas.cli.output import LINES, plain, print_json
 
 if TYPE_CHECKING:
     from portafaas.deployment.contract import Box, DeadLetter, DeadLetters
@@ -95,14 +95,26 @@ class _Opened:
             if id_ not in known and len(letters) < _DEEP:
                 _unknown(
                     f"{box!r} has no dead letter {id_!r}",
-                    guess(id_, known) or f"see '{self.command(f'dlq list {box}')}'",
+                    guess(id_, known) or f"see '{self.command('dlq list', box)}'",
                 )
         return found
 
-    def command(self, text: str) -> str:
-        """Return a command for the same target and stage."""
+    def command(self, text: str, *arguments: str) -> str:
+        """Return a command for the same target and stage, to be pasted into a shell."""
+        from shlex import quote
+
         at = f" --target {self.target}" if self.target else ""
-        return f"portafaas {text}{at}" + (f" --stage {self.stage}" if self.stage else "")
+        at += f" --stage {quote(self.stage)}" if self.stage else ""
+        given = "".join(f" {quote(argument)}" for argument in arguments)
+        if any(argument.startswith("-") for argument in arguments):
+            return f"portafaas {text}{at} --{given}"  # ids are anything that senders like
+        return f"portafaas {text}{given}{at}"
+
+    @property
+    def place(self) -> str:
+        """Where the letters are, for people."""
+        at = f"on {self.target}" if self.target else "on this machine"
+        return f"{at}, stage {self.plan.stage}" if self.plan.stage else at
 
 
 def _these(names: Sequence[str]) -> str:
@@ -144,17 +156,17 @@ def list_(
     if format_ == "json":
         print_json([_values(letter) for letter in letters])
         return
-    width = max((len(letter.id) for letter in letters), default=0)
+    width = max((len(plain(letter.id)) for letter in letters), default=0)
     for letter in letters:
         said = f"  {_line(letter.error)}" if letter.error else ""
         click.echo(
-            f"{letter.time or letter.sent or '-':<24}  {letter.id:<{width}}  "
-            f"{letter.reason:<9}  {letter.attempts:>3}x{said}"
+            f"{plain(letter.time or letter.sent or '-'):<24}  {plain(letter.id):<{width}}  "
+            f"{plain(letter.reason):<9}  {letter.attempts:>3}x{said}"
         )
 
 
 def _line(text: str) -> str:
-    first = text.splitlines()[0] if text else ""
+    first = plain(text.splitlines()[0]) if text else ""
     return first if len(first) <= 100 else f"{first[:97]}..."
 
 
@@ -214,18 +226,18 @@ def show(
     if not found:
         _unknown(f"{id_!r} is not among the first {_DEEP} dead letters of {box!r}", "redrive it")
     letter = found[0]
-    redrive = opened.command(f"dlq redrive {box} {id_}")
+    redrive = opened.command("dlq redrive", box, id_)
     if format_ == "json":
         print_json({**_values(letter), "redrive": redrive})
         return
     for name, value in _values(letter).items():
         if name not in ("body", "body_base64", "attributes") and value not in (None, ""):
-            click.echo(f"{name + ':':<13}{value}")
+            click.echo(f"{name + ':':<13}{plain(str(value), LINES)}")
     for name, value in letter.attributes.items():
-        click.echo(f"{'attribute:':<13}{name} = {value}")
-    click.echo(f"{'redrive:':<13}{redrive}")
+        click.echo(f"{'attribute:':<13}{plain(f'{name} = {value}')}")
+    click.echo(f"{'redrive:':<13}{plain(redrive)}")
     click.echo()
-    click.echo(_body(letter.body))
+    click.echo(plain(_body(letter.body), LINES))
 
 
 def _body(body: bytes) -> str:
@@ -293,7 +305,7 @@ def redrive(
         then = "" if opened.target else "; 'portafaas deliver' delivers them"
         click.echo(f"{_letters(done.moved)} of {box} moved{then}")
         for id_, reason in done.failed:
-            click.secho(f"{id_}: {reason}", fg="red", err=True)
+            click.secho(plain(f"{id_}: {reason}"), fg="red", err=True)
     if done.failed:
         raise SystemExit(1)
 
@@ -326,8 +338,8 @@ def purge(
     if ids:
         opened.find(box, ids)
     what = "all dead letters" if everything else _letters(len(ids))
-    look = f"look at '{opened.command(f'dlq list {box}')}', then "
-    deploying.confirm(f"Remove {what} of {box} for good?", yes, box, look)
+    look = f"look at '{opened.command('dlq list', box)}', then "
+    deploying.confirm(f"Remove {what} of {box} ({opened.place}) for good?", yes, box, look)
     count = opened.letters.purge(box, None if everything else ids)
     if format_ == "json":
         print_json({"box": box, "purged": count})

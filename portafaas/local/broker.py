@@ -29,7 +29,8 @@ from pathlib import Path
 from time import time
 from typing import Any, Self
 
-from portafaas.local.driver.portafaas_local_resources import DEDUP, database
+from portafaas.errors import DeploymentError, Diagnostic
+from portafaas.local.driver.portafaas_local_resources import DEDUP, back, database
 from portafaas.local.intake import Subscription, change_of, subscriptions
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
 from portafaas.plan.claims import days_of_claims
@@ -61,6 +62,27 @@ _COLUMNS = (
     "number", "box", "kind", "id", "key", "body", "content_type", "attributes", "sent", "expires",
     "attempts", "letter", "origin",
 )  # fmt: skip
+
+
+@contextmanager
+def explained(
+    folder: Path, kinds: tuple[type[Exception], ...] = (sqlite3.Error,)
+) -> Iterator[None]:
+    """Raise PF8018 instead of what says that the store in *folder* cannot be read or written."""
+    try:
+        yield
+    except kinds as exc:
+        raise DeploymentError(
+            "the store on this machine cannot be used:",
+            [
+                Diagnostic(
+                    "PF8018",
+                    f"{folder / 'resources.db'}: {exc}",
+                    hint="mend it, or remove the folder: it holds what functions have sent and "
+                    "written here, and nothing else",
+                )
+            ],
+        ) from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +143,10 @@ class Broker:
     def __init__(self, folder: Path, plan: BuildPlan) -> None:
         self._folder = folder
         self._plan = plan
-        self._connection = database(str(folder))
-        self._connection.execute("pragma busy_timeout = 30000")
-        self._connection.executescript(_SCHEMA)
+        with explained(folder, (sqlite3.Error, OSError)):
+            self._connection = database(str(folder))
+            self._connection.execute("pragma busy_timeout = 30000")
+            self._connection.executescript(_SCHEMA)
         self._subscriptions: Sequence[Subscription] = subscriptions(plan)
         self._boxes = {function.name: inbox(function) for function in plan.functions}
         self.owner = uuid.uuid4().hex
@@ -168,10 +191,10 @@ class Broker:
         self._connection.execute("begin immediate")
         try:
             yield self._connection
+            self._connection.execute("commit")
         except BaseException:
-            self._connection.execute("rollback")
+            back(self._connection)
             raise
-        self._connection.execute("commit")
 
     # In
 
@@ -300,9 +323,10 @@ class Broker:
         """
         if self._lock is None:
             file = self._owner_file(self.owner)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            with explained(self._folder, (OSError,)):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self._lock
 
     def _owner_file(self, owner: str) -> Path:
@@ -497,10 +521,13 @@ class Broker:
         ).fetchone()
         return int(count)
 
-    def dead(self, origin: str, limit: int = -1) -> list[Item]:
-        """Return letters of a box, the oldest first; -1: all."""
+    def dead(self, origin: str, limit: int = -1, *, bodies: bool = True) -> list[Item]:
+        """Return letters of a box, the oldest first; -1: all. Without *bodies* those are empty."""
+        columns = ", ".join(_COLUMNS)
+        if not bodies:
+            columns = columns.replace("body", "x''")
         rows = self._connection.execute(
-            f"select {', '.join(_COLUMNS)} from deliveries where origin = ? "
+            f"select {columns} from deliveries where origin = ? "
             "and letter is not null and state != 'leased' order by number limit ?",
             (origin, limit),
         ).fetchall()
@@ -513,9 +540,10 @@ class Broker:
         with self._transaction() as do:
             for item in items:
                 done = do.execute(
+                    # What has expired meanwhile is wanted by who redrives it.
                     "insert into deliveries (box, state, kind, id, key, body, content_type, "
-                    "attributes, expires, sent, due) select origin, 'waiting', kind, id, key, "
-                    "body, content_type, attributes, expires, ?, ? from deliveries "
+                    "attributes, sent, due) select origin, 'waiting', kind, id, key, "
+                    "body, content_type, attributes, ?, ? from deliveries "
                     "where number = ? and letter is not null and state != 'leased'",
                     (now, now, item.number),
                 )

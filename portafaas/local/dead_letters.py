@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from portafaas.deployment.contract import (
@@ -13,7 +14,7 @@ from portafaas.deployment.contract import (
     Redriven,
     dead_letter_boxes,
 )
-from portafaas.local.broker import Broker, Item
+from portafaas.local.broker import Broker, Item, explained
 from portafaas.local.resources import read, store
 from portafaas.plan import BuildPlan
 from portafaas.runtime.control import CLAIM, split
@@ -31,8 +32,10 @@ class LocalDeadLetters(DeadLetters):
         self._folder = store(root, plan.stage)
         self._plan = plan
 
-    def _broker(self) -> Broker:
-        return Broker(self._folder, self._plan)
+    @contextmanager
+    def _broker(self) -> Iterator[Broker]:
+        with explained(self._folder), Broker(self._folder, self._plan) as broker:
+            yield broker
 
     def _origin(self, box: str) -> str:
         kind = next(kind for name, kind in dead_letter_boxes(self._plan) if name == box)
@@ -65,7 +68,8 @@ class LocalDeadLetters(DeadLetters):
             return b""
 
     def _chosen(self, broker: Broker, box: str, ids: Collection[str] | None) -> Sequence[Item]:
-        found = broker.dead(self._origin(box))
+        # Bodies of all letters may be more than there is memory.
+        found = broker.dead(self._origin(box), bodies=False)
         return found if ids is None else [item for item in found if item.id in ids]
 
     def redrive(self, box: str, ids: Collection[str] | None) -> Redriven:

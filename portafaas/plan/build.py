@@ -36,7 +36,7 @@ from portafaas.plan.relays import relays
 from portafaas.plan.settings import environment, instances, retry
 from portafaas.plan.triggers import Findings, build_trigger, share_cors
 from portafaas.plan.values import mebibytes, seconds
-from portafaas.plan.whole import consumers, dead_letters, names
+from portafaas.plan.whole import boxes, consumers, dead_letters, names
 
 #: Variable with the least severe level of the log, unless that is ``info``.
 LEVEL = "PORTAFAAS_LOG_LEVEL"
@@ -93,7 +93,8 @@ class _Builder:
         )
         declared = events(self.found, self.block("events"))
         functions += relays(self.found, self.document, functions, self.ours)
-        names(self.found, self.document)
+        names(self.found, functions)
+        boxes(self.found, self.document, functions)
         dead_letters(self.found, self.document)
         check_claims(self.found, self.document)
         consumers(self.found, functions)

@@ -10,18 +10,42 @@ from portafaas.plan.model import FunctionPlan, QueueTrigger
 from portafaas.plan.triggers import Findings
 
 
-def names(found: Findings, document: Mapping[str, Any]) -> None:
+def names(found: Findings, functions: tuple[FunctionPlan, ...]) -> None:
     """Refuse names that become one on a platform that spells hyphens otherwise."""
     seen: dict[str, str] = {}
-    for name in document.get("functions") or {}:
+    for function in functions:
+        name = function.name
         other = seen.setdefault(name.replace("-", ""), name)
         if other != name:
             found.add(
                 "PF2007",
-                ("functions", name),
+                _asked(function),
                 f"{name!r} and {other!r} differ only in hyphens",
                 "rename one of them",
             )
+
+
+def boxes(
+    found: Findings, document: Mapping[str, Any], functions: tuple[FunctionPlan, ...]
+) -> None:
+    """Refuse dead letters of a queue and of a function under one name: ``dlq`` goes by it."""
+    queues = document.get("queues") or {}
+    for function in functions:
+        own = function.kind in ("topic", "object", "table", "schedule")
+        if own and (queues.get(function.name) or {}).get("dead-letter"):
+            found.add(
+                "PF2027",
+                _asked(function),
+                f"the dead letters of function {function.name!r} would be in one box with those "
+                "of the queue of that name",
+                "rename one of them",
+            )
+
+
+def _asked(function: FunctionPlan) -> tuple[str, ...]:
+    """Return the place in the manifest that asks for *function*."""
+    # "$.tables.orders.outbox"
+    return tuple(function.origin.split(".")[1:]) or ("functions", function.name)
 
 
 def dead_letters(found: Findings, document: Mapping[str, Any]) -> None:

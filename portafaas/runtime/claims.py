@@ -73,6 +73,11 @@ def fetch(item: Any, context: Context) -> None:
     if place is None:
         return
     bucket, _, key = place.partition("/")
+    if not key.startswith(control.CLAIMS):
+        # Who may send to a queue must not have other objects of the bucket read.
+        from portafaas.runtime.taxonomy import Poison
+
+        raise Poison(f"the claim {place!r} is not below {control.CLAIMS}")
     client = _bucket(context, bucket)
     body: bytes = client._driver().read(client._address(), key)
     if hasattr(item, "body"):
@@ -112,9 +117,14 @@ def _fetch_all(function: Function, batch: Any, context: Context) -> tuple[Any, B
 def _both(result: Any, lost: BatchResult) -> Any:
     if result is None:
         return lost
-    if hasattr(result, "outcomes"):
-        result.outcomes.update(lost.outcomes)
-    return result
+    if not hasattr(result, "outcomes"):
+        return result  # what is no result is refused, as without a claim check
+    from portafaas.runtime.message import BatchResult
+
+    # A new one: the handler's own may be one that it returns each time.
+    both = BatchResult()
+    both.outcomes = {**result.outcomes, **lost.outcomes}
+    return both
 
 
 def fetching(handle: Callable[..., Any], function: Function) -> Callable[..., Any]:

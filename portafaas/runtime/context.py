@@ -126,7 +126,7 @@ class Context:
         raw: Any = None,
     ) -> None:
         self._function = function
-        #: Whether anything of :data:`_LAZY` has been asked for.
+        #: Whether anything has been asked for that :func:`renew` has to take back.
         self._made = False
         self.invocation_id = invocation_id
         self.deadline = time() + function.timeout
@@ -154,6 +154,10 @@ class Context:
             value = settings()
         elif name == "payload":
             return None
+        elif name == "trace_parent":
+            # Of one of several messages: see :func:`renew`.
+            value = (getattr(self.payload, "attributes", None) or {}).get("traceparent")
+            self._made = True
         else:
             raise AttributeError(f"'Context' object has no attribute {name!r}")
         setattr(self, name, value)
@@ -264,14 +268,12 @@ def ended(
 def renew(context: Context, message: Any) -> None:
     """Give *context* to the next of several messages: a span and a correlation id of its own."""
     context.payload = message
-    context.trace_parent = message.attributes.get("traceparent")
-    if context._made:
-        context._made = False
-        for name in ("span", "correlation_id", "logger"):
-            try:
-                delattr(context, name)
-            except AttributeError:
-                continue
+    context._made = False
+    for name in ("trace_parent", "span", "correlation_id", "logger"):
+        try:
+            delattr(context, name)
+        except AttributeError:
+            continue
     if endings:
         # It begins now, and not with the invocation.
         context.span.start = time()
@@ -291,7 +293,7 @@ def log_failure(context: Context, message: str, value: object, failed: int = 0) 
             message = f"{FAILED}={failed} {message}"
     try:
         repr(value)
-    except Exception:
+    except BaseException:
         # An exception whose text cannot be made must not be lost for that.
         value = type(value)
     try:

@@ -58,8 +58,8 @@ def carried(control: Mapping[str, str] | None) -> int:
 
 
 def expired(control: Mapping[str, str] | None) -> bool:
-    """Tell whether nobody wants it any more."""
-    if control is None or EXPIRES not in control:
+    """Tell whether nobody wants it any more. Who consumes dead letters wants them all."""
+    if control is None or EXPIRES not in control or DEAD in control:
         return False
     from time import time
 

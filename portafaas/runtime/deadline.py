@@ -88,6 +88,26 @@ def call(handle: Callable[..., Any], payload: Any, context: Any, seconds: float)
     return result
 
 
+def arm(seconds: float) -> float:
+    """Set the timer for several calls in a row that end *seconds* from now.
+
+    Returns when that is, on the monotonic clock: the caller puts it into ``_ends`` for each call
+    and 0 behind it, as :func:`call` does, for as long as ``_fires`` is not 0. Returns 0 where there
+    is no timer: there each is a matter of :func:`call`.
+    """
+    global _fires
+    if _ident is None:
+        _prepare()
+    if _setitimer is None or _ident() != _main_ident:
+        return 0.0
+    now = monotonic()
+    ends = now + seconds
+    if not now < _fires <= ends:
+        _fires = ends
+        _setitimer(_timer, seconds)
+    return ends
+
+
 def _call_in_thread(handle: Callable[..., Any], payload: Any, context: Any, seconds: float) -> Any:
     import threading
 

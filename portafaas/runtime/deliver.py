@@ -7,6 +7,7 @@ the bridge has a way to carry it out (a settlement); else the platform delivers 
 
 from __future__ import annotations
 
+from portafaas.runtime import deadline
 from portafaas.runtime.context import HandlerTimeout, ended, endings, log_failure, renew
 
 TYPE_CHECKING = False
@@ -52,7 +53,9 @@ def report(
     log_failure(context, "handler failed: %r", error, failed)
     if isinstance(error, Exception):
         return error
-    return DeliveryFailed(f"{function.name} raised {error!r}")
+    from portafaas.runtime.recovery import described
+
+    return DeliveryFailed(f"{function.name} raised {described(error)}")
 
 
 def report_some(context: Context, failed: Sequence[Failure], messages: Sequence[Message]) -> None:
@@ -118,13 +121,11 @@ def run_event(
         return
     if settlement is not None and given_up(function, context, event, settlement):
         return
-    from portafaas.runtime.deadline import call
-
     begin(context, event)
     seconds = function.timeout
     while True:
         try:
-            call(function.handle, event, context, seconds)
+            deadline.call(function.handle, event, context, seconds)
         except BaseException as exc:
             raised = report(function, context, exc)
             if endings:
@@ -296,10 +297,6 @@ def run_messages(
     back the later ones with its key, so that they are not processed before it. What *settlement*
     has buried or put off by a copy has not failed.
     """
-    from time import time
-
-    from portafaas.runtime.deadline import call
-
     handle = function.handle
     ordered = _ordered(function)
     messages = live(function, messages, context, settlement)
@@ -312,7 +309,7 @@ def run_messages(
         context.payload = batch = Batch(messages[0].queue, messages)
         problem = None
         try:
-            result = call(handle, batch, context, function.timeout)
+            result = deadline.call(handle, batch, context, function.timeout)
             found = failures(result, messages, context)
         except BaseException as exc:
             problem = exc
@@ -327,22 +324,42 @@ def run_messages(
     failed = []
     found = []
     blocked: set[str | None] = set()
-    deadline = context.deadline
     alone = len(messages) == 1
+    if alone:
+        context.payload = messages[0]
+    else:
+        # Each has a trace of its own, looked up when it is asked for.
+        try:
+            del context.trace_parent
+        except AttributeError:
+            pass
+    # Set once: a timer for each message would cost as much as the rest of this.
+    ends = deadline.arm(context.remaining())
     for message in messages:
         if blocked and message.key in blocked:
             failed.append(message.id)
             continue
         context.attempt = message.attempt
-        if alone:
+        if not alone:
             context.payload = message
-        else:
-            renew(context, message)
+            if context._made or endings:
+                renew(context, message)
         try:
-            left = deadline - time()
-            if left <= 0:
-                raise HandlerTimeout
-            call(handle, message, context, left)
+            if ends and deadline._fires:
+                deadline._ends = ends
+                try:
+                    result = handle(message, context)
+                    if result is not None and hasattr(result, "__await__"):
+                        from portafaas.runtime.aio import run
+
+                        run(result)
+                finally:
+                    deadline._ends = 0.0
+            else:
+                left = context.remaining()
+                if left <= 0:
+                    raise HandlerTimeout
+                deadline.call(handle, message, context, left)
         except BaseException as exc:
             from portafaas.runtime.recovery import Failure
 

@@ -8,10 +8,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-#: ``json.loads`` once it is needed: an import for each message would cost as much as a small body.
-_loads: Any = None
-
-
 class Message:
     """One message of a queue.
 
@@ -27,26 +23,7 @@ class Message:
         control: portafaas' own attributes of the message, or None; see ``control.py``.
     """
 
-    __slots__ = (
-        "_sent",
-        "_text",
-        "attempt",
-        "attributes",
-        "body",
-        "control",
-        "id",
-        "key",
-        "queue",
-        "raw",
-        "time",
-    )
-
-    #: What a bridge may set instead of body and time, which are then made when they are asked for:
-    #: the body as text, and milliseconds since 1970. Most handlers ask for neither.
-    _text: str | None
-    _sent: str
-    body: bytes
-    time: str | None
+    __slots__ = ("attempt", "attributes", "body", "control", "id", "key", "queue", "raw", "time")
 
     def __init__(
         self,
@@ -61,7 +38,6 @@ class Message:
         raw: Any = None,
         control: Mapping[str, str] | None = None,
     ) -> None:
-        self._text = None
         self.id = id
         self.body = body
         self.attributes = attributes if attributes is not None else {}
@@ -81,20 +57,6 @@ class Message:
     def __repr__(self) -> str:
         return f"<Message id={self.id!r} queue={self.queue!r} attempt={self.attempt}>"
 
-    def __getattr__(self, name: str) -> Any:
-        # Reached only while the slot is empty.
-        value: Any
-        if name == "body" and self._text is not None:
-            value = self._text.encode()
-        elif name == "time":
-            from portafaas.runtime.text import epoch_time
-
-            value = epoch_time(int(self._sent) / 1000)
-        else:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        setattr(self, name, value)
-        return value
-
     @property
     def text(self) -> str:
         """The body as UTF-8 text; raises UnicodeDecodeError when it is not."""
@@ -106,17 +68,11 @@ class Message:
         Raises :class:`~portafaas.runtime.taxonomy.Unreadable`, a ValueError that a handler need
         not catch: the message becomes a dead letter at once.
         """
-        global _loads
-        if _loads is None:
-            from json import loads as _loads
-        text = self._text
+        import json
+
         try:
-            return _loads(self.body if text is None else text)
+            return json.loads(self.body)
         except (ValueError, RecursionError) as exc:
-            if text is not None:
-                # Bytes may begin with a byte order mark.
-                self._text, self.body = None, text.encode()
-                return self.json()
             from portafaas.runtime.taxonomy import Unreadable
 
             raise Unreadable(f"message {self.id} is not JSON: {exc}") from exc

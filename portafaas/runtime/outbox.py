@@ -9,7 +9,7 @@ https://microservices.io/patterns/data/transactional-outbox.html
 
 from __future__ import annotations
 
-from portafaas.runtime.resources import Outgoing, ResourceError, new_id
+from portafaas.runtime.resources import NotGranted, Outgoing, ResourceError, new_id
 from portafaas.runtime.rows import OUTBOX, Delete, Put, Update, Write
 
 TYPE_CHECKING = False
@@ -216,19 +216,25 @@ class Pending(dict):  # type: ignore[type-arg]
 def relay(context: Context, table: Table, key: str, rows: Iterable[Pending]) -> None:
     """Send what *rows*, of one key, have, in order, and delete them.
 
-    Stops at the first that is not sent and raises its error; what was sent is deleted. Raises
-    ResourceError, too, when they are sent and cannot be deleted: then they are sent again.
+    Stops at the first that is not sent and raises its error; what was sent is deleted. What is for
+    a queue or topic that is no longer there can never be sent: it holds up nothing, and NotGranted
+    is raised at the end. Raises ResourceError, too, when they are sent and cannot be deleted: then
+    they are sent again.
     """
     sent: list[Pending] = []
+    nowhere: NotGranted | None = None
     try:
         for group in _groups(context, rows):
-            first = group[0]
             messages = [row.message for row in group]
             try:
-                if first.kind == "queue":
-                    context.queues[first.name]._send(messages)
+                client = _client(context, group[0])
+                if group[0].kind == "queue":
+                    client._send(messages)
                 else:
-                    context.topics[first.name]._publish(messages)
+                    client._publish(messages)
+            except NotGranted as exc:
+                nowhere = exc
+                continue
             except ResourceError as exc:
                 unsent = {index for index, _ in exc.failed} or range(len(group))
                 sent += [row for index, row in enumerate(group) if index not in unsent]
@@ -237,6 +243,13 @@ def relay(context: Context, table: Table, key: str, rows: Iterable[Pending]) -> 
     finally:
         if sent:
             table._commit([Write("delete", row.key) for row in sent])
+    if nowhere is not None:
+        raise nowhere
+
+
+def _client(context: Context, row: Pending) -> Any:
+    """Return what the message is for; raises NotGranted."""
+    return (context.queues if row.kind == "queue" else context.topics)[row.name]
 
 
 def _groups(context: Context, rows: Iterable[Pending]) -> Iterator[list[Pending]]:
@@ -245,7 +258,7 @@ def _groups(context: Context, rows: Iterable[Pending]) -> Iterator[list[Pending]
     for row in rows:
         if group:
             first = group[0]
-            granted = context._function.uses[first.kind][first.name]
+            granted = context._function.uses.get(first.kind, {}).get(first.name, {})
             if granted.get("ordered") or (row.kind, row.name) != (first.kind, first.name):
                 yield group
                 group = []

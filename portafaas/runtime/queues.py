@@ -73,6 +73,9 @@ class Queue(Client):
     def _one(self, number: int, item: Mapping[str, Any] | Outgoing) -> Outgoing:
         try:
             if isinstance(item, Outgoing):
+                if not isinstance(item.id, str):
+                    raise TypeError(f"id must be text, not {item.id!r}")
+                outbound.check_value("id", item.id)
                 message = self._message(
                     item.body, item.key, item.attributes, item.delay, item.dedup
                 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from portafaas.runtime import control as ours
 from portafaas.runtime.context import log_failure
-from portafaas.runtime.taxonomy import kind_of
+from portafaas.runtime.taxonomy import Throttled, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,8 +74,12 @@ class Failure:
         self.wish = wish
         self.after = after
         self.error = error
-        self.trace = context.span.header()
-        self.correlation = context.correlation_id
+        try:
+            self.trace = str(context.span.header())
+            self.correlation = str(context.correlation_id)
+        except Exception:
+            # A handler may have overwritten anything; its failure is worth more.
+            self.trace = self.correlation = ""
 
 
 class Letter:
@@ -103,7 +107,7 @@ class Letter:
         self.error = described(failure.error)
         self.attempts = attempts
         self.function = function
-        self.id = failure.item.id
+        self.id = str(failure.item.id)
         self.time = epoch_time(time())
         self.trace = failure.trace
         self.correlation = failure.correlation
@@ -116,15 +120,21 @@ class Letter:
         import json
 
         facts = {name: getattr(self, name) for name in self.__slots__}
-        facts["correlation"] = self.correlation[:128]
-        facts["id"] = self.id[:256]
-        error = self.error
-        while True:
-            facts["error"] = error
-            text = json.dumps(facts, separators=(",", ":"))
-            if len(text) <= _LONGEST or not error:
-                return text
-            error = error[: max(0, len(error) - max(8, (len(text) - _LONGEST) // 6))]
+        # What gives way first is least needed: the id is beside it, as ``pf-id``.
+        longest = (("error", _LONGEST), ("correlation", 128), ("id", 256), ("function", 64))
+        for name, most in longest:
+            facts[name] = facts[name][:most]
+        for name, _ in longest:
+            while True:
+                text = json.dumps(facts, separators=(",", ":"))
+                over, value = len(text) - _LONGEST, facts[name]
+                if over <= 0:
+                    return text
+                if not value:
+                    break
+                # One character is at most twelve: a pair of surrogates, escaped.
+                facts[name] = value[: max(0, len(value) - max(1, over // 12))]
+        return text
 
 
 def address(what: str, function: Function) -> str:
@@ -152,18 +162,24 @@ def delay_of(policy: Mapping[str, Any], attempt: int, error: object = None) -> f
         from random import random
 
         delay *= 0.5 + random() / 2
-    return max(delay, getattr(error, "retry_after", 0.0))
+    # Other libraries' errors have an attribute of this name, too, with anything in it.
+    return max(delay, error.retry_after) if isinstance(error, Throttled) else delay
 
 
 def judge(
-    function: Function, item: Message | Event, error: object, attempt: int
+    function: Function,
+    item: Message | Event,
+    error: object,
+    attempt: int,
+    after: float | None = None,
 ) -> tuple[str, float]:
     """Return ``("again", seconds)``, or the reason why *item* is a dead letter and 0.
 
-    Without dead letters the answer is always "again".
+    The seconds are *after* where a batch handler has said so. Without dead letters the answer is
+    always "again".
     """
     policy = function.retry
-    delay = delay_of(policy, attempt, error)
+    delay = delay_of(policy, attempt, error) if after is None else after
     if not address("DEAD", function):
         return "again", delay
     kind = kind_of(error) if isinstance(error, BaseException) else "retryable"
@@ -198,10 +214,11 @@ def described(error: BaseException | str | None) -> str:
         return error or ""
     try:
         text = str(error)
-    except Exception:
+    except BaseException:
         text = ""
     name = type(error).__name__
-    return f"{name}: {text}" if text else name
+    # More than a letter, or a line of the log, has room for is of no use.
+    return f"{name}: {text[:10_000]}" if text else name
 
 
 def settle(
@@ -218,29 +235,37 @@ def settle(
         if failure.wish == "dead" and address("DEAD", function):
             dead.append((item, Letter("handler", failure, item.attempt, function.name)))
             continue
-        reason, delay = judge(function, item, error, item.attempt)
+        reason, delay = judge(function, item, error, item.attempt, failure.after)
         if reason == "again":
-            later.append((item, delay if failure.after is None else failure.after))
+            later.append((item, delay))
         else:
             dead.append((item, Letter(reason, failure, item.attempt, function.name)))
-    failed = {failure.item.id for failure in failures}
     if dead:
         buried = _try(context, "dead letters were not kept: %r", settlement.bury, dead)
         for item, letter in dead:
             if item.id in buried:
-                context.logger.error(
-                    "dead letter after %d attempts (%s): %s",
-                    letter.attempts,
-                    letter.reason,
-                    letter.error,
-                    extra={"message_id": item.id},
-                )
+                _log(context, item, letter)
             else:
                 later.append((item, delay_of(function.retry, item.attempt)))
-        failed -= buried
+    # Of two deliveries of one message one may be buried, and the other not.
+    failed = {item.id for item, _ in later}
     if later:
         failed -= _try(context, "the next delivery was not put off: %r", settlement.again, later)
     return failed
+
+
+def _log(context: Context, item: Message | Event, letter: Letter) -> None:
+    try:
+        context.logger.error(
+            "dead letter after %d attempts (%s): %s",
+            letter.attempts,
+            letter.reason,
+            letter.error,
+            extra={"message_id": item.id},
+        )
+    except Exception:
+        # The handler may have done anything to its logger; the letter is kept.
+        return
 
 
 def _try(context: Context, message: str, action: Any, items: Any) -> set[str]:

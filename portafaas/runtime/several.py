@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from portafaas.runtime.function import Function
     from portafaas.runtime.message import Message
 
+_OTHER = "its idempotency key was used with other content"
+
 
 class Several:
     """A batch on its way through the handler, without what is done or busy."""
@@ -63,17 +65,17 @@ class Several:
                 earlier = first.get(key)
                 if earlier is not None:
                     if earlier[1] != digest:
-                        raise Permanent("its idempotency key was used with other content")
+                        raise Permanent(_OTHER)
                     self._same.append((message, earlier[0]))
                     continue
                 claim = Claim(spec, self._context, key, digest)
             except Permanent as exc:
-                result.dead_letter(message, str(exc))
+                self._fail(message, exc)
                 continue
             except ResourceError as exc:
                 from portafaas.runtime.recovery import described
 
-                result.outcomes[message.id] = ("fail", None, described(exc))
+                self._fail(message, described(exc))
                 blocked.add(message.key)
                 continue
             if claim.state == OURS:
@@ -85,7 +87,11 @@ class Several:
                 result.retry(message, min(claim.left, 43_200))
                 blocked.add(message.key)
             else:
-                result.dead_letter(message, "its idempotency key was used with other content")
+                self._fail(message, Permanent(_OTHER))
+
+    def _fail(self, message: Message, error: Any) -> None:
+        """Have the message judged by *error*, as if it had come alone."""
+        self._result.outcomes[message.id] = ("fail", None, error)
 
     def done(self, result: Any) -> Any:
         """Record what the handler says is done, and return that with what it did not see."""

@@ -24,12 +24,13 @@ class Retryable(Exception):
 class Throttled(Retryable):
     """Something asks for patience: again after *retry_after* seconds, not before.
 
-    Counts as an attempt. Over HTTP it is answered with 503 and ``retry-after``.
+    At most 14 days. Counts as an attempt. Over HTTP it is answered with 503 and ``retry-after``.
     """
 
     def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
         super().__init__(message)
-        self.retry_after = max(0.0, float(retry_after))
+        # No queue keeps anything for longer; what is no number is none.
+        self.retry_after = min(1_209_600.0, max(0.0, float(retry_after)))
 
 
 class Permanent(Exception):

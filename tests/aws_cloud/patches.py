@@ -23,6 +23,7 @@ from moto.s3 import notifications
 from moto.s3.models import FakeBucket, S3Backend
 from moto.sns.models import Subscription
 from moto.sqs import models as sqs
+from moto.sqs.exceptions import InvalidParameterValue, ReceiptHandleIsInvalid
 
 from tests.aws_cloud.asynchronous import Asynchronous, stamp
 from tests.aws_cloud.functions import Functions
@@ -91,14 +92,14 @@ def _queues(world: World) -> None:
             for message in found._messages:
                 if message.had_receipt_handle(receipt_handle):
                     if not 0 <= int(visibility_timeout) <= 43_200:
-                        raise sqs.InvalidParameterValue(f"VisibilityTimeout {visibility_timeout}")
+                        raise InvalidParameterValue(f"VisibilityTimeout {visibility_timeout}")
                     message.visible_at = unix_time_millis() + int(visibility_timeout) * 1000 / HASTE
                     message.put_off = receipt_handle
                     if not visibility_timeout:
                         found.pending_messages.discard(message)
                     world.touch()
                     return
-            raise sqs.ReceiptHandleIsInvalid
+            raise ReceiptHandleIsInvalid
 
     def leave(self: Any, queue_name: str, receipt_handle: str) -> None:
         # A function runs in real time, and what it failed at comes again in a hundredth of it.

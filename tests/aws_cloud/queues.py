@@ -47,7 +47,7 @@ class QueuePoller(Poller):
         messages = self._collect()
         wanted = [m for m in messages if self.wants({"body": _json_or_text(m["Body"])})]
         if len(wanted) < len(messages):
-            self._delete([m for m in messages if m not in wanted])
+            self._remove([m for m in messages if m not in wanted])
         if wanted:
             with self.world.busy(f"a batch of {self.source}"):
                 self._deliver(wanted)
@@ -81,14 +81,14 @@ class QueuePoller(Poller):
         ids = {m["MessageId"] for m in messages}
         if failed is None or not failed <= ids:
             failed = ids
-        self._delete([m for m in messages if m["MessageId"] not in failed])
-        backend = sqs_backends[ACCOUNT][self.region]
+        self._remove([m for m in messages if m["MessageId"] not in failed])
+        backend: Any = sqs_backends[ACCOUNT][self.region]
         for message in messages:
             if message["MessageId"] in failed:
                 # The rest of the queue's timeout, unless the function has set one.
                 backend.leave(self.source, message["ReceiptHandle"])
 
-    def _delete(self, messages: list[dict[str, Any]]) -> None:
+    def _remove(self, messages: list[dict[str, Any]]) -> None:
         for start in range(0, len(messages), 10):
             entries = [
                 {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}

@@ -169,3 +169,32 @@ def test_a_change_that_crashed_is_read_from_its_stream(cloud: Cloud, letters: De
     assert done.moved == 0 and "exit" in done.failed[0][1].lower()
     assert [x.id for x in letters.list("watch", 10)] == [letter.id]
     assert letters.purge("watch", None) == 1
+
+
+def test_a_message_nobody_can_read_is_no_matter_of_its_batch(
+    cloud: Cloud, letters: DeadLetters
+) -> None:
+    url = cloud.client("sqs").get_queue_url(QueueName="notes-filing")["QueueUrl"]
+    foreign = {"pf-attributes": {"DataType": "String", "StringValue": "no JSON"}}
+    entries: list[Any] = [
+        {
+            "Id": id,
+            "MessageBody": json.dumps({"id": id, "text": "far"}),
+            "MessageAttributes": {"from": {"DataType": "String", "StringValue": "off"}},
+        }
+        for id in ("f1", "f2", "f3")
+    ]
+    entries[1]["MessageAttributes"] |= foreign
+    cloud.client("sqs").send_message_batch(QueueUrl=url, Entries=entries)
+    cloud.idle()
+    for id in ("f1", "f3"):
+        assert cloud.request("GET", f"/files/filed/{id}.txt").body == b"far off"
+    (letter,) = letters.list("filing", 10)
+    assert (letter.reason, letter.attempts) == ("poison", 1)
+    assert json.loads(letter.body)["id"] == "f2"
+    # Sent again it is a letter again.
+    assert letters.redrive("filing", None).moved == 1
+    cloud.idle()
+    (again,) = letters.list("filing", 10)
+    assert (again.reason, again.id) == ("poison", letter.id)
+    assert letters.purge("filing", None) == 1

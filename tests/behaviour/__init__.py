@@ -1,1 +1,1 @@
-"""One suite of what handlers rely on, run on every back end: see ``backends``."""
+"""One suite of what handlers rely on, run on every back end: see ``backends``, ``messaging``."""

@@ -53,6 +53,10 @@ class Backend:
         """Return (module, global, value): the clients that tests of this back end share."""
         return []
 
+    def messaging(self) -> tuple[dict[str, str], list[tuple[Any, str, Any]]]:
+        """Start the broker; return what ``environment`` and ``state`` would say of it."""
+        return {}, []
+
     def serve(self, words: list[str], port: int, host: str = "127.0.0.1") -> emulators.Server:
         """Start a server that ends with the back end."""
         server = emulators.Server(words, port, self.folder, host)
@@ -168,7 +172,44 @@ class Azure(Backend):
             base64.urlsafe_b64encode(part).decode().rstrip("=") for part in [*parts, b"s"]
         )
         token = Token(text, now + 36000)
-        return dict.fromkeys(("https://storage.azure.com", "https://localhost"), token)
+        audiences = (
+            "https://storage.azure.com", "https://localhost", "https://servicebus.azure.net/"
+        )  # fmt: skip
+        return dict.fromkeys(audiences, token)
+
+    @cached_property
+    def _service_bus(self) -> Any:
+        import pytest
+
+        pytest.importorskip("proton")
+        from azure.servicebus._pyamqp.client import AMQPClient
+
+        from tests.behaviour.messaging import ServiceBus
+
+        # Its thread, which sleeps for seconds, is waited for when a link is closed.
+        client: Any = AMQPClient
+        before = client._keep_alive
+        client._keep_alive = lambda self: None
+        made = ServiceBus()
+        self._servers += [_Closing(lambda: setattr(client, "_keep_alive", before)), made]
+        return made
+
+    def messaging(self) -> tuple[dict[str, str], list[tuple[Any, str, Any]]]:
+        from portafaas_azure.runtime import sender
+
+        assert self.bus is not None
+        patience = {"retry_total": 1, "retry_backoff_factor": 0.05, "retry_backoff_max": 1}
+        return {}, [(sender, "PATIENCE", patience)]
+
+    @property
+    def bus(self) -> Any:
+        """The Service Bus namespace."""
+        return self._service_bus.peer
+
+    @property
+    def worker(self) -> Any:
+        """The loop of the functions' worker."""
+        return self._service_bus.loop
 
     @cached_property
     def cosmos(self) -> str:
@@ -285,6 +326,57 @@ class Gcp(Backend):
         made.start()
         self._servers.append(_Closing(made.stop))
         self.storage_address = f"http://127.0.0.1:{port}"
+        return made
+
+    @cached_property
+    def pubsub(self) -> Any:
+        """Pub/Sub's emulator."""
+        import pytest
+
+        from tests.gcp_cloud.emulator import PubSub, jar
+
+        path, why = jar()
+        if not path:
+            pytest.skip(why)
+        made = PubSub(path, self.folder)
+        self._servers.append(_Closing(made.stop))
+        return made
+
+    @cached_property
+    def tasks(self) -> Any:
+        """Cloud Tasks and the metadata server; what is refused is in ``forbidden``."""
+        from tests.gcp_cloud.peers import Peers
+
+        self.forbidden: set[str] = set()
+        made = Peers(lambda account, role, on: role not in self.forbidden, lambda name: None, 1.0)
+        self._servers.append(_Closing(made.stop))
+        return made
+
+    def messaging(self) -> tuple[dict[str, str], list[tuple[Any, str, Any]]]:
+        from portafaas_gcp.runtime import publisher, rest
+
+        account = "taker@portafaas.iam.gserviceaccount.com"
+        self.tasks.tasks.clear()
+        return {
+            "PUBSUB_EMULATOR_HOST": self.pubsub.host,
+            "GCE_METADATA_HOST": f"{self.tasks.host}/of/{account}",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDTASKS": f"http://{self.tasks.host}/",
+            "PORTAFAAS_TASKS": "projects/portafaas/locations/europe-west1/queues/shop--tasks",
+            "PORTAFAAS_TASKS_ACCOUNT": account,
+        }, [(publisher, "_client", self.publisher), (rest, "_token", None)]
+
+    @cached_property
+    def publisher(self) -> Any:
+        """The driver's own client of Pub/Sub, made where the emulator is known."""
+        from unittest import mock
+
+        from portafaas_gcp.runtime import publisher
+
+        with mock.patch.dict(os.environ, {"PUBSUB_EMULATOR_HOST": self.pubsub.host}), mock.patch(
+            "portafaas_gcp.runtime.publisher._client", None
+        ):
+            made = publisher.client()
+        self._servers.append(_Closing(made.transport.close))
         return made
 
     @cached_property

@@ -9,7 +9,9 @@ import pytest
 
 from portafaas.runtime.context import Context
 from portafaas.runtime.function import Function
+from tests.behaviour import handlers
 from tests.behaviour.backends import BACKENDS, Backend
+from tests.behaviour.messaging import Channel, channel
 
 
 @pytest.fixture(scope="session", params=list(BACKENDS))
@@ -34,6 +36,22 @@ def backend(started: Backend, monkeypatch: pytest.MonkeyPatch) -> Backend:
     for module, name, value in started.state():
         monkeypatch.setattr(module, name, value)
     return started
+
+
+@pytest.fixture
+def make(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Channel]:
+    """Return a function that makes a queue or topic, with its consumer, of its own."""
+    environment, state = backend.messaging()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for module, name, value in state:
+        monkeypatch.setattr(module, name, value)
+    handlers.reset()
+
+    def one(kind: str, **facts: Any) -> Channel:
+        return channel(backend, kind, **facts)
+
+    return one
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 //
 // - a missing item is 404, where the emulator fails with 500;
 // - a query with a partition key sees that partition alone;
-// - operations of a batch have the partition key of its request, and all are undone when one fails.
+// - operations of a batch have the partition key of its request, and all are undone when one fails;
+// - a change feed goes on where it was: items in their latest version, in the order of their writes.
 // https://learn.microsoft.com/rest/api/cosmos-db/
 "use strict";
 const path = require("path");
@@ -73,6 +74,35 @@ batchDocuments.default = async (account, req, res, place) => {
     });
   }
   return found;
+};
+
+const readDocuments = load("handler/read-documents.js");
+const list = readDocuments.default;
+const feeds = new WeakMap();
+readDocuments.default = (account, req, res, place) => {
+  if (!req.headers["a-im"]) return list(account, req, res, place);
+  // The server's own answer is everything, or nothing at all.
+  delete req.headers["a-im"];
+  const { documents } = account.database(place.dbId).collection(place.collId);
+  const feed = feeds.get(documents) || { last: 0, numbers: new Map() };
+  feeds.set(documents, feed);
+  const items = [...documents._data.values()].map(item => item.read());
+  const there = new Set(items.map(item => item._etag));
+  for (const tag of feed.numbers.keys()) if (!there.has(tag)) feed.numbers.delete(tag);
+  for (const { _etag } of items) {
+    if (!feed.numbers.has(_etag)) feed.numbers.set(_etag, ++feed.last);
+  }
+  const from = parseInt((req.headers["if-none-match"] || "0").replace(/"/g, ""), 10) || 0;
+  const most = parseInt(req.headers["x-ms-max-item-count"] || "-1", 10);
+  const found = items
+    .map(item => ({ ...item, _lsn: feed.numbers.get(item._etag) }))
+    .filter(item => item._lsn > from)
+    .sort((one, other) => one._lsn - other._lsn)
+    .slice(0, most > 0 ? most : 100);
+  res.setHeader("etag", `"${found.length ? found[found.length - 1]._lsn : from}"`);
+  res.setHeader("x-ms-item-count", String(found.length));
+  if (!found.length) res.statusCode = 304;
+  return { Documents: found, _count: found.length };
 };
 
 process.argv.splice(1, 2, "cosmosdb-server");

@@ -32,6 +32,7 @@ from portafaas_azure.vendor import runtime
 from tests.azure_cloud.broker import Entity, Stored
 from tests.azure_cloud.host import payload
 from tests.azure_cloud.service_bus import bus
+from tests.faults import azure_rows
 from tests.faults.target import PYTHON, Target
 
 #: Seconds until the lock of a message whose worker is gone ends.
@@ -88,7 +89,6 @@ class Azure(Target):
     """See the module."""
 
     name = "azure"
-    without = frozenset(("idempotent", "outbox"))
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -102,6 +102,9 @@ class Azure(Target):
         self._python = prepare("azure", runtime(), PYTHON)
         self._sessions: dict[tuple[str, int], VendorSession] = {}
         self._identity = Identity()
+        os.environ |= self._identity.environment
+        self._cosmos = None if self.without else azure_rows.Cosmos(folder, self._nodes)
+        self._relay: azure_rows.ChangeFeed | None = None
         self._bus = self._stack.enter_context(bus())
         self.broker = self._bus.broker
         self._entities: dict[str, Entity] = {}
@@ -119,18 +122,26 @@ class Azure(Target):
             if entity is not None:
                 self._entities[function.name] = entity
 
+    def missing(self) -> dict[str, str]:
+        why = azure_rows.missing()
+        return dict.fromkeys(("idempotent", "outbox"), why) if why else {}
+
     def _entity_of(self, function: str) -> Entity | None:
         """Return what the function's trigger listens to."""
         trigger = self.plan.function(function).trigger
         name = getattr(trigger, "queue", "")
         if name:
             return self.broker.find(name)
+        if trigger.kind == "table":
+            # By which its dead letters come back.
+            return self.broker.find(f"{function}-again")
         topic = getattr(trigger, "topic", "")
         return self.broker.find(f"{topic}/Subscriptions/{function}") if topic else None
 
     def settings(self, function: str) -> dict[str, str]:
         """Return the settings of the function's app; Service Bus is the peer, without TLS."""
         found = {}
+        entry = self.plan.function(function).entry
         for node in self._nodes.values():
             if node.type != "Microsoft.Web/sites":
                 continue
@@ -138,13 +149,15 @@ class Azure(Target):
                 one["name"]: str(one["value"])
                 for one in node.properties["siteConfig"]["appSettings"]
             }
-            if function in values.get("PORTAFAAS_FUNCTIONS", "").split(","):
+            if entry in values.get("PORTAFAAS_FUNCTIONS", "").split(","):
                 found = values
         own = f"http://{self._bus.address}"
-        return {
-            name: _HOST.sub(own, value, count=1) if name.startswith("PORTAFAAS_") else value
-            for name, value in found.items()
-        }
+        rows = self._cosmos.address if self._cosmos else ""
+        for name, value in found.items():
+            if name.startswith("PORTAFAAS_"):
+                place = rows if name.startswith("PORTAFAAS_TABLE_") else own
+                found[name] = _HOST.sub(place, value, count=1)
+        return found
 
     def session(self, function: str, instance: int = 0) -> VendorSession:
         """Return a worker of *function*'s app, configured as it is deployed."""
@@ -180,6 +193,24 @@ class Azure(Target):
             # Where the bridge waits, the platform has more instances.
             for number in range(INSTANCES if function == "ordered" else 1):
                 self.loop(f"{function}/{number}", partial(self._step, function, number), 0.05)
+        if self._cosmos is not None:
+            binding = self._facts["books-outbox"]["binding"]
+            trigger = binding["cosmos_db_trigger"]
+            container = self._cosmos.feed(trigger["database_name"], trigger["container_name"])
+            self._relay = azure_rows.ChangeFeed(container, binding)
+            self.loop("books-outbox", partial(self._relay.step, self._changed), 0.3)
+
+    def _changed(self, items: list[dict[str, Any]], retries: int) -> bool:
+        """Deliver changes of the outbox's table, as a retry if need be."""
+        request = {
+            "trigger": {"type": "json", "value": items},
+            "metadata": {},
+            "retry": {"count": retries, "max": -1},
+        }
+        result = self.session("books-outbox").invoke(request)
+        outcome = "done" if result.ok else "failed"
+        self.deliveries.add("books-outbox", [(int(item["book"]), outcome) for item in items])
+        return result.ok
 
     def _step(self, function: str, instance: int) -> bool:
         entity = self._entities[function]
@@ -192,7 +223,7 @@ class Azure(Target):
             return False
         # The host renews the lock for as long as it has the message.
         stored.locked_until = self.broker.now + 3600
-        number = int(stored.properties["n"])
+        number = int(stored.properties.get("n", -1))
         for word, seconds in (("late", _LATE), ("overtaken", _OVERTAKEN)):
             if self.first(function, number, word):
                 # Locked, so that the others of its session wait.
@@ -206,7 +237,9 @@ class Azure(Target):
         token = stored.token
         assert token is not None
         session = self.session(function, instance)
-        result = session.invoke(payload(stored))
+        of_table = self.plan.function(function).trigger.kind == "table"
+        name = f"{self.plan.function(function).entry}__again" if of_table else None
+        result = session.invoke(payload(stored), function=name)
         if result.error is not None and result.error.kind in ("exit", "timeout"):
             stored.locked_until = self.broker.now + LOCK
             outcome = "dead"
@@ -227,10 +260,12 @@ class Azure(Target):
         self.deliveries.add(function, [(number, outcome)])
 
     def pending(self) -> dict[str, int]:
-        return {name: len(e.messages) for name, e in self._entities.items() if e.messages}
+        found = {name: len(e.messages) for name, e in self._entities.items() if e.messages}
+        if self._relay is not None and self._relay.pending:
+            found["books-outbox"] = self._relay.pending
+        return found
 
     def dead_letters(self) -> DeadLetters:
-        os.environ |= self._identity.environment
         account = _Account(self.plan, {})
         account.url = f"http://{self._bus.address}"
         return AzureDeadLetters(account, self.plan, "/namespace")
@@ -239,6 +274,8 @@ class Azure(Target):
         self.stop()
         for session in self._sessions.values():
             session.close()
+        if self._cosmos is not None:
+            self._cosmos.close()
         self._identity.close()
         self._stack.close()
 

@@ -21,6 +21,7 @@ from portafaas.deployment.contract import DeadLetters
 from portafaas.vendor import VendorSession
 from portafaas.vendor.environment import find_interpreter, prepare
 from portafaas_gcp.vendor import runtime
+from tests.faults import gcp_rows
 from tests.faults.gcp_tasks import Tasks
 from tests.faults.target import PYTHON, Target
 from tests.gcp_cloud.emulator import PubSub, Pusher, jar
@@ -36,7 +37,6 @@ class Gcp(Target):
     """See the module."""
 
     name = "gcp"
-    without = frozenset(("idempotent", "outbox"))
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -54,12 +54,18 @@ class Gcp(Target):
         self._sessions: dict[str, VendorSession] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._tasks = Tasks()
+        self._firestore = None if self.without else gcp_rows.Firestore(folder)
+        self._relay: gcp_rows.Eventarc | None = None
         self._pubsub = PubSub(path, folder)
         self._pushers: dict[str, Pusher] = {}
         for topic in self._resources["google_pubsub_topic"].values():
             self._pubsub.topic(f"projects/{PROJECT}/topics/{topic['name']}")
         for facts in self._resources["google_pubsub_subscription"].values():
             self._subscription(facts)
+
+    def missing(self) -> dict[str, str]:
+        path, why = gcp_rows.place()
+        return {} if path else dict.fromkeys(("idempotent", "outbox"), why)
 
     def _subscription(self, facts: Mapping[str, Any]) -> None:
         settings: dict[str, Any] = {}
@@ -100,6 +106,8 @@ class Gcp(Target):
             if kind == "google_cloud_tasks_queue":
                 own = self._value(str(facts["name"]))
                 return f"projects/{PROJECT}/locations/{REGION}/queues/{own}"
+            if kind == "google_firestore_database":
+                return str(facts["name"])
             if kind == "google_service_account" and attribute == ["email"]:
                 return f"{name}@{PROJECT}.iam.gserviceaccount.com"
             return match[0]
@@ -122,6 +130,7 @@ class Gcp(Target):
                     **self.environment,
                     **self._tasks.environment,
                     "PUBSUB_EMULATOR_HOST": self._pubsub.host,
+                    **({"FIRESTORE_EMULATOR_HOST": self._firestore.host} if self._firestore else {}),
                 },
                 timeout=float(config["timeout_seconds"]),
                 memory=256,
@@ -161,6 +170,26 @@ class Gcp(Target):
                 dead=self._dead(facts),
                 pace=1.0,
             )
+        if self._firestore is not None:
+            database = self._resources["google_firestore_database"]["tables"]["name"]
+            self._relay = gcp_rows.Eventarc(self._firestore, PROJECT, database, "books")
+            self.loop("books-outbox", self._changed, 0.02)
+
+    def _changed(self) -> bool:
+        """Deliver one event of the outbox's table."""
+        assert self._relay is not None
+        taken = self._relay.take()
+        if taken is None:
+            return False
+        fields, request = taken
+        done = False
+        try:
+            result = self.session("books-outbox").invoke(request)
+            done = result.ok and 200 <= result.value["status"] < 300
+        finally:
+            self._relay.settle(fields, request, done)
+        self.deliveries.add("books-outbox", [(int(fields["book"]), "done" if done else "failed")])
+        return True
 
     def _sender(self, function: str) -> Callable[[bytes], int]:
         def send(body: bytes) -> int:
@@ -202,6 +231,8 @@ class Gcp(Target):
         found = {name: 1 for name, pusher in self._pushers.items() if not pusher.idle()}
         if self._tasks.pending:
             found["tasks"] = self._tasks.pending
+        if self._relay is not None and self._relay.pending:
+            found["books-outbox"] = self._relay.pending
         return found
 
     def dead_letters(self) -> DeadLetters:
@@ -219,9 +250,13 @@ class Gcp(Target):
 
     def close(self) -> None:
         self.stop()
+        if self._relay is not None:
+            self._relay.close()
         for pusher in self._pushers.values():
             pusher.stop()
         for session in self._sessions.values():
             session.close()
         self._pubsub.stop()
         self._tasks.close()
+        if self._firestore is not None:
+            self._firestore.close()

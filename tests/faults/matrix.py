@@ -48,6 +48,7 @@ def result_of(outcome: Outcome, messages: int, seed: int) -> Result:
         "broken": broken,
         "rules": sorted({v.rule for cell in outcome.cells.values() for v in cell.violations}),
         "problems": outcome.problems,
+        "without": outcome.without,
     }
 
 
@@ -147,4 +148,7 @@ def summary(results: Mapping[str, Result]) -> str:
         broken = sum(cell["violations"] for cell in result["cells"])
         row = [name, *map(str, sums), str(broken), str(result["seconds"])]
         lines.append(f"| {' | '.join(row)} |")
+    for name, result in results.items():
+        for pattern, why in result.get("without", {}).items():
+            lines.append(f"\n{name} has not run {pattern}: {why}")
     return "\n".join(lines)

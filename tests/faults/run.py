@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from portafaas.deployment.contract import dead_letter_boxes
 from tests.faults.check import Cell, Evidence, judge
@@ -26,6 +26,8 @@ class Outcome:
     evidence: dict[str, Evidence]
     seconds: float
     problems: list[str]
+    #: Patterns that were not run, and why.
+    without: dict[str, str] = field(default_factory=dict)
 
 
 def execute(
@@ -112,7 +114,12 @@ def execute(
         for fault, cell in judge(found).items():
             cells[name, fault] = cell
     return Outcome(
-        target.name, cells, evidence, time.monotonic() - started, list(target.problems)
+        target.name,
+        cells,
+        evidence,
+        time.monotonic() - started,
+        list(target.problems),
+        target.without,
     )
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,7 +31,7 @@ PROJECT = Path(__file__).with_name("project")
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def copied(folder: Path, without: frozenset[str]) -> Path:
+def copied(folder: Path, without: Collection[str]) -> Path:
     """Copy the project into *folder* less the patterns *without*; return its manifest."""
     shutil.copytree(PROJECT, folder)
     manifest = folder / "portafaas.yaml"
@@ -60,8 +60,6 @@ class Target(ABC):
     """
 
     name = ""
-    #: Patterns that cannot be run here.
-    without: frozenset[str] = frozenset()
     extra = 0
     delays = True
     #: Whether the dead letters of an ordered queue can all be listed.
@@ -78,12 +76,18 @@ class Target(ABC):
         self._threads: list[threading.Thread] = []
         self._seen: set[tuple[str, int]] = set()
         self._guard = threading.Lock()
+        #: Patterns that cannot be run here, and why.
+        self.without = self.missing()
         self.manifest = copied(folder / "project", self.without)
         edit_manifest(os.environ.get("FAULTS_MUTANT", ""), self.manifest)
         #: The unpacked package, where there is one.
         self.package = folder / "package"
         self.plan: BuildPlan = build_plan(load_manifest(self.manifest), self.adapter_name or "")
         self.environment = {"FAULTS_FOLDER": str(self.ledger.folder)}
+
+    def missing(self) -> dict[str, str]:
+        """Return patterns for which something is not installed here, and what."""
+        return {}
 
     @property
     def adapter_name(self) -> str | None:

@@ -62,6 +62,17 @@ def test_faults_really_happened(results: dict[str, Any], target: str) -> None:
         assert cells["idempotent", "is delivered twice"]["duplicates"] == 0
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_pattern_ran(results: dict[str, Any], target: str) -> None:
+    result = results[target]
+    if "skipped" in result:
+        pytest.skip(result["skipped"])
+    assert "error" not in result, result["error"]
+    if result["without"]:
+        pytest.skip(str(result["without"]))
+    assert {cell["pattern"] for cell in result["cells"]} == {p.name for p in PATTERNS}
+
+
 def test_the_matrix_has_every_fault() -> None:
     # A fault that no pattern has would be green for ever.
     for fault in FAULTS:

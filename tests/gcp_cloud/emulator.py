@@ -33,6 +33,8 @@ from tests.gcp_cloud.filters import matches
 RETENTION = 604_800
 #: Seconds that one push may take before the pusher gives it up.
 PATIENCE = 60.0
+#: Seconds between two pulls that find nothing: more and more, since each is work for two processes.
+SHORTEST, LONGEST = 0.01, 0.08
 
 
 def jar(pattern: str = "pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar") -> tuple[str, str]:
@@ -76,7 +78,7 @@ class PubSub:
         self._log = (folder / "pubsub.log").open("wb")
         # The first compiler only: a test is over before the second has paid.
         self._process = subprocess.Popen(
-            ["java", "-XX:TieredStopAtLevel=1", "-jar", path, "--host=127.0.0.1",
+            ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-jar", path, "--host=127.0.0.1",
              f"--port={self.port}"],
             stdout=self._log, stderr=subprocess.STDOUT, cwd=folder,
         )  # fmt: skip
@@ -246,6 +248,7 @@ class Pusher:
         self._failures: dict[str, int] = {}
         self._lock = threading.Lock()
         self._end = threading.Event()
+        self._wake = threading.Event()
         self._room = threading.Semaphore(at_once * 4)
         self._pool = ThreadPoolExecutor(at_once)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -254,15 +257,21 @@ class Pusher:
     def stop(self) -> None:
         """Deliver no more."""
         self._end.set()
+        self._wake.set()
         self._thread.join()
         self._pool.shutdown()
 
     def idle(self) -> bool:
-        """Tell whether nothing is being delivered, waits for its time, or could be had."""
+        """Tell whether nothing is being delivered, waits for its time, or could be had.
+
+        Who asks wants to know it of now: there is a pull after each question.
+        """
+        self._wake.set()
         with self._lock:
             return not self._busy and not self._later and not any(self._blocked.values())
 
     def _run(self) -> None:
+        pause = SHORTEST
         while not self._end.is_set():
             now = time.monotonic()
             with self._lock:
@@ -284,8 +293,16 @@ class Pusher:
             finally:
                 with self._lock:
                     self._busy -= 1
-            if not found and not due:
-                self._end.wait(0.01)
+            pause = SHORTEST if found or due else min(pause * 2, LONGEST)
+            if not found and not due and self._wake.wait(self._until(pause)):
+                self._wake.clear()
+                pause = SHORTEST
+
+    def _until(self, pause: float) -> float:
+        """Return how long may be waited: no longer than until something is due again."""
+        with self._lock:
+            first = min((moment for moment, _ in self._later), default=float("inf"))
+        return max(0.0, min(pause, first - time.monotonic()))
 
     def _take(self, item: dict[str, Any]) -> None:
         message = item["message"]
@@ -334,6 +351,7 @@ class Pusher:
                 pause = min(self._least * 2**failures, self._most) * self.pace
                 with self._lock:
                     self._later.append((time.monotonic() + pause, item))
+                self._wake.set()
                 return
             attributes = {
                 **(message.get("attributes") or {}),

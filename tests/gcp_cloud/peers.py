@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.unit.gcp.test_gcp_infrastructure_rest import _problems, _schemas
 
@@ -59,6 +59,8 @@ class Peers:
         self.refused: list[str] = []
         #: What Cloud Monitoring says of subscriptions.
         self.counts: dict[str, int] = {}
+        #: What is in buckets, JSON, by the path ``/storage/v1/b/<bucket>/o/<name>``.
+        self.objects: dict[str, Any] = {}
         self._may = may
         self._lock = threading.Lock()
         self._end = threading.Event()
@@ -70,12 +72,16 @@ class Peers:
                     value = function(self.path[4:])
                     self.say(200 if value else 404, value)
                     return
+                if self.path.startswith("/storage/v1/b/"):
+                    found = owner.objects.get(unquote(urlsplit(self.path).path))
+                    self.say(404 if found is None else 200, found)
+                    return
                 if self.path.startswith("/v3/"):
                     self.say(200, {"timeSeries": owner.series(self.path)})
                     return
-                found = re.match(r"/of/([^/]+)/computeMetadata/", self.path)
-                assert found and self.headers["metadata-flavor"] == "Google"
-                self.say(200, {"access_token": f"token-of-{found[1]}", "expires_in": 3599})
+                match = re.match(r"/of/([^/]+)/computeMetadata/", self.path)
+                assert match and self.headers["metadata-flavor"] == "Google"
+                self.say(200, {"access_token": f"token-of-{match[1]}", "expires_in": 3599})
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))

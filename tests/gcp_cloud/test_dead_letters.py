@@ -179,6 +179,34 @@ def test_redrive_of_what_came_from_no_topic(dead: DeadLetters, works: World) -> 
     assert works.peers.refused == []
 
 
+def test_a_redrive_that_is_interrupted(
+    dead: DeadLetters, works: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent is not sent again by the next one."""
+    topic, file = works.topic("_dead__tick"), works.file.with_name("fine")
+    for day in ("01", "02"):
+        planned = {"pf-time": f"2026-12-{day}T06:00:00.000Z"}
+        failure = Failure(_context(), _item(f"tick@{planned['pf-time']}"), "no")
+        letter = Letter("attempts", failure, 2, "tick").text()
+        works.pubsub.publish(topic, b"", {control.DEAD: letter, control.SENT: planned["pf-time"],
+                                          **planned})  # fmt: skip
+    file.touch()
+    may, count = works.peers._may, len(works.peers.tasks)
+    monkeypatch.setattr(
+        works.peers, "_may", lambda *given: len(works.peers.tasks) == count and may(*given)
+    )
+    with pytest.raises(DeploymentError):
+        dead.redrive("tick", None)
+    assert [one.id for one in dead.list("tick", 9)] == ["tick@2026-12-02T06:00:00.000Z"]
+    monkeypatch.setattr(works.peers, "_may", may)
+    assert dead.redrive("tick", None).moved == 1
+    works.idle()
+    file.unlink()
+    for day in ("01", "02"):
+        assert len(works.of(f"tick@2026-12-{day}T06:00:00.000Z")) == 1
+    works.peers.refused.clear()
+
+
 def test_objects_are_shown_as_they_came(dead: DeadLetters, works: World) -> None:
     data = {"name": "fail-ok", "generation": "8", "size": "3", "bucket": "files"}
     topic = works.topic("_dead__file")
@@ -194,6 +222,39 @@ def test_objects_are_shown_as_they_came(dead: DeadLetters, works: World) -> None
     assert dead.redrive("file", ["fail-ok@8"]).moved == 1
     works.wait(lambda: len(works.of("fail-ok@8")) == 2)
     assert dead.purge("file", None) == 1
+
+
+def test_a_body_that_was_too_long_is_shown(dead: DeadLetters, works: World) -> None:
+    topic, place = works.topic("dead_letter__jobs"), f"/storage/v1/b/{works.project}-works-files/o/"
+    works.peers.objects = {
+        f"{place}pf-claims/jobs/a": {"do": ["ok"]}, f"{place}other": {"not": "ours"},
+    }  # fmt: skip
+    claims = ("files/pf-claims/jobs/a", "files/pf-claims/jobs/gone", "files/other", "x/pf-claims/a")
+    for number, claim in enumerate(claims):
+        works.pubsub.publish(topic, b"", {control.ID: str(number), control.CLAIM: claim})
+    found = {one.id: one.body for one in dead.list("jobs", 9)}
+    assert found == {"0": b'{"do": ["ok"]}', "1": b"", "2": b"", "3": b""}
+    assert dead.purge("jobs", None) == 4
+
+
+@pytest.mark.parametrize("box", ["jobs", "hear", "file", "row", "tick"])
+def test_letters_of_others_are_shown(dead: DeadLetters, works: World, box: str) -> None:
+    """What makes no sense hides nothing, can be removed, and is nobody's."""
+    topic = works.topic("dead_letter__jobs" if box == "jobs" else f"_dead__{box}")
+    said = ('{"attempts":"many","function":7}', "[1]", "{", "null", '{"id":null,"attempts":null}')
+    bodies = (b"", b"{}", b"[]", b"\xff", b'{"specversion":"1.0","data_base64":"AAAA","type":3}',
+              b'{"specversion":"1.0","data":{"value":7},"id":{}}')  # fmt: skip
+    counts = {"CloudPubSubDeadLetterSourceDeliveryCount": "some"}
+    for number, facts in enumerate(said):
+        for body in bodies:
+            works.pubsub.publish(
+                topic, body, {control.DEAD: facts, "content-type": "application/cloudevents+json",
+                              "eventType": "OBJECT_FINALIZE", **(counts if number % 2 else {})},
+            )  # fmt: skip
+    found = dead.list(box, 99)
+    assert len(found) == len(said) * len(bodies)
+    assert {one.reason for one in found} == {"platform"}
+    assert dead.purge(box, [one.id for one in found]) == len(found)
 
 
 def test_a_message_with_a_delay(works: World, monkeypatch: pytest.MonkeyPatch) -> None:

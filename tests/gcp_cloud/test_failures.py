@@ -165,6 +165,16 @@ def test_one_of_two_listeners_fails(works: World) -> None:
     assert works.letters("_dead__listen") == []
 
 
+def test_an_event_of_long_ago_has_its_attempts(works: World) -> None:
+    """What happened long ago and is told now is not too old to be tried again."""
+    attributes = {"ce-specversion": "1.0", "ce-id": "e5", "ce-type": "told", "ce-source": "/x",
+                  "ce-time": "2020-01-02T03:04:05Z", "content-type": "application/json"}  # fmt: skip
+    works.pubsub.publish(works.topic("topic__news"), b'{"hear": ["later 50", "ok"]}', attributes)
+    works.wait(lambda: len([one for one in works.of("e5") if one["function"] == "hear"]) == 2)
+    works.idle()
+    assert "e5" not in str(works.letters("_dead__hear"))
+
+
 def test_objects(works: World) -> None:
     data = {"name": "fail", "generation": "7", "size": "3", "bucket": "files"}
     works.pubsub.publish(

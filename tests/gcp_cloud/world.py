@@ -70,7 +70,7 @@ class Instance:
         script = Path(sys.executable).with_name("functions-framework")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-B", str(script)], cwd=self._package, env=self._env,
+                [sys.executable, str(script)], cwd=self._package, env=self._env,
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         end = time.monotonic() + 60
@@ -228,7 +228,7 @@ class World:
         here = f"http://{self.peers.host}/"
         return {
             "PUBSUB": f"http://{self.pubsub.host}/", "CLOUDTASKS": here, "CLOUDFUNCTIONS": here,
-            "MONITORING": here,
+            "MONITORING": here, "STORAGE": here,
         }  # fmt: skip
 
     def _function(self, name: str) -> dict[str, Any] | None:

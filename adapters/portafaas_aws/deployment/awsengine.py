@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from portafaas.deployment.contract import (
     Blobs,
@@ -106,6 +106,13 @@ class AwsEngine(Engine):
         from portafaas_aws.deployment.secrets import AwsSecrets
 
         return AwsSecrets(self.cloud)
+
+    @speaking("AWS does not say where things are:")
+    def whereabouts(self) -> Mapping[str, str]:
+        """Return URLs of queues, ARNs of topics and secrets, names of tables and buckets."""
+        from portafaas_aws.deployment import whereabouts
+
+        return whereabouts.whereabouts(self.cloud)
 
     def dead_letters(self) -> DeadLetters:
         """Return the dead letters, in queues of SQS."""

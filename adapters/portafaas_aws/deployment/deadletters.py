@@ -25,6 +25,7 @@ from portafaas_aws.deployment.cloud import Cloud, speaking
 from portafaas_aws.deployment.faults import code_of
 from portafaas_aws.deployment.letters import Found, Place, place_of, read
 from portafaas_aws.deployment.stack import nothing
+from portafaas_aws.names import bucket_name
 from portafaas_aws.runtime.batches import SQS, chunks
 
 #: Seconds that a letter is invisible to others while we have it.
@@ -84,9 +85,9 @@ class AwsDeadLetters(DeadLetters):
             for batch in held.batches():
                 wanted = [each for each in batch if held.asked(each, ids, moved)]
                 missing -= {each.letter.id for each in wanted}
-                done = self._again(place, wanted, failed)
-                held.remove(done)
-                moved += [each.letter.id for each in done]
+                for done in self._again(place, wanted, failed):
+                    held.remove(done)
+                    moved += [each.letter.id for each in done]
         return Redriven(len(moved), (*failed, *((id, place.absent) for id in sorted(missing))))
 
     @speaking("not all dead letters were removed; portafaas dlq purge goes on:")
@@ -97,8 +98,7 @@ class AwsDeadLetters(DeadLetters):
         with self._held(place) as held:
             for batch in held.batches():
                 wanted = [each for each in batch if held.asked(each, ids, removed)]
-                held.remove(wanted)
-                removed += [each.letter.id for each in wanted]
+                removed += [each.letter.id for each in held.remove(wanted)]
         return len(removed)
 
     def _url(self, queue: str) -> str:
@@ -124,36 +124,35 @@ class AwsDeadLetters(DeadLetters):
 
     def _again(
         self, place: Place, letters: Sequence[Found], failed: Reasons
-    ) -> Sequence[Found]:
-        """Send *letters* where they came from; return those there, put the others to *failed*."""
+    ) -> Iterator[Sequence[Found]]:
+        """Send *letters* where they came from; yield those there, put the others to *failed*."""
         if not place.source:
-            return self._invoke(place, letters, failed)
+            yield from self._invoke(place, letters, failed)
+            return
         source = self._url(place.source)
         made = [each.again(source.endswith(".fifo")) for each in letters]
-        done: Letters = []
+        told: set[int] = set()
         stopped: set[str] = set()
         for chunk in chunks(SQS, made, stopped, {}):
             entries = [{"Id": str(index), **made[index][0]} for index in chunk]
             answer = self.cloud.client("sqs").send_message_batch(QueueUrl=source, Entries=entries)
             lost = {int(each["Id"]): each for each in answer.get("Failed", ())}
-            for index in chunk:
-                if index in lost:
-                    reason = f"{lost[index].get('Code')}: {lost[index].get('Message', '')}"
-                    failed.append((letters[index].letter.id, reason))
-                    if place.ordered:
-                        stopped.add(made[index][0]["MessageGroupId"])
-                else:
-                    done.append(letters[index])
-        if stopped:
-            told = {id for id, _ in failed} | {each.letter.id for each in done}
-            reason = "an earlier letter of its key was not sent"
-            failed += [(x.letter.id, reason) for x in letters if x.letter.id not in told]
-        return done
+            for index, each in lost.items():
+                reason = f"{each.get('Code')}: {each.get('Message', '')}"
+                failed.append((letters[index].letter.id, reason))
+                if place.ordered:
+                    stopped.add(made[index][0]["MessageGroupId"])
+            told.update(chunk)
+            yield [letters[index] for index in chunk if index not in lost]
+        reason = "an earlier letter of its key was not sent"
+        failed += [
+            (each.letter.id, reason) for n, each in enumerate(letters) if n not in told
+        ]
 
     def _invoke(
         self, place: Place, letters: Sequence[Found], failed: Reasons
-    ) -> Sequence[Found]:
-        """Give changes to the function, one by one and in order."""
+    ) -> Iterator[Sequence[Found]]:
+        """Give changes to the function, one by one and in order; yield each that is done."""
         from botocore.config import Config
 
         assert place.function is not None
@@ -166,7 +165,6 @@ class AwsDeadLetters(DeadLetters):
         function = self.cloud.session.client(
             "lambda", region_name=self.cloud.region, config=config
         )
-        done = []
         for each in sorted(map(self._whole, letters), key=lambda letter: letter.order):
             if each.change is None:
                 why = "the change itself is gone: its stream keeps it for 24 hours"
@@ -183,11 +181,27 @@ class AwsDeadLetters(DeadLetters):
             elif said and said.get("batchItemFailures"):
                 failed.append((each.letter.id, "the function failed at it again"))
             else:
-                done.append(each)
-        return done
+                yield [each]
 
     def _whole(self, found: Found) -> Found:
-        """Return *found* with its change, if Lambda told only where in the stream that is."""
+        """Return *found* with what it has only the place of: a body in a bucket, a change.
+
+        As it is where that is gone, or a body may not be read.
+        """
+        if found.claim:
+            bucket, _, key = found.claim.partition("/")
+            name = bucket_name(self.cloud.plan, bucket)
+            name = name.replace("${AWS::AccountId}", self.cloud.account)
+            name = name.replace("${AWS::Region}", self.cloud.region)
+            try:
+                answer = self.cloud.client("s3").get_object(
+                    Bucket=name, Key=key, ExpectedBucketOwner=self.cloud.account
+                )
+                return found.with_body(answer["Body"].read())
+            except Exception as exc:
+                if code_of(exc) in ("AccessDenied", "NoSuchBucket", "NoSuchKey"):
+                    return found
+                raise
         if found.where is None or found.change is not None:
             return found
         where = found.where
@@ -226,9 +240,13 @@ class _Held:
         self.start = 0
 
     def batches(self) -> Iterator[Sequence[Found]]:
-        """Yield what there is, each once, until SQS gives nothing twice."""
-        empty = 0
-        while empty < 2:
+        """Yield what there is, each once, until SQS gives nothing twice.
+
+        Of many, those that we had first come again before we have seen the last: it ends when as
+        many have come again as there are, and nothing new.
+        """
+        empty = stale = 0
+        while empty < 2 and stale <= len(self.known):
             answer = self.client.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=_BATCH,
@@ -247,6 +265,7 @@ class _Held:
                 if id not in self.known:
                     self.known.add(id)
                     fresh.append(read(self.plan, self.place, message))
+            stale = 0 if fresh else stale + len(messages)
             if fresh:
                 yield fresh
 
@@ -261,8 +280,9 @@ class _Held:
             return True
         return found.stamp < self.start + 1000 and found.letter.id not in done
 
-    def remove(self, letters: Sequence[Found]) -> None:
-        """Delete *letters* from the queue."""
+    def remove(self, letters: Sequence[Found]) -> Sequence[Found]:
+        """Delete *letters* from the queue; return those that are gone."""
+        gone = []
         for start in range(0, len(letters), _BATCH):
             chunk = letters[start : start + _BATCH]
             entries = [
@@ -274,6 +294,8 @@ class _Held:
             for number, each in enumerate(chunk):
                 if number not in lost:
                     del self.receipts[each.message]
+                    gone.append(each)
+        return gone
 
     def put_back(self) -> None:
         """Make visible what is left; what this fails at is visible in two minutes."""

@@ -14,13 +14,17 @@ from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
 from portafaas.plan.entry import function_spec
 from portafaas.record import dataclass
+from portafaas.runtime.control import CLAIM
 from portafaas.runtime.function import Function
 from portafaas_aws.infrastructure.resources import dead_letters_of
 from portafaas_aws.names import physical_name, queue_name
 from portafaas_aws.runtime import inbox, object, queue, schedule, settlement, sqs, table, topic
 
 #: What a letter has and a message that is sent again does not.
-_OLD = ("pf-dead", "pf-attempt", "pf-sent")
+_OLD = ("pf-dead", "pf-attempt", "pf-sent", "pf-expires")
+#: What Lambda says of a change that it has given up.
+#: https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
+_WHERE = {"streamArn", "shardId", "startSequenceNumber"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ class Found:
     #: Of a table: the stream's record, or where in the stream that is.
     change: Mapping[str, Any] | None = None
     where: Mapping[str, Any] | None = None
+    #: ``<bucket>/<key>`` of a body that travels by a bucket.
+    claim: str = ""
 
     @property
     def order(self) -> int:
@@ -113,9 +119,10 @@ class Found:
         }
         packed = kept.get("pf-attributes")
         if packed is not None:
-            rest = json.loads(packed["stringValue"])
-            text = json.dumps({k: v for k, v in rest.items() if k not in _OLD})
-            kept["pf-attributes"] = {**packed, "stringValue": text}
+            rest = _told(packed.get("stringValue"))
+            if rest:
+                text = json.dumps({k: v for k, v in rest.items() if k not in _OLD})
+                kept["pf-attributes"] = {**packed, "stringValue": text}
         # Sent twice, after a crash, within minutes, it is one message in a FIFO queue.
         return settlement.entry_of(
             {**self.record, "messageAttributes": kept},
@@ -132,6 +139,12 @@ class Found:
 
         assert self.change is not None
         return {**self.change, "pf-control": {"pf-sent": epoch_time(time())}}
+
+    def with_body(self, body: bytes) -> Found:
+        """Return it with the body that its claim leads to."""
+        from dataclasses import replace
+
+        return replace(self, letter=replace(self.letter, body=body))
 
     def with_change(self, record: Mapping[str, Any]) -> Found:
         """Return it with what the stream has kept."""
@@ -173,31 +186,34 @@ def record_of(message: Mapping[str, Any]) -> dict[str, Any]:
 def read(plan: BuildPlan, place: Place, message: Mapping[str, Any]) -> Found:
     """Return the letter in a *message* of the place's queue."""
     record = record_of(message)
-    control = inbox.control_of(record) or {}
+    control = _control(record)
     stamp = int(record["attributes"].get("SentTimestamp", 0))
-    told = _told(control.get("pf-dead"))
-    mine = bool(told) or not place.shared
+    moved = str(record["attributes"].get("DeadLetterQueueSourceArn", ""))
+    # What SQS has moved may have been the letter of another function before.
+    told = {} if moved else _told(control.get("pf-dead"))
+    mine = True
     if place.shared:
         function = str(told.get("function", ""))
-        moved = str(record["attributes"].get("DeadLetterQueueSourceArn", ""))
         mine = any(f.name == function and _reads(f, place.name) for f in plan.functions) or (
             not told and moved.endswith(f":{place.source}")
         )
     where = change = None
+    attempts = place.function.retry.attempts if place.function is not None else 0
     if place.function is not None and place.function.kind == "table":
         payload = _payload(record)
-        where = payload.get("DDBStreamBatchInfo")
-        change = payload if "dynamodb" in payload else None
+        change = payload if isinstance(payload.get("dynamodb"), dict) else None
+        info = payload.get("DDBStreamBatchInfo")
+        if isinstance(info, dict) and info.keys() >= _WHERE:
+            where = info
+            said = payload.get("requestContext")
+            attempts = said.get("approximateInvokeCount", 0) if isinstance(said, dict) else 0
     facts = _seen(plan, place, record, where)
-    attempts = place.function.retry.attempts if place.function is not None else 0
-    if where is not None:
-        attempts = _payload(record).get("requestContext", {}).get("approximateInvokeCount", 0)
     letter = DeadLetter(
         id=facts["id"],
         box=place.name,
         reason=str(told.get("reason", "platform")),
         error=str(told.get("error", _scheduler(record))),
-        attempts=int(told.get("attempts", attempts)),
+        attempts=_number(told.get("attempts", attempts)),
         function=str(told.get("function", place.function.name if place.function else "")),
         time=str(told.get("time", "")),
         sent=control.get("pf-sent") or ("" if told else sqs.sent_at(record) or ""),
@@ -207,16 +223,34 @@ def read(plan: BuildPlan, place: Place, message: Mapping[str, Any]) -> Found:
         attributes=facts["attributes"],
         key=facts["key"],
     )
-    return Found(message["MessageId"], stamp, record, letter, mine, change, where)
+    claim = control.get(CLAIM, "")
+    return Found(message["MessageId"], stamp, record, letter, mine, change, where, claim)
 
 
 def _told(text: str | None) -> Mapping[str, Any]:
     """Return what the function said of it; nothing when the platform has given it up."""
     try:
         found = json.loads(text or "{}")
-    except ValueError:
+    except (RecursionError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _control(record: dict[str, Any]) -> Mapping[str, str]:
+    """Return what is ours of the attributes; what cannot be unpacked is left out."""
+    try:
+        return inbox.control_of(record) or {}
+    except (AttributeError, RecursionError, TypeError, ValueError):
+        pass
+    plain = sqs.attributes_of(record["messageAttributes"], "stringValue", "binaryValue")
+    return sqs.split(plain)[1] or {}
+
+
+def _number(value: Any) -> int:
+    try:
+        return int(value)
+    except (OverflowError, TypeError, ValueError):
+        return 0
 
 
 def _payload(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -267,6 +301,7 @@ def _seen(
         facts |= {"id": item.id, "attributes": dict(item.attributes)}
         if kind in ("queue", "topic"):
             facts["key"] = item.key
-    except (AttributeError, LookupError, TypeError, ValueError):
-        pass
+    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError):
+        # As the bridge has it: the sender's id, if there is one.
+        facts["id"] = _control(record).get("pf-id", facts["id"])
     return facts

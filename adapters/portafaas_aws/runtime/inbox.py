@@ -6,7 +6,7 @@ The queue gives them what queues have: exact delays, attempts that are counted, 
 from __future__ import annotations
 
 from portafaas_aws.runtime import sqs
-from portafaas_aws.runtime.settlement import Settlement
+from portafaas_aws.runtime.settlement import Settlement, refused
 from portafaas_aws.runtime.start import context_of, read
 
 TYPE_CHECKING = False
@@ -26,15 +26,21 @@ def run(
 ) -> dict[str, list[dict[str, str]]]:
     """Hand the events of each SQS record to the handler; return the answer for Lambda.
 
-    A record that cannot be read raises ValueError: SQS delivers it again, then gives it up.
+    A record that cannot be read is a dead letter.
     """
     from portafaas.runtime.deliver import run_event
 
     failed: list[str] = []
     for record in records:
         settlement = Settlement(function, record)
-        sent = read(sqs.sent_at, record)
-        for event in read(events_of, function, record):
+        try:
+            sent = read(sqs.sent_at, record)
+            events = read(events_of, function, record)
+        except ValueError as exc:
+            if not refused(function, record, context, exc, settlement):
+                failed.append(record["messageId"])
+            continue
+        for event in events:
             control = event.control
             if sent is not None and (control is None or "pf-sent" not in control):
                 # What an event is about may be older than the event, and is when it was redriven.

@@ -5,14 +5,16 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 
 from __future__ import annotations
 
+from json import loads as _loads
+
 from portafaas.runtime.message import Message
 from portafaas_aws.runtime import sqs
-from portafaas_aws.runtime.settlement import Settlement
+from portafaas_aws.runtime.settlement import Settlement, refused
 from portafaas_aws.runtime.start import context_of, load, read, records_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from portafaas.runtime.function import Function
@@ -22,7 +24,8 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
     """Return the Lambda handler of a queue function.
 
     It answers with SQS's ids of what failed. It raises, and SQS delivers the whole batch again,
-    for a payload that is none of SQS (ValueError) and for a handler that cannot be loaded.
+    for a payload that is none of SQS (ValueError) and for a handler that cannot be loaded. One
+    record that cannot be read is a dead letter, and no matter of the others.
     """
     from portafaas.runtime.deliver import run_messages
 
@@ -31,67 +34,185 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
 
     def invoke(event: Any, context: Any) -> dict[str, Any]:
         records = records_of(event, "aws:sqs")
-        messages = read(messages_of, function, records)
+        lost: list[str] = []
+        try:
+            messages = read(messages_of, function, records)
+        except ValueError:
+            records, messages, lost = _readable(function, records, context, settlement)
+            if not messages:
+                return sqs.failures(lost)
         trace = messages[0].attributes.get("traceparent") if len(messages) == 1 else None
         neutral = context_of(function, context, messages[0].attempt, trace)
         failed = run_messages(function, messages, neutral, settlement)
         if not failed:
-            return sqs.failures(failed)
+            return sqs.failures(lost)
         # The ids of handlers are the senders'.
         names = set(failed)
-        return sqs.failures(
-            [
-                record["messageId"]
-                for record, message in zip(records, messages)  # noqa: B905 (Python 3.10)
-                if message.id in names
-            ]
-        )
+        lost += [
+            record["messageId"]
+            for record, message in zip(records, messages)  # noqa: B905 (Python 3.10)
+            if message.id in names
+        ]
+        return sqs.failures(lost)
 
     return invoke
 
 
+#: Sets of attributes' names, as tuples, and what of ours is among them: nothing, ``pf-id`` alone,
+#: or more. Messages of one sender have one.
+_shapes: dict[tuple[str, ...], int] = {}
+_NOTHING, _ID, _MORE = range(3)
+
+
+def _readable(
+    function: Function, records: list[dict[str, Any]], context: Any, settlement: Settlement
+) -> tuple[list[dict[str, Any]], list[Message], list[str]]:
+    """Return the records that can be read, their messages, and SQS's ids of those that failed.
+
+    In an ordered queue one that is no dead letter holds back the later ones of its group.
+    """
+    found: list[dict[str, Any]] = []
+    messages: list[Message] = []
+    failed: list[str] = []
+    held: set[Any] = set()
+    for record in records:
+        group = sqs.key_of(record, {})
+        if function.trigger.get("ordered") and group in held:
+            failed.append(record["messageId"])
+            continue
+        try:
+            message = read(message_of, function, record)
+        except ValueError as exc:
+            if not refused(function, record, context, exc, settlement):
+                failed.append(record["messageId"])
+                held.add(group)
+        else:
+            found.append(record)
+            messages.append(message)
+    return found, messages, failed
+
+
 def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Message]:
-    """Return the messages of SQS records; raises ValueError as :func:`message_of`."""
-    return [message_of(function, record) for record in records]
+    """Return the messages of SQS records; raises ValueError for one that lacks its id or body.
+
+    Of nearly all records the id and the count are all that is needed before the handler: the rest
+    is read when it is asked for.
+    """
+    if function.trigger.get("ordered"):
+        return [_read(function, record) for record in records]
+    queue = function.trigger["queue"]
+    new = SqsMessage.__new__
+    messages: list[Message] = []
+    for record in records:
+        try:
+            id, count = record["messageId"], record["attributes"]["ApproximateReceiveCount"]
+            values = record["messageAttributes"]
+            if values:
+                names = tuple(values)
+                shape = _shapes.get(names)
+                if shape is None:
+                    shape = _shape(names)
+                if shape == _ID:
+                    id = values["pf-id"]["stringValue"]
+                elif shape == _MORE:
+                    messages.append(_read(function, record))
+                    continue
+            attempt = 1 if count == "1" else int(count)
+            if type(id) is not str or type(record["body"]) is not str:
+                messages.append(_read(function, record))
+                continue
+        except (AttributeError, LookupError, TypeError, ValueError):
+            messages.append(_read(function, record))
+            continue
+        message = new(SqsMessage)
+        message.id = id
+        message.attempt = attempt
+        message.raw = record
+        message.control = None
+        message.key = message._attributes = message._body = message._time = None
+        message.queue = queue
+        messages.append(message)
+    return messages
+
+
+class SqsMessage(Message):
+    """A message of which most is read from its record when it is asked for."""
+
+    __slots__ = ("_attributes", "_body", "_time")
+
+    # None until somebody asks.
+    _attributes: Mapping[str, str] | None
+    _body: bytes | None
+    _time: str | None
+
+    @property
+    def attributes(self) -> Any:
+        """As of Message."""
+        found = self._attributes
+        if found is None:
+            found = self._attributes = _attributes_of(self.raw["messageAttributes"])
+        return found
+
+    @attributes.setter
+    def attributes(self, value: Any) -> None:
+        self._attributes = value
+
+    @property
+    def body(self) -> Any:
+        """As of Message."""
+        found = self._body
+        if found is None:
+            found = self._body = sqs.body_of(self.raw["body"], {})
+        return found
+
+    @body.setter
+    def body(self, value: Any) -> None:
+        self._body = value
+
+    @property
+    def time(self) -> Any:
+        """As of Message."""
+        found = self._time
+        if found is None:
+            found = self._time = sqs.sent_at(self.raw)
+        return found
+
+    @time.setter
+    def time(self, value: Any) -> None:
+        self._time = value
+
+    def json(self) -> Any:
+        """As of Message: the text is parsed as it is."""
+        if self._body is None:
+            try:
+                return _loads(self.raw["body"])
+            except (ValueError, RecursionError):
+                pass  # Bytes may begin with a byte order mark; and the error is Message's.
+        return super().json()
+
+
+def _attributes_of(values: Any) -> dict[str, str]:
+    try:
+        found = {n: v["stringValue"] for n, v in values.items() if n[:3] != "pf-"}
+        if None not in found.values():
+            return found
+    except (AttributeError, LookupError, TypeError):
+        pass  # None at all, or some that are no text.
+    return sqs.split(sqs.attributes_of(values, "stringValue", "binaryValue"))[0]
+
+
+def _shape(names: tuple[str, ...]) -> int:
+    ours = [name for name in names if name[:3] == "pf-"]
+    if len(_shapes) > 256:
+        _shapes.clear()
+    shape = _NOTHING if not ours else _ID if ours == ["pf-id"] else _MORE
+    _shapes[names] = shape
+    return shape
 
 
 def message_of(function: Function, record: dict[str, Any]) -> Message:
-    """Return the message of an SQS record; raises ValueError when it lacks its id or body."""
-    trigger = function.trigger
-    visible: dict[str, str] = {}
-    control: dict[str, str] | None = None
-    try:
-        id, text, system = record["messageId"], record["body"], record["attributes"]
-        sent, count = system["SentTimestamp"], int(system["ApproximateReceiveCount"])
-        values = record["messageAttributes"]
-        if values:
-            for name, value in values.items():
-                content = value["stringValue"]
-                if type(content) is not str:
-                    return _read(function, record)
-                if name[:3] != "pf-":
-                    visible[name] = content
-                elif name == "pf-id":
-                    control = {name: content}
-                else:
-                    return _read(function, record)
-        plain = text.isascii() and sent.isdigit() and type(id) is str
-    except (AttributeError, LookupError, TypeError, ValueError):
-        return _read(function, record)
-    if not plain or trigger.get("ordered"):
-        return _read(function, record)
-    # Not by its constructor, which would cost as much as all of the above.
-    message = Message.__new__(Message)
-    message._text = text
-    message._sent = sent
-    message.id = id if control is None else control["pf-id"]
-    message.attributes = visible
-    message.key = None
-    message.queue = trigger["queue"]
-    message.attempt = count
-    message.raw = record
-    message.control = control
-    return message
+    """Return the message of one SQS record; raises ValueError as :func:`messages_of`."""
+    return _read(function, record)
 
 
 def _read(function: Function, record: dict[str, Any]) -> Message:

@@ -26,6 +26,15 @@ VERSION = f"{OWN}version"
 #: Times that a write is tried while others change the row, and seconds of the first pause.
 ATTEMPTS = 8
 PAUSE = 0.02
+#: Why a transaction is cancelled that may be done later. The SDK repeats none of these.
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+_PASSING = {
+    "ConditionalCheckFailed",
+    "ProvisionedThroughputExceeded",
+    "ThrottlingError",
+    "TransactionConflict",
+}
 
 
 def row_of(item: dict[str, Any]) -> Row:
@@ -124,7 +133,11 @@ def write_one(address: str, write: Write, ttl: str) -> Row | None:
             response = getattr(exc, "response", None) or {}
             if response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 raise error_of(exc) from exc
-            seen = Seen(response.get("Item"), write, ttl)
+            item = response.get("Item")
+            if item is not None and item.get(VERSION) == typed(version):
+                # Ours: the answer was lost, and the SDK has asked once more.
+                return row_of(item)
+            seen = Seen(item, write, ttl)
             pause(attempt)
             continue
         if kind == "Delete":
@@ -159,7 +172,7 @@ def commit(address: str, writes: Sequence[Write], ttl: str) -> None:
             response = getattr(exc, "response", None) or {}
             reasons = response.get("CancellationReasons") or []
             codes = {reason.get("Code") for reason in reasons} - {"None", None}
-            if not codes or codes - {"ConditionalCheckFailed", "TransactionConflict"}:
+            if not codes or codes - _PASSING:
                 raise error_of(exc) from exc
             for place, reason in enumerate(reasons):
                 if reason.get("Code") == "ConditionalCheckFailed":
@@ -167,7 +180,8 @@ def commit(address: str, writes: Sequence[Write], ttl: str) -> None:
             failed = exc
         pause(attempt)
     raise ResourceError(
-        f"others change the rows in table {address} all the time", retryable=True
+        f"others change the rows in table {address} all the time, or it is asked too often",
+        retryable=True,
     ) from failed
 
 
@@ -235,6 +249,9 @@ def request(
     else:
         conditions = list(_as_seen(write, ttl, seen.before, known))
         kind, row = ("Delete", {}) if seen.after is None else ("Put", seen.after)
+    if kind == "Update" and write.add:
+        # Sent again by the SDK, whose answer was lost, it must not add twice.
+        conditions.append(f"NOT {known.name(VERSION)} = {known.value(version)}")
     if kind == "Put":
         arguments["Item"] = {**typed_row(row), VERSION: typed(version)}
     else:

@@ -1,4 +1,4 @@
-"""Secrets Manager over ``http.client`` with a signature of its own. Ships; no SDK.
+"""Secrets Manager over ``http.client`` with a signature of its own. Ships; no SDK on AWS.
 
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
 """
@@ -24,7 +24,14 @@ def get_secret(arn: str) -> bytes:
     """Return the current value of the secret *arn*, text as UTF-8.
 
     Raises NotFound when there is none, ResourceError with the service's code for other answers.
+    Where no keys are in the environment, as with a profile on a developer's machine, boto3 is
+    asked, if it is there.
     """
+    if not environ.get("AWS_ACCESS_KEY_ID"):
+        from importlib.util import find_spec
+
+        if find_spec("boto3") is not None:
+            return _through_sdk(arn)
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
     parts = arn.split(":")
     if len(parts) > 3 and parts[0] == "arn" and parts[3]:
@@ -33,6 +40,16 @@ def get_secret(arn: str) -> bytes:
     answer = _ask(region, body)
     text = answer.get("SecretString")
     return a2b_base64(answer["SecretBinary"]) if text is None else text.encode()
+
+
+def _through_sdk(arn: str) -> bytes:
+    from portafaas_aws.runtime.calls import call, client
+
+    known = {"ResourceNotFoundException": NotFound}
+    answer = call(client("secretsmanager").get_secret_value, known, SecretId=arn)
+    text: str | None = answer.get("SecretString")
+    value: bytes = answer["SecretBinary"] if text is None else text.encode()
+    return value
 
 
 def _ask(region: str, body: bytes) -> dict[str, str]:

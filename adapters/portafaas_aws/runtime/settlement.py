@@ -58,17 +58,24 @@ class Settlement:
             }
             for number, (item, delay) in enumerate(items)
         ]
-        failed = []
+        failed: list[str] = []
         for start in range(0, len(entries), _BATCH):
-            answer = call(
-                client("sqs").change_message_visibility_batch,
-                QueueUrl=source,
-                Entries=entries[start : start + _BATCH],
-            )
-            failed += answer.get("Failed", ())
+            try:
+                answer = call(
+                    client("sqs").change_message_visibility_batch,
+                    QueueUrl=source,
+                    Entries=entries[start : start + _BATCH],
+                )
+            except ResourceError as exc:
+                failed.append(str(exc))
+                continue
+            failed += [
+                f"{each.get('Code')}: {each.get('Message', '')}"
+                for each in answer.get("Failed", ())
+            ]
         if failed:
             # Those come when the queue's own timeout is over.
-            raise ResourceError(f"{failed[0].get('Code')}: {failed[0].get('Message', '')}")
+            raise ResourceError(failed[0])
         return ()
 
     def bury(self, items: Sequence[tuple[Any, Letter]]) -> Collection[str]:
@@ -107,20 +114,49 @@ class Changes:
 
     def bury(self, items: Sequence[tuple[Any, Letter]]) -> Collection[str]:
         """Send the stream's record of each change to the dead letters."""
-        import json
-
         from portafaas.runtime.recovery import address
 
         dead = address("DEAD", self._function)
         made = [
             entry_of(
-                {"body": json.dumps(_change(item.raw), separators=(",", ":"))},
+                {"body": _change(item.raw)},
                 _letter(item, letter, item.time),
                 False,
             )
             for item, letter in items
         ]
         return sent_ids(dead, made, [item.id for item, _ in items], False)
+
+
+def refused(
+    function: Function,
+    record: dict[str, Any],
+    context: Any,
+    error: ValueError,
+    settlement: Settlement,
+) -> bool:
+    """Make a dead letter of a *record* that cannot be read; tell whether it is one.
+
+    Else it has failed, and comes again as ``retry`` says. A record without an id of SQS, which it
+    could not be reported by, raises *error*.
+    """
+    from portafaas.runtime.context import log_failure
+    from portafaas.runtime.message import Message
+    from portafaas.runtime.recovery import Failure, settle
+    from portafaas.runtime.taxonomy import Poison
+    from portafaas_aws.runtime import sqs
+    from portafaas_aws.runtime.start import context_of
+
+    id = record.get("messageId")
+    if not isinstance(id, str):
+        raise error
+    attempt, time = sqs.attempt_of(record), sqs.sent_at(record)
+    neutral = context_of(function, context, attempt)
+    log_failure(neutral, "a message cannot be read: %s", error)
+    own = sqs.attributes_of(record.get("messageAttributes"), "stringValue", "binaryValue")
+    item = Message(own.get("pf-id", id), b"", attempt=attempt, time=time, raw=record)
+    poison = Poison(str(error))
+    return not settle(function, neutral, [Failure(neutral, item, poison)], settlement)
 
 
 def _letter(item: Any, letter: Letter, sent: str | None) -> dict[str, str]:
@@ -132,9 +168,18 @@ def _letter(item: Any, letter: Letter, sent: str | None) -> dict[str, str]:
     return found
 
 
-def _change(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the stream's record without what a redrive has put to it."""
-    return {name: value for name, value in record.items() if name != "pf-control"}
+def _change(record: Mapping[str, Any]) -> str:
+    """Return the stream's record as JSON, without what a redrive has put to it.
+
+    Two images of 400 KB fit into a message of SQS, unless each of their letters takes six bytes.
+    """
+    import json
+
+    from portafaas_aws.runtime.batches import NOT_XML
+
+    kept = {name: value for name, value in record.items() if name != "pf-control"}
+    text = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(kept, separators=(",", ":")) if NOT_XML.search(text) else text
 
 
 def has_dead_letters(function: Function) -> bool:
@@ -215,7 +260,14 @@ def _add(attributes: dict[str, Any], extra: Mapping[str, str]) -> None:
             break
         packed[name] = _text(attributes.pop(name))
     if packed:
-        before = json.loads(attributes["pf-attributes"]["StringValue"]) if old else {}
+        before = {}
+        if old:
+            text = _text(attributes["pf-attributes"])
+            try:
+                before = dict(json.loads(text))
+            except (RecursionError, TypeError, ValueError):
+                # Somebody else's, and why it cannot be read: kept for people to see.
+                before = {"pf-attributes": text}
         text = json.dumps({**before, **packed}, separators=(",", ":"))
         attributes["pf-attributes"] = {"DataType": "String", "StringValue": text}
 

@@ -48,7 +48,7 @@ def read(reader: Callable[..., Any], *arguments: Any) -> Any:
     """
     try:
         return reader(*arguments)
-    except (AttributeError, LookupError, OverflowError, TypeError) as exc:
+    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError) as exc:
         raise ValueError(f"the payload is malformed: {exc}") from exc
 
 

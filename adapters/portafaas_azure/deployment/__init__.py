@@ -2,7 +2,7 @@
 
 | module | what it holds |
 |---|---|
-| ``engine`` | the engine itself: the order of things |
+| ``azureengine`` | the engine itself: the order of things |
 | ``account``, ``clouds`` | credentials, subscription, group, region; Microsoft's clients |
 | ``refusals`` | Azure's errors as diagnostics |
 | ``ids`` | resource ids: names for people, what is data, what decides who may do what |
@@ -11,7 +11,7 @@
 | ``foresight``, ``drifting`` | what-if as changes, and as drift |
 | ``publish`` | one-deploy of the package to each app |
 | ``removal`` | what has left the manifest; destroy |
-| ``store``, ``vault``, ``logs`` | blobs, secrets, log lines |
+| ``store``, ``vault``, ``logs``, ``whereabouts`` | blobs, secrets, log lines, addresses |
 """
 
 from __future__ import annotations
@@ -26,6 +26,6 @@ if TYPE_CHECKING:
 
 def engine(plan: BuildPlan) -> Engine:
     """Return what deploys *plan*'s service and stage; no I/O yet."""
-    from portafaas_azure.deployment.engine import AzureEngine
+    from portafaas_azure.deployment.azureengine import AzureEngine
 
     return AzureEngine(plan)

@@ -10,20 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from portafaas.deployment.contract import Box, DeadLetter, DeadLetters, Redriven, dead_letter_boxes
 from portafaas.errors import DeploymentError
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TopicTrigger
 from portafaas.record import dataclass
+from portafaas.runtime.control import CLAIM, CLAIMS
 from portafaas_azure.broker import dead_queue, source_of
 from portafaas_azure.deployment.account import Account
 from portafaas_azure.deployment.clouds import is_local, load
 from portafaas_azure.deployment.ids import kind
-from portafaas_azure.deployment.letters import facts, fresh, is_letter, letter, text
+from portafaas_azure.deployment.letters import (
+    facts,
+    fresh,
+    is_letter,
+    letter,
+    properties,
+    text,
+)
 from portafaas_azure.deployment.refusals import azure, refused
+from portafaas_azure.infrastructure.names import UNIQUE, account_prefix, buckets
+from portafaas_azure.runtime.settlement import CUT
 
 BUS = "microsoft.servicebus/namespaces"
+_STORAGE = "Microsoft.Storage/storageAccounts"
 #: Who was not moved, and why.
 _Failed = list[tuple[str, str]]
 #: Messages that are asked for at once.
@@ -73,7 +85,33 @@ class AzureDeadLetters(DeadLetters):
                     found += self._peek(receiver, box, place, limit)
         found.sort(key=lambda one: one.enqueued_time_utc)
         function = self._function(box)
-        return [letter(self.plan, box, function, one) for one in found[:limit]]
+        return [self._whole(letter(self.plan, box, function, one), one) for one in found[:limit]]
+
+    def _whole(self, found: DeadLetter, message: Any) -> DeadLetter:
+        """Return a letter with the body that it was sent with, by a bucket if it was too long.
+
+        Without it when it is gone, or who looks may not read the bucket. A message of another
+        sender leads to no other blob.
+        """
+        bucket, _, key = str(properties(message).get(CLAIM, "")).partition("/")
+        known = next((one for one in self.plan.buckets if one.name == bucket), None)
+        if known is None or not key.startswith(CLAIMS):
+            return found
+        # All names of a resource group end in the same letters.
+        account = account_prefix(self.plan, buckets(known.versioned)) + self.namespace[-UNIQUE:]
+        group = self.namespace.partition("/providers/")[0]
+        try:
+            with azure(f"reading the bucket {bucket}"):
+                said = self.account.read(f"{group}/providers/{_STORAGE}/{account}") or {}
+                url = str(said["properties"]["primaryEndpoints"]["blob"])
+                blobs = load("azure.storage.blob").BlobServiceClient(
+                    url, credential=self.account.credential, retry_total=self.account.retries
+                )
+                with blobs:
+                    body = blobs.get_blob_client(bucket, key).download_blob().readall()
+        except (DeploymentError, KeyError):
+            return found
+        return replace(found, body=body)
 
     def redrive(self, box: str, ids: Collection[str] | None) -> Redriven:
         """Send letters to the function again, in their order; each is then removed."""
@@ -89,14 +127,14 @@ class AzureDeadLetters(DeadLetters):
                     made = [fresh(message, identity, to) for identity, message in group]
                     return _send(sender, made)
 
-                moved = self._take_all(client, box, ids, move, failed)
+                moved = self._take_all(client, box, ids, move, failed, _reason_to_stay)
         return Redriven(moved, tuple(failed))
 
     def purge(self, box: str, ids: Collection[str] | None) -> int:
         """Remove letters; return how many."""
         failed: _Failed = []
         with self._client() as client:
-            return self._take_all(client, box, ids, lambda group: "", failed)
+            return self._take_all(client, box, ids, lambda group: "", failed, lambda message: "")
 
     def _queue(self, box: str) -> str:
         for queue in self.plan.queues:
@@ -193,10 +231,13 @@ class AzureDeadLetters(DeadLetters):
                     yield message
 
     def _is_of(self, box: str, message: Any) -> bool:
-        """Tell whether *message* is a letter, and of this box, where several share a queue."""
-        if not is_letter(message):
-            return False
+        """Tell whether *message* is a letter, and of this box, where several share a queue.
+
+        In a queue that is for nothing else everything is, whoever sent it.
+        """
         name = self._queue(box)
+        if not is_letter(message) and any(queue.name == name for queue in self.plan.queues):
+            return False
         sharing = [q.name for q in self.plan.queues if dead_queue(q) == name]
         if len(sharing) < 2:
             return True
@@ -215,8 +256,12 @@ class AzureDeadLetters(DeadLetters):
         ids: Collection[str] | None,
         move: Callable[[Sequence[tuple[str, Any]]], str],
         failed: _Failed,
+        stays: Callable[[Any], str],
     ) -> int:
-        """Have the letters that are there now, and meant, moved and removed; return how many."""
+        """Have the letters that are there now, and meant, moved and removed; return how many.
+
+        *stays* tells why a letter cannot be moved, "" if it can.
+        """
         function = self._function(box)
         missing = set(ids or ())
         done = 0
@@ -226,12 +271,21 @@ class AzureDeadLetters(DeadLetters):
                 for message in self._peek(receiver, box, place, 1 << 30):
                     identity = letter(self.plan, box, function, message).id
                     if ids is None or identity in ids:
-                        wanted[message.sequence_number] = identity
                         missing.discard(identity)
+                        if why := stays(message):
+                            failed.append((identity, why))
+                        else:
+                            wanted[message.sequence_number] = identity
                 if wanted:
                     done += _take(receiver, wanted, move, failed)
         failed += [(one, "there is no such letter") for one in sorted(missing)]
         return done
+
+
+def _reason_to_stay(message: Any) -> str:
+    """Return why a letter cannot be delivered again, "" if it can."""
+    cut = CUT in properties(message)
+    return "the row was too long for a message: write it again, then purge this" if cut else ""
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

@@ -15,14 +15,15 @@ from portafaas_azure.runtime.bus import Received
 #: What Service Bus adds to what it gives up.
 _PLATFORM = ("DeadLetterReason", "DeadLetterErrorDescription")
 #: What is new about a message that is delivered again.
-_FORGOTTEN = (ours.DEAD, ours.ATTEMPT, ours.SENT, ours.TO, *_PLATFORM)
+_FORGOTTEN = (ours.DEAD, ours.ATTEMPT, ours.SENT, ours.TO, ours.EXPIRES, *_PLATFORM)
 
 
 class _Native:
     """A message of azure-servicebus with the names of the Functions SDK, for :class:`Received`."""
 
     def __init__(self, message: Any) -> None:
-        self.message_id = text(message.message_id) or "-"
+        self.message_id = text(message.message_id)
+        self.sequence_number = message.sequence_number
         self.application_properties = properties(message)
         self.user_properties = None
         self.delivery_count = message.delivery_count
@@ -80,18 +81,24 @@ def letter(plan: BuildPlan, box: str, function: FunctionPlan | None, message: An
         native.application_properties.pop(name, None)
     received = Received(native)
     said, control = facts(message), received.control or {}
-    identity, attributes, key = _seen(plan, function, received, native)
+    try:
+        identity, attributes, key = _seen(plan, function, received, native)
+    except ValueError:  # nobody can read it: as it came
+        identity, attributes, key = received.id, received.attributes, received.session
     found = properties(message)
     why = ": ".join(str(found[name]) for name in _PLATFORM if found.get(name))
     attempts = ours.carried(control)
     if found.get(_PLATFORM[0]) == "MaxDeliveryCountExceeded" and function is not None:
         attempts += function.retry.attempts
+    # Who may send to the queue may have written anything there.
+    if isinstance(said.get("attempts"), int):
+        attempts = said["attempts"]
     return DeadLetter(
         id=str(said.get("id") or identity),
         box=box,
         reason=str(said.get("reason") or "platform"),
         error=str(said.get("error", why)),
-        attempts=int(said.get("attempts", attempts)),
+        attempts=attempts,
         function=str(said.get("function") or (function.name if function is not None else "")),
         time=str(said.get("time") or received.time or ""),
         sent=str(control.get(ours.SENT, "")),
@@ -127,7 +134,7 @@ def _seen(
             documents = json.loads(received.body)
             document = documents[0] if isinstance(documents, list) else documents
             made = object_event(Function(function_spec(plan, function)), document)
-        except (ValueError, LookupError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             made = None
         identity = made.id if made is not None else identity
     return identity, {}, None

@@ -11,6 +11,7 @@ from typing import Any
 from portafaas.adapter import Infrastructure, Permission
 from portafaas.plan import BuildPlan, HttpTrigger
 from portafaas_azure.grouping import apps_of
+from portafaas_azure.infrastructure.addresses import add_addresses
 from portafaas_azure.infrastructure.alerts import add_alerts
 from portafaas_azure.infrastructure.apps import add_app
 from portafaas_azure.infrastructure.arm import Template
@@ -84,6 +85,7 @@ def _made(plan: BuildPlan) -> tuple[Template, tuple[Permission, ...]]:
             add_trigger(template, plan, function, deployments[function.name], places)
         add_app(template, plan, app, made, places, granted)
     add_alerts(template, plan, places)
+    add_addresses(template, plan, places)
     for function in plan.functions:
         # Those of the app are equal in all its functions: what one may do, its own lines ask for.
         permissions += [

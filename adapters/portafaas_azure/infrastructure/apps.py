@@ -14,6 +14,7 @@ from portafaas.adapter import Deployment
 from portafaas.plan import Auth, BuildPlan, FunctionPlan, HttpTrigger
 from portafaas_azure.broker import dead_of, source_of
 from portafaas_azure.grouping import App
+from portafaas_azure.infrastructure.addresses import address, bus_host
 from portafaas_azure.infrastructure.arm import (
     Ref,
     Template,
@@ -21,7 +22,6 @@ from portafaas_azure.infrastructure.arm import (
     formatted,
     literal,
     parameter,
-    quote,
 )
 from portafaas_azure.infrastructure.iam import Grant, assign
 from portafaas_azure.infrastructure.names import setting
@@ -87,8 +87,8 @@ def add_app(
             template.asked[:] = owners
         # One output, since a template has no more than 64.
         urls = template.outputs.setdefault("urls", {"type": "object", "value": {}})
-        address = expression(formatted("https://{0}", site.output("defaultHostName")))
-        urls["value"].update({function.name: address for function in app.functions})
+        url = expression(formatted("https://{0}", site.output("defaultHostName")))
+        urls["value"].update({function.name: url for function in app.functions})
     template.add(
         site.child("extensions", "'onedeploy'"),
         {"packageUri": expression(parameter("packageUri")), "remoteBuild": False},
@@ -213,44 +213,19 @@ def _settings(
     )
     if _on_bus(function):
         prefix = plan.options.get("serviceBusConnection", "SERVICEBUS")
-        connection(prefix, "fullyQualifiedNamespace", _bus_host(places))
+        connection(prefix, "fullyQualifiedNamespace", bus_host(places))
     if function.kind == "table":
         prefix = plan.options.get("cosmosConnection", "COSMOS")
         connection(prefix, "accountEndpoint", places.cosmos.output("documentEndpoint"))
     for use in function.uses:
-        found[setting(use.kind, use.name)] = expression(_address(plan, use.kind, use.name, places))
+        found[setting(use.kind, use.name)] = expression(address(plan, use.kind, use.name, places))
     for member in app.functions:
         for what, kind, name in (
             ("dead", "queue", dead_of(plan, member)), ("source", *source_of(plan, member)),
         ):  # fmt: skip
             if name:
-                address = _address(plan, kind, name, places)
-                found[setting(what, member.name)] = expression(address)
+                found[setting(what, member.name)] = expression(address(plan, kind, name, places))
     return found
-
-
-def _bus_host(places: Places) -> str:
-    """Return code of the namespace's host name; its endpoint is ``https://<host>:443/``."""
-    endpoint = places.namespace.output("serviceBusEndpoint")
-    return f"replace(replace({endpoint}, 'https://', ''), ':443/', '')"
-
-
-def _address(plan: BuildPlan, kind: str, name: str, places: Places) -> str:
-    """Return code of the URL of a resource's data plane."""
-    match kind:
-        case "bucket":
-            account = Ref("Microsoft.Storage/storageAccounts", places.bucket(plan, name).names[:1])
-            return formatted("{0}{1}", account.output("primaryEndpoints.blob"), quote(name))
-        case "table":
-            cosmos = places.cosmos
-            words = "{0}dbs/{1}/colls/{2}"
-            return formatted(
-                words, cosmos.output("documentEndpoint"), places.database.names[-1], quote(name)
-            )
-        case "secret":
-            return formatted("{0}secrets/{1}", places.vault.output("vaultUri"), quote(name))
-        case _:
-            return formatted("https://{0}/{1}", _bus_host(places), quote(name))
 
 
 def _sign_in(template: Template, site: Ref, wanted: dict[str, Any]) -> None:

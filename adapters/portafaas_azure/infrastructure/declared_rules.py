@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from portafaas.plan import BuildPlan
@@ -93,6 +93,39 @@ def check_declared(plan: BuildPlan, nodes: Nodes) -> Iterator[str]:
                 yield f"{node.label}: its rows are told apart by other than the table's keys"
             if resource.get("defaultTtl") != (-1 if table.ttl else None):
                 yield f"{node.label}: its rows {'never ' if table.ttl else ''}expire"
+
+
+def check_addresses(
+    plan: BuildPlan, nodes: Nodes, outputs: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield which declared resources the outputs, evaluated, do not lead to."""
+    told = dict(outputs.get("addresses", {}).get("value", {}))
+    declared: dict[str, Sequence[Any]] = {
+        "queue": plan.queues, "topic": plan.topics, "bucket": plan.buckets,
+        "table": plan.tables, "secret": plan.secrets,
+    }  # fmt: skip
+    for kind, resources in declared.items():
+        for resource in resources:
+            at = place(nodes, kind, resource.name)
+            names = at.rpartition("/providers/")[2].split("/")[2::2] or [""]
+            host, way = _HOSTS[kind]
+            wanted = f"https://{names[0]}.{host}/{way.format(*names)}{resource.name}"
+            variable = f"PORTAFAAS_{kind}_{resource.name}".upper().replace("-", "_")
+            found = told.pop(variable, None)
+            if found != wanted:
+                yield f"the address of {kind} {resource.name!r} is {found!r}"
+    if told:
+        yield f"there are addresses of {', '.join(told)}"
+
+
+#: Host of the data plane, and what is before the name.
+_HOSTS = {
+    "queue": ("servicebus.windows.net", ""),
+    "topic": ("servicebus.windows.net", ""),
+    "bucket": ("blob.core.windows.net", ""),
+    "table": ("documents.azure.com:443", "dbs/{1}/colls/"),
+    "secret": ("vault.azure.net", "secrets/"),
+}
 
 
 def _dead(node: Node) -> Iterator[str]:

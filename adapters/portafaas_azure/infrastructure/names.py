@@ -31,13 +31,22 @@ def shared(plan: BuildPlan, limit: int, name: str = "") -> str:
 
 
 def account(plan: BuildPlan, name: str) -> str:
-    """Return code of a storage account's name: 24 letters and digits, unique in all of Azure.
+    """Return code of a storage account's name: 24 letters and digits, unique in all of Azure."""
+    return formatted(account_prefix(plan, name) + "{0}", variable(UNIQUE_VARIABLE))
+
+
+def account_prefix(plan: BuildPlan, name: str) -> str:
+    """Return how the name of a storage account begins.
 
     A few letters of *name* for people, and a hash of the whole.
     """
     letters = "".join(c for c in name if c.isalnum())[:3]
-    hashed = digest(f"{plan.service}/{plan.stage}/{name}")[: 24 - UNIQUE - len(letters)]
-    return formatted(f"{letters}{hashed}{{0}}", variable(UNIQUE_VARIABLE))
+    return letters + digest(f"{plan.service}/{plan.stage}/{name}")[: 24 - UNIQUE - len(letters)]
+
+
+def buckets(versioned: bool) -> str:
+    """Return what the account of the buckets that keep versions, or of the others, is called."""
+    return "buckets" + "-versioned" * versioned
 
 
 def setting(kind: str, name: str) -> str:

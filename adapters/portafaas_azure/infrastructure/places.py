@@ -15,6 +15,7 @@ from portafaas_azure.infrastructure.names import (
     UNIQUE_VARIABLE,
     account,
     base,
+    buckets,
     digest,
     fit,
     shared,
@@ -34,7 +35,7 @@ class Places:
         if self.has_bus:
             found["namespace"] = shared(plan, 50)
         for versioned in self.bucket_accounts:
-            found[_bucket_account(versioned)] = account(plan, "buckets" + "-versioned" * versioned)
+            found[_bucket_account(versioned)] = account(plan, buckets(versioned))
         if self.has_tables:
             found["cosmos"] = shared(plan, 44)
         if plan.secrets:

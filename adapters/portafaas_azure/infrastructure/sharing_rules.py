@@ -91,6 +91,8 @@ def check_urls(
     wanted: dict[str, tuple[str, Any]] = {"urls": ("object", urls)} if urls else {}
     if plan.secrets:
         wanted["vault"] = ("string", None)
+    if plan.queues or plan.topics or plan.tables or plan.buckets or plan.secrets:
+        wanted["addresses"] = ("object", None)
     if set(outputs) != set(wanted):
         yield f"outputs are {', '.join(outputs)}"
     for name, (kind, value) in wanted.items():

@@ -19,7 +19,12 @@ from portafaas_azure.infrastructure.apps_rules import (
     identity_of,
     settings_of,
 )
-from portafaas_azure.infrastructure.declared_rules import Nodes, check_declared, place
+from portafaas_azure.infrastructure.declared_rules import (
+    Nodes,
+    check_addresses,
+    check_declared,
+    place,
+)
 from portafaas_azure.infrastructure.grants_rules import check_grants
 from portafaas_azure.infrastructure.graph import Node, of_type, once, outputs, reachable, resolve
 from portafaas_azure.infrastructure.rules import check_values
@@ -53,6 +58,7 @@ def verify(plan: BuildPlan, document: Mapping[str, Any]) -> list[str]:
         _parameters(plan, document),
         check_alerts(plan, document, nodes),
         check_urls(plan, apps, outputs(document)),
+        check_addresses(plan, nodes, outputs(document)),
     )
     for check in checks:
         _collect(found, "", check)

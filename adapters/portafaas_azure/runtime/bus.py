@@ -13,7 +13,7 @@ class Received:
     """The facts of an ``azure.functions.ServiceBusMessage``; raises ValueError for anything else.
 
     Attributes:
-        id, body: message id (str) and bytes.
+        id, body: message id, or sequence number without one (str), and bytes.
         attributes: application properties as text, without those that begin with ``pf-``.
         control: portafaas' own of those, or None; see ``portafaas.runtime.control``.
         attempt: the delivery count, from 1.
@@ -36,7 +36,8 @@ class Received:
 
     def __init__(self, native: Any) -> None:
         try:
-            self.id = native.message_id
+            # A sender need not give it one; the broker's number stays with a message.
+            self.id = native.message_id or str(native.sequence_number or "")
             self.body: bytes = native.get_body()
             properties = native.application_properties or native.user_properties or {}
             # Without a count (older hosts) it is the first delivery.
@@ -48,7 +49,7 @@ class Received:
         except AttributeError as exc:
             raise ValueError(f"not a message of the Service Bus trigger: {exc}") from exc
         if not self.id:
-            raise ValueError("the Service Bus message has no message id")
+            raise ValueError("the Service Bus message has neither a message id nor a number")
         plain = {
             name: value if isinstance(value, str) else _text(value)
             for name, value in properties.items()

@@ -3,6 +3,9 @@
 ``azure-identity`` would bring ``msal`` and ``cryptography`` into every package. The endpoint of App
 Service and Functions gives the tokens:
 https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference
+
+Where there is no such endpoint, as on a developer's machine, ``azure-identity`` is asked, if it is
+there.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ ATTEMPTS = 3
 
 _lock = Lock()
 _tokens: dict[str, Token] = {}
+#: The DefaultAzureCredential of a machine that is no app's.
+_person: list[Any] = []
 
 
 class Token:
@@ -90,10 +95,14 @@ def token(resource: str, refresh: bool = False) -> Token:
             return found
         endpoint, header = environ.get("IDENTITY_ENDPOINT"), environ.get("IDENTITY_HEADER")
         if not endpoint or not header:
-            raise ResourceError(
-                "cannot get a token: the app has no managed identity (IDENTITY_ENDPOINT and "
-                "IDENTITY_HEADER are not set)"
-            )
+            made = _of_person(resource)
+            if made is None:
+                raise ResourceError(
+                    "cannot get a token: the app has no managed identity (IDENTITY_ENDPOINT and "
+                    "IDENTITY_HEADER are not set), and azure-identity is not installed"
+                )
+            _tokens[resource] = made
+            return made
         query = f"api-version=2019-08-01&resource={percent_encode(resource)}"
         client = environ.get("AZURE_CLIENT_ID")
         if client:
@@ -121,6 +130,27 @@ def token(resource: str, refresh: bool = False) -> Token:
             ) from None
         _tokens[resource] = made
         return made
+
+
+def _of_person(resource: str) -> Token | None:
+    """Return a token of who is signed in on this machine; None without ``azure-identity``.
+
+    https://learn.microsoft.com/python/api/azure-identity/azure.identity.defaultazurecredential
+    """
+    from portafaas.runtime.resources import ResourceError
+
+    try:
+        from azure.core.exceptions import ClientAuthenticationError
+        from azure.identity import DefaultAzureCredential
+    except ImportError:
+        return None
+    if not _person:
+        _person.append(DefaultAzureCredential())
+    try:
+        found = _person[0].get_token(f"{resource}/.default")
+    except ClientAuthenticationError as exc:
+        raise ResourceError(f"cannot get a token for {resource}: {exc.message}") from exc
+    return Token(found.token, int(found.expires_on))
 
 
 def get(

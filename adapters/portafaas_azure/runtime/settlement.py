@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 #: Seconds of an invocation that are not spent waiting.
 _MARGIN = 1.0
+#: Bytes of a row beside which a letter fits into a message of the tier Standard, 256 KB in all:
+#: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
+_LARGEST = 250_000
+#: Of a dead letter that has only the keys of its row.
+CUT = "pf-cut"
 #: Properties that a copy has like the original: of the host's message, of the client's.
 _SAME = (
     ("content_type", "content_type"), ("correlation_id", "correlation_id"), ("label", "subject"),
@@ -62,10 +67,16 @@ class Settlement:
             )
             return ()
         to = {ours.TO: function.name} if function.kind == "topic" else {}
-        made = [
-            copied(item, {ours.ATTEMPT: str(item.attempt), **to}, after) for item, after in items
-        ]
-        return self._sent(target, [item for item, _ in items], made)
+        try:
+            made = [
+                copied(item, {ours.ATTEMPT: str(item.attempt), **to}, after)
+                for item, after in items
+            ]
+            return self._sent(target, [item for item, _ in items], made)
+        except Exception:
+            # What is abandoned comes again at once, and is soon given up by Service Bus.
+            self._wait(min(after for _, after in items))
+            raise
 
     def bury(self, items: Sequence[tuple[Any, Letter]]) -> Collection[str]:
         """Send each to the dead letters."""
@@ -116,8 +127,11 @@ def copied(item: Any, facts: dict[str, str], after: float = 0.0) -> Any:
     if sent:
         own[ours.SENT] = sent
     if not hasattr(native, "get_body"):
+        document, whole = _document(item)
+        if not whole:
+            own[CUT] = "1"
         made = ServiceBusMessage(
-            _document(item),
+            document,
             application_properties=own,
             message_id=new_id(),
             content_type="application/json",
@@ -153,11 +167,23 @@ def copied(item: Any, facts: dict[str, str], after: float = 0.0) -> Any:
 _PLATFORM = ("DeadLetterReason", "DeadLetterErrorDescription")
 
 
-def _document(item: Any) -> bytes:
+def _document(item: Any) -> tuple[bytes, bool]:
+    """Return what the bridge reads an event of, and whether that is all of it.
+
+    Of a row that is longer than a message there are the keys: it would hold up its partition for
+    ever, as what cannot be buried is repeated.
+    """
     import json
 
-    if hasattr(item, "keys"):
-        # The row of the change feed, as the host delivers it.
-        [row] = item.raw
-        return json.dumps(dict(row), separators=(",", ":")).encode()
-    return json.dumps({"time": item.time}).encode()
+    if not hasattr(item, "keys"):
+        return json.dumps({"time": item.time}).encode(), True
+    # The row of the change feed, as the host delivers it.
+    [row] = item.raw
+    text = json.dumps(dict(row), separators=(",", ":")).encode()
+    if len(text) <= _LARGEST:
+        return text, True
+    from portafaas_azure.runtime.shapes import SYSTEM, property_of
+
+    kept = {"id", *SYSTEM, *item.keys, *map(property_of, item.keys)}
+    keys = {name: value for name, value in dict(row).items() if name in kept}
+    return json.dumps(keys, separators=(",", ":")).encode(), False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from portafaas.runtime.cloudevent import event_from_message
 from portafaas.runtime.context import Context
+from portafaas.runtime.control import SENT
 from portafaas_azure.runtime.bus import Received, trace_parent
 from portafaas_azure.runtime.run import Runner
 from portafaas_azure.runtime.settlement import Settlement, settles
@@ -40,6 +41,9 @@ def bind(function: Function) -> Callable[[Any, Any], Awaitable[None]]:
                 raw=native,
                 control=received.control,
             )
+            if received.time is not None and event.time != received.time:
+                # Its age counts from when it was sent, not from when it says that it happened.
+                event.control = {SENT: received.time, **(received.control or {})}
             context = Context(
                 function,
                 raw.invocation_id,

@@ -76,6 +76,12 @@ class GcpEngine(Engine):
         """Return the dead letters, whichever engine has made where they are."""
         return Letters(self.cloud, self.plan)
 
+    def whereabouts(self) -> Mapping[str, str]:
+        """Return paths of topics, secrets and collections of documents, and names of buckets."""
+        from portafaas_gcp.deployment.whereabouts import whereabouts
+
+        return whereabouts(self)
+
     @abstractmethod
     def is_deployed(self) -> bool:
         """Return whether the engine has anything of the service and stage, data included."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from portafaas.deployment.contract import (
     Box,
@@ -116,7 +118,26 @@ class Letters(DeadLetters):
                     found.append(letter)
                 if len(found) >= limit:
                     break
-        return [one.letter for one in sorted(found, key=lambda one: one.order)[:limit]]
+        return [self._whole(one) for one in sorted(found, key=lambda one: one.order)[:limit]]
+
+    def _whole(self, one: Found) -> DeadLetter:
+        """Return a letter with the body that it was sent with, by a bucket if it was too long.
+
+        Without it when it is gone, or who looks may not read the bucket. A message of another
+        sender leads to no other object.
+        """
+        place = str((one.message.get("attributes") or {}).get(control.CLAIM, ""))
+        bucket, _, key = place.partition("/")
+        known = any(bucket == other.name for other in self._plan.buckets)
+        if not known or not key.startswith(control.CLAIMS):
+            return one.letter
+        name = f"{self._cloud.project}-{names.physical(self._plan, bucket, names.BUCKET)}"
+        path = f"storage/v1/b/{name}/o/{quote(key, safe='')}"
+        try:
+            found = self._cloud.send("storage", "GET", path, {"alt": "media"}, absent=True)
+        except ApiError:
+            return one.letter
+        return one.letter if found is None else replace(one.letter, body=found.content)
 
     def redrive(self, box: str, ids: Collection[str] | None) -> Redriven:
         """Publish letters to where they came from; what came from no topic Cloud Tasks send."""
@@ -126,8 +147,12 @@ class Letters(DeadLetters):
         with _Lease(self._cloud, self._pullable(place)) as lease:
             ordered = any(recovery.is_ordered(self._plan, one) for one in place.functions)
             for chunk in self._chunks(place, lease, ids, ordered):
-                done = self._send(chunk, failed)
-                lease.ack([one.ack for one in done])
+                done: _Chunk = []
+                try:
+                    self._send(chunk, done, failed)
+                finally:
+                    # What is sent is taken away, also when the next one fails.
+                    lease.ack([one.ack for one in done])
                 moved += len(done)
         missing = set(ids or ()) - lease.met
         failed += [(id, "there is no such dead letter") for id in sorted(missing)]
@@ -219,9 +244,8 @@ class Letters(DeadLetters):
             return None
         return found
 
-    def _send(self, chunk: Sequence[Found], failed: _Failures) -> Sequence[Found]:
-        """Send letters to their functions, and return those that are safe there."""
-        done: _Chunk = []
+    def _send(self, chunk: Sequence[Found], done: _Chunk, failed: _Failures) -> None:
+        """Send letters to their functions, and add those that are safe there to *done*."""
         topics: dict[str, list[tuple[Found, dict[str, Any]]]] = {}
         for one in chunk:
             function = one.function
@@ -254,7 +278,6 @@ class Letters(DeadLetters):
                     # One of them is to blame: each for itself.
                     if len(part) == 1:
                         failed.append((part[0][0].letter.id, exc.diagnostics[0].message))
-        return done
 
     def _call(self, function: FunctionPlan, one: Found) -> None:
         """Have the function called by a task, as who delivered would: from inside the project.
@@ -297,7 +320,7 @@ def _again(function: FunctionPlan, one: Found) -> dict[str, Any]:
     attributes = {
         name: value
         for name, value in (one.message.get("attributes") or {}).items()
-        if name not in (control.DEAD, control.ATTEMPT, control.SENT, control.TO)
+        if name not in (control.DEAD, control.ATTEMPT, control.SENT, control.TO, control.EXPIRES)
         and not name.startswith("CloudPubSubDeadLetter")
     }
     if function.kind in ("queue", "topic"):

@@ -57,12 +57,13 @@ def read(
     if function is not None:
         try:
             id, body, visible, key = _decoded(plan, function, received, visible, ours)
-        except ValueError:
-            pass  # nobody can read it: as it came
+        except (ValueError, LookupError, TypeError, AttributeError):
+            pass  # nobody can read it, whoever sent it: as it came
     sent = ours.get(control.SENT) or moved.get(SENT) or ""
     attempts = facts.get("attempts")
     if not isinstance(attempts, int):
-        attempts = int(moved.get(COUNT, "0")) + control.carried(ours)
+        count = moved.get(COUNT, "0")
+        attempts = (int(count) if count.isdecimal() else 0) + control.carried(ours)
     given_up = str(message.get("publishTime", ""))
     letter = DeadLetter(
         id=str(facts.get("id") or id),

@@ -193,6 +193,11 @@ def signed_url(
         if not hasattr(credentials, "sign_bytes"):
             from google.auth.transport.requests import Request
 
+            if not hasattr(credentials, "service_account_email"):
+                from portafaas.runtime.resources import ResourceError
+
+                # A person's, in a script.
+                raise ResourceError("only a service account can")
             if not credentials.valid:
                 credentials.refresh(Request())
             signer = {

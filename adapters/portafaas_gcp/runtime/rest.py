@@ -26,6 +26,8 @@ _TOKEN = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 _lock = Lock()
 _token: tuple[str, float] | None = None
+#: Credentials of a machine that is not Google's.
+_person: list[Any] = []
 
 
 def endpoint(api: str) -> str:
@@ -58,6 +60,11 @@ def call(
     if not signed:
         return exchange(method, url, headers, TIMEOUT, what, content)
     headers["Authorization"] = f"Bearer {token()}"
+    paying = getattr(_person[0], "quota_project_id", None) if _person else None
+    if paying:
+        # A person's calls count against a project of theirs:
+        # https://cloud.google.com/docs/quotas/quota-project
+        headers["X-Goog-User-Project"] = paying
     status, document = exchange(method, url, headers, TIMEOUT, what, content)
     if status == 401:  # revoked, or the clock is wrong
         headers["Authorization"] = f"Bearer {token(refresh=True)}"
@@ -85,7 +92,8 @@ def refusal(what: str, status: int, document: dict[str, Any]) -> ResourceError:
 def token(refresh: bool = False) -> str:
     """Return an access token of the function's account, from the metadata server or the last call.
 
-    ``GCE_METADATA_HOST`` is honoured as Google's own libraries do. Raises ResourceError.
+    ``GCE_METADATA_HOST`` is honoured as Google's own libraries do. Outside of Cloud Run, where
+    neither is there, google-auth is asked, if it is there. Raises ResourceError.
     """
     from time import monotonic
 
@@ -98,7 +106,14 @@ def token(refresh: bool = False) -> str:
             return _token[0]
         from os import environ
 
-        host = environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
+        host = environ.get("GCE_METADATA_HOST")
+        # https://cloud.google.com/run/docs/container-contract#services-env-vars
+        if not host and "K_SERVICE" not in environ:
+            own = _of_person(refresh)
+            if own:
+                # The library knows for itself how long it is good.
+                return own
+        host = host or "metadata.google.internal"
         headers = {"Metadata-Flavor": "Google"}
         url = f"http://{host}{_TOKEN}"
         status, found = exchange("GET", url, headers, METADATA_TIMEOUT, "get a token")
@@ -111,6 +126,32 @@ def token(refresh: bool = False) -> str:
             ) from None
         _token = (value, now + max(0.0, seconds - MARGIN))
         return value
+
+
+def _of_person(refresh: bool) -> str:
+    """Return a token of who is signed in on this machine; "" where google-auth is not installed.
+
+    https://cloud.google.com/docs/authentication/application-default-credentials
+    """
+    from portafaas.runtime.resources import ResourceError
+
+    try:
+        import google.auth
+        from google.auth.exceptions import GoogleAuthError
+        from google.auth.transport.requests import Request
+    except ImportError:
+        return ""
+    try:
+        if not _person:
+            scope = "https://www.googleapis.com/auth/cloud-platform"
+            _person.append(google.auth.default(scopes=[scope])[0])
+        if refresh or not _person[0].valid:
+            _person[0].refresh(Request())
+    except GoogleAuthError as exc:
+        raise ResourceError(
+            f"cannot get a token: {exc}", retryable=bool(getattr(exc, "retryable", False))
+        ) from exc
+    return str(_person[0].token)
 
 
 def exchange(

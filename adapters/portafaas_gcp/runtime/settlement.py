@@ -87,8 +87,9 @@ class Settlement:
         # What is not set here is in what was delivered.
         if self._function.kind in ("queue", "topic"):
             attributes.setdefault(control.ID, item.id)
-        if item.time:
-            attributes.setdefault(control.SENT, item.time)
+        sent = (item.control or {}).get(control.SENT) or item.time
+        if sent:
+            attributes.setdefault(control.SENT, sent)
         out: dict[str, Any] = {"attributes": {**attributes, **more}}
         for name in ("data", "orderingKey"):
             if message.get(name):

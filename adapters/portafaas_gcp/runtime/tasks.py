@@ -3,7 +3,8 @@
 A task waits until its time and then publishes the message over Pub/Sub's REST interface, with a
 token of the function's own account, which is allowed to publish there. It is repeated until it
 succeeds. https://cloud.google.com/tasks/docs/creating-http-target-tasks and
-https://cloud.google.com/tasks/docs/quotas (30 days, 1 MB a task)
+https://cloud.google.com/tasks/docs/quotas (30 days, 1 MB a task; the reference of ``tasks.create``
+still has the older 100 KB)
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portafaas.runtime.cloudevent import event_from_message
+from portafaas.runtime.control import SENT
 from portafaas_gcp.runtime.delivery import bind_event, open_delivery, traced
 from portafaas_gcp.runtime.pubsub import Received
 from portafaas_gcp.runtime.settlement import Settlement
@@ -36,6 +37,9 @@ def bind(function: Function) -> Callable[[Any], Any]:
             raw=data,
             control=control,
         )
+        if received.time is not None and event.time != received.time:
+            # Its age counts from when it was sent, not from when it says that it happened.
+            event.control = {SENT: received.time, **(control or {})}
         return event, Settlement(function, context, received.message, received.attempt)
 
     return bind_event(function, read)

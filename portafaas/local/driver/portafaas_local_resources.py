@@ -115,22 +115,49 @@ def database(folder: str) -> sqlite3.Connection:
         try:
             connection.execute("pragma journal_mode = wal")
             break
-        except sqlite3.OperationalError:
+        except sqlite3.DatabaseError as exc:
             # The change itself does not wait for others who open the store at the same time.
-            if time() > end:
+            if "locked" not in str(exc) or time() > end:
                 connection.close()
                 raise
             sleep(0.01)
+    try:
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("pragma synchronous = normal")
     connection.executescript(_SCHEMA)
     if connection.execute("select 1 from sqlite_master where name = 'rows'").fetchone():
         connection.executescript(_OLDER)
-    columns = [column[1] for column in connection.execute("pragma table_info(objects)")]
-    for column, kind in (("etag", "text not null default ''"), ("modified", "real default 0")):
-        if column not in columns:
-            connection.execute(f"alter table objects add column {column} {kind}")
+    if _lacking(connection):
+        # Again inside, since several processes may be the first to open an older store.
+        connection.execute("begin immediate")
+        try:
+            for column, kind in _lacking(connection):
+                connection.execute(f"alter table objects add column {column} {kind}")
+            connection.execute("commit")
+        except BaseException:
+            back(connection)
+            raise
     _record_changes(connection)
-    return connection
+
+
+def _lacking(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Return the columns, with their types, that the objects of an older store do not have."""
+    found = [column[1] for column in connection.execute("pragma table_info(objects)")]
+    added = (("etag", "text not null default ''"), ("modified", "real default 0"))
+    return [each for each in added if each[0] not in found]
+
+
+def back(connection: sqlite3.Connection) -> None:
+    """Undo what the transaction has done; SQLite itself has, when the disk is full, say."""
+    if connection.in_transaction:
+        connection.execute("rollback")
 
 
 @contextmanager
@@ -143,14 +170,16 @@ def _opened(address: str) -> Iterator[tuple[sqlite3.Connection, str]]:
             connection.execute("begin immediate")
             try:
                 yield connection, name
+                connection.execute("commit")
             except BaseException:
-                connection.execute("rollback")
+                back(connection)
                 raise
-            connection.execute("commit")
         finally:
             connection.close()
-    except (sqlite3.OperationalError, OSError) as exc:
-        raise ResourceError(f"the local store of {name!r} failed: {exc}", retryable=True) from exc
+    except (sqlite3.DatabaseError, OSError) as exc:
+        # Of another kind are a file that is no store, and what is too big for one.
+        later = isinstance(exc, (sqlite3.OperationalError, OSError))
+        raise ResourceError(f"the local store of {name!r} failed: {exc}", retryable=later) from exc
 
 
 def _effect(connection: sqlite3.Connection, **effect: Any) -> None:

@@ -298,6 +298,22 @@ def nest() -> None:
     stack.update_from_cloudformation_json = classmethod(update)
 
 
+def roles() -> None:
+    """Have an update of a role change what it may do; moto changes its description only."""
+    from moto.iam.models import Role
+
+    def update(cls: Any, /, original_resource: Any, new_resource_name: str,
+               cloudformation_json: Any, account_id: str, region_name: str) -> Any:  # fmt: skip
+        facts = cloudformation_json["Properties"]
+        original_resource.policies.clear()
+        for policy in facts.get("Policies", ()):
+            original_resource.put_policy(policy["PolicyName"], policy["PolicyDocument"])
+        return original_resource
+
+    role: Any = Role
+    role.update_from_cloudformation_json = classmethod(update)
+
+
 def patch() -> None:
     made: Any = FakeBucket.create_from_cloudformation_json
     changed: Any = FakeBucket.update_from_cloudformation_json
@@ -342,6 +358,7 @@ def patch() -> None:
 
     parsing.resource_class_from_type = strict
 
+    roles()
     nest()
 
     sns: Any = SNSBackend

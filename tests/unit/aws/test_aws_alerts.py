@@ -229,7 +229,7 @@ def test_each_message_of_a_batch_counts(
     try:
         function = plan.function("work")
         stimulus = QueueStimulus(tuple(MessageStimulus(f"m-{n}", b"x") for n in range(3)))
-        trigger = replace(function.trigger, batch=3)  # type: ignore[arg-type]
+        trigger = replace(function.trigger, batch=3)  # type: ignore[arg-type, type-var]
         handle_ = bound("work", module=module.__name__, trigger=trigger)
         changed = replace(function, trigger=trigger)
         (request,) = ADAPTER.encode(plan, changed, stimulus)

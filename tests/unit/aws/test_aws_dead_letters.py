@@ -47,7 +47,7 @@ class Letters:
     def url(self, queue: str) -> str:
         return str(self.sqs.get_queue_url(QueueName=f"shop-dev-{queue}")["QueueUrl"])
 
-    def put(self, queue: str, body: str, told: Facts | None = None, group: str = "", **more: str) -> str:
+    def put(self, queue: str, body: str, told: Any = None, group: str = "", **more: str) -> str:
         """Put a letter into a queue as a bridge does, or as SQS moves it."""
         attributes = dict(more)
         if told is not None:
@@ -113,9 +113,13 @@ def test_looking_changes_nothing(letters: Letters) -> None:
 def test_redrive_makes_it_as_if_it_had_never_failed(letters: Letters) -> None:
     letters.put(
         "jobs-dead", "x", {}, a="1",
-        **{"pf-id": "i1", "pf-sent": "2020-01-01T00:00:00Z", "pf-attempt": "3", "pf-dedup": "d"},
+        **{"pf-id": "i1", "pf-sent": "2020-01-01T00:00:00Z", "pf-attempt": "3", "pf-dedup": "d",
+           "pf-expires": "1"},
     )  # fmt: skip
-    packed = {"pf-attributes": json.dumps({"pf-attempt": "2", "b": "ü"})}
+    # Who redrives wants it, though it has expired.
+    packed = {
+        "pf-expires": "1", "pf-attributes": json.dumps({"pf-attempt": "2", "b": "ü"}),
+    }  # fmt: skip
     moved = letters.put("jobs-dead", "moved", **packed)
     (platform,) = [x for x in letters.of.list("jobs", 10) if x.reason == "platform"]
     assert (platform.id, platform.attempts, platform.function) == (moved, 5, "work")
@@ -250,3 +254,119 @@ def test_no_such_box_and_nothing_deployed(cloud: Any, mail: BuildPlan) -> None:
         with pytest.raises(DeploymentError) as caught:
             call()
         assert caught.value.diagnostics[0].code == code
+
+
+def test_foreign_letters_stop_nobody(letters: Letters) -> None:
+    """What somebody else has put there is shown, sent again and removed like any other."""
+    odd = [
+        {"pf-attributes": "{"}, {"pf-attributes": "[1]"}, {"pf-dead": "[]"}, {"pf-dead": "{"},
+        {"pf-dead": '{"attempts": "many", "reason": null}'}, {"pf-encoding": "base64"},
+    ]  # fmt: skip
+    for n, attributes in enumerate(odd):
+        letters.put("jobs-dead", f"b{n}", **attributes)
+        letters.put("rows-failed", '{"DDBStreamBatchInfo": {}, "dynamodb": 1, "requestContext": 1}', **attributes)
+        letters.put("rows-failed", '{"DDBStreamBatchInfo": "x"}', **attributes)
+    found = letters.of.list("jobs", 100)
+    assert sorted(x.body for x in found) == [f"b{n}".encode() for n in range(len(odd))]
+    assert len(letters.of.list("rows", 100)) == 2 * len(odd)
+    assert letters.of.redrive("jobs", None).moved == len(odd)
+    assert len(letters.take("jobs")) == len(odd)
+    assert letters.of.purge("rows", None) == 2 * len(odd)
+
+
+def test_the_body_that_a_claim_leads_to(letters: Letters) -> None:
+    s3 = letters.cloud.client("s3")
+    bucket = f"shop-dev-uploads-123456789012-{s3.meta.region_name}"
+    config = {} if s3.meta.region_name == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": s3.meta.region_name}}
+    s3.create_bucket(Bucket=bucket, **config)
+    s3.put_object(Bucket=bucket, Key="pf-claims/jobs/i0", Body=b"long")
+    for n in range(2):
+        letters.put("jobs-dead", "\n", {}, **{"pf-id": f"i{n}", "pf-claim": f"uploads/pf-claims/jobs/i{n}"})
+    assert {x.id: x.body for x in letters.of.list("jobs", 10)} == {"i0": b"long", "i1": b"\n"}
+    assert letters.of.redrive("jobs", None).moved == 2
+    assert {_texts(m)["pf-claim"][-2:] for m in letters.take("jobs")} == {"i0", "i1"}
+
+
+def test_a_refused_redrive_keeps_what_was_done(letters: Letters) -> None:
+    """Letters too long for one call: what one call has sent is gone before the next one fails."""
+    for n in range(3):
+        letters.put("jobs-dead", f"{n}" * 600_000, {}, **{"pf-id": f"i{n}"})
+    sent = []
+
+    def note(params: Facts, **_: Any) -> None:
+        sent.append(params)
+        if len(sent) == 2:
+            params["QueueUrl"] += "-gone"
+
+    client = letters.of.cloud.client("sqs")  # type: ignore[attr-defined]
+    client.meta.events.register("provide-client-params.sqs.SendMessageBatch", note)
+    with pytest.raises(DeploymentError):
+        letters.of.redrive("jobs", None)
+    assert len(letters.take("jobs")) == 1
+    assert len(letters.of.list("jobs", 10)) == 2
+
+
+def test_looking_ends_though_letters_come_back(letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of very many the first are visible again before the last was seen."""
+    from portafaas_aws.deployment import deadletters
+
+    monkeypatch.setattr(deadletters, "_HIDDEN", 0)
+    for n in range(23):
+        letters.put("jobs-dead", f"b{n}", {}, **{"pf-id": f"i{n}"})
+    calls = []
+
+    def count(params: Facts, **_: Any) -> None:
+        calls.append(1)
+        assert len(calls) < 50, "it never ends"
+
+    client = letters.of.cloud.client("sqs")  # type: ignore[attr-defined]
+    client.meta.events.register("provide-client-params.sqs.ReceiveMessage", count)
+    found = letters.of.list("jobs", 1000)
+    assert len(found) == len({x.id for x in found}) > 0
+    assert letters.of.redrive("jobs", ["i0"]).moved == 1
+
+
+def test_redrive_twice_in_a_minute_is_two_deliveries(letters: Letters) -> None:
+    """In an ordered queue a second redrive of what has failed again is no duplicate of the first."""
+    letters.put("steps-dead.fifo", "x", {}, "g", **{"pf-id": "i"})
+    seen = []
+    for _ in range(3):
+        assert letters.of.redrive("steps", None).moved == 1
+        (back,) = letters.take("steps.fifo")
+        seen.append(back["MessageId"])
+        # It has failed again, and the bridge gives it the message's id.
+        letters.sqs.send_message(
+            QueueUrl=letters.url("steps-dead.fifo"), MessageBody="x", MessageGroupId="g",
+            MessageDeduplicationId=back["MessageId"],
+            MessageAttributes={"pf-id": {"DataType": "String", "StringValue": "i"}},
+        )  # fmt: skip
+    assert len(set(seen)) == 3
+
+
+def test_what_is_not_removed_is_not_counted(letters: Letters) -> None:
+    for n in range(3):
+        letters.put("jobs-dead", f"b{n}", {}, **{"pf-id": f"i{n}"})
+
+    def spoil(params: Facts, **_: Any) -> None:
+        params["Entries"][0]["ReceiptHandle"] = "nonsense"
+
+    client = letters.of.cloud.client("sqs")  # type: ignore[attr-defined]
+    client.meta.events.register("provide-client-params.sqs.DeleteMessageBatch", spoil)
+    assert letters.of.purge("jobs", None) == 2
+    assert len(letters.of.list("jobs", 10)) == 1
+
+
+def test_what_sqs_has_moved_is_no_letter_of_somebody_before(stack: BuildPlan) -> None:
+    """A letter that was sent again by other hands, or consumed, and crashed: the server tells of no source."""
+    from portafaas_aws.deployment.letters import place_of, read
+
+    told = json.dumps({"reason": "permanent", "attempts": 1, "function": "other", "error": "old"})
+    message: Facts = {
+        "MessageId": "m", "Body": "x", "Attributes": {"SentTimestamp": "1"},
+        "MessageAttributes": {"pf-dead": {"DataType": "String", "StringValue": told}},
+    }  # fmt: skip
+    place = place_of(stack, "jobs")
+    assert read(stack, place, message).letter.reason == "permanent"
+    message["Attributes"]["DeadLetterQueueSourceArn"] = "arn:aws:sqs:eu-central-1:1:shop-dev-jobs"
+    letter = read(stack, place, message).letter
+    assert (letter.reason, letter.function, letter.error) == ("platform", "work", "")

@@ -405,3 +405,141 @@ def test_changes_are_tried_within_the_invocation(queues: Queues) -> None:
     late = queues.bound("rows", module=__name__, attribute="Any_", retry=Retry(initial=60.0))
     assert late({"Records": [change, _change("e2")]}, queues.context) == _answer("7")
     assert queues.letters() == []
+
+
+#: Of senders that are not ours: what says of itself what it is not.
+UNREADABLE = {
+    "base64": {"pf-encoding": {"DataType": "String", "StringValue": "base64"}},
+    "object": {"pf-attributes": {"DataType": "String", "StringValue": "[1]"}},
+    "JSON": {"pf-attributes": {"DataType": "String", "StringValue": "{"}},
+    "deep": {"pf-attributes": {"DataType": "String", "StringValue": "[" * 100_000}},
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.parametrize("crowded", [False, True])
+def test_one_that_cannot_be_read_does_not_take_the_batch_along(
+    queues: Queues, asked: Any, kind: str, crowded: bool
+) -> None:
+    seen: list[str] = []
+
+    def handle(message: Any, context: Any) -> None:
+        seen.append(message.text)
+        if message.text == "b":
+            raise ValueError("not yet")
+
+    handler = queues.function("work", handle)
+    attributes: dict[str, Any] = dict(UNREADABLE[kind])
+    if crowded:
+        attributes["pf-id"] = {"DataType": "String", "StringValue": "sent"}
+        attributes |= {f"a{n}": {"DataType": "String", "StringValue": "1"} for n in range(8)}
+    queues.send("a")
+    bad = queues.send("5", MessageAttributes=attributes)
+    failing = queues.send("b")
+    answer = handler({"Records": queues.receive()}, queues.context)
+    assert sorted(seen) == ["a", "b"]
+    assert answer == _answer(failing) and _delays(asked) == [7]
+    ((record, letter),) = queues.letters()
+    assert record["body"] == "5" and letter["reason"] == "poison"
+    assert record["messageAttributes"]["pf-id"]["stringValue"] == ("sent" if crowded else bad)
+    if kind != "base64":
+        text = UNREADABLE[kind]["pf-attributes"]["StringValue"]
+        assert text in record["messageAttributes"]["pf-attributes"]["stringValue"].replace("\\", "")
+
+
+def test_what_cannot_be_read_or_buried_comes_again_alone(
+    queues: Queues, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = queues.function("work", lambda message, context: None)
+    monkeypatch.delenv("PORTAFAAS_DEAD_WORK")
+    queues.send("a")
+    bad = queues.send("b", MessageAttributes=UNREADABLE["JSON"])
+    records = queues.receive()
+    assert handler({"Records": records}, queues.context) == _answer(bad)
+    assert _delays(asked) == [7]
+    # Without a deployment, too.
+    monkeypatch.delenv("PORTAFAAS_SOURCE_WORK")
+    assert handler({"Records": records}, queues.context) == _answer(bad)
+    assert _delays(asked) == [7]
+
+
+def test_in_a_group_nothing_overtakes_what_cannot_be_read(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    handler = queues.function("work-ordered", lambda message, context: seen.append(message.text))
+    ids = []
+    for n, (body, bad) in enumerate((("a1", True), ("a2", False), ("b1", False))):
+        more: dict[str, Any] = {"MessageAttributes": UNREADABLE["JSON"]} if bad else {}
+        ids.append(queues.send(
+            body, MessageGroupId=body[0], MessageDeduplicationId=str(n), **more
+        ))  # fmt: skip
+    records = sorted(queues.receive(), key=lambda record: str(record["body"]))
+    if len(records) < 3:
+        pytest.fail(f"{len(records)} records")
+    monkeypatch.delenv("PORTAFAAS_DEAD_WORK_ORDERED")
+    assert handler({"Records": records}, queues.context) == _answer(*ids[:2])
+    assert seen == ["b1"]
+
+
+def test_events_that_cannot_be_read_are_dead_at_once(queues: Queues, asked: Any) -> None:
+    seen: list[str] = []
+    for name in ("listen", "store", "tick"):
+        handler = queues.function(name, lambda event, context: seen.append(event.id))
+        queues.send("no JSON", MessageAttributes=UNREADABLE["object"])
+        assert handler({"Records": queues.receive()}, queues.context) == _answer()
+        ((record, letter),) = queues.letters()
+        assert (record["body"], letter["reason"], letter["function"]) == ("no JSON", "poison", name)
+    assert seen == [] and _delays(asked) == []
+
+
+def test_one_batch_that_cannot_be_hidden_leaves_the_others(queues: Queues) -> None:
+    """More than ten are hidden in several calls; one that is refused is no matter of the next."""
+    handler = queues.function("work", _raise(ValueError()))
+    for n in range(12):
+        queues.send(f"{n}")
+    records = queues.receive() + queues.receive()
+    assert len(records) == 12
+    hidden: list[int] = []
+
+    def note(params: Any, **_: Any) -> None:
+        hidden.append(len(params["Entries"]))
+        if len(hidden) == 1:
+            params["QueueUrl"] += "-gone"
+
+    events = calls.client("sqs").meta.events
+    events.register("provide-client-params.sqs.ChangeMessageVisibilityBatch", note)
+    answer = handler({"Records": records}, queues.context)
+    assert len(answer["batchItemFailures"]) == 12
+    assert hidden == [10, 2]
+
+
+def test_a_message_of_the_longest_is_kept_all_the_same(queues: Queues) -> None:
+    """With its letter it would be too long: it comes again, and SQS itself gives it up."""
+    handler = queues.function("work", _raise(Permanent("never")))
+
+    def refuse(params: Any, **_: Any) -> None:
+        # The server does not count attributes.
+        if any(len(entry["MessageBody"]) > 1_048_000 for entry in params["Entries"]):
+            params["QueueUrl"] += "-gone"
+
+    events = calls.client("sqs").meta.events
+    events.register("provide-client-params.sqs.SendMessageBatch", refuse)
+    big = queues.send("x" * 1_048_576)
+    small = queues.send("y")
+    records = queues.receive()
+    answer = handler({"Records": records}, queues.context)
+    assert answer == _answer(big)
+    ((record, _),) = queues.letters()
+    assert record["body"] == "y" and small != big
+
+
+@pytest.mark.parametrize("text", ["ü" * 200_000, "\x01\ufffe\ud800"])
+def test_a_change_of_the_longest_is_a_letter(queues: Queues, text: str) -> None:
+    handler = queues.function("rows", _raise(Permanent("never")))
+    change = _change()
+    for image in ("OldImage", "NewImage"):
+        change["dynamodb"][image] = {"id": {"S": "a"}, "text": {"S": text}}
+    assert handler({"Records": [change]}, queues.context) == _answer()
+    ((record, _),) = queues.letters()
+    assert json.loads(record["body"]) == change

@@ -22,7 +22,7 @@ from portafaas.plan import (
     QueueTrigger,
 )
 from portafaas.plan.model import SecretPlan, Use
-from portafaas_azure.deployment.engine import AzureEngine
+from portafaas_azure.deployment.azureengine import AzureEngine
 from portafaas_azure.infrastructure import emit
 
 KEYS = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"

@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -296,6 +297,7 @@ def test_a_token_that_is_refused(bus: Any, monkeypatch: pytest.MonkeyPatch) -> N
 def test_without_an_identity(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "_tokens", {})
     monkeypatch.delenv("IDENTITY_ENDPOINT", raising=False)
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
     with pytest.raises(ResourceError, match="no managed identity") as caught:
         send(f"{bus.url}/jobs", [Outgoing("a", b"")], False)
     assert not caught.value.retryable

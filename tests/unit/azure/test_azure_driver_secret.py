@@ -264,6 +264,7 @@ def test_no_token(
 def test_without_an_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "_tokens", {})
     monkeypatch.delenv("IDENTITY_ENDPOINT", raising=False)
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
     with pytest.raises(ResourceError, match="no managed identity") as caught:
         secret("https://v.vault.azure.net/secrets/a")
     assert not caught.value.retryable

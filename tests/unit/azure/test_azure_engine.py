@@ -10,7 +10,7 @@ from portafaas.deployment.contract import Preview, Progress
 from portafaas.deployment.release import Release
 from portafaas.plan import Auth, HttpTrigger, QueuePlan, QueueTrigger
 from portafaas.plan.model import Use
-from portafaas_azure.deployment.engine import AzureEngine
+from portafaas_azure.deployment.azureengine import AzureEngine
 
 # Deploying.
 

@@ -96,6 +96,31 @@ def scale(document: Document, name: str) -> dict[str, Any]:
     return found
 
 
+# Outputs
+
+
+@mutation
+def an_address_is_missing(d: Document) -> None:
+    d["outputs"]["addresses"]["value"].popitem()
+
+
+@mutation
+def an_address_of_another(d: Document) -> None:
+    told = d["outputs"]["addresses"]["value"]
+    first, second = list(told)[:2]
+    told[first] = told[second]
+
+
+@mutation
+def an_address_of_nothing(d: Document) -> None:
+    d["outputs"]["addresses"]["value"]["PORTAFAAS_QUEUE_NONE"] = "x"
+
+
+@mutation
+def addresses_forgotten(d: Document) -> None:
+    del d["outputs"]["addresses"]
+
+
 # Apps
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -327,7 +328,10 @@ def test_follow_fires_schedules_and_ends_at_ctrl_c(
     assert log(project) == ["tick 2025-11-24T16:00:00.000Z"]
 
 
-def test_ctrl_c_gives_back_what_was_under_way(project: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_gives_back_what_was_under_way(
+    project: Path, number: signal.Signals, status: int
+) -> None:
     send(project, "jobs", "sleeps")
     process = subprocess.Popen(
         [sys.executable, "-m", "portafaas", "deliver", "--follow", "--format", "json"],
@@ -337,10 +341,16 @@ def test_ctrl_c_gives_back_what_was_under_way(project: Path) -> None:
     while not any(line.startswith("work") for line in log(project)):
         assert time.monotonic() < end
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, _ = process.communicate(timeout=30)
-    assert process.returncode == 130, out
+    assert process.returncode == status, out
     assert json.loads(out.splitlines()[-1])["totals"]["waiting"] == 1
+    connection = sqlite3.connect(resources.store(project, "") / "resources.db")
+    try:
+        found = connection.execute("select state, attempts from deliveries").fetchall()
+    finally:
+        connection.close()
+    assert found == [("waiting", 0)]
 
 
 STORM = """\

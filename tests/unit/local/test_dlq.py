@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from click.testing import CliRunner, Result
 
 from portafaas.cli import cli
 from portafaas.local import resources
+from portafaas.local.broker import Broker
+from portafaas.manifest.load import load_manifest
+from portafaas.plan.build import build_plan
 from portafaas.runtime.resources import Outgoing
 
 MANIFEST = """\
@@ -175,3 +180,99 @@ def test_a_long_body_is_read_from_its_bucket(tmp_path: Path) -> None:
     (tmp_path / "size").unlink()
     run(tmp_path, "deliver", "--fast")
     assert (tmp_path / "size").read_text() == "300000"
+
+
+NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\x7f"
+
+
+def test_what_was_sent_does_not_reach_the_terminal_raw(tmp_path: Path) -> None:
+    (tmp_path / "portafaas.yaml").write_text(MANIFEST)
+    (tmp_path / "app.py").write_text(
+        "def work(it, context):\n    raise ValueError(it.text)\n\ndef fine(event, context): ...\n"
+    )
+    store = resources.store(tmp_path, "")
+    bodies = {"t": NASTY, "c1": "a\x9b31m\x7f\u202eb\r-", "j": json.dumps({"a": NASTY}, ensure_ascii=False)}
+    messages = [
+        Outgoing(f"{id_}\x9b", body.encode(), attributes={"pf-id": f"{id_}\x9b", "x": "\x9bm"})
+        for id_, body in bodies.items()
+    ]
+    resources.send(str(store / "queue/jobs"), messages, False)
+    printed = [
+        run(tmp_path, "deliver", "--once").stdout,
+        run(tmp_path, "dlq", "list", "jobs").stdout,
+        *(run(tmp_path, "dlq", "show", "jobs", m.id).stdout for m in messages),
+        run(tmp_path, "dlq", "show", "jobs", "t\x9c").stderr,
+        run(tmp_path, "dlq", "list", "jobs", "--format", "json").stdout,
+    ]
+    for text in printed:
+        assert text and not set(text) & set("\x1b\x07\x9b\x9c\x7f\u202e\r"), text
+    assert "a\\x9b31m\\x7f\\u202eb\\r-" in printed[3]
+    letters = json.loads(printed[-1])
+    assert {letter["id"]: letter["body"] for letter in letters} == {
+        f"{id_}\x9b": body for id_, body in bodies.items()
+    }
+
+
+@pytest.mark.parametrize("id_", ["--all", "-x", "a b", "$(touch owned)", "it's"])
+def test_ids_may_be_anything(project: Path, id_: str) -> None:
+    message = Outgoing(id_, b"{}", attributes={"pf-id": id_})
+    resources.send(str(resources.store(project, "") / "queue/jobs"), [message], False)
+    run(project, "deliver", "--once")
+    file = str(project / "portafaas.yaml")
+    text = CliRunner().invoke(cli, ["dlq", "show", "-m", file, "--", "jobs", id_])
+    shown = next(line for line in text.stdout.splitlines() if line.startswith("redrive:"))
+    words = shlex.split(shown.removeprefix("redrive:"))
+    assert words[0] == "portafaas"
+    # What is shown does what it says, and to this one alone.
+    done = CliRunner().invoke(cli, ["dlq", "redrive", "-m", file, *words[3:]])
+    assert done.exit_code == 0 and "1 dead letter of jobs moved" in done.stdout, done.output
+    assert answer(project, "dlq", "list")[0]["count"] == 3
+
+
+def test_the_question_says_where(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "portafaas.cli.deploying.confirm", lambda question, *rest: asked.append(question)
+    )
+    file = project / "portafaas.yaml"
+    file.write_text(file.read_text() + "stages: {live: {}}\n")
+    run(project, "dlq", "purge", "jobs", "--all")
+    run(project, "dlq", "purge", "jobs", "--all", "--stage", "live")
+    assert asked == [
+        "Remove all dead letters of jobs (on this machine) for good?",
+        "Remove all dead letters of jobs (on this machine, stage live) for good?",
+    ]
+
+
+def test_what_expired_among_the_letters_is_delivered_when_redriven(tmp_path: Path) -> None:
+    (tmp_path / "portafaas.yaml").write_text(MANIFEST)
+    (tmp_path / "app.py").write_text(SOURCE)
+    ends = str(int(time.time()) + 2)
+    message = Outgoing("m", b"{}", attributes={"pf-id": "m", "pf-expires": ends})
+    resources.send(str(resources.store(tmp_path, "") / "queue/jobs"), [message], False)
+    assert run(tmp_path, "deliver", "--once").exit_code == 1
+    (tmp_path / "mended").touch()
+    plan = build_plan(load_manifest(tmp_path / "portafaas.yaml"))
+    with Broker(resources.store(tmp_path, ""), plan) as broker:
+        broker.advance(60)
+    assert answer(tmp_path, "dlq", "redrive", "jobs", "--all")["moved"] == 1
+    assert run(tmp_path, "deliver").exit_code == 0
+    assert (tmp_path / "log").read_text() == "m 1 None\n"
+
+
+@pytest.mark.parametrize("damage", ["garbage", "a file"])
+@pytest.mark.parametrize("command", [["deliver"], ["dlq", "list"], ["dlq", "redrive", "jobs", "--all"]])
+def test_a_store_that_cannot_be_used_is_named(tmp_path: Path, damage: str, command: list[str]) -> None:
+    (tmp_path / "portafaas.yaml").write_text(MANIFEST)
+    (tmp_path / "app.py").write_text(SOURCE)
+    store = resources.store(tmp_path, "")
+    if damage == "garbage":
+        store.mkdir(parents=True)
+        (store / "resources.db").write_bytes(b"no database " * 100)
+    else:
+        store.parent.mkdir(parents=True)
+        store.touch()
+    began = time.monotonic()
+    done = run(tmp_path, *command)
+    assert done.exit_code == 1 and "PF8018" in done.stderr and "resources.db" in done.stderr
+    assert time.monotonic() - began < 5, "it does not wait for what does not change"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -225,3 +226,73 @@ def test_a_commit_that_fails_leaves_nothing(
         resources.commit(address, writes, "")
     assert resources.get_row(address, {"id": "a"}) is None
     assert resources.effects(tmp_path, "r") == []
+
+
+def test_several_processes_may_be_the_first_to_open_an_older_store(tmp_path: Path) -> None:
+    code = (
+        "import sys; from portafaas.local.driver.portafaas_local_resources import database\n"
+        "input()\n"
+        "database(sys.argv[1]).close()\n"
+    )
+    for round in range(4):
+        folder = tmp_path / str(round)
+        folder.mkdir()
+        old = sqlite3.connect(folder / "resources.db")
+        old.executescript(
+            "create table objects (name text not null, key text not null, data blob not null,"
+            " content_type text, primary key (name, key));"
+            "insert into objects values ('b', 'k', x'01', null);"
+            "create table rows (name text, key text, row text);"
+            """insert into rows values ('t', '["a"]', '{"id": "a"}');"""
+        )
+        old.close()
+        openers = [
+            subprocess.Popen(
+                [sys.executable, "-c", code, str(folder)],
+                stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+            for _ in range(6)
+        ]  # fmt: skip
+        for opener in openers:
+            assert opener.stdin is not None
+            opener.stdin.write("\n")
+            opener.stdin.flush()
+        told = [opener.communicate(timeout=30)[1] for opener in openers]
+        assert [opener.returncode for opener in openers] == [0] * 6, told
+        assert resources.read(str(folder / "bucket/b"), "k") == b"\x01"
+        assert dict(resources.get_row(str(folder / "table/t"), {"id": "a"}) or {}) == {"id": "a"}
+
+
+def test_a_full_disk_is_a_resource_error_and_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from portafaas.local.driver import portafaas_local_resources as driver
+
+    queue, bucket = str(tmp_path / "queue/q"), str(tmp_path / "bucket/b")
+    resources.send(queue, [Outgoing("1", b"1")], False)
+    opened = driver.database
+
+    def small(folder: str) -> sqlite3.Connection:
+        connection = opened(folder)
+        connection.execute("pragma max_page_count = 60")
+        return connection
+
+    monkeypatch.setattr(driver, "database", small)
+    many = [Outgoing(str(n), bytes(30_000)) for n in range(40)]
+    for call in (
+        lambda: resources.send(queue, many, False),
+        lambda: resources.write(bucket, "k", bytes(1_000_000), None),
+    ):
+        with pytest.raises(ResourceError, match="full") as caught:
+            call()
+        assert caught.value.retryable and "rollback" not in str(caught.value)
+    assert [each["id"] for each in resources.messages(tmp_path, "queue", "q")] == ["1"]
+    with pytest.raises(NotFound):
+        resources.read(bucket, "k")
+
+
+def test_what_is_no_store_is_a_resource_error(tmp_path: Path) -> None:
+    (tmp_path / "resources.db").write_bytes(b"no database " * 100)
+    with pytest.raises(ResourceError, match="not a database") as caught:
+        resources.send(str(tmp_path / "queue/q"), [Outgoing("1", b"")], False)
+    assert not caught.value.retryable

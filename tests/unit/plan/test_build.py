@@ -139,6 +139,8 @@ def test_functions_of_one_path_share_cors_methods(tmp_path: Path) -> None:
         ({"functions": {"a": http(method="POST"), "b": http(method="ANY")}},
          "PF2006", "$.functions.b.trigger.http.path", "'a'"),
         ({"functions": {"ab-c": http(), "a-bc": http("/b")}}, "PF2007", "$.functions.a-bc", "hyphens"),
+        ({"functions": {"a": {"handler": "m:f", "trigger": {"schedule": {"cron": "0 0 * * *"}}}},
+          "queues": {"a": {"dead-letter": True}}}, "PF2027", "$.functions.a", "box"),
         ({"functions": {}, "queues": {"a": {"dead-letter": "b"}, "b": {"dead-letter": "a"}}},
          "PF2008", None, ""),
         ({"functions": {}, "queues": {"a": {"dead-letter": "a"}}}, "PF2008", None, ""),

@@ -62,7 +62,6 @@ def test_the_relay_is_a_function_like_any_other(make: Make) -> None:
     assert relay.trigger == TableTrigger("orders")
     assert (relay.memory, relay.timeout, relay.retry.attempts) == (512, 20, 7)
     assert dict(relay.environment) == {}
-    assert relay.guard, "its table is no circle"
     assert relay.uses == (
         Use("read", "table", "orders", why),
         Use("write", "table", "orders", why),
@@ -112,6 +111,34 @@ def test_tables_that_cannot_have_one(make: Make, tables: str, name: str, text: s
     (problem,) = caught.value.diagnostics
     assert (problem.code, problem.path) == ("PF2026", "$.tables.orders.outbox")
     assert text in problem.message
+
+
+def test_names_that_are_those_of_others_elsewhere(make: Make, tmp_path: Path) -> None:
+    tables = "orders: {key: order, sort: part, outbox: true}"
+    for name in ("orders-out-box", "ordersoutbox"):
+        with pytest.raises(PlanError) as caught:
+            make(tables, name)
+        (problem,) = caught.value.diagnostics
+        assert (problem.code, problem.path) == ("PF2007", "$.tables.orders.outbox")
+    make(tables)
+    file = tmp_path / "portafaas.yaml"
+    file.write_text(
+        file.read_text().replace("queues: {", "queues: {orders-outbox: {dead-letter: true}, ")
+    )
+    with pytest.raises(PlanError) as caught:
+        build_plan(load_manifest(file, None))
+    assert [p.code for p in caught.value.diagnostics] == ["PF2027"]
+
+
+def test_a_queue_and_its_function_may_have_one_name(make: Make, tmp_path: Path) -> None:
+    make()
+    file = tmp_path / "portafaas.yaml"
+    file.write_text(
+        file.read_text().replace("queues: {", "queues: {jobs: {dead-letter: true}, ").replace(
+            "  stock:", "  jobs: {handler: 'm:f', trigger: {queue: {name: jobs}}}\n  stock:"
+        )
+    )
+    assert build_plan(load_manifest(file, None)).function("jobs").kind == "queue"
 
 
 def test_tables_that_nobody_sends_from(make: Make) -> None:

@@ -183,6 +183,25 @@ def test_of_a_batch_only_what_cannot_be_read_comes_again(tmp_path: Path) -> None
         assert seen == [], "a batch of nothing is none"
 
 
+class Same:
+    takes_batch = True
+    answer = BatchResult()
+
+    def handle(self, batch: Batch, context: Context) -> BatchResult:
+        return self.answer
+
+
+def test_a_result_that_the_handler_keeps_stays_as_it_is(tmp_path: Path) -> None:
+    queue = sender(tmp_path).queues["big"]
+    queue.send_batch([{"body": "yes"}, {"body": LONG}])
+    messages = delivered(tmp_path)
+    resources.delete(str(tmp_path / "bucket/kept"), messages[1].control["pf-claim"][5:])  # type: ignore[index]
+    listener = function(tmp_path, "queue", "Same", queue="big", batch=5)
+    for _ in range(2):
+        assert run_messages(listener, messages, Context(listener, "i")) == [messages[1].id]
+    assert Same.answer.outcomes == {}
+
+
 def test_in_order_nothing_passes_what_cannot_be_read(tmp_path: Path) -> None:
     queue = sender(tmp_path).queues["big"]
     ids = [queue.send(body) for body in (LONG, "a", "b")]
@@ -243,3 +262,12 @@ def test_nobody_hears_of_such_objects(tmp_path: Path) -> None:
     watch = function(tmp_path, "object", "hear", bucket="kept", on=["created"])
     told = [wanted(watch, ObjectEvent("", "", bucket="kept", key=key, kind="created")) for key in ("a", "pf-claims/big/a")]
     assert told == [True, False]
+
+
+@pytest.mark.parametrize("place", ["kept/private/key.pem", "kept/", "kept", "kept/pf-claims"])
+def test_a_claim_reads_nothing_but_claims(tmp_path: Path, place: str) -> None:
+    resources.write(str(tmp_path / "bucket" / "kept"), "private/key.pem", b"secret", None)
+    read = function(tmp_path, "queue", "one", queue="big", batch=1)
+    message = Message("1", b"", queue="big", control={"pf-claim": place})
+    assert run_messages(read, [message], Context(read, "1")) == ["1"]
+    assert seen == []

@@ -382,3 +382,41 @@ def test_a_relay_that_is_killed_loses_nothing(
     assert {m["body"] for m in world.sent("queue", "payments")} == {b'{"n":1}', b"\xff\x00"}
     ordered = [m["body"] for m in world.sent("queue", "in-order")]
     assert list(dict.fromkeys(ordered)) == [b"one", b"two"]
+
+
+def test_what_is_for_a_topic_that_is_gone_holds_up_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*given: Any) -> Any:
+        raise ResourceError("down", retryable=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resources, "publish", down)
+        with world.context.outbox("orders") as box:
+            box.put({"order": "1", "part": "a"})
+            box.publish("news", {}, type="a")
+            box.publish("news", {}, type="b")
+            paid = box.send("payments", "x")
+    with monkeypatch.context() as patch:
+        patch.setitem(world.relay.uses, "topic", {})  # type: ignore[arg-type]
+        for _ in range(2):
+            event = ChangeEvent("c", "/s", table="orders", kind="insert", keys=world.rows(True)[0],
+                                new=dict(world.rows(True)[0]))  # fmt: skip
+            with pytest.raises(NotGranted, match="publish topic 'news'"):
+                run_event(world.relay, event, Context(world.relay, "i"))
+    assert [m["id"] for m in resources.messages(world.folder, "queue", "payments")] == [paid]
+    assert [row["outbox"]["name"] for row in world.rows(True)] == ["news", "news"]
+
+
+def test_too_much_for_one_commit_does_nothing(world: World) -> None:
+    for count, body in ((100, "x"), (10, "x" * 240_000)):
+        with pytest.raises(ValueError, match="commit"), world.context.outbox("orders") as box:
+            box.put({"order": "1", "part": "a"})
+            for _ in range(count):
+                box.send("payments", body)
+    with world.context.outbox("orders") as box:
+        box.put({"order": "2", "part": "a"})
+        for _ in range(99):
+            box.send("payments", "x")
+    assert len(resources.messages(world.folder, "queue", "payments")) == 99
+    assert [row["order"] for row in world.rows(False)] == ["2"] and not world.rows(True)

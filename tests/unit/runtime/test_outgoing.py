@@ -181,6 +181,13 @@ publish = send
 """
 
 
+@pytest.mark.parametrize("id_", ["", "x" * 1025, "a\x00b", "\ud800", 7])
+def test_ids_that_not_all_targets_carry(used: Context, tmp_path: Path, id_: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"message 1: .*id"):
+        used.queues["jobs"].send_batch([{"body": "a"}, Outgoing(id_, b"")])
+    assert sent(tmp_path, "queue", "jobs") == []
+
+
 def test_a_batch_of_which_some_fail(used: Context, tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "partial_driver.py").write_text(PARTIAL)
     monkeypatch.syspath_prepend(tmp_path)

@@ -249,6 +249,15 @@ class AzureEngine(Engine):
             self.account, vault_of(self.account, stacks.managed(self.stack.get()))
         )
 
+    def whereabouts(self) -> Mapping[str, str]:
+        """Return the URLs of declared resources, which the template puts into one output."""
+        from portafaas_azure.deployment.whereabouts import whereabouts
+
+        found = self.stack.get()
+        if found is None:
+            raise refused("PF8010", _NOTHING.format(self.account.stack, self.account.group))
+        return whereabouts(self.account, self.plan, found)
+
     def dead_letters(self) -> DeadLetters:
         """Return the dead letters in the service's Service Bus."""
         from portafaas_azure.deployment.dead_letters import AzureDeadLetters, namespace_of
