@@ -32,8 +32,8 @@ from tests.aws_cloud.records import queue_record, stream_record
 from tests.faults.target import PYTHON, Target
 
 _ROOT = Path(__file__).parents[2]
-#: Seconds that a queue's messages are invisible for beyond its function's own timeout.
-BEYOND = 2
+#: Seconds that a queue's messages are invisible for, after a process has died.
+VISIBILITY = 4
 #: Seconds after which a message that is held back is left to come again by itself.
 LONGEST = 2.5
 #: Batches that pass a message that is overtaken.
@@ -110,10 +110,10 @@ class Aws(Target):
         package, _, documents = self.built()
         template = json.loads(documents[0].read_text())
         for resource in template["Resources"].values():
-            # What we deploy is six times the function's timeout.
-            seconds = resource["Properties"].get("VisibilityTimeout")
-            if seconds:
-                resource["Properties"]["VisibilityTimeout"] = seconds // 6 + BEYOND
+            # What we deploy is six times the function's timeout. Nobody receives while a batch is
+            # being worked on: what becomes visible then is nobody else's.
+            if "VisibilityTimeout" in resource["Properties"]:
+                resource["Properties"]["VisibilityTimeout"] = VISIBILITY
         stack = f"{self.plan.service}-{self.plan.stage}" if self.plan.stage else self.plan.service
         deploy(self._server, stack, package.read_bytes(), template)  # type: ignore[arg-type]
         self.package = folder / "package"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from portafaas.adapter import Adapter
-from portafaas.deployment.contract import DeadLetters
+from portafaas.deployment.contract import DeadLetters, Redriven
 from portafaas.invocation import LocalRunner
 from portafaas.local.broker import Broker
 from portafaas.local.dead_letters import LocalDeadLetters
@@ -117,6 +117,21 @@ class Local(Target):
 
     def dead_letters(self) -> DeadLetters:
         return LocalDeadLetters(self._root, self.plan)
+
+    def redrive(self, letters: DeadLetters, box: str) -> Redriven:
+        """As whoever mends a service does it: by the command."""
+        command = [sys.executable, "-m", "portafaas", "dlq", "redrive", box, "--all"]
+        done = subprocess.run(
+            [*command, "--manifest", str(self.manifest), "--format", "json"],
+            cwd=_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        if done.returncode not in (0, 1) or not done.stdout:
+            raise RuntimeError(f"dlq redrive of {box}: {done.returncode}: {done.stderr}")
+        said = json.loads(done.stdout)
+        return Redriven(said["moved"], tuple((one["id"], one["reason"]) for one in said["failed"]))
 
     def _close_process(self) -> None:
         if self._process is not None:

@@ -96,6 +96,8 @@ class Slow(Broker):
     """A broker that lets some messages wait."""
 
     hooks: Faulty
+    #: The last delivery that was looked at.
+    last = 0
 
     def take_in(self) -> int:
         """Share out what was sent, some of it for later."""
@@ -103,9 +105,11 @@ class Slow(Broker):
         if count:
             do = self._connection
             waiting = do.execute(
-                "select number, box, attributes from deliveries where state = 'waiting' "
-                "and attempts = 0 and letter is null"
+                "select number, box, attributes from deliveries where number > ? and "
+                "state = 'waiting' and attempts = 0 and letter is null order by number",
+                (self.last,),
             ).fetchall()
+            self.last = waiting[-1][0] if waiting else self.last
             functions = {box: name for name, box in self._boxes.items()}
             for number, box, attributes in waiting:
                 function, n = functions[box], json.loads(attributes).get("n", "-1")

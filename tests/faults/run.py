@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
-from portafaas.deployment.contract import dead_letter_boxes
+from portafaas.deployment.contract import DeadLetters, dead_letter_boxes
 from tests.faults.check import Cell, Evidence, judge
-from tests.faults.scenario import PATTERNS, Pattern, plan
+from tests.faults.scenario import PATTERNS, Pattern, Run, plan
 from tests.faults.target import Target
 
 #: Numbers of one pattern begin at a multiple of this.
@@ -74,39 +76,35 @@ def execute(
             delays=target.delays,
         )
     if redrive:
-        letters = target.dead_letters()
-        for run in runs:
+        boxes = [(run, function) for run in runs for function in run.pattern.functions]
+        looked = _each(target, boxes, lambda letters, box: letters.list(box, 10 * messages))
+        for run, function in boxes:
             found = evidence[run.pattern.name]
-            found.letters = {
-                function: letters.list(box_of(target, function), 10 * messages)
-                for function in run.pattern.functions
-            }
+            found.letters = {**found.letters, function: looked[function]}
         target.ledger.heal()
         began = time.time()
-        for run in runs:
-            for function in run.pattern.functions:
-                done = letters.redrive(box_of(target, function), None)
-                expected = len(evidence[run.pattern.name].letters[function])
-                unseen = done.moved - expected
-                if unseen > 0 and run.pattern.ordered and not target.shows_all:
-                    evidence[run.pattern.name].unseen = unseen
-                elif done.failed or unseen:
-                    target.problems.append(f"redrive of {function}: {done}, not {expected}")
+        moved = _each(target, boxes, lambda letters, box: target.redrive(letters, box))
+        for run, function in boxes:
+            done = moved[function]
+            expected = len(evidence[run.pattern.name].letters[function])
+            unseen = done.moved - expected
+            if unseen > 0 and run.pattern.ordered and not target.shows_all:
+                evidence[run.pattern.name].unseen = unseen
+            elif done.failed or unseen:
+                target.problems.append(f"redrive of {function}: {done}, not {expected}")
         for box, _ in dead_letter_boxes(target.plan):
             # What no pattern has: the relay of the outbox.
             if box.endswith("-outbox"):
-                relayed = letters.redrive(box, None)
+                relayed = target.redrive(target.dead_letters(), box)
                 say(f"{target.name}: {relayed.moved} changes of {box} were dead letters")
         settle(target, patience, limit)
         say(f"{target.name}: redriven after {time.monotonic() - started:.1f} s")
         entries = target.ledger.entries()
-        for run in runs:
+        looked = _each(target, boxes, lambda letters, box: letters.list(box, 10 * messages))
+        for run, function in boxes:
             found = evidence[run.pattern.name]
             found.redriven_at, found.redriven_time = until, began
-            found.left = {
-                function: letters.list(box_of(target, function), 10 * messages)
-                for function in run.pattern.functions
-            }
+            found.left = {**found.left, function: looked[function]}
     deliveries = target.deliveries.by_item()
     cells: dict[tuple[str, str], Cell] = {}
     for name, found in evidence.items():
@@ -121,6 +119,20 @@ def execute(
         list(target.problems),
         target.without,
     )
+
+
+def _each(
+    target: Target,
+    boxes: Sequence[tuple[Run, str]],
+    do: Callable[[DeadLetters, str], Any],
+) -> dict[str, Any]:
+    """Return by function what *do* returns of its box; all at once, since clients wait for more."""
+    with ThreadPoolExecutor(len(boxes)) as pool:
+        made = {
+            function: pool.submit(do, target.dead_letters(), box_of(target, function))
+            for _, function in boxes
+        }
+        return {function: future.result() for function, future in made.items()}
 
 
 def box_of(target: Target, function: str) -> str:

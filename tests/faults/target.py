@@ -16,7 +16,7 @@ from typing import Any, Self
 import yaml
 
 from portafaas.adapter import Adapter, HttpStimulus
-from portafaas.deployment.contract import DeadLetters
+from portafaas.deployment.contract import DeadLetters, Redriven
 from portafaas.manifest.load import load_manifest
 from portafaas.pipeline import build
 from portafaas.plan import BuildPlan
@@ -134,6 +134,10 @@ class Target(ABC):
     @abstractmethod
     def dead_letters(self) -> DeadLetters:
         """Return the product's own view of the dead letters."""
+
+    def redrive(self, letters: DeadLetters, box: str) -> Redriven:
+        """Have all letters of *box* delivered again."""
+        return letters.redrive(box, None)
 
     # What loops need.
 
