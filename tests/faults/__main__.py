@@ -57,7 +57,7 @@ def main() -> int:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    rare = options.rare or max(1, min(10, options.messages // 200))
+    rare = options.rare or max(1, min(2, options.messages // 200))
     if options.one:
         facts = (options.messages, options.seed, rare, options.patterns, options.mutant)
         one(options.one, *facts, options.out)

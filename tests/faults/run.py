@@ -10,11 +10,13 @@ from typing import Any
 
 from portafaas.deployment.contract import DeadLetters, dead_letter_boxes
 from tests.faults.check import Cell, Evidence, judge
-from tests.faults.scenario import PATTERNS, Pattern, Run, plan
+from tests.faults.scenario import PATTERNS, Pattern, Run, chunks, plan
 from tests.faults.target import Target
 
 #: Numbers of one pattern begin at a multiple of this.
 _RANGE = 1_000_000
+#: Messages that are sent at once, and of which there are at most so many at a function.
+CHUNK, DEPTH = 100, 300
 #: Seconds without anything after which it is over: something may be between two places.
 CALM = 1.0
 
@@ -56,10 +58,8 @@ def execute(
     target.ledger.plan({run.pattern.functions[0]: run.steps for run in runs})
     target.broker_faults = {run.pattern.functions[0]: run.broker for run in runs}
     target.start()
-    sent: dict[str, dict[int, str]] = {}
-    for run in runs:
-        sent[run.pattern.name] = target.feed(run.pattern, run.items)
-        say(f"{target.name}: {len(run.items)} messages of {run.pattern.name} sent")
+    sent = _send(target, runs, limit)
+    say(f"{target.name}: {messages} messages of each pattern sent")
     settle(target, patience, limit)
     say(f"{target.name}: settled after {time.monotonic() - started:.1f} s")
     entries = target.ledger.entries()
@@ -119,6 +119,25 @@ def execute(
         list(target.problems),
         target.without,
     )
+
+
+def _send(target: Target, runs: Sequence[Run], limit: float) -> dict[str, dict[int, str]]:
+    """Send the messages of all patterns in turn, as fast as they are done; return their ids.
+
+    What stands in for a platform looks at all of a queue for each message.
+    """
+    sent: dict[str, dict[int, str]] = {run.pattern.name: {} for run in runs}
+    waiting = {run.pattern.name: chunks(run.items, CHUNK) for run in runs}
+    end = time.monotonic() + limit
+    while any(waiting.values()) and time.monotonic() < end:
+        left = target.pending() if len(runs[0].items) > DEPTH else {}
+        for run in runs:
+            name = run.pattern.name
+            if waiting[name] and max(left.get(f, 0) for f in run.pattern.functions) < DEPTH:
+                sent[name] |= target.feed(run.pattern, waiting[name].pop(0))
+        if left:
+            time.sleep(0.1)
+    return sent
 
 
 def _each(
