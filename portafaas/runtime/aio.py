@@ -22,7 +22,7 @@ _starting: Any = None
 def loop() -> asyncio.AbstractEventLoop:
     """Return the instance's event loop, started on first use."""
     global _loop, _thread, _starting
-    if _loop is not None and (_thread is None or _thread.is_alive()):
+    if _loop is not None and not _over(_loop):
         return _loop
     import asyncio
     import threading
@@ -30,13 +30,17 @@ def loop() -> asyncio.AbstractEventLoop:
     if _starting is None:
         _starting = threading.Lock()
     with _starting:
-        # A handler may have stopped it.
-        if _loop is None or (_thread is not None and not _thread.is_alive()):
+        if _loop is None or _over(_loop):
             fresh = asyncio.new_event_loop()
             _thread = threading.Thread(target=fresh.run_forever, name="portafaas-loop", daemon=True)
             _thread.start()
             _loop = fresh
     return _loop
+
+
+def _over(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether *loop* is none any more: a handler has stopped ours, or the platform's ended."""
+    return loop.is_closed() or (_thread is not None and not _thread.is_alive())
 
 
 def adopt(running: asyncio.AbstractEventLoop | None) -> None:

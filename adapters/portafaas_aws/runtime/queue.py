@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from json import loads as _loads
 
-from portafaas.runtime.message import Message
+from portafaas.runtime.message import Message as Whole
 from portafaas_aws.runtime import sqs
 from portafaas_aws.runtime.settlement import Settlement, refused
 from portafaas_aws.runtime.start import context_of, load, read, records_of
@@ -66,13 +66,13 @@ _NOTHING, _ID, _MORE = range(3)
 
 def _readable(
     function: Function, records: list[dict[str, Any]], context: Any, settlement: Settlement
-) -> tuple[list[dict[str, Any]], list[Message], list[str]]:
+) -> tuple[list[dict[str, Any]], list[Whole], list[str]]:
     """Return the records that can be read, their messages, and SQS's ids of those that failed.
 
     In an ordered queue one that is no dead letter holds back the later ones of its group.
     """
     found: list[dict[str, Any]] = []
-    messages: list[Message] = []
+    messages: list[Whole] = []
     failed: list[str] = []
     held: set[Any] = set()
     for record in records:
@@ -92,7 +92,7 @@ def _readable(
     return found, messages, failed
 
 
-def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Message]:
+def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Whole]:
     """Return the messages of SQS records; raises ValueError for one that lacks its id or body.
 
     Of nearly all records the id and the count are all that is needed before the handler: the rest
@@ -101,8 +101,8 @@ def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Messa
     if function.trigger.get("ordered"):
         return [_read(function, record) for record in records]
     queue = function.trigger["queue"]
-    new = SqsMessage.__new__
-    messages: list[Message] = []
+    new = Message.__new__
+    messages: list[Whole] = []
     for record in records:
         try:
             id, count = record["messageId"], record["attributes"]["ApproximateReceiveCount"]
@@ -124,7 +124,7 @@ def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Messa
         except (AttributeError, LookupError, TypeError, ValueError):
             messages.append(_read(function, record))
             continue
-        message = new(SqsMessage)
+        message = new(Message)
         message.id = id
         message.attempt = attempt
         message.raw = record
@@ -135,8 +135,11 @@ def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Messa
     return messages
 
 
-class SqsMessage(Message):
-    """A message of which most is read from its record when it is asked for."""
+class Message(Whole):
+    """A message of which most is read from its record when it is asked for.
+
+    Handlers see the same class on all targets, by its name.
+    """
 
     __slots__ = ("_attributes", "_body", "_time")
 
@@ -210,12 +213,12 @@ def _shape(names: tuple[str, ...]) -> int:
     return shape
 
 
-def message_of(function: Function, record: dict[str, Any]) -> Message:
+def message_of(function: Function, record: dict[str, Any]) -> Whole:
     """Return the message of one SQS record; raises ValueError as :func:`messages_of`."""
     return _read(function, record)
 
 
-def _read(function: Function, record: dict[str, Any]) -> Message:
+def _read(function: Function, record: dict[str, Any]) -> Whole:
     """Return the message of any SQS record, however rare: not text of ASCII alone, say."""
     id = record.get("messageId")
     if not isinstance(id, str):
@@ -229,7 +232,7 @@ def _read(function: Function, record: dict[str, Any]) -> Message:
         key = sqs.key_of(record, attributes)
         if key is not None and not isinstance(key, str):
             raise ValueError(f"an SQS record's MessageGroupId is {key!r}")
-    return Message(
+    return Whole(
         id,
         sqs.body_of(record.get("body"), attributes),
         attributes=visible,

@@ -22,7 +22,7 @@ SEEN: list[Any] = []
 
 
 def _facts(item: Any) -> dict[str, Any]:
-    names = {name for kind in type(item).__mro__ for name in getattr(kind, "__slots__", ())}
+    names = {n for kind in type(item).__mro__ for n in getattr(kind, "__slots__", ()) if n[0] != "_"}
     return {name: getattr(item, name) for name in sorted(names - {"raw", "control"})}
 
 
