@@ -5,8 +5,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 
 from __future__ import annotations
 
-from json import loads as _loads
-
 from portafaas.runtime.message import Message as Whole
 from portafaas_aws.runtime import sqs
 from portafaas_aws.runtime.settlement import Settlement, refused
@@ -58,6 +56,8 @@ def bind(function: Function) -> Callable[[Any, Any], dict[str, Any]]:
     return invoke
 
 
+#: ``json.loads``, once it is needed.
+_loads: Any = None
 #: Sets of attributes' names, as tuples, and what of ours is among them: nothing, ``pf-id`` alone,
 #: or more. Messages of one sender have one.
 _shapes: dict[tuple[str, ...], int] = {}
@@ -76,7 +76,8 @@ def _readable(
     failed: list[str] = []
     held: set[Any] = set()
     for record in records:
-        group = sqs.key_of(record, {})
+        # As text: what it is in a record that is none cannot be told.
+        group = str(read(sqs.key_of, record, {}))
         if function.trigger.get("ordered") and group in held:
             failed.append(record["messageId"])
             continue
@@ -122,6 +123,9 @@ def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Whole
                 messages.append(_read(function, record))
                 continue
         except (AttributeError, LookupError, TypeError, ValueError):
+            attempt = 0
+        if not attempt:
+            # Not above: what comes of it would be told with what came before.
             messages.append(_read(function, record))
             continue
         message = new(Message)
@@ -186,7 +190,10 @@ class Message(Whole):
 
     def json(self) -> Any:
         """As of Message: the text is parsed as it is."""
+        global _loads
         if self._body is None:
+            if _loads is None:
+                from json import loads as _loads
             try:
                 return _loads(self.raw["body"])
             except (ValueError, RecursionError):

@@ -145,15 +145,19 @@ def refused(
     from portafaas.runtime.recovery import Failure, settle
     from portafaas.runtime.taxonomy import Poison
     from portafaas_aws.runtime import sqs
-    from portafaas_aws.runtime.start import context_of
+    from portafaas_aws.runtime.start import context_of, read
 
     id = record.get("messageId")
     if not isinstance(id, str):
         raise error
-    attempt, time = sqs.attempt_of(record), sqs.sent_at(record)
+    # What is no record of SQS at all fails the delivery, as ValueError.
+    attempt, time = read(sqs.attempt_of, record), read(sqs.sent_at, record)
     neutral = context_of(function, context, attempt)
     log_failure(neutral, "a message cannot be read: %s", error)
-    own = sqs.attributes_of(record.get("messageAttributes"), "stringValue", "binaryValue")
+    values = record.get("messageAttributes")
+    own = {}
+    if isinstance(values, dict):
+        own = sqs.attributes_of(values, "stringValue", "binaryValue")
     item = Message(own.get("pf-id", id), b"", attempt=attempt, time=time, raw=record)
     poison = Poison(str(error))
     return not settle(function, neutral, [Failure(neutral, item, poison)], settlement)

@@ -34,9 +34,11 @@ def attributes_of(values: Any, text: str, binary: str) -> dict[str, str]:
     """Return message attributes as text; a binary one stays the base64 it travels as.
 
     *text* and *binary* name the members: ``stringValue`` and ``binaryValue`` in SQS records,
-    ``Value`` for both in SNS.
+    ``Value`` for both in SNS. Raises ValueError for what is no object.
     """
     found: dict[str, str] = {}
+    if values and not isinstance(values, dict):
+        raise ValueError(f"the message's attributes are {type(values).__name__!r}, no object")
     for name, value in (values or {}).items():
         if isinstance(value, dict):
             content = value.get(text)
