@@ -163,7 +163,8 @@ def test_destroy_keeps_data_and_deploy_takes_it_back(cloud: Any, kit: Any, small
     bucket = f"shop-dev-uploads-{kit.ACCOUNT}-{kit.REGION}"
     cloud.client("s3").put_object(Bucket=bucket, Key="in/a.csv", Body=b"1")
     sqs = cloud.client("sqs")
-    url = sqs.get_queue_url(QueueName="shop-dev-jobs")["QueueUrl"]
+    # Nobody consumes this one; moto hands a consumer its messages at once.
+    url = sqs.get_queue_url(QueueName="shop-dev-jobs-dead")["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody="waits")
     engine.secrets().set("payment-key", b"s3cret")
 
