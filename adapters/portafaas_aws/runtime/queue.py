@@ -100,7 +100,7 @@ def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Whole
     is read when it is asked for.
     """
     if function.trigger.get("ordered"):
-        return [_read(function, record) for record in records]
+        return [message_of(function, record) for record in records]
     queue = function.trigger["queue"]
     new = Message.__new__
     messages: list[Whole] = []
@@ -116,17 +116,16 @@ def messages_of(function: Function, records: list[dict[str, Any]]) -> list[Whole
                 if shape == _ID:
                     id = values["pf-id"]["stringValue"]
                 elif shape == _MORE:
-                    messages.append(_read(function, record))
+                    messages.append(message_of(function, record))
                     continue
             attempt = 1 if count == "1" else int(count)
             if type(id) is not str or type(record["body"]) is not str:
-                messages.append(_read(function, record))
-                continue
+                attempt = 0
         except (AttributeError, LookupError, TypeError, ValueError):
             attempt = 0
         if not attempt:
             # Not above: what comes of it would be told with what came before.
-            messages.append(_read(function, record))
+            messages.append(message_of(function, record))
             continue
         message = new(Message)
         message.id = id
@@ -221,12 +220,7 @@ def _shape(names: tuple[str, ...]) -> int:
 
 
 def message_of(function: Function, record: dict[str, Any]) -> Whole:
-    """Return the message of one SQS record; raises ValueError as :func:`messages_of`."""
-    return _read(function, record)
-
-
-def _read(function: Function, record: dict[str, Any]) -> Whole:
-    """Return the message of any SQS record, however rare: not text of ASCII alone, say."""
+    """Return the message of any SQS record; raises ValueError when it lacks its id or body."""
     id = record.get("messageId")
     if not isinstance(id, str):
         raise ValueError("an SQS record has no messageId")
