@@ -4,6 +4,10 @@ Rules D-1 to D-6 of ``docs/spec/invocation.md``. On the main thread an interval 
 raises :class:`HandlerTimeout` inside the handler, blocking calls included. On any other thread
 the handler runs in a worker thread: at the deadline the caller gets its answer at once, and the
 exception is injected into the worker, which sees it at its next bytecode.
+
+What must not be left halfway is let finish first, for at most :data:`GRACE` seconds: an import, of
+which Python keeps the modules that were complete, and which may then fail for as long as the
+process lives (https://docs.python.org/3/reference/import.html#loading); and :func:`whole`.
 """
 
 from __future__ import annotations
@@ -16,7 +20,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
-    from typing import Any
+    from types import CodeType
+    from typing import Any, TypeVar
+
+    C = TypeVar("C", bound=Callable[..., Any])
+
+#: Seconds after the deadline for what is not left halfway; platforms leave five, but one to http on
+#: AWS.
+GRACE = 4.0
+#: Seconds between two looks whether that is over.
+LOOK = 0.02
+#: The code of functions that are not left halfway.
+_whole: set[CodeType] = set()
 
 #: When the running invocation must end, on the monotonic clock; 0 between invocations.
 _ends = 0.0
@@ -29,17 +44,45 @@ _main_ident = 0
 _ident: Any = None
 
 
-def _on_alarm(signum: int, frame: object) -> None:
+def _on_alarm(signum: int, frame: Any) -> None:
     global _fires
     _fires = 0.0
     if not _ends:
         return
-    left = _ends - monotonic()
-    if left <= 0:
+    now = monotonic()
+    left = _ends - now
+    if left > 0:
+        # Set for an earlier invocation. The rest of this one's time:
+        _fires = _ends
+        _setitimer(_timer, left)
+    elif left > -GRACE and _halfway(frame):
+        _fires = now + LOOK
+        _setitimer(_timer, LOOK)
+    else:
         raise HandlerTimeout
-    # Set for an earlier invocation. The rest of this one's time:
-    _fires = _ends
-    _setitimer(_timer, left)
+
+
+def whole(function: C) -> C:
+    """Have the deadline wait for *function*, a Python one; for a decorator."""
+    _whole.add(function.__code__)
+    return function
+
+
+def _halfway(frame: Any) -> bool:
+    """Tell whether something runs in *frame*, or called it, that has to come to its end."""
+    while frame is not None:
+        code = frame.f_code
+        if code in _whole or code.co_filename.startswith("<frozen importlib."):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def halfway(worker: threading.Thread) -> bool:
+    """Tell whether *worker* is at something that has to come to its end."""
+    from sys import _current_frames
+
+    return _halfway(_current_frames().get(worker.ident or 0))
 
 
 def _prepare() -> None:
@@ -127,8 +170,11 @@ def _call_in_thread(handle: Callable[..., Any], payload: Any, context: Any, seco
     worker = threading.Thread(target=work, name=f"portafaas-{context.function}", daemon=True)
     worker.start()
     if not done.wait(seconds):
-        interrupt(worker)
-        raise HandlerTimeout
+        while halfway(worker) and monotonic() < ends + GRACE and not done.wait(LOOK):
+            pass
+        if not done.is_set():
+            interrupt(worker)
+            raise HandlerTimeout
     if outcome[1] is not None:
         raise outcome[1]
     if not hasattr(outcome[0], "__await__"):

@@ -11,6 +11,7 @@ https://docs.stripe.com/api/idempotent_requests.
 
 from __future__ import annotations
 
+from portafaas.runtime.deadline import whole
 from portafaas.runtime.repeats import (
     delivery_digest,
     delivery_key,
@@ -169,6 +170,7 @@ class Single:
 
     __slots__ = ("_claim", "_context", "_function", "_request", "answer", "over", "payload")
 
+    @whole
     def __init__(self, function: Function, payload: Any, context: Context) -> None:
         self._function = function
         self._context = context
@@ -204,6 +206,7 @@ class Single:
         else:
             raise Permanent(f"{payload.id}: its idempotency key was used with other content")
 
+    @whole
     def done(self, result: Any) -> Any:
         """Record that the handler has done its work, and return what it returned."""
         claim = self._claim
@@ -233,6 +236,7 @@ class Single:
         """Let it be tried again."""
         self.release()
 
+    @whole
     def release(self) -> None:
         """Forget that it was begun."""
         if self._claim is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from portafaas.runtime.deadline import whole
 from portafaas.runtime.idempotency import BUSY, DONE, OURS, Claim
 from portafaas.runtime.repeats import delivery_digest, delivery_key
 from portafaas.runtime.resources import ResourceError
@@ -26,6 +27,7 @@ class Several:
         "_all", "_claims", "_context", "_function", "_result", "_same", "answer", "over", "payload",
     )  # fmt: skip
 
+    @whole
     def __init__(self, function: Function, batch: Any, context: Context) -> None:
         from portafaas.runtime.message import Batch, BatchResult
 
@@ -93,6 +95,7 @@ class Several:
         """Have the message judged by *error*, as if it had come alone."""
         self._result.outcomes[message.id] = ("fail", None, error)
 
+    @whole
     def done(self, result: Any) -> Any:
         """Record what the handler says is done, and return that with what it did not see."""
         from portafaas.runtime.deliver import failures
@@ -139,6 +142,7 @@ class Several:
             self._result.outcomes.setdefault(message.id, ("again", None, None))
         return self._result
 
+    @whole
     def release(self) -> None:
         """Forget that they were begun."""
         for _, claim in self._claims:

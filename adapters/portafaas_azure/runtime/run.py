@@ -360,10 +360,12 @@ async def _in_thread(
     worker.start()
     try:
         done, _ = await asyncio.wait((finished,), timeout=seconds)
+        if not done:
+            await _end_of(worker, finished)
     except asyncio.CancelledError:
         _stop(worker, finished)
         raise
-    if not done:
+    if not finished.done():
         _stop(worker, finished)
         raise HandlerTimeout
     result, error = finished.result()
@@ -372,6 +374,18 @@ async def _in_thread(
             raise RuntimeError("the handler was cancelled") from error
         raise error
     return result
+
+
+async def _end_of(worker: threading.Thread, finished: asyncio.Future[Any]) -> None:
+    """Wait while *worker* is at something that must not be left halfway; see ``deadline``."""
+    import asyncio
+    from time import monotonic
+
+    from portafaas.runtime import deadline
+
+    until = monotonic() + deadline.GRACE
+    while not finished.done() and deadline.halfway(worker) and monotonic() < until:
+        await asyncio.wait((finished,), timeout=deadline.LOOK)
 
 
 def _stop(worker: threading.Thread, finished: asyncio.Future[Any]) -> None:

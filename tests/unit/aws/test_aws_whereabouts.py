@@ -21,8 +21,8 @@ MANIFEST = """\
 portafaas: 1
 name: shop
 functions:
-  work: {handler: "app:work", trigger: {queue: {name: jobs}}, uses: [send: steps, publish: order-news, read: orders, write: files, read: api-key]}
-queues: {jobs: {}, steps: {ordered: true}}
+  work: {handler: "app:work", trigger: {queue: {name: taken}}, uses: [send: steps, publish: order-news, read: orders, write: files, read: api-key]}
+queues: {taken: {}, jobs: {}, steps: {ordered: true}}
 topics: {order-news: {ordered: true}}
 tables: {orders: {key: id, sort: line}}
 buckets: {files: {}}
@@ -70,7 +70,7 @@ def test_everything_is_reachable(fresh: Any, kit: Any, manifest: Path, tmp_path:
     assert told[steps].rpartition("/")[2] == own[steps].rpartition("/")[2] == "shop-dev-steps.fifo"
     own[steps] = told[steps]
     assert len(own) == 5 and own.items() <= told.items()
-    assert set(told) - set(own) == {"PORTAFAAS_QUEUE_JOBS"}
+    assert set(told) - set(own) == {"PORTAFAAS_QUEUE_JOBS", "PORTAFAAS_QUEUE_TAKEN"}
 
     shop = connect(manifest, target="aws", stage="dev")
     id = shop.queues["jobs"].send({"order": "7"})
@@ -113,7 +113,7 @@ def test_with_a_profile(
 def test_what_is_not_deployed_yet(fresh: Any, kit: Any, manifest: Path, tmp_path: Path) -> None:
     plan = build_plan(load_manifest(manifest, "dev"), "aws")
     kit.Deployed(fresh.engine(plan)).deploy(kit.release(plan, tmp_path))
-    manifest.write_text(MANIFEST.replace("{jobs: {},", "{jobs: {}, more: {},"))
+    manifest.write_text(MANIFEST.replace("jobs: {},", "jobs: {}, more: {},"))
     shop = connect(manifest, target="aws", stage="dev")
     shop.queues["jobs"].send("x")
     with pytest.raises(ResourceError, match="PORTAFAAS_QUEUE_MORE, which says where"):

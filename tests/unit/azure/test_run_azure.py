@@ -78,6 +78,33 @@ def test_a_hanging_handler_is_answered_for_at_once(
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("grace", [4.0, 0.1])
+def test_what_is_not_left_halfway_is_waited_for(
+    plan: BuildPlan, handlers: Any, monkeypatch: Any, grace: float
+) -> None:
+    from portafaas.runtime import deadline
+    from portafaas.runtime.context import Context, HandlerTimeout
+    from portafaas_azure.runtime import run
+
+    monkeypatch.setattr(deadline, "GRACE", grace)
+    context = Context(_spec(plan, "work"), "i", target="azure")
+
+    @deadline.whole
+    def record() -> str:
+        for _ in range(40):
+            time.sleep(0.01)
+        return "recorded"
+
+    async def call() -> Any:
+        return await run._in_thread(record, (), context, 0.1)
+
+    if grace > 1:
+        assert asyncio.run(call()) == "recorded"
+    else:
+        with pytest.raises(HandlerTimeout):
+            asyncio.run(call())
+
+
 @pytest.mark.parametrize(("what", "mark"), [("hang", "cancelled"), ("stubborn", "ignored")])
 def test_an_async_handler_is_cancelled_but_not_waited_for(
     bench: Any, plan: BuildPlan, handlers: Any, what: str, mark: str

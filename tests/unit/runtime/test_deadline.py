@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +104,63 @@ def test_a_busy_handler_sees_the_exception(call: Any) -> None:
     with pytest.raises(HandlerTimeout):
         call(handle, seconds=0.1)
     assert seen.wait(5)
+
+
+def test_an_import_is_not_left_halfway(call: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """Python keeps the parts of a package that were complete, and never imports it well again."""
+    package = tmp_path / "halfway_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("from halfway_package import early, late\n")
+    (package / "early.py").write_text("import halfway_package.late\n")
+    (package / "late.py").write_text(
+        "import time\nfor _ in range(60): time.sleep(0.01)\nDONE = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    after: list[str] = []
+
+    def handle(payload: Any, ctx: Any) -> None:
+        import halfway_package.late  # type: ignore[import-not-found]
+
+        assert halfway_package.late.DONE
+        while True:
+            time.sleep(0.001)
+            after.append("on")
+
+    try:
+        with pytest.raises(HandlerTimeout):
+            call(handle, seconds=0.2)
+        # All of it is there when the caller has its answer, and the handler was stopped behind it.
+        assert sys.modules["halfway_package.late"].DONE
+        stopped = len(after)
+        time.sleep(0.1)
+        assert len(after) - stopped < 20
+    finally:
+        for name in [name for name in sys.modules if name.startswith("halfway_package")]:
+            del sys.modules[name]
+
+
+def test_what_has_to_be_whole_is_let_finish(call: Any) -> None:
+    @deadline.whole
+    def record() -> str:
+        for _ in range(30):
+            time.sleep(0.01)
+        return "recorded"
+
+    assert call(lambda payload, ctx: record(), seconds=0.1) == "recorded"
+
+
+def test_and_is_not_waited_for_without_end(call: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(deadline, "GRACE", 0.3)
+
+    @deadline.whole
+    def record() -> None:
+        for _ in range(500):
+            time.sleep(0.01)
+
+    started = time.monotonic()
+    with pytest.raises(HandlerTimeout):
+        call(lambda payload, ctx: record(), seconds=0.1)
+    assert 0.3 < time.monotonic() - started < 3
 
 
 def test_a_waiting_coroutine_is_cancelled(call: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,6 +127,33 @@ def test_a_message_that_is_done_is_not_done_again(
     clock.now += 3602
     assert deliver(function, message()) == []
     assert calls == ["m-1", "m-1"]
+
+
+@pytest.mark.parametrize("thread", [False, True])
+def test_the_deadline_waits_until_what_is_done_is_recorded(
+    once: Make, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, thread: bool
+) -> None:
+    """The handler returned in time: that its record takes longer does not make it a failure."""
+    put = Table.put
+
+    def slow(self: Table, *args: Any, **given: Any) -> Any:
+        if given.get("if_version"):
+            for _ in range(40):
+                time.sleep(0.01)
+        return put(self, *args, **given)
+
+    monkeypatch.setattr(Table, "put", slow)
+    function = once(lambda message, context: time.sleep(0.1), timeout=0.3)
+    failed: list[list[str]] = []
+    if thread:
+        worker = threading.Thread(target=lambda: failed.append(deliver(function, message())))
+        worker.start()
+        worker.join(20)
+    else:
+        failed.append(deliver(function, message()))
+    assert failed == [[]]
+    (record,) = records(tmp_path)
+    assert record["state"] == "completed"
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), Permanent("no"), SystemExit(3)])
