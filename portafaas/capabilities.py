@@ -17,6 +17,7 @@ from portafaas.plan import (
     QueueTrigger,
     ScheduleTrigger,
     TableTrigger,
+    TaskTrigger,
     TopicTrigger,
 )
 
@@ -116,6 +117,8 @@ def _function_needs(plan: BuildPlan, function: FunctionPlan) -> Iterator[Need]:
                 yield Capability.TABLE_DELETE, (*path, "on"), "deleted rows"
             if "old" in trigger.images:
                 yield Capability.TABLE_OLD_IMAGE, (*path, "images"), "old row images"
+        case TaskTrigger():
+            pass
         case _:
             assert_never(trigger)
 

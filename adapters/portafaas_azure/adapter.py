@@ -51,6 +51,7 @@ class AzureAdapter(ModularAdapter):
         # Service Bus has no metric of how long messages wait.
         Capability.ALERT_OLDEST_MESSAGE: Support.UNSUPPORTED,
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
+        Capability.TRIGGER_TASK: Support.NOT_IMPLEMENTED,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
     # blobs.py, the most patient of its clients: one attempt and four repetitions.

@@ -52,6 +52,7 @@ class GcpAdapter(ModularAdapter):
         Capability.ALERT_OLDEST_MESSAGE: Support.FULL,
         # x86-64 containers only: https://cloud.google.com/run/docs/container-contract
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
+        Capability.TRIGGER_TASK: Support.NOT_IMPLEMENTED,
         Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
     # failures.py: what fits into PATIENCE, by the mean of its waits.

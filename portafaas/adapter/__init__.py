@@ -26,6 +26,8 @@ from portafaas.adapter.stimulus import (
     QueueStimulus,
     ScheduleStimulus,
     Stimulus,
+    TaskOutcome,
+    TaskStimulus,
     TopicStimulus,
 )
 
@@ -52,6 +54,8 @@ __all__ = [
     "QueueStimulus",
     "Redelivery",
     "ScheduleStimulus",
+    "TaskOutcome",
+    "TaskStimulus",
     "Stimulus",
     "Support",
     "TopicStimulus",

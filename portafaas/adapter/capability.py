@@ -14,6 +14,7 @@ class Capability(StrEnum):
     TRIGGER_TOPIC = "trigger.topic"
     TRIGGER_OBJECT = "trigger.object"
     TRIGGER_TABLE = "trigger.table"
+    TRIGGER_TASK = "trigger.task"
     HTTP_WILDCARD_PATH = "http.wildcard-path"
     HTTP_CORS = "http.cors"
     HTTP_AUTH_KEY = "http.auth.key"

@@ -1,7 +1,7 @@
 """Stimuli and outcomes as JSON: event files, ``events generate``, and what ``invoke`` prints.
 
-A neutral event file holds one key: ``http``, ``queue``, ``topic``, ``object``, ``table`` or
-``schedule``. Bodies are text under ``body``, or base64 under ``body_base64``.
+A neutral event file holds one key: ``http``, ``queue``, ``topic``, ``object``, ``table``,
+``schedule`` or ``task``. Bodies are text under ``body``, or base64 under ``body_base64``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from portafaas.adapter.stimulus import (
     QueueStimulus,
     ScheduleStimulus,
     Stimulus,
+    TaskOutcome,
+    TaskStimulus,
     TopicStimulus,
 )
 from portafaas.errors import InvocationError
@@ -32,10 +34,11 @@ from portafaas.plan import (
     QueueTrigger,
     ScheduleTrigger,
     TableTrigger,
+    TaskTrigger,
     TopicTrigger,
 )
 
-KINDS = ("http", "queue", "topic", "object", "table", "schedule")
+KINDS = ("http", "queue", "topic", "object", "table", "schedule", "task")
 
 
 def is_neutral(document: Any) -> bool:
@@ -132,6 +135,10 @@ def stimulus_from_json(document: Mapping[str, Any]) -> Stimulus:
         return ChangeStimulus(**{"kind": "insert", "keys": {}, **taken})
     if kind == "schedule":
         return ScheduleStimulus(**_take(values, kind, "time"))
+    if kind == "task":
+        return TaskStimulus(
+            **_take(values, kind, "input", "workflow", "run", "step", "attempt", "key")
+        )
     raise InvocationError(f"unknown event kind {kind!r}; allowed: {', '.join(KINDS)}")
 
 
@@ -173,6 +180,9 @@ def stimulus_to_json(stimulus: Stimulus) -> dict[str, Any]:
             return {"table": {**row, "time": stimulus.time, "id": stimulus.id}}
         case ScheduleStimulus():
             return {"schedule": {"time": stimulus.time}}
+        case TaskStimulus():
+            names = ("input", "workflow", "run", "step", "attempt", "key")
+            return {"task": {name: getattr(stimulus, name) for name in names}}
         case _:
             assert_never(stimulus)
 
@@ -181,6 +191,10 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     """Return what ``invoke`` prints."""
     if isinstance(outcome, DeliveryOutcome):
         return {"delivered": not outcome.failed, "failed": list(outcome.failed)}
+    if isinstance(outcome, TaskOutcome):
+        if outcome.error:
+            return {"error": outcome.error, "cause": outcome.cause}
+        return {"output": outcome.output}
     return {
         "status": outcome.status,
         "headers": dict(outcome.headers),
@@ -268,5 +282,7 @@ def sample(plan: BuildPlan, function: FunctionPlan) -> Stimulus:
             start = datetime(2026, 11, 23, tzinfo=UTC)
             moment = parse_cron(trigger.cron, trigger.timezone).fire_times(start, 1)[0]
             return ScheduleStimulus(f"{moment:%Y-%m-%dT%H:%M:%S}.000Z")
+        case TaskTrigger():
+            return TaskStimulus({"sample": True})
         case _:
             assert_never(trigger)

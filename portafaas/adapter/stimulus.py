@@ -88,6 +88,18 @@ class ScheduleStimulus:
     time: str = "2026-11-23T10:00:00.000Z"
 
 
+@dataclass(frozen=True, slots=True)
+class TaskStimulus:
+    """A workflow calls the function; *input* is a JSON value."""
+
+    input: Any = None
+    workflow: str = "sample"
+    run: str = "run-1"
+    step: str = "step"
+    attempt: int = 1
+    key: str = "run-1/step"
+
+
 Stimulus = (
     HttpStimulus
     | QueueStimulus
@@ -95,6 +107,7 @@ Stimulus = (
     | ObjectStimulus
     | ChangeStimulus
     | ScheduleStimulus
+    | TaskStimulus
 )
 
 
@@ -115,4 +128,13 @@ class DeliveryOutcome:
     failed: tuple[str, ...] = ()
 
 
-Outcome = HttpOutcome | DeliveryOutcome
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """What the workflow gets: ``output``, or an ``error`` ("" for none) and its ``cause``."""
+
+    output: Any = None
+    error: str = ""
+    cause: str = ""
+
+
+Outcome = HttpOutcome | DeliveryOutcome | TaskOutcome

@@ -204,10 +204,10 @@ def causes(plan: BuildPlan) -> list[Cause]:
         for number, use in enumerate(function.uses):
             via = f"{use.kind} {use.name!r}"
             if use.verb == "start":
-                from portafaas.graph.model import called
+                from portafaas.plan.machines import called
 
                 known = {other.name for other in plan.functions}
-                for name in called(workflows[use.name].definition):
+                for name in called(workflows[use.name].machine):
                     if name in known:
                         add(function, name, via, number)
             elif use.kind == "table" and function.origin:

@@ -5,6 +5,7 @@
 | ``contract`` | what an adapter offers: an :class:`Engine`, and the records it speaks in |
 | ``release`` | what is deployed: package, documents, permissions, and the digest of all |
 | ``record`` | who deployed what and when: kept beside the packages, on the platform |
+| ``workflows`` | what an adapter offers to operate workflows |
 | ``session`` | deploy, roll back, destroy: the order of things, the same for every engine |
 
 ``docs/adr/0011-deployment.md`` says why.
@@ -33,6 +34,7 @@ from portafaas.deployment.contract import (
     dead_letter_boxes,
 )
 from portafaas.deployment.release import Release
+from portafaas.deployment.workflows import RunState, StepEvent, Workflows
 from portafaas.errors import DeploymentError
 
 __all__ = [
@@ -52,8 +54,11 @@ __all__ = [
     "Redriven",
     "Release",
     "Report",
+    "RunState",
     "SecretFacts",
     "Secrets",
     "Status",
+    "StepEvent",
+    "Workflows",
     "dead_letter_boxes",
 ]

@@ -22,6 +22,7 @@ from portafaas.record import dataclass, field
 
 if TYPE_CHECKING:
     from portafaas.deployment.release import Release
+    from portafaas.deployment.workflows import Workflows
     from portafaas.plan import BuildPlan
 
 Action = Literal["add", "change", "replace", "remove", "keep"]
@@ -358,4 +359,14 @@ class Engine(ABC):
         raise DeploymentError(
             "dead letters cannot be looked at:",
             [Diagnostic("PF8016", "this target's engine does not know dead letters")],
+        )
+
+    def workflows(self) -> Workflows:
+        """Return the workflows of the service and stage.
+
+        An engine that knows none raises PF8016.
+        """
+        raise DeploymentError(
+            "workflows cannot be operated:",
+            [Diagnostic("PF8016", "this target's engine does not know workflows")],
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from portafaas.plan import (
     BuildPlan,
@@ -13,8 +13,10 @@ from portafaas.plan import (
     QueueTrigger,
     ScheduleTrigger,
     TableTrigger,
+    TaskTrigger,
     TopicTrigger,
 )
+from portafaas.plan.machines import called
 from portafaas.record import dataclass
 
 NodeKind = Literal[
@@ -71,7 +73,8 @@ def graph_of(plan: BuildPlan, everything: bool = False) -> Graph:
     edges: dict[str, Edge] = {}
     known = {node.id for node in nodes}
     for function in plan.functions:
-        for edge in (_trigger(function), *_uses(function)):
+        trigger = _trigger(function)
+        for edge in (*((trigger,) if trigger else ()), *_uses(function)):
             if edge.source in known and edge.target in known:
                 edges.setdefault(edge.id, edge)
     for queue in plan.queues:
@@ -84,24 +87,11 @@ def graph_of(plan: BuildPlan, everything: bool = False) -> Graph:
             edge = Edge(f"queue:{queue.name}", target, "dead-letter")
             edges.setdefault(edge.id, edge)
     for workflow in plan.workflows:
-        for name in called(workflow.definition):
+        for name in called(workflow.machine):
             if f"function:{name}" in known:
                 edge = Edge(f"workflow:{workflow.name}", f"function:{name}", "run")
                 edges.setdefault(edge.id, edge)
     return Graph(plan.service, plan.stage, tuple(nodes), tuple(edges.values()))
-
-
-def called(definition: Any) -> Iterator[str]:
-    """Yield the names under any key ``function`` of a workflow's definition."""
-    if isinstance(definition, Mapping):
-        for key, value in definition.items():
-            if key == "function" and isinstance(value, str):
-                yield value
-            else:
-                yield from called(value)
-    elif isinstance(definition, (list, tuple)):
-        for item in definition:
-            yield from called(item)
 
 
 def _entries(plan: BuildPlan) -> Iterator[Node]:
@@ -160,7 +150,7 @@ def _ordered(ordered: bool) -> tuple[str, ...]:
     return ("ordered",) if ordered else ()
 
 
-def _trigger(function: FunctionPlan) -> Edge:
+def _trigger(function: FunctionPlan) -> Edge | None:
     trigger, target = function.trigger, f"function:{function.name}"
     match trigger:
         case HttpTrigger():
@@ -178,6 +168,9 @@ def _trigger(function: FunctionPlan) -> Edge:
             return Edge(f"bucket:{trigger.bucket}", target, "object", (label,))
         case TableTrigger():
             return Edge(f"table:{trigger.table}", target, "change", (" or ".join(trigger.on),))
+        case TaskTrigger():
+            # Its workflows say who calls it.
+            return None
 
 
 def _filter(trigger: TopicTrigger) -> Iterator[str]:

@@ -16,6 +16,8 @@ from portafaas.adapter.stimulus import (
     QueueStimulus,
     ScheduleStimulus,
     Stimulus,
+    TaskOutcome,
+    TaskStimulus,
     TopicStimulus,
 )
 from portafaas.runtime import deliver as delivery
@@ -27,6 +29,7 @@ from portafaas.runtime.event import ChangeEvent, Event, ObjectEvent, ScheduleEve
 from portafaas.runtime.function import Function
 from portafaas.runtime.http import Request
 from portafaas.runtime.message import Message
+from portafaas.runtime.task import Task, run_task
 from portafaas.runtime.text import percent_decode
 
 
@@ -47,6 +50,8 @@ def deliver(function: Function, stimulus: Stimulus) -> Outcome:
         case ScheduleStimulus():
             fired = schedule_event(function, stimulus)
             return DeliveryOutcome() if fired is None else _event(function, fired)
+        case TaskStimulus():
+            return _task(function, stimulus)
         case _:
             assert_never(stimulus)
 
@@ -56,6 +61,17 @@ def context_of(function: Function, attempt: int = 1, trace: str | None = None) -
     import uuid
 
     return Context(function, str(uuid.uuid4()), target="local", attempt=attempt, trace_parent=trace)
+
+
+def _task(function: Function, stimulus: TaskStimulus) -> TaskOutcome:
+    task = Task(
+        stimulus.input, workflow=stimulus.workflow, run=stimulus.run, step=stimulus.step,
+        attempt=stimulus.attempt, key=stimulus.key, raw=stimulus,
+    )  # fmt: skip
+    answer = run_task(function, task, context_of(function, stimulus.attempt))
+    if "error" in answer:
+        return TaskOutcome(error=answer["error"], cause=answer["cause"])
+    return TaskOutcome(answer["ok"])
 
 
 def _http(function: Function, stimulus: HttpStimulus) -> HttpOutcome:

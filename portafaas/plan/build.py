@@ -17,6 +17,7 @@ from portafaas.plan.claims import check_claims, with_claims
 from portafaas.plan.config import config, variable
 from portafaas.plan.contracts import emits, events, message_schema
 from portafaas.plan.handlers import Source, find_module, is_async, kind_of, read_module
+from portafaas.plan.machines import workflows
 from portafaas.plan.model import (
     BucketPlan,
     BuildPlan,
@@ -29,7 +30,6 @@ from portafaas.plan.model import (
     TopicPlan,
     Trigger,
     Use,
-    WorkflowPlan,
 )
 from portafaas.plan.once import idempotency, with_records
 from portafaas.plan.relays import relays
@@ -99,6 +99,7 @@ class _Builder:
         check_claims(self.found, self.document)
         consumers(self.found, functions)
         functions = share_cors(self.found, functions)
+        machines = workflows(self.found, self.document, functions, self.target)
         told = channels(self.block("channels"))
         watched = alerts(
             self.found, self.block("alerts"), self.block("channels"), functions, queues
@@ -141,10 +142,7 @@ class _Builder:
             secrets=tuple(
                 SecretPlan(name, self.options(spec)) for name, spec in self.block("secrets").items()
             ),
-            workflows=tuple(
-                WorkflowPlan(name, dict(spec), self.options(spec))
-                for name, spec in self.block("workflows").items()
-            ),
+            workflows=machines,
             logs=kept,
             channels=told,
             alerts=watched,

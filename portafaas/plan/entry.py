@@ -14,6 +14,7 @@ from portafaas.plan.model import (
     QueueTrigger,
     ScheduleTrigger,
     TableTrigger,
+    TaskTrigger,
     TopicTrigger,
     Trigger,
     Use,
@@ -28,6 +29,7 @@ _PLURAL = {
     "table": "tables",
     "http": "functions",
     "schedule": "schedules",
+    "task": "functions",
 }
 
 
@@ -43,7 +45,7 @@ def source_of(plan: BuildPlan, function: FunctionPlan) -> str:
             name = trigger.bucket
         case TableTrigger():
             name = trigger.table
-        case HttpTrigger() | ScheduleTrigger():
+        case HttpTrigger() | ScheduleTrigger() | TaskTrigger():
             name = function.name
         case _:
             assert_never(trigger)
@@ -124,6 +126,8 @@ def trigger_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
                 # True for the function that is to see its rows, which are kept from all others.
                 spec["outbox"] = bool(function.origin)
             return spec
+        case TaskTrigger():
+            return {}
         case _:
             assert_never(trigger)
 
@@ -155,6 +159,7 @@ def resources_spec(plan: BuildPlan) -> dict[str, dict[str, dict[str, Any]]]:
         every += [Use(verb, "table", table.name) for table in plan.tables]
         every += [Use(verb, "bucket", bucket.name) for bucket in plan.buckets]
     every += [Use("read", "secret", secret.name) for secret in plan.secrets]
+    every += [Use("start", "workflow", workflow.name) for workflow in plan.workflows]
     return _grants(plan, every)
 
 

@@ -20,6 +20,7 @@ BASES = {
     "ObjectHandler": "object",
     "ChangeHandler": "table",
     "ScheduleHandler": "schedule",
+    "TaskHandler": "task",
 }
 
 

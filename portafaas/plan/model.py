@@ -118,8 +118,23 @@ class TableTrigger:
     kind: Literal["table"] = "table"
 
 
-Trigger = HttpTrigger | ScheduleTrigger | QueueTrigger | TopicTrigger | ObjectTrigger | TableTrigger
-Kind = Literal["http", "schedule", "queue", "topic", "object", "table"]
+@dataclass(frozen=True, slots=True)
+class TaskTrigger:
+    """Steps of the service's workflows."""
+
+    kind: Literal["task"] = "task"
+
+
+Trigger = (
+    HttpTrigger
+    | ScheduleTrigger
+    | QueueTrigger
+    | TopicTrigger
+    | ObjectTrigger
+    | TableTrigger
+    | TaskTrigger
+)
+Kind = Literal["http", "schedule", "queue", "topic", "object", "table", "task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,10 +316,12 @@ class SecretPlan:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowPlan:
-    """A workflow; ``definition`` as written."""
+    """A workflow; ``machine`` is its normal form (``docs/spec/workflows.md``)."""
 
     name: str
-    definition: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    input: MessageSchema = field(default_factory=MessageSchema)
+    output: MessageSchema = field(default_factory=MessageSchema)
     options: Options = field(default_factory=dict)
 
 
@@ -394,6 +411,10 @@ class BuildPlan:
     def table(self, name: str) -> TablePlan:
         """Return the table called *name*."""
         return next(table for table in self.tables if table.name == name)
+
+    def workflow(self, name: str) -> WorkflowPlan:
+        """Return the workflow called *name*."""
+        return next(workflow for workflow in self.workflows if workflow.name == name)
 
     def channel(self, name: str) -> ChannelPlan:
         """Return the channel called *name*."""

@@ -19,6 +19,7 @@ from portafaas.plan.model import (
     Rate,
     ScheduleTrigger,
     TableTrigger,
+    TaskTrigger,
     TopicTrigger,
     Trigger,
 )
@@ -81,6 +82,8 @@ def build_trigger(
             )
         case "table":
             return _table(found, document, path, values)
+        case "task":
+            return TaskTrigger()
         case _:
             # The schema lists the kinds; a new one without a case here is our own mistake.
             raise AssertionError(f"trigger kind {kind!r} is in the schema but not in the plan")

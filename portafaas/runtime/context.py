@@ -42,6 +42,7 @@ _KINDS = {
     "tables": "table",
     "buckets": "bucket",
     "secrets": "secret",
+    "workflows": "workflow",
 }
 
 
@@ -65,7 +66,7 @@ class Context:
         trace_parent: W3C ``traceparent`` of the caller, or None.
         logger: a :class:`logging.Logger` that writes one JSON object a line.
         correlation_id: what this invocation shares with all that led to it (str).
-        queues, topics, tables, buckets, secrets: the resources that the function ``uses``, by name.
+        queues, topics, tables, buckets, secrets, workflows: what the function ``uses``, by name.
         config: the manifest's settings (read-only mapping).
         metrics: counts and records values, written when the invocation ends.
         payload: what the handler gets: request, event, message or batch.
@@ -94,6 +95,7 @@ class Context:
         "target",
         "topics",
         "trace_parent",
+        "workflows",
     )
 
     _made: bool
@@ -114,6 +116,7 @@ class Context:
     target: str
     topics: Clients
     trace_parent: str | None
+    workflows: Clients
 
     def __init__(
         self,

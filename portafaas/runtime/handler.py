@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.event import ChangeEvent, Event, ObjectEvent, ScheduleEvent
     from portafaas.runtime.http import Request, Response
     from portafaas.runtime.message import Batch, BatchResult, Message
+    from portafaas.runtime.task import Task
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,6 +105,16 @@ class ScheduleHandler(Handler):
     def handle(self, event: ScheduleEvent, context: Context) -> Any:
         """Run once; the return value is ignored."""
         raise NotImplementedError(f"{type(self).__name__} must define handle(event, context)")
+
+
+class TaskHandler(Handler):
+    """Does one step of a workflow."""
+
+    kinds = ("task",)
+
+    def handle(self, task: Task, context: Context) -> Any:
+        """Do it and return a JSON value, the step's result; raise for an error of that name."""
+        raise NotImplementedError(f"{type(self).__name__} must define handle(task, context)")
 
 
 def batch_handler(function: F) -> F:

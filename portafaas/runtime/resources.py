@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.context import Context
     from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.rows import Row, Write
+    from portafaas.runtime.workflows import RunStatus
 
     class Driver(Protocol):
         """A target's module of functions; *address* is the value of the function's variable."""
@@ -107,6 +108,18 @@ if TYPE_CHECKING:
         def secret(self, address: str) -> bytes:
             """Return a secret's current value; raises NotFound when it has none."""
 
+        def start_run(self, address: str, input: Any) -> str:
+            """Start a run of a workflow and return its id; *input* is a JSON value."""
+
+        def run_status(self, address: str, run: str) -> RunStatus:
+            """Return how a run is; raises NotFound when there is none."""
+
+        def signal_run(self, address: str, run: str, name: str, payload: Any) -> None:
+            """Hand a JSON value to a run that waits for the signal *name*.
+
+            Raises NotFound when there is no such run, NotWaiting when it does not wait for it.
+            """
+
 
 #: Variable that names the driver's module instead of the target's own.
 DRIVER = "PORTAFAAS_RESOURCES"
@@ -118,6 +131,7 @@ _CLIENTS = {
     "table": ("tables", "Table"),
     "bucket": ("buckets", "Bucket"),
     "secret": ("secrets", "Secret"),
+    "workflow": ("workflows", "Workflow"),
 }
 
 #: Verbs of each kind, to name the line to add.
@@ -127,6 +141,7 @@ _VERBS = {
     "table": ("read", "write"),
     "bucket": ("read", "write"),
     "secret": ("read",),
+    "workflow": ("start",),
 }
 
 
@@ -156,6 +171,10 @@ class NotFound(ResourceError):
 
 class Conflict(ResourceError):
     """A condition does not hold: there is one with that key, or it is not as it should be."""
+
+
+class NotWaiting(ResourceError):
+    """The run of a workflow does not wait for that signal: it has ended, or is not that far."""
 
 
 class NotGranted(ResourceError, PermissionError):

@@ -1,0 +1,96 @@
+"""Runs workflows: ``context.workflows["fulfil"]``. Ships; loaded at first use.
+
+``docs/spec/workflows.md`` has the rules.
+"""
+
+from __future__ import annotations
+
+from portafaas.runtime.resources import Client
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Literal
+
+    State = Literal["running", "succeeded", "failed", "canceled"]
+
+
+class RunStatus:
+    """How a run is.
+
+    Attributes:
+        run: its id.
+        state: ``running``, ``succeeded``, ``failed`` or ``canceled``.
+        output: JSON value of one that has succeeded, else None.
+        error, cause: of one that has failed, else "".
+        waiting: names of the signals that it waits for.
+    """
+
+    __slots__ = ("cause", "error", "output", "run", "state", "waiting")
+
+    def __init__(
+        self,
+        run: str,
+        state: State,
+        output: Any = None,
+        error: str = "",
+        cause: str = "",
+        waiting: Sequence[str] = (),
+    ) -> None:
+        self.run = run
+        self.state = state
+        self.output = output
+        self.error = error
+        self.cause = cause
+        self.waiting = tuple(waiting)
+
+    def __repr__(self) -> str:
+        return f"<run {self.run} {self.state}>"
+
+
+class Workflow(Client):
+    """One workflow that the function may start."""
+
+    __slots__ = ()
+
+    kind = "workflow"
+
+    def start(self, input: Any = None) -> str:
+        """Start a run on *input*, a JSON value of at most 262 144 bytes, and return its id.
+
+        Raises TypeError for what is no JSON, ValueError when it is too large, ResourceError when
+        it could not be started.
+        """
+        self._check("start")
+        found: str = self._driver().start_run(self._address(), checked(input))
+        return found
+
+    def status(self, run: str) -> RunStatus:
+        """Return how a run is; raises NotFound when there is none with that id."""
+        self._check("start")
+        found: RunStatus = self._driver().run_status(self._address(), run)
+        return found
+
+    def signal(self, run: str, name: str, payload: Any = None) -> None:
+        """Hand *payload*, a JSON value, to a run that waits for the signal *name*.
+
+        Raises NotFound when there is no such run, NotWaiting when it does not wait for it (any
+        more, or yet).
+        """
+        self._check("start")
+        self._driver().signal_run(self._address(), run, name, checked(payload))
+
+
+def checked(value: Any) -> Any:
+    """Return *value* as JSON makes it; raise TypeError, or ValueError when it is too large."""
+    import json
+
+    from portafaas.runtime.states import LARGEST
+
+    try:
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise TypeError(f"what a workflow gets must be JSON: {exc}") from None
+    if len(text.encode("utf-8", "surrogatepass")) > LARGEST:
+        raise ValueError(f"more than {LARGEST} bytes of JSON: keep it in a bucket, send its key")
+    return json.loads(text)
