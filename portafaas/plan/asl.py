@@ -500,7 +500,7 @@ class _Importer:
             self.wrong(None, "a Map has an ItemProcessor, or an Iterator")
             return {"map": {"items": "$", "most": 1, "steps": {}}}
         spec: dict[str, Any] = {"items": "$", "most": _ITEMS}
-        if state.get("ItemsPath") is not None:
+        if "ItemsPath" in state:
             spec["items"] = self.path("ItemsPath", state["ItemsPath"])
         each = [word for word in ("ItemSelector", "Parameters") if word in state]
         if len(each) > 1:
