@@ -35,6 +35,8 @@ def value_text(value: Any) -> str:
 def retry(rule: Mapping[str, Any]) -> str:
     """Return a retry rule as text: ``tries 3 times: 1 s, x2, up to 1 min``."""
     errors = [] if rule["errors"] == ["States.ALL"] else list(rule["errors"])
+    if rule["attempts"] == 1:
+        return f"does not retry {', '.join(errors) or 'anything'}"
     parts = [length(rule["initial"])]
     if rule["factor"] != 1:
         parts.append(f"x{rule['factor']:g}")

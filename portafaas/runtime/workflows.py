@@ -111,11 +111,19 @@ class Workflow(Client):
         forged, altered, expired or for another workflow, and what :meth:`signal` does: NotWaiting
         for a link that is used again, or too late.
         """
-        from portafaas.runtime.signals import opened
-
-        found = opened(token, key=key, workflow=self.name)
+        found = self.opened(token, key=key)
         self.signal(found.run, found.signal, found.payload if found.fixed else payload)
         return found
+
+    def opened(self, token: str, *, key: Key) -> SignalToken:
+        """Return what a token of ``signal_url`` is for, and give no signal.
+
+        For the page that asks; programs that look into mails open links, too, so that a GET must
+        not decide anything. Raises BadToken.
+        """
+        from portafaas.runtime.signals import opened
+
+        return opened(token, key=key, workflow=self.name)
 
 
 def checked(value: Any) -> Any:
