@@ -32,6 +32,7 @@ FUNCTIONS = (
 )
 NOTIFICATIONS = "https://cloud.google.com/storage/docs/pubsub-notifications"
 RESOURCES = "https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names"
+WORKFLOWS = "https://cloud.google.com/workflows/quotas"
 BUCKETS = "https://cloud.google.com/storage/docs/buckets#naming"
 
 #: MiB: https://cloud.google.com/run/docs/configuring/services/memory-limits
@@ -40,7 +41,8 @@ MEMORY = (128, 32_768)
 MOST_CONCURRENT = 1000
 #: Seconds by kind of trigger. http: QUOTAS. queue, topic and object: the longest acknowledgement
 #: deadline (SUBSCRIPTIONS). table: QUOTAS for event-driven functions, the shorter of the two
-#: numbers its versions state. schedule: the longest attempt deadline (SCHEDULER).
+#: numbers its versions state. schedule: the longest attempt deadline (SCHEDULER). task: the longest
+#: call of a workflow (WORKFLOWS).
 TIMEOUTS = {
     "http": (3600, QUOTAS),
     "queue": (600, SUBSCRIPTIONS),
@@ -48,6 +50,7 @@ TIMEOUTS = {
     "object": (600, SUBSCRIPTIONS),
     "table": (540, QUOTAS),
     "schedule": (1800, SCHEDULER),
+    "task": (1800, WORKFLOWS),
 }
 #: Characters of a Cloud Run service's name (SERVICES), and the fewest of a function's (FUNCTIONS).
 LONGEST_NAME = 49

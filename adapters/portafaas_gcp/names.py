@@ -119,7 +119,7 @@ def topics(plan: BuildPlan) -> Iterator[tuple[str, str]]:
         path = f"$.functions.{function.name}.trigger.{function.kind}"
         if isinstance(function.trigger, ObjectTrigger):
             yield f"{function.name}-objects", path
-        if function.kind not in ("http", "queue"):
+        if function.kind not in ("http", "queue", "task"):
             yield dead(function), path
 
 
@@ -132,5 +132,5 @@ def subscriptions(plan: BuildPlan) -> Iterator[tuple[str, str]]:
     for function in plan.functions:
         if isinstance(function.trigger, (TopicTrigger, ObjectTrigger)):
             yield function.name, f"$.functions.{function.name}"
-        if function.kind not in ("http", "queue"):
+        if function.kind not in ("http", "queue", "task"):
             yield dead(function), f"$.functions.{function.name}.trigger.{function.kind}"
