@@ -89,7 +89,7 @@ class Rendering:
                     "args": {
                         "value": expression(root),
                         "path": literal(list(parts)),
-                        "text": literal(path),
+                        "shown": literal(path),
                     },
                     "result": variable,
                 }

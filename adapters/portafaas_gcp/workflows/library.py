@@ -44,7 +44,7 @@ def _assign(name: str, *pairs: tuple[str, Any], next: str | None = None) -> dict
 
 
 def _call(
-    name: str, routine: str, result: str | None = None, next: str | None = None, **args: Any
+    name: str, routine: str, result: str | None = None, next: str | None = None, /, **args: Any
 ) -> dict[str, Any]:
     step: dict[str, Any] = {"call": routine, "args": args}
     if result is not None:
@@ -96,15 +96,15 @@ def _values() -> dict[str, Routine]:
         ),
         # What is at a path; fails when nothing is.
         "portafaas_at": _routine(
-            ["value", "path", "text"],
+            ["value", "path", "shown"],
             _call("look", "portafaas_look", "found", value=e("value"), path=e("path")),
             _switch("check", ('found["there"]', "done")),
-            _fault("missing", states.RUNTIME, e('"there is nothing at " + text')),
+            _fault("missing", states.RUNTIME, e('"there is nothing at " + shown')),
             _return("done", e('found["value"]')),
         ),
         # A copy of a document with a value put at a path of names.
         "portafaas_put": _routine(
-            ["document", "path", "value", "text"],
+            ["document", "path", "value", "shown"],
             _assign("begin", ("at", 0), ("empty", {}), ("chain", []), ("node", e("document"))),
             _switch("more", ("at == len(path)", "back"), ('get_type(node) != "map"', "wrong")),
             _assign("keep", ("chain", e("list.concat(chain, node)")), ("name", e("path[at]")),
@@ -112,7 +112,7 @@ def _values() -> dict[str, Routine]:
             _switch("known", ("name in node", "deeper")),
             _assign("new", ("node", e("empty")), next="more"),
             _assign("deeper", ("node", e("node[name]")), next="more"),
-            _fault("wrong", states.RUNTIME, e('"nothing can be put at " + text')),
+            _fault("wrong", states.RUNTIME, e('"nothing can be put at " + shown')),
             _switch("back", ("at == 0", "sized")),
             _assign("merge", ("at", e("at - 1")), ("name", e("path[at]")), ("one", e("empty")),
                     ("one[name]", e("value")), ("value", e("map.merge(chain[at], one)")),
@@ -156,13 +156,13 @@ def _comparing() -> dict[str, Routine]:
         # Runs a program of conditions.py; returns its outcome.
         "portafaas_choose": _routine(
             ["program", "document", "context"],
-            _assign("begin", ("at", 0), ("from", {"document": e("document"),
+            _assign("begin", ("at", 0), ("roots", {"document": e("document"),
                                                   "context": e("context")})),
-            _assign("one", ("leaf", e("program[at]")), ("value", e('from[leaf["of"]]')),
+            _assign("one", ("leaf", e("program[at]")), ("value", e('roots[leaf["of"]]')),
                     ("right", {"there": True, "value": e('leaf["other"]')})),
             _call("left", "portafaas_look", "left", value=e("value"), path=e('leaf["path"]')),
             _switch("plain", ('leaf["with"] == "value"', "test")),
-            _assign("two", ("value", e('from[leaf["with"]]'))),
+            _assign("two", ("value", e('roots[leaf["with"]]'))),
             _call("other", "portafaas_look", "right", value=e("value"), path=e('leaf["other"]')),
             _call("test", "portafaas_test", "holds", left=e("left"), op=e('leaf["op"]'),
                   right=e("right")),
@@ -446,9 +446,9 @@ def _together() -> dict[str, Routine]:
     return {
         # The items of a map, and room for what comes of them.
         "portafaas_items": _routine(
-            ["value", "path", "text", "most", "step"],
+            ["value", "path", "shown", "most", "step"],
             _call("look", "portafaas_at", "items", value=e("value"), path=e("path"),
-                  text=e("text")),
+                  shown=e("shown")),
             _switch("kind", ('get_type(items) == "list"', "count")),
             _fault("wrong", states.RUNTIME, e('"items of " + step + " are no list"')),
             _switch("count", ("len(items) <= most", "room")),

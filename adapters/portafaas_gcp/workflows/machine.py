@@ -144,7 +144,7 @@ class _Steps:
         self.add(name, step)
 
     def call(
-        self, name: str, routine: str, result: str | None, next: str | None = None, **args: Any
+        self, name: str, routine: str, result: str | None, next: str | None = None, /, **args: Any
     ) -> None:
         """Append a step that calls."""
         step: Step = {"call": routine, "args": args}
@@ -205,7 +205,7 @@ class _Steps:
             self.call(
                 name, "portafaas_put", "document", following,
                 document=expression("document"), path=literal(list(parsed(path))),
-                value=expression(value), text=literal(path),
+                value=expression(value), shown=literal(path),
             )  # fmt: skip
 
     def ended(self, name: str, here: str, step: Mapping[str, Any], following: str) -> None:
@@ -368,7 +368,7 @@ class _Steps:
         self.call(
             f"{here}__run", "portafaas_items", "answer",
             value=expression("context" if step["items"].startswith("$$") else "given"),
-            path=literal(list(parsed(step["items"]))), text=literal(step["items"]),
+            path=literal(list(parsed(step["items"]))), shown=literal(step["items"]),
             most=step["most"], step=literal(name),
         )  # fmt: skip
         self.switch(f"{here}__many", [('"error" in answer', f"{here}__check")])
