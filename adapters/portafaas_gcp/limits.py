@@ -19,6 +19,7 @@ from portafaas_gcp.lowering import most_instances
 from portafaas_gcp.recovery import COUNTED, MOST, dead_letters, is_ordered, makes_tasks
 from portafaas_gcp.runtime.settlement import LONGEST
 from portafaas_gcp.runtime.tasks import ACCOUNT, QUEUE
+from portafaas_gcp.workflows.limits import over
 
 QUOTAS = "https://cloud.google.com/functions/quotas"
 CONCURRENCY = "https://cloud.google.com/run/docs/about-concurrency"
@@ -110,17 +111,18 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     found += _notifications(plan)
     found += watched(plan)
     found += _accounts(plan)
+    found += over(plan)
     return found
 
 
 def _accounts(plan: BuildPlan) -> Iterator[Diagnostic]:
     """Warn where a project's quota, which can be raised, is not enough for this service alone."""
-    wanted = len(plan.functions) + 1
+    wanted = len(plan.functions) + len(plan.workflows) + 1
     if wanted > ACCOUNTS:
         yield Diagnostic(
             "PF3002",
-            f"the service needs {wanted} service accounts, one a function and one that builds; a "
-            f"project has {ACCOUNTS} unless its quota is raised ({IAM_QUOTAS})",
+            f"the service needs {wanted} service accounts, one a function or workflow and one that "
+            f"builds; a project has {ACCOUNTS} unless its quota is raised ({IAM_QUOTAS})",
             path="$.functions",
             hint="ask for more before deploying",
             severity="warning",
@@ -227,6 +229,9 @@ def _longest_location(plan: BuildPlan, use: Use) -> str:
     match use.kind:
         case "table":
             return f"projects/{project}/databases/{names.database(plan)}/documents/{use.name}"
+        case "workflow":
+            workflow = names.physical(plan, use.name, names.WORKFLOW)
+            return f"projects/{project}/locations/{'r' * REGION}/workflows/{workflow}"
         case "bucket":
             return f"{project}-{names.physical(plan, use.name, names.BUCKET)}"
     return f"projects/{project}/secrets/{names.physical(plan, use.name)}"

@@ -39,6 +39,8 @@ METRIC = (1, 100)
 DISPLAY = (1, 512)
 #: A queue of Cloud Tasks: https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues
 TASKS = (1, 100)
+#: A workflow: https://cloud.google.com/workflows/docs/reference/rest/v1/projects.locations.workflows/create
+WORKFLOW = (1, 64)
 #: A Cloud Scheduler job: https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
 JOB = (1, 500)
 

@@ -86,17 +86,20 @@ class Engine:
 class Functions:
     """Task functions of a package, each a functions-framework that starts at its first use."""
 
-    def __init__(self, package: Path, plan: BuildPlan, python: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, package: Path, plan: BuildPlan, python: Path, env: Mapping[str, str]
+    ) -> None:
         from portafaas_gcp.lowering import lower
         from portafaas_gcp.vendor import runtime
 
         self.plan = plan
         self._sessions: dict[str, Any] = {}
+        # Threads stand in for the instances that the platform starts.
         for function, deployment in zip(plan.functions, lower(plan).deployments, strict=True):
             self._sessions[function.name] = runtime().start(
                 package, entry=deployment.entry, function=function.name, python=python,
-                env={**deployment.environment, **env}, timeout=30, memory=256,
-                settings={"threads": 8},
+                env={**deployment.environment, **env, "THREADS": "16"}, timeout=30, memory=256,
+                settings={},
             )  # fmt: skip
 
     def url(self, function: str) -> str:

@@ -20,7 +20,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -106,9 +106,11 @@ def get_env(name: str) -> str:
 LIBRARY = {
     "get_type": lambda value: NAMES[type(value)],
     "len": length,
-    "string": lambda value: {True: "true", False: "false"}.get(value, str(value))
-    if isinstance(value, bool)
-    else str(value),
+    "string": lambda value: (
+        {True: "true", False: "false"}.get(value, str(value))
+        if isinstance(value, bool)
+        else str(value)
+    ),
     "double": float,
     "int": int,
     "map": Module(merge=merge),
@@ -240,7 +242,7 @@ def sleep(seconds: float) -> None:
     CURRENT.get().sleep(seconds)
 
 
-def sleep_until(time: str) -> None:  # noqa: A002
+def sleep_until(time: str) -> None:
     try:
         then = datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
     except ValueError:
@@ -437,7 +439,7 @@ emulator.StepSwitch.execute = execute_switch
 
 
 def stamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Execution:
@@ -513,12 +515,12 @@ class Execution:
         step = next(e["step"] for e in reversed(STACK.get()) if e["step"].startswith("await_"))
         # As the driver reads it.
         name = step[len("await_") :].partition("__")[0].replace("_d", "-").replace("_u", "_")
+        if name not in self.signals and timeout >= 31_000_000:
+            raise Stopped
         when, payload = self.signals.get(name, (float("inf"), None))
         if when > timeout:
             self.slept += timeout
             raise error("TimeoutError", "no callback came")
-        if when == float("inf") or timeout >= 31_000_000 and name not in self.signals:
-            raise Stopped
         self.slept += when
         return {"http_request": {"body": {"signal": name, "payload": payload}}, "type": "HTTP"}
 

@@ -1,8 +1,8 @@
 """Bridge of task functions: calls of a workflow's steps. Ships.
 
-Google Workflows posts ``{"input", "workflow", "run", "step", "attempt", "key"}`` with an ID token of
-the workflow's account, which Cloud Run has checked. The answer is 200 with ``{"ok"}`` or ``{"error",
-"cause"}``: any other status is that of a call that never came to the handler.
+Google Workflows posts ``{"input", "workflow", "run", "step", "attempt", "key"}`` with an ID token
+of the workflow's account, which Cloud Run has checked. The answer is 200 with ``{"ok"}`` or
+``{"error", "cause"}``: any other status is that of a call that never came to the handler.
 https://cloud.google.com/workflows/docs/calling-run-functions
 """
 

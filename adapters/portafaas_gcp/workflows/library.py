@@ -416,29 +416,6 @@ def _calling() -> dict[str, Routine]:
             _return("done", {"ok": e('body["payload"]')}),
             _return("timeout", {"error": states.TIMEOUT, "cause": ""}),
         ),
-        # Undoes what a log holds, the last first; tells whether one of them failed.
-        "portafaas_undo": _routine(
-            ["log", "table", "workflow", "run"],
-            _assign("begin", ("at", e("len(log)")), ("failed", False), ("answer", {}),
-                    ("error", {})),
-            _switch("more", ("at == 0", "done")),
-            _assign("one", ("at", e("at - 1")), ("entry", e("log[at]")),
-                    ("how", e('table[entry["step"]]'))),
-            {"undo": {
-                "try": _call("call", "portafaas_call", "answer",
-                             url=e('how["url"]'), given=e('entry["input"]'),
-                             workflow=e("workflow"), run=e("run"), step=e('entry["step"]'),
-                             place=e('entry["place"] + "~undo"'), timeout=e('how["timeout"]'),
-                             rules=e('how["retry"]'))["call"],
-                "except": {
-                    "as": "error",
-                    "steps": [_call("broken", "portafaas_broken", "answer", error=e("error"))],
-                },
-            }},
-            _switch("which", ('"ok" in answer', "more")),
-            _assign("failed", ("failed", True), next="more"),
-            _return("done", e("failed")),
-        ),
     }  # fmt: skip
 
 

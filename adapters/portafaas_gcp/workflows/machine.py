@@ -336,7 +336,7 @@ class _Steps:
         branches = step["branches"]
         self.assign(f"{here}__begin", ("counts", []), ("tries", 0))
         self.assign(f"{here}__run", ("answers", [0 for _ in branches]))
-        calls = []
+        calls: list[list[Step]] = []
         for index, branch in enumerate(branches):
             routine = self.writer.machine(branch["machine"], *self.within, name, branch["name"])
             place = f"{self.inside()} + {quoted(branch['name'] + '/')}"
@@ -359,9 +359,7 @@ class _Steps:
         self.add(f"{here}__all", {"parallel": _branches(here, calls)})
         self.gathered(name, here, step, following)
 
-    def _map(
-        self, name: str, here: str, step: Mapping[str, Any], following: str, end: str
-    ) -> None:
+    def _map(self, name: str, here: str, step: Mapping[str, Any], following: str, end: str) -> None:
         self.entered(name, here, step)
         self.sized(here, step)
         self.assign(f"{here}__begin", ("counts", []), ("tries", 0))
@@ -527,9 +525,7 @@ class _Steps:
         else:
             self.call(here, "sys.sleep_until", None, following, time=value)
 
-    def _set(
-        self, name: str, here: str, step: Mapping[str, Any], following: str, end: str
-    ) -> None:
+    def _set(self, name: str, here: str, step: Mapping[str, Any], following: str, end: str) -> None:
         self.assign(here, ("result", 0))
         self.filled(f"{here}__value", "result", step["input"])
         place = {"result": step["result"]} if "result" in step else {}

@@ -16,6 +16,11 @@ def step(name: str) -> str:
     return f"s_{encoded(name)}"
 
 
+def undo(name: str) -> str:
+    """Return the name of the step that undoes a step of the manifest."""
+    return f"u_{encoded(name)}"
+
+
 def run(workflow: str) -> str:
     """Return the routine that runs a workflow, with its compensations."""
     return f"run_{encoded(workflow)}"

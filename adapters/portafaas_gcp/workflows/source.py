@@ -1,4 +1,4 @@
-"""The source of one workflow: its routines, those of the workflows that it runs, and the library."""
+"""The source of one workflow: its routines, those of workflows that it runs, the library."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from portafaas.plan import BuildPlan
 from portafaas.plan.machines import subworkflows
 from portafaas.plan.model import WorkflowPlan
 from portafaas_gcp.workflows import names
-from portafaas_gcp.workflows.expressions import expression, literal
+from portafaas_gcp.workflows.expressions import expression, literal, quoted
 from portafaas_gcp.workflows.library import Routine, library
-from portafaas_gcp.workflows.machine import Writer
+from portafaas_gcp.workflows.machine import MOST_RULES, Writer
 
 Source = dict[str, Any]
 
@@ -74,7 +74,7 @@ def _run(name: str, routine: str, undo: dict[str, Any]) -> Routine:
         "cause": expression('answer["cause"]'),
     }
     steps: list[dict[str, Any]] = [
-        {"begin": {"assign": [{"answer": {"log": []}}, {"context": {"Execution": {
+        {"begin": {"assign": [{"answer": {"log": []}}, {"bad": False}, {"context": {"Execution": {
             "Id": expression("run"), "Input": expression("input")}}}]}},
         {"input": {
             "try": {"call": "portafaas_sized", "args": {"value": expression("input")}},
@@ -98,15 +98,60 @@ def _run(name: str, routine: str, undo: dict[str, Any]) -> Routine:
         steps += [
             {"failed": fatal},
             {"fatal": {"switch": [{"condition": expression("not undone"), "next": "over"}]}},
-            {"undo": {
-                "call": "portafaas_undo",
-                "args": {"log": expression('answer["log"]'), "table": undo,
-                         "workflow": literal(name), "run": expression("run")},
-                "result": "failed_undo",
-            }},
+            *_undo(name, undo),
             {"undone": {"switch": [
-                {"condition": expression("not failed_undo"), "next": "over"}]}},
+                {"condition": expression("not bad"), "next": "over"}]}},
             {"compensation": {"return": {
                 "error": "Compensation.Failed", "cause": expression('answer["error"]')}}},
         ]  # fmt: skip
     return {"params": ["input", "run", "place"], "steps": [*steps, {"over": {"return": result}}]}
+
+
+def _undo(name: str, undo: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the steps that undo what the log holds, the last first; each step has its own."""
+    out: list[dict[str, Any]] = [
+        {"undo": {"assign": [{"at": expression('len(answer["log"])')}, {"undone": {}},
+                             {"error": {}}]}},
+        {"undo_more": {"switch": [{"condition": expression("at == 0"), "next": "undone"}]}},
+        {"undo_one": {"assign": [{"at": expression("at - 1")},
+                                 {"entry": expression('answer["log"][at]')},
+                                 {"of": expression('entry["step"]')}]}},
+    ]  # fmt: skip
+    keys = list(undo)
+    for first in range(0, len(keys), MOST_RULES):
+        out.append({f"undo_which_{first}": {"switch": [
+            {"condition": expression(f"of == {quoted(key)}"), "next": names.undo(key)}
+            for key in keys[first : first + MOST_RULES]
+        ]}})  # fmt: skip
+    for key, how in undo.items():
+        out += [
+            {names.undo(key): {
+                "try": {
+                    "call": "portafaas_call",
+                    "args": {
+                        "url": how["url"],
+                        "given": expression('entry["input"]'),
+                        "workflow": literal(name),
+                        "run": expression("run"),
+                        "step": literal(key),
+                        "place": expression('entry["place"] + "~undo"'),
+                        "timeout": how["timeout"],
+                        "rules": how["retry"],
+                    },
+                    "result": "undone",
+                },
+                "except": {"as": "error", "steps": [
+                    {f"{names.undo(key)}__broken": {
+                        "call": "portafaas_broken", "args": {"error": expression("error")},
+                        "result": "undone",
+                    }},
+                ]},
+            }},
+            {f"{names.undo(key)}__next": {"next": "undo_came"}},
+        ]  # fmt: skip
+    return [
+        *out,
+        {"undo_came": {"switch": [
+            {"condition": expression('"ok" in undone'), "next": "undo_more"}]}},
+        {"undo_bad": {"assign": [{"bad": True}], "next": "undo_more"}},
+    ]  # fmt: skip
