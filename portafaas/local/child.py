@@ -1,8 +1,8 @@
 """The child process of ``portafaas invoke`` without a target, and of ``portafaas deliver``.
 
-Reads one JSON object a line from file descriptor 3 - ``{"spec", "event"}``, or of the local broker
-``{"spec", "items"}`` - and writes the outcome of each to file descriptor 4, so that what handlers
-print stays apart.
+Reads one JSON object a line - ``{"spec", "event"}``, or of the local broker ``{"spec", "items"}`` -
+and writes the outcome of each, so that what handlers print stays apart: from and to the file
+descriptors whose numbers are its arguments.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def serve() -> None:
     # Whole lines, at once: several processes may print to one place.
     sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     functions: dict[str, Function] = {}
-    with os.fdopen(3, "r") as requests, os.fdopen(4, "w") as answers:
+    given = map(int, sys.argv[1:3])
+    with os.fdopen(next(given), "r") as requests, os.fdopen(next(given), "w") as answers:
         for line in requests:
             order: dict[str, Any] = json.loads(line)
             spec = order["spec"]
