@@ -188,6 +188,12 @@ def _deployment(
             binding["workflows"] = [entry_of(workflow.name) for workflow in plan.workflows]
             if control_needed(plan):
                 binding["control"] = CONTROL
+                # Who has no token gets through to the host, whose own API has a key; the control
+                # function asks who it is that calls.
+                binding["authentication"] = {
+                    "requireAuthentication": False,
+                    "unauthenticatedClientAction": "AllowAnonymous",
+                }
         case TableTrigger() | ScheduleTrigger():
             binding["again"] = {**_again(plan, function), "queue": again_settings(function)}
         case _:
