@@ -5,9 +5,9 @@ function. So one app per function, or, with ``targets.azure.apps: grouped``, one
 that are equal in all of it: nobody gets a permission, a variable or a limit of another. But where
 to send what failed the app is told, and allowed, for each of its functions.
 
-Workflows call their tasks within one app, and a task may be called by several workflows: the tasks of
-a service are one app in both modes, with what all of them may do. Its name never changes, so that runs
-that go on outlive a deployment.
+Workflows call their tasks within one app, and a task may be called by several workflows: the tasks
+of a service are one app in both modes, with what all of them may do. Its name never changes, so
+that runs that go on outlive a deployment.
 
 In an app of the Flex Consumption plan the http functions scale together, in the same instances;
 what is Durable Functions' scales together in others; every other function scales into instances of

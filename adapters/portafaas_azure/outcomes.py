@@ -52,8 +52,7 @@ def _answer(result: Mapping[str, Any]) -> TaskOutcome:
         # The orchestrator's word for an activity that did not answer.
         from portafaas_azure.runtime.orchestrator import failure_of
 
-        error = result["error"] or {}
-        answer = failure_of(Exception(f"{error.get('kind', '')} {error.get('message', '')}"))
+        answer = failure_of(Exception("the activity failed"))
         return TaskOutcome(error=answer["error"], cause=answer["cause"])
     # What the worker answers is JSON: a text that is JSON.
     answer = json.loads(result["value"]["value"])

@@ -21,7 +21,7 @@ def requirements(plan: BuildPlan) -> tuple[str, ...]:
     Every function but those for HTTP and of workflows sends what failed to a queue: again, or as a
     dead letter.
     """
-    kinds = {use.kind for function in plan.functions for use in function.uses}
+    kinds: set[str] = {use.kind for function in plan.functions for use in function.uses}
     if any(function.kind not in ("http", "task") for function in plan.functions):
         kinds.add("queue")
     if plan.workflows:

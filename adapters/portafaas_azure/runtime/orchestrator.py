@@ -61,21 +61,17 @@ def bind(workflow: str, machine: Mapping[str, Any]) -> Callable[[Any], str]:
 def drive(
     context: Any, workflow: str, machine: Mapping[str, Any]
 ) -> Generator[Any, Any, str]:
-    """Run *machine* in the orchestration *context*; return its output as JSON text.
+    """Run *machine* in the orchestration *context*; return ``{"ok": output}`` as JSON text.
 
-    A run that a parent started returns ``{"ok"}``, ``{"error", "cause"}``, or ``{"stopped"}`` when
-    its time is over, as JSON text.
+    Raises WorkflowFailed when the run fails. A run that a parent started returns ``{"ok"}``,
+    ``{"error", "cause"}``, or ``{"stopped"}`` when its time is over.
     """
-    from json import dumps, loads
+    from json import dumps
 
-    given = context.get_input()
-    # Who starts a run by hand may give its input as JSON.
-    document = loads(given) if isinstance(given, str) else {"input": given}
+    document = unwrapped(context.get_input(), "input")
     answer = yield from _Run(context, workflow).all(machine, document)
-    if document.get("sub"):
+    if document.get("sub") or "ok" in answer:
         return dumps(answer)
-    if "ok" in answer:
-        return dumps(answer["ok"])
     context.set_custom_status({"error": answer["error"], "cause": answer["cause"]})
     raise WorkflowFailed(dumps(answer))
 
@@ -313,21 +309,15 @@ class _Run:
             self.answered(wait, task)
 
     def answered(self, wait: _Wait, task: Any) -> None:
-        from json import loads
-
         result = task.result
         assert wait.branch is not None
         if isinstance(result, Exception):
             self.ready.append((wait.branch, failure_of(result)))
             return
         if isinstance(wait.request, Signal):
-            try:
-                value = loads(result) if isinstance(result, str) else result
-            except ValueError:
-                value = result
-            self.ready.append((wait.branch, {"ok": value}))
+            self.ready.append((wait.branch, {"ok": unwrapped(result, "payload")["payload"]}))
             return
-        answer = loads(result)
+        answer = unwrapped(result, "ok")
         if answer.get("stopped"):
             if wait.until is None or (self.until is not None and self.until < wait.until):
                 self.answer = answer
@@ -352,6 +342,27 @@ class _Run:
         if waiting or children or self.told is not None:
             self.told = status
             self.context.set_custom_status(status)
+
+
+def unwrapped(value: Any, key: str) -> dict[str, Any]:
+    """Return the object that *value* is the JSON text of, however often it has become one.
+
+    What somebody hands in by hand is no such text: it is what *key* stands for.
+    """
+    from json import loads
+
+    found = value
+    for _ in range(4):
+        if not isinstance(found, str):
+            break
+        try:
+            found = loads(found)
+        except ValueError:
+            break
+    if isinstance(value, str) and isinstance(found, dict):
+        if key in found or "error" in found or "stopped" in found:
+            return found
+    return {key: value}
 
 
 def task_time(task: Any) -> Any:

@@ -31,7 +31,9 @@ def bind(function: Function) -> Callable[[Any, Any], Awaitable[str]]:
         from json import dumps, loads
 
         async with runner.slot():
-            document = loads(native) if isinstance(native, str) else native
+            document = native
+            while isinstance(document, str):
+                document = loads(document)
             task = task_of(document, raw=native)
             context = Context(
                 function, raw.invocation_id, target="azure", attempt=task.attempt, raw=raw
