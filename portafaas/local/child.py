@@ -25,7 +25,12 @@ def serve() -> None:
     # Whole lines, at once: several processes may print to one place.
     sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     functions: dict[str, Function] = {}
-    with os.fdopen(3, "r") as requests, os.fdopen(4, "w") as answers:
+    # Whoever asked may be gone, killed: nobody wants the answer then.
+    with (
+        contextlib.suppress(BrokenPipeError),
+        os.fdopen(3, "r") as requests,
+        os.fdopen(4, "w") as answers,
+    ):
         for line in requests:
             order: dict[str, Any] = json.loads(line)
             spec = order["spec"]
