@@ -1,9 +1,9 @@
 """The child process of ``portafaas invoke`` without a target, and of ``portafaas deliver``.
 
-Reads one JSON object a line from file descriptor 3 - ``{"spec", "event"}``, of the local broker
-``{"spec", "items"}``, of a workflow ``{"spec", "task"}``, or ``{"spec", "load": true}`` to get
-ready for that - and writes the outcome of each to file descriptor 4, so that what handlers print
-stays apart.
+Reads one JSON object a line - ``{"spec", "event"}``, of the local broker ``{"spec", "items"}``, of
+a workflow ``{"spec", "task"}``, or ``{"spec", "load": true}`` to get ready for that - and writes
+the outcome of each, so that what handlers print stays apart: from and to the file descriptors whose
+numbers are its arguments.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ def serve() -> None:
     # Whole lines, at once: several processes may print to one place.
     sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     functions: dict[str, Function] = {}
+    requests_at, answers_at = map(int, sys.argv[1:3])
     # Whoever asked may be gone, killed: nobody wants the answer then.
     with (
         contextlib.suppress(BrokenPipeError),
-        os.fdopen(3, "r") as requests,
-        os.fdopen(4, "w") as answers,
+        os.fdopen(requests_at, "r") as requests,
+        os.fdopen(answers_at, "w") as answers,
     ):
         for line in requests:
             order: dict[str, Any] = json.loads(line)
