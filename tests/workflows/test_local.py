@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from portafaas.local import workflows
 from portafaas.local.driver import portafaas_local_resources as driver
 from portafaas.local.history import history
 from portafaas.manifest.load import load_manifest
@@ -274,6 +275,37 @@ def test_what_waits_long_is_not_kept_in_memory(tmp_path: Path) -> None:
     local.engine.close()
 
 
+def test_a_killed_tasks_record_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is still in the record of idempotency that nobody is at the task any more."""
+    monkeypatch.setattr(workflows, "_AGAIN", 0.0)
+    local = flow(tmp_path)
+    local.world = lambda call: (1.0, {"error": "Throttled", "cause": "elsewhere"})
+    run = started(local)
+    local.step(run)
+    local.kill()
+    local.engine.sweep()
+    local.step(run)
+    order = local.busy.pop()[2]
+    local.busy.clear()
+    local.engine.answer(order, {"error": "Throttled", "cause": "elsewhere"})
+    assert local.engine.deferred() and local.engine.left()
+    local.engine.upkeep()
+    assert local.engine.order("one") is order
+    local.engine.answer(order, {"ok": 1})
+    address = str(tmp_path / "workflow" / "flow")
+    local.engine.upkeep()
+    assert driver.run_status(address, run).waiting == ("go",)
+    # One that nobody was at is throttled by itself.
+    other = started(local)
+    local.step(other)
+    order = local.busy.pop()[2]
+    local.engine.answer(order, {"error": "Throttled", "cause": "by itself"})
+    assert driver.run_status(address, other).error == "Throttled"
+    local.engine.close()
+
+
 @pytest.mark.parametrize(
     ("step", "error", "cause"),
     [
@@ -288,7 +320,7 @@ def test_what_cannot_be_done_fails_the_run(
     tmp_path: Path, step: dict[str, Any], error: str, cause: str | None
 ) -> None:
     local = flow(tmp_path, {"flow": {"start": "a", "steps": {"a": {**step, "next": None}}}})
-    local.engine._functions.discard("gone")
+    local.engine._functions.pop("gone", None)
     run = started(local)
     on(local, run)
     status = driver.run_status(str(tmp_path / "workflow" / "flow"), run)
