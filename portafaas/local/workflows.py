@@ -34,7 +34,7 @@ _PART = 50
 _IDLE = 5.0
 #: Seconds between two calls of a task that was under way when its process was killed, as long as
 #: its record of idempotency is still that process', and beyond the function's timeout in all.
-_AGAIN, _MORE = 0.5, 10.0
+_AGAIN, _MORE = 2.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)

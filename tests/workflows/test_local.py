@@ -201,6 +201,23 @@ def test_a_signal_is_for_one_who_waits(tmp_path: Path) -> None:
     local.engine.close()
 
 
+def test_a_signal_reaches_the_workflow_within(tmp_path: Path) -> None:
+    wait = {"kind": "wait", "signal": "go", "next": None}
+    local = flow(tmp_path, {
+        "flow": {"start": "sub", "steps": {
+            "sub": {"kind": "workflow", "workflow": "inner", "next": None}}},
+        "inner": {"start": "wait", "steps": {"wait": wait}},
+    })  # fmt: skip
+    run = started(local)
+    on(local, run)
+    address = str(tmp_path / "workflow" / "flow")
+    assert driver.run_status(address, run).waiting == ("go",)
+    driver.signal_run(address, run, "go", 7)
+    on(local, run)
+    assert driver.run_status(address, run).output == 7
+    local.engine.close()
+
+
 def test_a_cancelled_run_goes_no_further(tmp_path: Path) -> None:
     outer = {"flow": {"start": "sub", "steps": {
         "sub": {"kind": "workflow", "workflow": "inner", "next": None}}},
