@@ -34,6 +34,7 @@ COMMANDS = {
     "secrets": "Give the secrets that the manifest declares their values.",
     "status": "Tell what is deployed.",
     "targets": "List the installed targets and what each supports.",
+    "workflow": "Start runs of workflows, look at them, signal, cancel and retry them.",
 }
 
 
