@@ -31,6 +31,7 @@ class StepRun:
     it. ``entries``: how often it was entered, ``done`` of these succeeded; ``attempts``: most calls
     of one entry. ``seconds``: from the first start to the last end, None if not known. ``undone``
     and ``undo_failed`` count compensations. ``begun``: time of the first start, 0 if not known.
+    ``chosen``: the steps that a choice went to, as far as it says so.
     """
 
     progress: Progress = ""
@@ -43,12 +44,13 @@ class StepRun:
     undone: int = 0
     undo_failed: int = 0
     begun: float = 0.0
+    chosen: tuple[str, ...] = ()
 
 
 class _Entry:
     """One entry into a step."""
 
-    __slots__ = ("attempts", "cause", "ended", "error", "first", "progress", "undo")
+    __slots__ = ("attempts", "cause", "chosen", "ended", "error", "first", "progress", "undo")
 
     def __init__(self) -> None:
         self.progress: Progress = ""
@@ -57,6 +59,7 @@ class _Entry:
         self.attempts = 0
         self.error = self.cause = ""
         self.undo = ""
+        self.chosen = ""
 
 
 def steps_of(
@@ -94,6 +97,8 @@ def taken(
     if way.kind == "catch":
         named = states.names(_names(way.label), source.error) or not source.error
         return reached and source.progress == "caught" and named
+    if source.chosen:
+        return way.target in source.chosen
     if way.kind in ("choice", "default") and reached:
         others = [
             steps[one.target] for one in machine.ways
@@ -143,6 +148,7 @@ def _told(entries: dict[str, _Entry], event: StepEvent) -> None:
     entry.attempts = max(entry.attempts, event.attempt)
     if what == "succeeded":
         entry.error = entry.cause = ""
+        entry.chosen = event.detail if isinstance(event.detail, str) else ""
     elif event.error:
         entry.error, entry.cause = event.error, event.cause
 
@@ -175,6 +181,9 @@ def _summary(entries: list[_Entry], step: Mapping[str, Any], run: RunState) -> S
         undone.count("undone"),
         undone.count("undo-failed"),
         min((entry.first for entry in said), default=0.0),
+        tuple({entry.chosen: None for entry in said if entry.chosen})
+        if step["kind"] == "choice"
+        else (),
     )
 
 
