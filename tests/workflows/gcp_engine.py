@@ -34,6 +34,7 @@ logging.disable(logging.CRITICAL)
 LIMITS = {"assign": 50, "switch": 50, "branches": 10, "depth": 20, "nested": 2, "steps": 100_000}
 #: The execution that this thread works for, its open step entries, and its depths.
 CURRENT: contextvars.ContextVar[Any] = contextvars.ContextVar("current")
+ROUTINE: contextvars.ContextVar[str] = contextvars.ContextVar("routine", default="")
 STACK: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("stack", default=())
 DEPTH: contextvars.ContextVar[int] = contextvars.ContextVar("depth", default=0)
 NESTED: contextvars.ContextVar[int] = contextvars.ContextVar("nested", default=0)
@@ -177,10 +178,11 @@ def execute_return(self: Any) -> Any:
     raise Returned(render.render_config(self.config["return"], self.context))
 
 
-def execute_subworkflow(workflow: Any, params: Any, context: Any) -> Any:
+def execute_subworkflow(workflow: Any, params: Any, routine: Any) -> Any:
     if DEPTH.get() >= LIMITS["depth"]:
         raise error("RecursionError", "more than 20 calls within one another")
     token = DEPTH.set(DEPTH.get() + 1)
+    named = ROUTINE.set(routine)
     variables = {}
     for name in workflow.get("params", []):
         if name not in params:
@@ -196,6 +198,7 @@ def execute_subworkflow(workflow: Any, params: Any, context: Any) -> Any:
         return returned.value
     finally:
         DEPTH.reset(token)
+        ROUTINE.reset(named)
 
 
 emulator.StepReturn.execute = execute_return
@@ -207,7 +210,7 @@ def execute_call(self: Any) -> Any:
     args = render.render_config(self.config.get("args", {}), self.context)
     execution = CURRENT.get()
     if name in execution.source:
-        value = execute_subworkflow(execution.source[name], args, {})
+        value = execute_subworkflow(execution.source[name], args, name)
     else:
         value = CALLS[name](**args)
     if "result" in self.config:
@@ -482,7 +485,7 @@ class Execution:
             kind = "STEP_SUBWORKFLOW_CALL" if inside else "STEP_STD_LIB_CALL"
         parent = STACK.get()[-1]["entryId"] if STACK.get() else "0"
         entry = {
-            "step": step, "state": "STATE_IN_PROGRESS", "createTime": stamp(time.time()),
+            "step": step, "routine": ROUTINE.get(), "state": "STATE_IN_PROGRESS", "createTime": stamp(time.time()),
             "stepType": kind, "navigationInfo": {"parent": parent},
         }  # fmt: skip
         with self.changed:
@@ -528,7 +531,7 @@ class Execution:
         CURRENT.set(self)
         try:
             value = execute_subworkflow(
-                self.source["main"], {"args": json.loads(self.argument)}, {}
+                self.source["main"], {"args": json.loads(self.argument)}, "main"
             )
             self.end("SUCCEEDED", result=json.dumps(value))
         except WorkflowError as exc:
