@@ -16,6 +16,8 @@ from portafaas.plan.machines import every_step
 from portafaas_gcp import names
 from portafaas_gcp.deployment.cloud import Cloud
 from portafaas_gcp.runtime import workflow as runs
+from portafaas_gcp.workflows.library import RUN
+from portafaas_gcp.workflows.source import written
 
 _API = "workflowexecutions"
 
@@ -47,7 +49,8 @@ class GcpWorkflows(Workflows):
         for found in self._cloud.pages(_API, path, "executions", query):
             if len(out) == limit:
                 break
-            out.append(_run(workflow, found))
+            if RUN not in (found.get("labels") or {}):
+                out.append(_run(workflow, found))
         return out
 
     def status(self, workflow: str, run: str) -> RunState:
@@ -95,8 +98,17 @@ class GcpWorkflows(Workflows):
         state = self.status(workflow, run).state
         if state != "running":
             raise _refused("PF8042", f"run {run} has ended: {state}")
-        path = f"{self._path(workflow)}/executions/{run}:cancel"
-        self._cloud.call(_API, "POST", path, body={})
+        path = f"{self._path(workflow)}/executions"
+        self._cloud.call(_API, "POST", f"{path}/{run}:cancel", body={})
+        if not written(self._plan, self._plan.workflow(workflow), str).apart:
+            return
+        # Parts of it that have executions of their own.
+        for found in self._cloud.pages(
+            _API, path, "executions", {"pageSize": 1000, "view": "FULL"}
+        ):
+            of = (found.get("labels") or {}).get(RUN)
+            if of == run and found.get("state") in ("ACTIVE", "QUEUED"):
+                self._cloud.call(_API, "POST", f"v1/{found['name']}:cancel", body={})
 
     def _path(self, workflow: str) -> str:
         known = [item.name for item in self._plan.workflows]
@@ -114,9 +126,7 @@ class GcpWorkflows(Workflows):
             raise _refused("PF8040", f"there is no run {run} of {workflow}")
         return found
 
-    def _reader(
-        self, workflow: str, run: str
-    ) -> Callable[[str], Mapping[str, Any] | None]:
+    def _reader(self, workflow: str, run: str) -> Callable[[str], Mapping[str, Any] | None]:
         path = f"{self._path(workflow)}/executions/{run}"
 
         def get(below: str) -> Mapping[str, Any] | None:
