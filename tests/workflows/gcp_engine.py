@@ -212,7 +212,8 @@ def execute_call(self: Any) -> Any:
     if name in execution.source:
         value = execute_subworkflow(execution.source[name], args, name)
     else:
-        value = CALLS[name](**args)
+        call: Any = CALLS[name]
+        value = call(**args)
     if "result" in self.config:
         self.context[self.config["result"]] = value
     return self.context, self.config.get("next"), None
@@ -429,7 +430,7 @@ def execute_parallel(self: Any) -> Any:
         if not isinstance(failure, WorkflowError):
             raise failure
     if failures:
-        raise error("UnhandledBranchError", "; ".join(str(f.payload) for f in failures))
+        raise error("UnhandledBranchError", "; ".join(map(repr, failures)))
     return self.context, self.config.get("next"), None
 
 
@@ -731,6 +732,10 @@ if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     print(server.server_address[1], flush=True)
-    parent = threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True)
-    parent.start()
+
+    def ends_with_its_parent() -> None:
+        sys.stdin.read()
+        server.shutdown()
+
+    threading.Thread(target=ends_with_its_parent, daemon=True).start()
     server.serve_forever()

@@ -256,7 +256,7 @@ def test_operations(cloud: World) -> None:
 
 
 def test_parts_are_canceled_with_their_run(cloud: World) -> None:
-    deep = {"p3": {"parallel": {"c": {"steps": {"w": {"wait": {"seconds": 60}}}}}}}
+    deep: dict[str, Any] = {"p3": {"parallel": {"c": {"steps": {"w": {"wait": {"seconds": 60}}}}}}}
     inner = {"p2": {"parallel": {"b": {"steps": deep}}}}
     case = Case("deep", {"p1": {"parallel": {"a": {"steps": inner}}}}, {})
     plan = _service(cloud, case)
