@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from portafaas.errors import DeploymentError
 from portafaas.plan import BuildPlan, HttpTrigger, TaskTrigger
 from portafaas.plan.model import Use, WorkflowPlan
 from portafaas_azure.adapter import ADAPTER
@@ -266,7 +267,7 @@ def test_the_checks_find_a_mistake(service: types.ModuleType, name: str) -> None
 
 
 def refused(plan: BuildPlan) -> list[tuple[str, str]]:
-    return [(p.path, p.message) for p in ADAPTER.check(plan) if p.code == "PF3002"]
+    return [(p.path or "", p.message) for p in ADAPTER.check(plan) if p.code == "PF3002"]
 
 
 def test_what_shares_an_app_must_agree(service: types.ModuleType) -> None:
@@ -302,3 +303,38 @@ def test_a_run_is_no_longer_than_can_be_replayed(service: types.ModuleType) -> N
     (long, signal) = refused(plan)
     assert long[0] == "$.workflows.long.steps" and "10001 calls and waits" in long[1]
     assert "'go now'" in signal[1]
+
+
+def test_the_engine_finds_the_app_of_the_workflows(
+    service: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from portafaas_azure.deployment.azureengine import AzureEngine
+    from portafaas_azure.deployment.stack import Stack
+    from portafaas_azure.deployment.workflows import AzureWorkflows
+
+    group = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites"
+    listed = {"properties": {"resources": [{"id": f"{group}/{n}"} for n in ("shop", "flows")]}}
+    engine = AzureEngine(made(service), {"AZURE_SUBSCRIPTION_ID": "s"})
+    monkeypatch.setattr(Stack, "get", lambda stack: listed)
+
+    def read(site: str, api: str = "") -> dict[str, Any]:
+        flows = site.endswith("flows")
+        return {
+            "tags": {"app": "workflows"} if flows else {"function": "shop"},
+            "properties": {"defaultHostName": f"{site.rpartition('/')[2]}.azurewebsites.net"},
+        }
+
+    monkeypatch.setattr(engine.account, "read", read)
+    found = engine.workflows()
+    assert isinstance(found, AzureWorkflows)
+    assert found.site == f"{group}/flows"
+    assert found.url == "https://flows.azurewebsites.net/runtime/webhooks/durabletask"
+    # The app makes its key when it first starts.
+    monkeypatch.setattr(engine.account, "send", lambda *words, **more: {"systemKeys": {}})
+    monkeypatch.setattr(type(engine.account), "cloud", types.SimpleNamespace(arm="https://arm"))
+    with pytest.raises(DeploymentError, match="no key of Durable Functions yet"):
+        found.start("fulfil", {})
+    listed["properties"]["resources"].pop()
+    with pytest.raises(DeploymentError) as raised:
+        engine.workflows()
+    assert raised.value.diagnostics[0].code == "PF8010"
