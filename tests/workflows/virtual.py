@@ -15,13 +15,51 @@ World = Callable[[Call], tuple[float, dict[str, Any]]]
 
 
 @dataclass
+class Called:
+    """One call of a task; ``workflow`` is the one whose step it is, also of a sub-workflow."""
+
+    workflow: str
+    step: str
+    function: str
+    input: Any
+    attempt: int
+
+
+@dataclass
+class Both:
+    """Lanes of which at most ``limit`` run at once."""
+
+    limit: int
+    lanes: list[list[Any]]
+
+
+#: One after the other: :class:`Called` and :class:`Both`.
+Lane = list[Any]
+
+
+@dataclass
 class Trace:
     """What a run did. ``calls`` in the order of their beginnings: (time, step, name, input,
-    attempt, place)."""
+    attempt, place). ``lane`` says what has to be before what."""
 
     outcome: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[float, str, str, Any, int, str]] = field(default_factory=list)
     seconds: float = 0.0
+    lane: Lane = field(default_factory=list)
+
+
+@dataclass
+class Scope:
+    """A run of a workflow within another; nothing of it goes on when its time is over."""
+
+    workflow: str
+    outer: Scope | None = None
+    stopped: bool = False
+    done: bool = False
+
+    @property
+    def over(self) -> bool:
+        return self.stopped or (self.outer is not None and self.outer.over)
 
 
 class Clock:
@@ -48,11 +86,19 @@ def execute(
     world: World,
     machines: Mapping[str, Mapping[str, Any]] | None = None,
     signals: Mapping[str, tuple[float, Any]] | None = None,
+    workflow: str = "",
 ) -> Trace:
-    """Run *machine*; *signals*: name -> (seconds after it is waited for, payload)."""
+    """Run *machine*; *signals*: name -> (seconds after it is waited for, payload).
+
+    The outcome is ``{}`` when it waits for a signal that does not come.
+    """
     trace, clock = Trace(), Clock()
 
-    def drive(running: Any, done: Callable[[Any], None], answer: Any = None) -> None:
+    def drive(
+        running: Any, done: Callable[[Any], None], lane: Lane, scope: Scope, answer: Any = None
+    ) -> None:
+        if scope.over:
+            return
         try:
             request = running.send(answer)
         except StopIteration as end:
@@ -60,7 +106,7 @@ def execute(
             return
 
         def go_on(answer: Any) -> None:
-            drive(running, done, answer)
+            drive(running, done, lane, scope, answer)
 
         if isinstance(request, Sleep):
             seconds = request.seconds
@@ -76,23 +122,48 @@ def execute(
             elif when != float("inf"):
                 clock.after(when, lambda: go_on({"ok": payload}))
         elif isinstance(request, Together):
-            _together(request, drive, go_on)
+            lanes: list[Lane] = [[] for _ in request.running]
+            lane.append(Both(request.limit, lanes))
+
+            def begin(running: Any, ended: Callable[[Any], None], index: int) -> None:
+                drive(running, ended, lanes[index], scope)
+
+            _together(request, begin, go_on)
         elif request.kind == "workflow":
             assert machines is not None
             child = run(machines[request.name], request.input, request.place)
-            drive(child, go_on)
+            inner = Scope(request.name, scope)
+
+            def child_ended(value: Any) -> None:
+                inner.done = True
+                go_on(value)
+
+            def late_child() -> None:
+                if not inner.done:
+                    inner.stopped = True
+                    go_on({"error": "States.Timeout", "cause": ""})
+
+            if request.timeout is not None:
+                clock.after(request.timeout, late_child)
+            drive(child, child_ended, lane, inner)
         else:
             assert isinstance(request, Call)
             trace.calls.append(
                 (clock.now - clock.start, request.step, request.name, request.input,
                  request.attempt, request.place)
             )  # fmt: skip
+            lane.append(
+                Called(scope.workflow, request.step, request.name, request.input, request.attempt)
+            )
             seconds, answer_ = world(request)
             if request.timeout is not None and seconds > request.timeout:
                 seconds, answer_ = request.timeout, {"error": "States.Timeout", "cause": ""}
             clock.after(seconds, lambda: go_on(answer_))
 
-    drive(run(machine, input, "run-1"), lambda value: trace.__setattr__("outcome", value))
+    def ended(outcome: Any) -> None:
+        trace.outcome = outcome
+
+    drive(run(machine, input, "run-1"), ended, trace.lane, Scope(workflow))
     clock.run()
     trace.seconds = clock.now - clock.start
     return trace
@@ -101,24 +172,26 @@ def execute(
 def _together(request: Together, drive: Any, go_on: Callable[[Any], None]) -> None:
     waiting = list(enumerate(request.running))
     answers: list[Any] = [None] * len(waiting)
-    left = len(waiting)
-    if not left:
-        go_on([])
-        return
+    running, beginning = 0, False
 
     def begin() -> None:
-        index, running = waiting.pop(0)
+        nonlocal running, beginning
+        if beginning:
+            # One that ended at once: the loop below goes on.
+            return
+        beginning = True
+        while waiting and running < request.limit:
+            index, one = waiting.pop(0)
+            running += 1
+            drive(one, lambda value, index=index: done(index, value), index)
+        beginning = False
+        if not waiting and not running:
+            go_on(answers)
 
-        def done(value: Any) -> None:
-            nonlocal left
-            answers[index] = value
-            left -= 1
-            if waiting:
-                begin()
-            elif not left:
-                go_on(answers)
-
-        drive(running, done)
-
-    for _ in range(min(request.limit, left)):
+    def done(index: int, value: Any) -> None:
+        nonlocal running
+        answers[index] = value
+        running -= 1
         begin()
+
+    begin()
