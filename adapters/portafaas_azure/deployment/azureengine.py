@@ -19,6 +19,7 @@ from portafaas.deployment.contract import (
     Status,
 )
 from portafaas.deployment.release import Release
+from portafaas.deployment.workflows import Workflows
 from portafaas.plan import BuildPlan
 from portafaas_azure.deployment import stack as stacks
 from portafaas_azure.deployment.account import Account
@@ -257,6 +258,19 @@ class AzureEngine(Engine):
         if found is None:
             raise refused("PF8010", _NOTHING.format(self.account.stack, self.account.group))
         return whereabouts(self.account, self.plan, found)
+
+    def workflows(self) -> Workflows:
+        """Return the workflows, by the API of Durable Functions in their app."""
+        from portafaas_azure.deployment.parameters import sites
+        from portafaas_azure.deployment.workflows import AzureWorkflows
+        from portafaas_azure.grouping import WORKFLOWS
+
+        for site in sites(stacks.managed(self.stack.get())):
+            found = self.account.read(site) or {}
+            if (found.get("tags") or {}).get("app") == WORKFLOWS:
+                host = str((found.get("properties") or {}).get("defaultHostName") or "")
+                return AzureWorkflows(self.account, self.plan, site, f"https://{host}")
+        raise refused("PF8010", _NOTHING.format(self.account.stack, self.account.group))
 
     def dead_letters(self) -> DeadLetters:
         """Return the dead letters in the service's Service Bus."""

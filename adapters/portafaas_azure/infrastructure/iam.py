@@ -16,6 +16,7 @@ from portafaas.plan import (
     QueueTrigger,
     ScheduleTrigger,
     TableTrigger,
+    TaskTrigger,
     TopicTrigger,
 )
 from portafaas.plan.model import Use
@@ -36,6 +37,10 @@ ROLES = {
     # Signs URLs, which then permit what the identity itself may do; the action is on an account.
     # https://learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas
     "sign": ("Storage Blob Delegator", "db58b8e5-c6ad-4a2a-8342-4190687cbf4a"),
+    # Durable Functions keeps runs in tables, and hands on their events by queues.
+    # https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-configure-managed-identity
+    "queues": ("Storage Queue Data Contributor", "974c5e8b-45b9-4653-ba55-5f855dd0c8fe"),
+    "tables": ("Storage Table Data Contributor", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"),
     "secret": ("Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6"),
 }
 _COSMOS = "Microsoft.DocumentDB/databaseAccounts"
@@ -98,12 +103,17 @@ def grants(
                 Grant("table-read", places.table(trigger.table), why),
                 Grant("leases", places.leases(function), why),
             ]
+        case TaskTrigger():
+            found += [Grant(role, places.host(app), why) for role in ("queues", "tables")]
         case HttpTrigger() | ScheduleTrigger():
             pass
         case _:
             assert_never(trigger)
     found += _recovery(plan, function, places)
     for index, use in enumerate(function.uses):
+        if use.kind == "workflow":
+            # Not a role: the workflows' app lets the identity in, see ``apps``.
+            continue
         role, scope = _asked(plan, use, places)
         why = use.why or f"{function.why(index)}.{use.verb}"
         found.append(Grant(role, scope, why))
@@ -143,7 +153,7 @@ def _asked(plan: BuildPlan, use: Use, places: Places) -> tuple[str, Ref]:
         case "secret":
             return "secret", places.secret(use.name)
         case "workflow":
-            raise ValueError("workflows are refused before this")
+            raise ValueError("no role starts a workflow")
         case _:
             assert_never(use.kind)
 

@@ -338,6 +338,17 @@ RESOURCES: Mapping[str, Resource] = {
             "object_name_prefix": ANY,
         }
     ),
+    "google_workflows_workflow": Resource(
+        {
+            # https://cloud.google.com/workflows/docs/reference/rest/v1/projects.locations.workflows/create
+            "name!": Text(r"[A-Za-z]([\w-]{0,62}[A-Za-z0-9])?"),
+            "region!": ANY,
+            "service_account!": ANY,
+            "source_contents!": Text(r"\{.{1,131071}"),
+            "call_log_level!": Text(choices=("LOG_ERRORS_ONLY",)),
+            "deletion_protection!": Flag(),
+        }
+    ),
 }
 DATA: Mapping[str, Resource] = {
     "google_project": Resource({"project_id!": ANY}, ("number",)),
