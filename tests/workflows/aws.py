@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -25,8 +26,8 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 from portafaas.pipeline import build
 from portafaas.plan.model import WorkflowPlan
 from portafaas.vendor.environment import prepare
-from portafaas_aws.machines.lowering import Places, definition
-from portafaas_aws.machines.text import encoded
+from portafaas_aws.infrastructure.document import logical_id
+from portafaas_aws.infrastructure.workflows import SIGNALS, text_of
 from portafaas_aws.runtime import resources
 from portafaas_aws.vendor import AwsVendorSession, runtime
 from tests.workflows import aws_moto, scripts
@@ -69,15 +70,27 @@ class Functions:
             session.close()
 
 
-class _Places(Places):
-    def function(self, name: str) -> str:
-        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+def _resolved(text: str) -> str:
+    """Return a definition with its addresses, as CloudFormation puts them in."""
 
-    def workflow(self, name: str) -> str:
-        return f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{name}"
+    def address(found: re.Match[str]) -> str:
+        name = found[1]
+        if name == SIGNALS:
+            return f"arn:aws:sns:{REGION}:{ACCOUNT}:signals"
+        for case in NAMES:
+            if logical_id(case, "Workflow") == name:
+                return _arn(case)
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name.removesuffix('.Arn')}"
 
-    def sink(self) -> str:
-        return f"arn:aws:sns:{REGION}:{ACCOUNT}:signals"
+    return re.sub(r"\$\{([^}]+)\}", address, text)
+
+
+#: Workflows by their names.
+NAMES: set[str] = set()
+
+
+def _arn(workflow: str) -> str:
+    return f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{workflow}"
 
 
 class Machines:
@@ -124,24 +137,25 @@ class Machines:
         self.client = boto3.client("stepfunctions", region_name=REGION)
         boto3.client("sns", region_name=REGION).create_topic(Name="signals")
         self.plan = plan
+        NAMES.update(name for case in self.cases for name in scripts.names(case).values())
         for case in self.cases:
             if "slow" in case.needs:
                 aws_moto.SLOW.update(scripts.names(case).values())
             for name, machine in scripts.machines(case).items():
                 self.client.create_state_machine(
                     name=name,
-                    definition=encoded(definition(WorkflowPlan(name, machine), _Places())),
+                    definition=_resolved(text_of(WorkflowPlan(name, machine))),
                     roleArn=f"arn:aws:iam::{ACCOUNT}:role/{name}",
                 )
 
     def _invoke(self, parameters: Any, region: str, state_credentials: Any) -> Any:
-        name = parameters["FunctionName"].rpartition(":")[2]
+        name = parameters["FunctionName"].rpartition(":")[2].removesuffix("Function").lower()
         ok, value = self.functions.invoke(name, json.loads(parameters["Payload"]))
         return {"Payload": value} if ok else {"Payload": value, "FunctionError": "Unhandled"}
 
     def run(self, case: Case) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Run a case; return its outcome and ledger."""
-        arn = _Places().workflow(case.name)
+        arn = _arn(case.name)
         started = self.client.start_execution(
             stateMachineArn=arn, name=f"run-{case.name}-{time.time_ns()}",
             input=json.dumps(case.input),
