@@ -24,6 +24,8 @@ class GcpAdapter(ModularAdapter):
         Capability.TRIGGER_TOPIC: Support.FULL,
         Capability.TRIGGER_OBJECT: Support.FULL,
         Capability.TRIGGER_TABLE: Support.FULL,
+        Capability.TRIGGER_TASK: Support.FULL,
+        Capability.WORKFLOW: Support.FULL,
         Capability.HTTP_WILDCARD_PATH: Support.FULL,
         Capability.HTTP_CORS: Support.FULL,
         Capability.HTTP_AUTH_KEY: Support.FULL,
@@ -52,8 +54,6 @@ class GcpAdapter(ModularAdapter):
         Capability.ALERT_OLDEST_MESSAGE: Support.FULL,
         # x86-64 containers only: https://cloud.google.com/run/docs/container-contract
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
-        Capability.TRIGGER_TASK: Support.NOT_IMPLEMENTED,
-        Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
     }
     # failures.py: what fits into PATIENCE, by the mean of its waits.
     client_attempts = 11

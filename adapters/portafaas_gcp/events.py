@@ -20,6 +20,7 @@ from portafaas.adapter import (
     QueueStimulus,
     ScheduleStimulus,
     Stimulus,
+    TaskStimulus,
     TopicStimulus,
 )
 from portafaas.plan import (
@@ -35,6 +36,7 @@ from portafaas_gcp.names import database as database_of
 from portafaas_gcp.runtime.shapes import document_id, stored
 
 PROJECT = "portafaas-project"
+_WORKFLOW = f"workflow@{PROJECT}.iam.gserviceaccount.com"
 #: RFC 3986 section 3.3, and ``%``: what may stand in a request target as it is.
 _TARGET = "/?#[]@!$&'()*+,;=:%"
 
@@ -87,6 +89,15 @@ def encode(plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus) -> Seque
                 ["content-type", "application/octet-stream"],
             ]
             return [_request("POST", "/", headers, b"", ("event",))]
+        case TaskStimulus():
+            names = ("input", "workflow", "run", "step", "attempt", "key")
+            document = {name: getattr(stimulus, name) for name in names}
+            headers = [
+                ["content-type", "application/json"],
+                ["user-agent", "GoogleCloudWorkflows; (+https://cloud.google.com/workflows/docs)"],
+                ["authorization", f"Bearer {_token(_WORKFLOW)}"],
+            ]
+            return [_request("POST", "/", headers, json.dumps(document).encode(), ("event",))]
         case _:
             assert_never(stimulus)
 

@@ -19,6 +19,7 @@ from portafaas_gcp.lowering import most_instances
 from portafaas_gcp.recovery import COUNTED, MOST, dead_letters, is_ordered, makes_tasks
 from portafaas_gcp.runtime.settlement import LONGEST
 from portafaas_gcp.runtime.tasks import ACCOUNT, QUEUE
+from portafaas_gcp.workflows.limits import over
 
 QUOTAS = "https://cloud.google.com/functions/quotas"
 CONCURRENCY = "https://cloud.google.com/run/docs/about-concurrency"
@@ -32,6 +33,7 @@ FUNCTIONS = (
 )
 NOTIFICATIONS = "https://cloud.google.com/storage/docs/pubsub-notifications"
 RESOURCES = "https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names"
+WORKFLOWS = "https://cloud.google.com/workflows/quotas"
 BUCKETS = "https://cloud.google.com/storage/docs/buckets#naming"
 
 #: MiB: https://cloud.google.com/run/docs/configuring/services/memory-limits
@@ -40,7 +42,8 @@ MEMORY = (128, 32_768)
 MOST_CONCURRENT = 1000
 #: Seconds by kind of trigger. http: QUOTAS. queue, topic and object: the longest acknowledgement
 #: deadline (SUBSCRIPTIONS). table: QUOTAS for event-driven functions, the shorter of the two
-#: numbers its versions state. schedule: the longest attempt deadline (SCHEDULER).
+#: numbers its versions state. schedule: the longest attempt deadline (SCHEDULER). task: the longest
+#: call of a workflow (WORKFLOWS).
 TIMEOUTS = {
     "http": (3600, QUOTAS),
     "queue": (600, SUBSCRIPTIONS),
@@ -48,6 +51,7 @@ TIMEOUTS = {
     "object": (600, SUBSCRIPTIONS),
     "table": (540, QUOTAS),
     "schedule": (1800, SCHEDULER),
+    "task": (1800, WORKFLOWS),
 }
 #: Characters of a Cloud Run service's name (SERVICES), and the fewest of a function's (FUNCTIONS).
 LONGEST_NAME = 49
@@ -107,17 +111,18 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     found += _notifications(plan)
     found += watched(plan)
     found += _accounts(plan)
+    found += over(plan)
     return found
 
 
 def _accounts(plan: BuildPlan) -> Iterator[Diagnostic]:
     """Warn where a project's quota, which can be raised, is not enough for this service alone."""
-    wanted = len(plan.functions) + 1
+    wanted = len(plan.functions) + len(plan.workflows) + 1
     if wanted > ACCOUNTS:
         yield Diagnostic(
             "PF3002",
-            f"the service needs {wanted} service accounts, one a function and one that builds; a "
-            f"project has {ACCOUNTS} unless its quota is raised ({IAM_QUOTAS})",
+            f"the service needs {wanted} service accounts, one a function or workflow and one that "
+            f"builds; a project has {ACCOUNTS} unless its quota is raised ({IAM_QUOTAS})",
             path="$.functions",
             hint="ask for more before deploying",
             severity="warning",
@@ -224,6 +229,9 @@ def _longest_location(plan: BuildPlan, use: Use) -> str:
     match use.kind:
         case "table":
             return f"projects/{project}/databases/{names.database(plan)}/documents/{use.name}"
+        case "workflow":
+            workflow = names.physical(plan, use.name, names.WORKFLOW)
+            return f"projects/{project}/locations/{'r' * REGION}/workflows/{workflow}"
         case "bucket":
             return f"{project}-{names.physical(plan, use.name, names.BUCKET)}"
     return f"projects/{project}/secrets/{names.physical(plan, use.name)}"

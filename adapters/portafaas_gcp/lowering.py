@@ -4,7 +4,7 @@ Every function is an HTTP service (``http`` signature). Queues and topics are Pu
 subscriptions rather than event triggers, whose subscriptions take no dead-letter policy, filter
 or ordering; buckets notify a topic of the function's own, since Eventarc knows no prefixes and does
 not tell a deletion from an overwriting; tables are Eventarc triggers; schedules are Cloud Scheduler
-jobs. All of them call the service with an ID token.
+jobs; tasks are called by workflows. All of them call the service with an ID token.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from portafaas.plan import (
     QueueTrigger,
     ScheduleTrigger,
     TableTrigger,
+    TaskTrigger,
     TopicTrigger,
 )
 from portafaas.plan.entry import function_spec
@@ -34,7 +35,10 @@ FRAMEWORK = "functions-framework==3.10.2"
 #: Seconds the platform waits longer than the handler may take, so that the bridge can answer.
 MARGIN = 5
 #: Seconds at which the platform's own maximum stops the margin, by kind.
-_MOST = {"http": 3600, "queue": 600, "topic": 600, "object": 600, "table": 600, "schedule": 1800}
+_MOST = {
+    "http": 3600, "queue": 600, "topic": 600, "object": 600, "table": 600, "schedule": 1800,
+    "task": 1800,
+}  # fmt: skip
 #: Bytes: https://cloud.google.com/pubsub/docs/subscription-message-filter
 LONGEST_FILTER = 256
 _CORE = ("id", "source", "type", "subject", "time", "datacontenttype", "dataschema")
@@ -219,6 +223,8 @@ def _trigger(plan: BuildPlan, function: FunctionPlan, timeout: int) -> dict[str,
                 "attemptDeadline": f"{max(15, timeout)}s",
                 **_scheduler_retry(function),
             }
+        case TaskTrigger():
+            return {"type": "task"}
         case _:
             assert_never(trigger)
 

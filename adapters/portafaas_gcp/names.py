@@ -39,6 +39,8 @@ METRIC = (1, 100)
 DISPLAY = (1, 512)
 #: A queue of Cloud Tasks: https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues
 TASKS = (1, 100)
+#: A workflow: https://cloud.google.com/workflows/docs/reference/rest/v1/projects.locations.workflows/create
+WORKFLOW = (1, 64)
 #: A Cloud Scheduler job: https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
 JOB = (1, 500)
 
@@ -119,7 +121,7 @@ def topics(plan: BuildPlan) -> Iterator[tuple[str, str]]:
         path = f"$.functions.{function.name}.trigger.{function.kind}"
         if isinstance(function.trigger, ObjectTrigger):
             yield f"{function.name}-objects", path
-        if function.kind not in ("http", "queue"):
+        if function.kind not in ("http", "queue", "task"):
             yield dead(function), path
 
 
@@ -132,5 +134,5 @@ def subscriptions(plan: BuildPlan) -> Iterator[tuple[str, str]]:
     for function in plan.functions:
         if isinstance(function.trigger, (TopicTrigger, ObjectTrigger)):
             yield function.name, f"$.functions.{function.name}"
-        if function.kind not in ("http", "queue"):
+        if function.kind not in ("http", "queue", "task"):
             yield dead(function), f"$.functions.{function.name}.trigger.{function.kind}"

@@ -7,6 +7,7 @@ A result's value is ``{"status", "headers": [[name, value]], "body": base64}``
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from portafaas.adapter import (
     Outcome,
     QueueStimulus,
     Stimulus,
+    TaskOutcome,
+    TaskStimulus,
 )
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
 from portafaas.runtime.deliver import held_back
@@ -42,6 +45,8 @@ def decode(
     """Return what the client receives, or which messages or events come again."""
     if isinstance(stimulus, HttpStimulus):
         return _outcome(results[0][1].get("value"))
+    if isinstance(stimulus, TaskStimulus):
+        return _answered(results[0][1])
     failed = [id for request, result in results if not _done(result) for id in request.ids]
     if isinstance(stimulus, QueueStimulus):
         assert isinstance(function.trigger, QueueTrigger)
@@ -55,6 +60,24 @@ def decode(
 def _done(result: Mapping[str, Any]) -> bool:
     value = result.get("value")
     return isinstance(value, Mapping) and 200 <= value["status"] <= 299
+
+
+def _answered(result: Mapping[str, Any]) -> TaskOutcome:
+    """Return what the workflow makes of an answer (``workflows/library.py``)."""
+    value = result.get("value")
+    if not isinstance(value, Mapping):
+        return TaskOutcome(None, "States.TaskFailed", "the connection broke")
+    if value["status"] == 504:
+        return TaskOutcome(None, "States.Timeout")
+    try:
+        found = json.loads(base64.b64decode(value["body"] or ""))
+    except ValueError:
+        found = None
+    if value["status"] >= 400 or not isinstance(found, dict):
+        return TaskOutcome(None, "States.TaskFailed", f"HTTP status {value['status']}")
+    if "ok" in found:
+        return TaskOutcome(found["ok"])
+    return TaskOutcome(None, str(found.get("error")), str(found.get("cause")))
 
 
 def _outcome(value: Any) -> HttpOutcome:

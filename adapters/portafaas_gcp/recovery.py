@@ -24,7 +24,7 @@ def dead_letters(plan: BuildPlan, function: FunctionPlan) -> str:
     if isinstance(trigger, QueueTrigger):
         queue = plan.queue(trigger.queue)
         return names.dead_letter(queue.name, queue.dead_letter) if queue.dead_letter else ""
-    return "" if function.kind == "http" else names.dead(function)
+    return "" if function.kind in ("http", "task") else names.dead(function)
 
 
 def is_ordered(plan: BuildPlan, function: FunctionPlan) -> bool:

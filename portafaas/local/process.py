@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -33,20 +32,13 @@ class Child:
     ) -> None:
         orders, self._orders = os.pipe()
         self._answers, answers = os.pipe()
-        kept = list(keep)
-
-        def place() -> None:
-            # Out of the way first, so that none overwrites another.
-            ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 16) for end in (orders, answers, *kept)]
-            for number, end in enumerate(ends, 3):
-                os.dup2(end, number)
-
+        # By their numbers, rather than moved to known ones by a preexec_fn: that would run, between
+        # fork and exec, what libraries of this process do after a fork (gRPC's aborts it).
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "portafaas.local.child"],
+            [sys.executable, "-m", "portafaas.local.child", str(orders), str(answers)],
             cwd=root,
             env={**os.environ, **environment},
-            pass_fds=tuple(range(3, 5 + len(kept))),
-            preexec_fn=place,
+            pass_fds=(orders, answers, *keep),
             stdout=output,
             start_new_session=apart,
         )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.handler import ObjectHandler as ObjectHandler
     from portafaas.runtime.handler import QueueHandler as QueueHandler
     from portafaas.runtime.handler import ScheduleHandler as ScheduleHandler
+    from portafaas.runtime.handler import TaskHandler as TaskHandler
     from portafaas.runtime.handler import batch_handler as batch_handler
     from portafaas.runtime.http import Headers as Headers
     from portafaas.runtime.http import HttpError as HttpError
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.resources import Conflict as Conflict
     from portafaas.runtime.resources import NotFound as NotFound
     from portafaas.runtime.resources import NotGranted as NotGranted
+    from portafaas.runtime.resources import NotWaiting as NotWaiting
     from portafaas.runtime.resources import Outgoing as Outgoing
     from portafaas.runtime.resources import ResourceError as ResourceError
     from portafaas.runtime.rows import ABSENT as ABSENT
@@ -48,13 +50,18 @@ if TYPE_CHECKING:
     from portafaas.runtime.rows import Put as Put
     from portafaas.runtime.rows import Row as Row
     from portafaas.runtime.rows import Update as Update
+    from portafaas.runtime.signals import BadToken as BadToken
+    from portafaas.runtime.signals import SignalToken as SignalToken
+    from portafaas.runtime.task import Task as Task
     from portafaas.runtime.taxonomy import Permanent as Permanent
     from portafaas.runtime.taxonomy import Poison as Poison
     from portafaas.runtime.taxonomy import Retryable as Retryable
     from portafaas.runtime.taxonomy import Throttled as Throttled
+    from portafaas.runtime.workflows import RunStatus as RunStatus
 
 _HOME = {
     "ABSENT": "rows",
+    "BadToken": "signals",
     "Batch": "message",
     "BatchHandler": "handler",
     "BatchResult": "message",
@@ -75,6 +82,7 @@ _HOME = {
     "Message": "message",
     "NotFound": "resources",
     "NotGranted": "resources",
+    "NotWaiting": "resources",
     "ObjectEvent": "event",
     "ObjectHandler": "handler",
     "ObjectInfo": "objects",
@@ -90,8 +98,12 @@ _HOME = {
     "Response": "http",
     "Retryable": "taxonomy",
     "Row": "rows",
+    "RunStatus": "workflows",
     "ScheduleEvent": "event",
     "ScheduleHandler": "handler",
+    "SignalToken": "signals",
+    "Task": "task",
+    "TaskHandler": "handler",
     "Throttled": "taxonomy",
     "Update": "rows",
     "batch_handler": "handler",

@@ -151,7 +151,11 @@ def refused_manifest(capability: Capability) -> Mapping[str, Any]:
     if capability is Capability.ARCHITECTURE_ARM:
         return {**document, "architecture": "aarch64", "functions": _one("plain")}
     if capability is Capability.WORKFLOW:
-        return {**document, "workflows": {"order": {}}, "functions": _one("plain")}
+        return {
+            **document,
+            "workflows": {"order": {"steps": {"end": {"succeed": True}}}},
+            "functions": _one("plain"),
+        }
     if capability.startswith("alert."):
         # Infrastructure alone: no function can show it.
         of = "queue" if capability is Capability.ALERT_OLDEST_MESSAGE else "function"

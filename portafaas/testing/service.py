@@ -123,6 +123,9 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
         "work:OnSchedule", {"schedule": {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}}
     ),
     "on-failing": _function("work:OnScheduleRaise", {"schedule": {"cron": "*/5 * * * *"}}),
+    "on-task": _function("work:OnTask", {"task": {}}),
+    "on-task-async": _function("work:OnTaskAsync", {"task": {}}),
+    "on-task-slow": _function("work:OnTask", {"task": {}}, timeout="1s"),
 }
 
 _RESOURCES: Mapping[str, Mapping[str, Any]] = {

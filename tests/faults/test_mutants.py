@@ -11,7 +11,7 @@ from tests.faults.mutants import MUTANTS
 
 pytestmark = pytest.mark.vendor
 
-_MESSAGES = 50
+_MESSAGES = 40
 
 
 @pytest.fixture(scope="module")

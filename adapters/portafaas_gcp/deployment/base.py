@@ -16,6 +16,7 @@ from portafaas.deployment.contract import (
     Secrets,
 )
 from portafaas.deployment.release import Release
+from portafaas.deployment.workflows import Workflows
 from portafaas.errors import DeploymentError
 from portafaas.plan import BuildPlan
 from portafaas_gcp import names
@@ -75,6 +76,12 @@ class GcpEngine(Engine):
     def dead_letters(self) -> DeadLetters:
         """Return the dead letters, whichever engine has made where they are."""
         return Letters(self.cloud, self.plan)
+
+    def workflows(self) -> Workflows:
+        """Return the workflows, over the Workflow Executions API."""
+        from portafaas_gcp.deployment.workflows import GcpWorkflows
+
+        return GcpWorkflows(self.cloud, self.plan)
 
     def whereabouts(self) -> Mapping[str, str]:
         """Return paths of topics, secrets and collections of documents, and names of buckets."""

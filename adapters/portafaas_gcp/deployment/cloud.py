@@ -28,6 +28,7 @@ HOSTS = {
     "pubsub": "pubsub.googleapis.com",
     "secretmanager": "secretmanager.googleapis.com",
     "storage": "storage.googleapis.com",
+    "workflowexecutions": "workflowexecutions.googleapis.com",
 }
 LOGIN = "gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"
 #: Seconds for connecting, and for each read.

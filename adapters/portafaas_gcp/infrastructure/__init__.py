@@ -12,6 +12,7 @@ from portafaas_gcp.infrastructure.document import Document
 from portafaas_gcp.infrastructure.functions import function, service_wide
 from portafaas_gcp.infrastructure.grants import uses
 from portafaas_gcp.infrastructure.logs import logs
+from portafaas_gcp.infrastructure.orchestrating import workflows
 from portafaas_gcp.infrastructure.recovering import tasks
 from portafaas_gcp.infrastructure.resources import declared
 from portafaas_gcp.infrastructure.triggers import trigger
@@ -37,6 +38,7 @@ def emit(plan: BuildPlan) -> Infrastructure:
         function(document, item, deployment)
         trigger(document, item, deployment)
         uses(document, item)
+    workflows(document)
     logs(document)
     alerts(document)
     value = document.value()

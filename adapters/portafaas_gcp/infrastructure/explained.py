@@ -18,6 +18,7 @@ from portafaas_gcp.infrastructure.recovering import subscription_of
 _PUBSUB = "https://cloud.google.com/pubsub/docs/subscription-retry-policy"
 _EVENTARC = "https://cloud.google.com/eventarc/docs/retry-events"
 _SCHEDULER = "https://cloud.google.com/scheduler/docs/reference/rest/v1/RetryConfig"
+_WORKFLOWS = "https://cloud.google.com/workflows/docs/reference/syntax/retrying"
 _HTTP = "https://cloud.google.com/functions/docs/bestpractices/retries"
 #: Seconds; of a subscription that does not say:
 #: https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions
@@ -34,6 +35,8 @@ def _redelivery(document: Document, function: FunctionPlan) -> Redelivery:
     name, trigger, retry = function.name, function.trigger, function.retry
     if function.kind == "http":
         return Redelivery(name, "", source=_HTTP)
+    if function.kind == "task":
+        return Redelivery(name, "the workflow, as its step says", source=_WORKFLOWS)
     subscriptions = document.resources.get("google_pubsub_subscription", {})
     if isinstance(trigger, QueueTrigger):
         return _pubsub(document, function, subscriptions[key("queue", trigger.queue)])

@@ -13,6 +13,7 @@ from portafaas_gcp.infrastructure.document import Document, key, ref
 from portafaas_gcp.infrastructure.resources import address_of, database_of
 
 IAM = "https://cloud.google.com/iam/docs/roles-permissions"
+WORKFLOWS = "https://cloud.google.com/iam/docs/roles-permissions/workflows"
 FIRESTORE = "https://cloud.google.com/firestore/docs/security/iam"
 
 
@@ -63,6 +64,9 @@ def uses(document: Document, function: FunctionPlan) -> None:
         document.ask(why, function=function.name)
         if use.kind == "table":
             _table(document, function, use, why)
+            continue
+        if use.kind == "workflow":
+            _workflow(document, function, use, why)
             continue
         grant = GRANTS[use.verb, use.kind]
         target = ref(address_of(use.kind, use.name), grant.attribute)
@@ -116,6 +120,25 @@ def _table(document: Document, function: FunctionPlan, use: Use, why: str) -> No
     document.note(
         f"Firestore grants {role} on a whole database{reads_too}, not on the table {use.name!r} "
         f"({FIRESTORE})",
+        why,
+    )
+
+
+def _workflow(document: Document, function: FunctionPlan, use: Use, why: str) -> None:
+    """Let the function start runs, read them and signal them; no narrower than a project.
+
+    A function that starts runs has no other right on the workflow itself.
+    """
+    role, block = "roles/workflows.invoker", key(function.name, "start", "workflows")
+    if block in document.resources.get("google_project_iam_member", {}):
+        document.also(f"google_project_iam_member.{block}")
+    else:
+        project_member(document, block, role, member_of(function))
+    document.permissions.append(
+        Permission(function.name, role, "projects/${var.project}", why)
+    )
+    document.note(
+        f"{role} can be granted on a project only, not on the workflow {use.name!r} ({WORKFLOWS})",
         why,
     )
 

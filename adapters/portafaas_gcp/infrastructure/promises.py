@@ -62,7 +62,7 @@ def _instances(view: View, plan: BuildPlan) -> Iterator[str]:
 def _retries(view: View, plan: BuildPlan) -> Iterator[str]:
     for function in plan.functions:
         found = view.resources["google_cloudfunctions2_function"].get(key(function.name))
-        if found is None or function.kind == "http":
+        if found is None or function.kind in ("http", "task"):
             continue
         variables = found["service_config"]["environment_variables"]
         trigger, retry = function.trigger, function.retry

@@ -225,8 +225,12 @@ def location_of(plan: BuildPlan, kind: str, name: str) -> str:
     """Return what Google's clients call a declared resource; ``PORTAFAAS_<KIND>_<NAME>``.
 
     ``projects/P/topics/T`` for a queue or topic, the bucket's name, ``projects/P/secrets/S``, and
-    ``projects/P/databases/D/documents/C`` for a table.
+    ``projects/P/databases/D/documents/C`` for a table, ``projects/P/locations/R/workflows/W``.
     """
+    if kind == "workflow":
+        # No reference: the workflow may call the function that is told.
+        workflow = names.physical(plan, name, names.WORKFLOW)
+        return f"projects/${{var.project}}/locations/${{var.region}}/workflows/{workflow}"
     if kind == "table":
         return f"projects/${{var.project}}/databases/{database_of(plan)}/documents/{name}"
     return ref(address_of(kind, name), "name" if kind == "bucket" else "id")

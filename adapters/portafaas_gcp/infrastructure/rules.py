@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from portafaas_gcp.infrastructure import failing
+from portafaas_gcp.infrastructure import failing, orchestrating
 from portafaas_gcp.infrastructure.deliveries import deliveries
+from portafaas_gcp.infrastructure.functions import TASK
 from portafaas_gcp.infrastructure.view import View
 from portafaas_gcp.infrastructure.watching import watching
 
@@ -18,6 +19,7 @@ PROJECT_ROLES = {
     "roles/datastore.viewer": True,
     "roles/datastore.user": True,
     "roles/eventarc.eventReceiver": False,
+    "roles/workflows.invoker": False,
 }
 #: Roles on one resource, by the type that grants them.
 RESOURCE_ROLES = {
@@ -60,6 +62,7 @@ def rules(view: View) -> Iterator[str]:
     yield from deliveries(view)
     yield from failing.failures(view)
     yield from watching(view)
+    yield from orchestrating.rules(view)
     yield from _grants(view)
     yield from _kept(view)
     yield from _names(view)
@@ -136,6 +139,7 @@ def _environment(view: View, address: str, config: Mapping[str, Any]) -> Iterato
 
 def _callers(view: View) -> Iterator[str]:
     """Yield doors that are open, or closed, to the wrong people."""
+    workflows = orchestrating.callers(view)
     for address, body in view.of("google_cloud_run_service_iam_member"):
         service = body["service"].partition(".")[2].removesuffix(".name}")
         function = view.resources["google_cloudfunctions2_function"].get(service, {})
@@ -143,8 +147,9 @@ def _callers(view: View) -> Iterator[str]:
         outside = body["member"] in ("allUsers", "${each.value}")
         if outside != (ingress == "ALLOW_ALL"):
             yield f"{address}: {body['member']} does not go with ingress {ingress}"
-        if not outside and body["member"] != f"${{google_service_account.{service}.member}}":
-            yield f"{address}: {body['member']} is not the function's own account"
+        own = {f"${{google_service_account.{service}.member}}"}
+        if not outside and body["member"] not in workflows.get(service, own):
+            yield f"{address}: {body['member']} is not the function's own account, or who calls it"
     callers = str(
         [
             view.resources.get(kind, {})
@@ -156,7 +161,10 @@ def _callers(view: View) -> Iterator[str]:
         ]
     )
     called = set(re.findall(r"google_cloudfunctions2_function\.(\w+)\.", callers))
+    called |= workflows.keys()
     for address, body in view.of("google_cloudfunctions2_function"):
+        if body.get("description") == TASK and address.partition(".")[2] not in called:
+            continue  # no workflow has it yet
         if not view.has(
             "google_cloud_run_service_iam_member", service=f"${{{address}.name}}"
         ):

@@ -125,6 +125,7 @@ RESOURCES: Mapping[str, Resource] = {
             # A Cloud Run service has fewer characters than a function, a function at least 4.
             "name!": Text(r"[a-z][a-z0-9-]{2,47}[a-z0-9]"),
             "location!": ANY,
+            "description": ANY,
             "build_config!": Block(
                 {
                     "runtime!": Text(choices=tuple(f"python3{n}" for n in (10, 11, 12, 13))),
@@ -336,6 +337,17 @@ RESOURCES: Mapping[str, Resource] = {
                 Text(choices=("OBJECT_FINALIZE", "OBJECT_DELETE", "OBJECT_ARCHIVE"))
             ),
             "object_name_prefix": ANY,
+        }
+    ),
+    "google_workflows_workflow": Resource(
+        {
+            # https://cloud.google.com/workflows/docs/reference/rest/v1/projects.locations.workflows/create
+            "name!": Text(r"[A-Za-z]([\w-]{0,62}[A-Za-z0-9])?"),
+            "region!": ANY,
+            "service_account!": ANY,
+            "source_contents!": Text(r"\{.{1,131071}"),
+            "call_log_level!": Text(choices=("LOG_ERRORS_ONLY",)),
+            "deletion_protection!": Flag(),
         }
     ),
 }

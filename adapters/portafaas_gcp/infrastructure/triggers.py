@@ -28,6 +28,8 @@ def trigger(document: Document, function: FunctionPlan, deployment: Deployment) 
         _clients(document, function, binding["invoker"] == "allUsers")
         failures(document, function)
         return
+    if described["type"] == "task":
+        return  # workflows say who they call
     grant = invoker(document, function, member_of(function))
     why = f"$.functions.{function.name}.trigger"
     document.permissions.append(

@@ -2,8 +2,9 @@
 
 Each part is loaded, and its official client imported, at first use. An address is the value of the
 function's variable: ``projects/P/topics/T`` for queues and topics, the bucket's name,
-``projects/P/databases/D/documents/C`` for tables, ``projects/P/secrets/S``
-(``docs/infrastructure-gcp.md``). All that fails raises ``ResourceError`` or one of its kinds.
+``projects/P/databases/D/documents/C`` for tables, ``projects/P/secrets/S``,
+``projects/P/locations/R/workflows/W`` for workflows (``docs/infrastructure-gcp.md``). All that
+fails raises ``ResourceError`` or one of its kinds.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.resources import Outgoing
     from portafaas.runtime.rows import Row, Write
+    from portafaas.runtime.workflows import RunStatus
 
 
 def send(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[tuple[int, str]]:
@@ -154,3 +157,24 @@ def secret(address: str) -> bytes:
     from portafaas_gcp.runtime.secret import latest
 
     return latest(address)
+
+
+def start_run(address: str, input: Any) -> str:
+    """Start a run of a workflow and return its id; raises ValueError for more than 32 KB."""
+    from portafaas_gcp.runtime import workflow
+
+    return workflow.start(address, input)
+
+
+def run_status(address: str, run: str) -> RunStatus:
+    """Return how a run is; raises NotFound."""
+    from portafaas_gcp.runtime import workflow
+
+    return workflow.status(address, run)
+
+
+def signal_run(address: str, run: str, name: str, payload: Any) -> None:
+    """Hand a JSON value to a run that waits for a signal; raises NotFound and NotWaiting."""
+    from portafaas_gcp.runtime import workflow
+
+    workflow.signal(address, run, name, payload)

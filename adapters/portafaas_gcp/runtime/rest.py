@@ -45,11 +45,12 @@ def endpoint(api: str) -> str:
 
 
 def call(
-    method: str, url: str, what: str, body: Any = None, *, signed: bool = True
+    method: str, url: str, what: str, body: Any = None, *, signed: bool = True, once: bool = False
 ) -> tuple[int, dict[str, Any]]:
     """Return status and JSON object of the answer to a call; *body* is a JSON value.
 
-    Raises a retryable ResourceError when there is no answer.
+    *once*: what may have been done is not repeated. Raises a retryable ResourceError when there is
+    no answer.
     """
     from json import dumps
 
@@ -57,18 +58,19 @@ def call(
     headers = {"Accept": "application/json"}
     if content is not None:
         headers["Content-Type"] = "application/json"
+    most = 1 if once else ATTEMPTS
     if not signed:
-        return exchange(method, url, headers, TIMEOUT, what, content)
+        return exchange(method, url, headers, TIMEOUT, what, content, most)
     headers["Authorization"] = f"Bearer {token()}"
     paying = getattr(_person[0], "quota_project_id", None) if _person else None
     if paying:
         # A person's calls count against a project of theirs:
         # https://cloud.google.com/docs/quotas/quota-project
         headers["X-Goog-User-Project"] = paying
-    status, document = exchange(method, url, headers, TIMEOUT, what, content)
+    status, document = exchange(method, url, headers, TIMEOUT, what, content, most)
     if status == 401:  # revoked, or the clock is wrong
         headers["Authorization"] = f"Bearer {token(refresh=True)}"
-        status, document = exchange(method, url, headers, TIMEOUT, what, content)
+        status, document = exchange(method, url, headers, TIMEOUT, what, content, most)
     return status, document
 
 
@@ -161,10 +163,12 @@ def exchange(
     timeout: float,
     what: str,
     content: bytes | None = None,
+    most: int = ATTEMPTS,
 ) -> tuple[int, dict[str, Any]]:
     """Return status and JSON object of the answer ({} if it is none).
 
-    Repeats what the network or the server lost; raises a retryable ResourceError without an answer.
+    Tries *most* times when the network or the server has lost it; raises a retryable ResourceError
+    without an answer.
     """
     from http.client import HTTPConnection, HTTPException, HTTPSConnection
     from json import loads
@@ -182,14 +186,14 @@ def exchange(
             response = connection.getresponse()
             status, body = response.status, response.read()
         except (OSError, HTTPException) as exc:
-            if attempt < ATTEMPTS:
+            if attempt < most:
                 attempt += 1
                 continue
             text = str(exc) or type(exc).__name__
             raise ResourceError(f"cannot {what}: {text}", retryable=True) from exc
         finally:
             connection.close()
-        if status >= 500 and attempt < ATTEMPTS:
+        if status >= 500 and attempt < most:
             attempt += 1
             continue
         try:

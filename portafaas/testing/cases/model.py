@@ -34,7 +34,8 @@ class Case:
 
     ``json``, and each entry of ``seen`` (what the handler saw, in order), are compared by the keys
     they name: further keys may be there. ``headers`` are all headers, ``absent`` names ones that
-    may not be there. ``failed`` are the ids to be delivered again. What is left out is still
+    may not be there. ``failed`` are the ids to be delivered again, ``answer`` is what a
+    workflow gets (``output``, or ``error`` and ``cause``). What is left out is still
     compared between the targets and with the neutral delivery.
     """
 
@@ -47,6 +48,7 @@ class Case:
     headers: Mapping[str, str] | None = None
     cookies: tuple[str, ...] | None = None
     failed: tuple[str, ...] | None = None
+    answer: Mapping[str, Any] | None = None
     seen: tuple[Any, ...] | None = None
 
 
@@ -83,6 +85,8 @@ def problems(case: Case, observed: Observation) -> list[str]:
             found.append(f"body: expected JSON, got {_body(outcome)!r}")
     if case.failed is not None:
         compare("failed", list(case.failed), outcome.get("failed"))
+    if case.answer is not None:
+        compare("answer", case.answer, outcome)
     if case.seen is not None:
         compare("seen by the handler", list(case.seen), list(observed.seen))
     return found

@@ -106,3 +106,16 @@ def record(view: Any) -> None:
     line = json.dumps(view) + "\n"
     with open(os.environ["KIT_RECORD"], "ab", buffering=0) as file:
         file.write(line.encode())
+
+
+def task_view(task: Any, context: Any) -> dict[str, Any]:
+    return {
+        "class": type(task).__name__,
+        "input": task.input,
+        "workflow": task.workflow,
+        "run": task.run,
+        "step": task.step,
+        "attempt": task.attempt,
+        "key": task.key,
+        "context": context_view(context),
+    }

@@ -26,9 +26,11 @@ from portafaas.runtime import (
     QueueHandler,
     ScheduleEvent,
     ScheduleHandler,
+    Task,
+    TaskHandler,
 )
 
-from kit.views import event_view, message_view, record
+from kit.views import event_view, message_view, record, task_view
 
 
 def act(body: Any) -> Any:
@@ -127,3 +129,39 @@ class OnScheduleRaise(ScheduleHandler):
     def handle(self, event: ScheduleEvent, context: Context) -> None:
         record(event_view(event, context))
         raise RuntimeError("handler failed")
+
+
+class PaymentDeclined(Exception):
+    pass
+
+
+def do_task(task: Task) -> Any:
+    """Do what the input asks for."""
+    do = task.input.get("do") if isinstance(task.input, dict) else None
+    if do == "raise":
+        raise RuntimeError("handler failed")
+    if do == "decline":
+        raise PaymentDeclined('no "money"\nfür heute')
+    if do == "exit":
+        sys.exit(3)
+    if do == "hang":
+        time.sleep(30)
+    if do == "no-json":
+        return {1, 2}
+    if do == "nan":
+        return float("nan")
+    if do == "tuple":
+        return (1, {2: None})
+    return {"echo": task.input}
+
+
+class OnTask(TaskHandler):
+    def handle(self, task: Task, context: Context) -> Any:
+        record(task_view(task, context))
+        return do_task(task)
+
+
+class OnTaskAsync(TaskHandler):
+    async def handle(self, task: Task, context: Context) -> Any:
+        record(task_view(task, context))
+        return do_task(task)

@@ -38,6 +38,7 @@ class ExampleAdapter(Adapter):
         Capability.TRIGGER_TOPIC: Support.FULL,
         Capability.TRIGGER_OBJECT: Support.FULL,
         Capability.TRIGGER_TABLE: Support.FULL,
+        Capability.TRIGGER_TASK: Support.FULL,
         Capability.HTTP_WILDCARD_PATH: Support.FULL,
         Capability.HTTP_CORS: Support.FULL,
         Capability.HTTP_AUTH_KEY: Support.FULL,

@@ -12,6 +12,7 @@ An event is ``{"event": id, "attempt": number, <kind>: {...}}`` with the kinds
   ``at``, ``serial``
 * ``row``: ``change`` (``added``, ``edited`` or ``dropped``), ``key``, ``row``, ``at``
 * ``tick``: ``at``
+* ``task``: what a workflow calls with, answered by ``{"ok"}`` or ``{"error", "cause"}``
 
 What is not said to be answered otherwise is answered by anything at all, or by an error, after
 which the platform sends the event again.
@@ -35,6 +36,8 @@ from portafaas.adapter import (
     QueueStimulus,
     ScheduleStimulus,
     Stimulus,
+    TaskOutcome,
+    TaskStimulus,
     TopicStimulus,
 )
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
@@ -84,6 +87,9 @@ def encode(
             return [_event("row", row, id=stimulus.id)]
         case ScheduleStimulus():
             return [_event("tick", {"at": stimulus.time})]
+        case TaskStimulus():
+            names = ("input", "workflow", "run", "step", "attempt", "key")
+            return [_event("task", {name: getattr(stimulus, name) for name in names})]
         case _:
             assert_never(stimulus)
 
@@ -137,6 +143,14 @@ def decode(
     if isinstance(stimulus, HttpStimulus):
         result = results[0][1]
         return _response(result["value"]) if result["ok"] else HttpOutcome(502, (), (), b"")
+    if isinstance(stimulus, TaskStimulus):
+        result = results[0][1]
+        if not result["ok"]:
+            return TaskOutcome(error="States.TaskFailed")
+        answer = result["value"]
+        return TaskOutcome(
+            answer.get("ok"), answer.get("error", ""), answer.get("cause", "")
+        )
     failed: list[str] = []
     for request, result in results:
         if not result["ok"]:
