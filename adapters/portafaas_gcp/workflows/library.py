@@ -2,7 +2,8 @@
 
 Only functions whose meaning the vendor's reference states are used, and no ``and`` or ``or`` whose
 right side could fail. Every name of a type that was ever used is known, and numbers of two types
-are made doubles before they are compared.
+are made doubles before they are compared. A list that becomes part of another is assigned, since
+``list.concat`` might append what is in it. Nothing is changed that another variable may hold.
 https://cloud.google.com/workflows/docs/reference/stdlib/overview
 """
 
@@ -111,16 +112,16 @@ def _values() -> dict[str, Routine]:
         # A copy of a document with a value put at a path of names.
         "portafaas_put": _routine(
             ["document", "path", "value", "shown"],
-            _assign("begin", ("at", 0), ("empty", {}), ("chain", []), ("node", e("document"))),
+            _assign("begin", ("at", 0), ("chain", []), ("node", e("document"))),
             _switch("more", ("at == len(path)", "back"), ('get_type(node) != "map"', "wrong")),
             _assign("keep", ("chain", e("list.concat(chain, node)")), ("name", e("path[at]")),
                     ("at", e("at + 1"))),
             _switch("known", ("name in node", "deeper")),
-            _assign("new", ("node", e("empty")), next="more"),
+            _assign("new", ("node", {}), next="more"),
             _assign("deeper", ("node", e("node[name]")), next="more"),
             _fault("wrong", states.RUNTIME, e('"nothing can be put at " + shown')),
             _switch("back", ("at == 0", "sized")),
-            _assign("merge", ("at", e("at - 1")), ("name", e("path[at]")), ("one", e("empty")),
+            _assign("merge", ("at", e("at - 1")), ("name", e("path[at]")), ("one", {}),
                     ("one[name]", e("value")), ("value", e("map.merge(chain[at], one)")),
                     next="back"),
             _call("sized", "portafaas_sized", value=e("value")),
@@ -302,9 +303,10 @@ def _errors() -> dict[str, Routine]:
         # Rule W-7. *counts* is how often each rule was the one, [] at first.
         "portafaas_retry": _routine(
             ["rules", "counts", "error"],
-            _assign("begin", ("none", []), ("names", e("none")), ("at", 0)),
+            _assign("begin", ("names", []), ("at", 0)),
             _switch("more", ("at == len(rules)", "which")),
-            _assign("one", ("names", e('list.concat(names, rules[at]["errors"])')),
+            _assign("one", ("names", e("list.concat(names, 0)")),
+                    ("names[at]", e('rules[at]["errors"]')),
                     ("at", e("at + 1"))),
             _switch("fresh", ("len(counts) >= at", "more")),
             _assign("zero", ("counts", e("list.concat(counts, 0)")), next="more"),
@@ -448,12 +450,12 @@ def _together() -> dict[str, Routine]:
             ["answers", "log"],
             _assign("begin", ("at", 0), ("ok", []), ("failed", -1), ("fatal", -1)),
             _switch("more", ("at == len(answers)", "which")),
-            _assign("one", ("answer", e("answers[at]")), ("k", 0)),
+            _assign("one", ("answer", e("answers[at]")), ("k", 0), ("ok", e("list.concat(ok, 0)"))),
             _switch("kept", ('k == len(answer["log"])', "good")),
             _assign("keep", ("log", e('list.concat(log, answer["log"][k])')), ("k", e("k + 1")),
                     next="kept"),
             _switch("good", ('"error" in answer', "bad")),
-            _assign("put", ("ok", e('list.concat(ok, answer["ok"])')), next="following"),
+            _assign("put", ("ok[at]", e('answer["ok"]')), next="following"),
             _assign("bad", ("error", e('answer["error"]'))),
             _switch("worse", (f'error == "{states.RUNTIME}"', "fatal"),
                     (f'error == "{states.TOO_LARGE}"', "fatal")),

@@ -69,7 +69,7 @@ class Writer:
             if step["kind"] == "workflow":
                 deepest = max(deepest, self.nested(step["workflow"]))
             for one in inner(step):
-                deepest = max(deepest, self.depth(one) + (step["kind"] != "loop"))
+                deepest = max(deepest, self.depth(one) + is_parallel(step))
         return min(deepest, DEEPEST)
 
     def machine(self, machine: Mapping[str, Any], *within: str, around: int = 0) -> str:
@@ -123,6 +123,14 @@ class Writer:
         }
         self.routines[name] = {"params": ["document", "context", "place"], "steps": [begin, run]}
         return name
+
+
+def is_parallel(step: Mapping[str, Any]) -> bool:
+    """Return whether a step is a parallel step of the source.
+
+    A map of one item at a time is not: iterations of a parallel step run in any order.
+    """
+    return bool(step["kind"] == "parallel" or (step["kind"] == "map" and step["concurrency"] > 1))
 
 
 def _failure() -> Step:
@@ -378,7 +386,7 @@ class _Steps:
             calls.append(
                 [
                     {f"{here}__call_{index}": {
-                        **self.within_it(branch["machine"], given, name, branch["name"]),
+                        **self.within_it(step, branch["machine"], given, name, branch["name"]),
                         "result": f"answer_{index}",
                     }},
                     {f"{here}__put_{index}": {
@@ -428,7 +436,10 @@ class _Steps:
                         "args": {"value": expression("one")},
                     }},
                     {f"{here}__each_kept": {
-                        "assign": [{"documents": expression("list.concat(documents, one)")}],
+                        "assign": [
+                            {"documents": expression("list.concat(documents, 0)")},
+                            {"documents[index]": expression("one")},
+                        ],
                     }},
                 ],
             }})  # fmt: skip
@@ -437,29 +448,35 @@ class _Steps:
             "context": expression("around"),
             "place": expression(f'{self.inside()} + string(index) + "/"'),
         }
-        called = self.within_it(step["machine"], given, name)
+        called = self.within_it(step, step["machine"], given, name)
         self.switch(f"{here}__empty", [("len(items) == 0", f"{here}__gather")])
-        self.add(f"{here}__all", {"parallel": {
-            "shared": ["answers"],
-            "concurrency_limit": min(step["concurrency"], MOST_AT_ONCE),
-            "for": {
-                "value": "item",
-                "index": "index",
-                "in": expression("items"),
-                "steps": [
-                    {f"{here}__item": {"assign": [{"around": item_context}]}},
-                    {f"{here}__call": {**called, "result": "item_answer"}},
-                    {f"{here}__answer": {
-                        "assign": [{"answers[index]": expression("item_answer")}],
-                    }},
-                ],
-            },
-        }})  # fmt: skip
+        iterations = {
+            "value": "item",
+            "index": "index",
+            "in": expression("items"),
+            "steps": [
+                {f"{here}__item": {"assign": [{"around": item_context}]}},
+                {f"{here}__call": {**called, "result": "item_answer"}},
+                {f"{here}__answer": {"assign": [{"answers[index]": expression("item_answer")}]}},
+            ],
+        }
+        if is_parallel(step):
+            most = min(step["concurrency"], MOST_AT_ONCE)
+            several = {"shared": ["answers"], "concurrency_limit": most, "for": iterations}
+            self.add(f"{here}__all", {"parallel": several})
+        else:
+            self.add(f"{here}__all", {"for": iterations})
         self.gathered(name, here, step, following)
 
-    def within_it(self, machine: Mapping[str, Any], given: dict[str, Any], *names: str) -> Step:
-        """Add the machine of a branch or an item, and return what calls it with *given*."""
-        around = self.around + 1
+    def within_it(
+        self,
+        step: Mapping[str, Any],
+        machine: Mapping[str, Any],
+        given: dict[str, Any],
+        *names: str,
+    ) -> Step:
+        """Add the machine of a branch or an item of *step*; return what calls it with *given*."""
+        around = self.around + is_parallel(step)
         apart = around >= DEEPEST and self.writer.depth(machine) > 0
         routine = self.writer.machine(machine, *self.within, *names, around=0 if apart else around)
         if not apart:
