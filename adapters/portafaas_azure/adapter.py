@@ -51,8 +51,8 @@ class AzureAdapter(ModularAdapter):
         # Service Bus has no metric of how long messages wait.
         Capability.ALERT_OLDEST_MESSAGE: Support.UNSUPPORTED,
         Capability.ARCHITECTURE_ARM: Support.UNSUPPORTED,
-        Capability.TRIGGER_TASK: Support.NOT_IMPLEMENTED,
-        Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
+        Capability.TRIGGER_TASK: Support.FULL,
+        Capability.WORKFLOW: Support.FULL,
     }
     # blobs.py, the most patient of its clients: one attempt and four repetitions.
     client_attempts = 5

@@ -28,7 +28,7 @@ def dead_of(plan: BuildPlan, function: FunctionPlan) -> str:
     """Return the name of the queue with *function*'s dead letters, "" when it has none."""
     if isinstance(function.trigger, QueueTrigger):
         return dead_queue(plan.queue(function.trigger.queue))
-    return "" if function.kind == "http" else f"{function.name}-dead"
+    return "" if function.kind in ("http", "task") else f"{function.name}-dead"
 
 
 def again_of(function: FunctionPlan) -> str:
@@ -56,7 +56,7 @@ def sends_copies(plan: BuildPlan, function: FunctionPlan) -> bool:
         return not plan.queue(trigger.queue).ordered
     if isinstance(trigger, TopicTrigger):
         return not plan.topic(trigger.topic).ordered
-    return function.kind != "http"
+    return function.kind not in ("http", "task")
 
 
 def dead_settings() -> dict[str, Any]:

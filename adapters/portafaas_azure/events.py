@@ -22,6 +22,7 @@ from portafaas.adapter import (
     QueueStimulus,
     ScheduleStimulus,
     Stimulus,
+    TaskStimulus,
     TopicStimulus,
 )
 from portafaas.plan import (
@@ -68,8 +69,18 @@ def encode(plan: BuildPlan, function: FunctionPlan, stimulus: Stimulus) -> list[
                 "IsPastDue": False,
             }
             return [NativeRequest({"trigger": {"type": "json", "value": timer}, "metadata": {}})]
+        case TaskStimulus():
+            return [_task(stimulus)]
         case _:
             assert_never(stimulus)
+
+
+def _task(stimulus: TaskStimulus) -> NativeRequest:
+    names = ("input", "workflow", "run", "step", "attempt", "key")
+    document = {name: getattr(stimulus, name) for name in names}
+    text = json.dumps({**document, "place": f"{stimulus.step}!{stimulus.attempt}"})
+    # The input of an activity is JSON; the orchestrator's is a text that is JSON.
+    return NativeRequest({"trigger": {"type": "string", "value": json.dumps(text)}, "metadata": {}})
 
 
 def _http(plan: BuildPlan, function: FunctionPlan, stimulus: HttpStimulus) -> NativeRequest:

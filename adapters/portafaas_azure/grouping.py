@@ -5,8 +5,13 @@ function. So one app per function, or, with ``targets.azure.apps: grouped``, one
 that are equal in all of it: nobody gets a permission, a variable or a limit of another. But where
 to send what failed the app is told, and allowed, for each of its functions.
 
+Workflows call their tasks within one app, and a task may be called by several workflows: the tasks
+of a service are one app in both modes, with what all of them may do. Its name never changes, so
+that runs that go on outlive a deployment.
+
 In an app of the Flex Consumption plan the http functions scale together, in the same instances;
-every other function scales into instances of its own (blob and durable triggers are not used here):
+what is Durable Functions' scales together in others; every other function scales into instances of
+its own (blob triggers are not used here):
 https://learn.microsoft.com/azure/azure-functions/flex-consumption-plan#per-function-scaling
 """
 
@@ -22,12 +27,15 @@ from portafaas.plan import (
     QueueTrigger,
     ScheduleTrigger,
     TableTrigger,
+    TaskTrigger,
     TopicTrigger,
 )
 from portafaas.record import dataclass
 from portafaas_azure.host import instance_memory
 
 GROUPED = "grouped"
+#: The app of the workflows and their tasks.
+WORKFLOWS = "workflows"
 #: Variables that the core gives all functions of a service; their values rename no app.
 _OF_ALL = ("PORTAFAAS_CONFIG", "PORTAFAAS_LOG_LEVEL")
 
@@ -47,6 +55,21 @@ class App:
         return self.functions[0]
 
     @property
+    def runs_workflows(self) -> bool:
+        """True for the app of the workflows."""
+        return self.name == WORKFLOWS and not self.own
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of its functions together; that they agree is checked before this."""
+        return {k: v for function in self.functions for k, v in function.environment.items()}
+
+    @property
+    def memory(self) -> int:
+        """MiB of an instance: what the largest of its functions needs."""
+        return instance_memory(max(function.memory for function in self.functions))
+
+    @property
     def entries(self) -> str:
         """The value of ``PORTAFAAS_FUNCTIONS``."""
         return ",".join(function.entry for function in self.functions)
@@ -64,14 +87,17 @@ def apps_of(plan: BuildPlan) -> tuple[App, ...]:
     joins or leaves renames nothing. What has a source of its own is alone in any case, and called
     like the function in both modes.
     """
-    if not is_grouped(plan):
-        return tuple(App(function.name, (function,), True) for function in plan.functions)
-    found: dict[str, list[FunctionPlan]] = {}
+    grouped = is_grouped(plan)
+    found: dict[tuple[str, bool], list[FunctionPlan]] = {}
     for function in plan.functions:
-        found.setdefault(_name(function), []).append(function)
-    return tuple(
-        App(name, tuple(members), _alone(members[0])) for name, members in found.items()
-    )
+        if function.kind == "task":
+            key = (WORKFLOWS, False)
+        elif grouped:
+            key = (_name(function), _alone(function))
+        else:
+            key = (function.name, True)
+        found.setdefault(key, []).append(function)
+    return tuple(App(name, tuple(members), own) for (name, own), members in found.items())
 
 
 def app_of(plan: BuildPlan, function: FunctionPlan) -> App:
@@ -129,7 +155,7 @@ def _needs(function: FunctionPlan) -> list[str]:
             return [function.name]
         case TableTrigger():
             return [trigger.table, str(function.options.get("leaseContainer", "leases"))]
-        case HttpTrigger() | ScheduleTrigger():
+        case HttpTrigger() | ScheduleTrigger() | TaskTrigger():
             return []
         case _:
             assert_never(trigger)

@@ -22,7 +22,8 @@ def host_json(functions: tuple[FunctionPlan, ...]) -> dict[str, Any]:
 
     https://learn.microsoft.com/azure/azure-functions/functions-host-json
     """
-    bus = [f for f in functions if f.kind != "http"]
+    bus = [f for f in functions if f.kind not in ("http", "task")]
+    tasks = [f for f in functions if f.kind == "task"]
     calls = max((f.concurrency for f in bus), default=1)
     limit = host_timeout(functions)
     extensions: dict[str, Any] = {
@@ -39,6 +40,14 @@ def host_json(functions: tuple[FunctionPlan, ...]) -> dict[str, Any]:
             "maxAutoLockRenewalDuration": timespan(limit + 60),
         },
     }
+    if tasks:
+        extensions["durableTask"] = {
+            # The account is the app's own, and so is the hub.
+            "hubName": "portafaas",
+            "storageProvider": {"maxQueuePollingInterval": "00:00:10"},
+            # The bridge keeps each function's own limit.
+            "maxConcurrentActivityFunctions": sum(f.concurrency for f in tasks),
+        }
     return {
         "version": "2.0",
         "functionTimeout": timespan(limit),
@@ -61,16 +70,22 @@ def timespan(seconds: float) -> str:
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def host_settings(function: FunctionPlan) -> dict[str, str]:
+def host_settings(function: FunctionPlan, *others: FunctionPlan) -> dict[str, str]:
     """Return the app settings that override host.json in an app of this function alone.
+
+    Of an app of workflows all its functions are given.
 
     https://learn.microsoft.com/azure/azure-functions/functions-host-json#override-hostjson-values
     """
-    host = host_json((function,))
+    functions = (function, *others)
+    host = host_json(functions)
     settings = {"functionTimeout": host["functionTimeout"]}
     if function.kind == "http":
         limit = host["extensions"]["http"]["maxConcurrentRequests"]
         settings["extensions__http__maxConcurrentRequests"] = str(limit)
+    elif function.kind == "task":
+        most = host["extensions"]["durableTask"]["maxConcurrentActivityFunctions"]
+        settings["extensions__durableTask__maxConcurrentActivityFunctions"] = str(most)
     else:
         bus = host["extensions"]["serviceBus"]
         for name in ("maxConcurrentCalls", "maxConcurrentSessions", "maxAutoLockRenewalDuration"):

@@ -15,6 +15,7 @@ from portafaas.plan import (
     TopicTrigger,
 )
 from portafaas_azure.broker import again_of
+from portafaas_azure.flows import CONTROL, entry_of
 from portafaas_azure.runtime.shapes import TAKEN
 
 SCALE = "https://learn.microsoft.com/azure/azure-functions/functions-scale"
@@ -71,6 +72,9 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     found += beyond(plan)
     found += _resources(plan)
     found += _alerts(plan)
+    from portafaas_azure.limits_flows import check_workflows
+
+    found += check_workflows(plan)
     seen: dict[str, str] = {}
     entries = [
         (function, entry.lower())
@@ -78,6 +82,10 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
         for entry in (function.entry, f"{function.entry}__again" if again_of(function) else "")
         if entry
     ]
+    for workflow in plan.workflows:
+        seen[entry_of(workflow.name).lower()] = f"workflow {workflow.name}"
+    if plan.workflows:
+        seen[CONTROL] = "what starts workflows"
     for function, entry in entries:
         other = seen.setdefault(entry, function.name)
         if other != function.name:
@@ -146,7 +154,7 @@ def _own_queues(plan: BuildPlan) -> Iterator[tuple[str, str]]:
             yield f"$.queues.{queue.name}.dead-letter", f"{queue.name}-dead"
     for function in plan.functions:
         where = f"$.functions.{function.name}"
-        if function.kind not in ("http", "queue"):
+        if function.kind not in ("http", "queue", "task"):
             yield where, f"{function.name}-dead"
         if function.kind == "object":
             yield where, f"{function.name}-objects"

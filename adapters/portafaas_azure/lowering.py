@@ -16,6 +16,7 @@ from portafaas.plan import (
     Retry,
     ScheduleTrigger,
     TableTrigger,
+    TaskTrigger,
     TopicTrigger,
 )
 from portafaas.plan.entry import function_spec
@@ -26,7 +27,8 @@ from portafaas_azure.broker import (
     queue_settings,
     subscription_settings,
 )
-from portafaas_azure.grouping import apps_of, is_grouped
+from portafaas_azure.flows import CONTROL, control_needed, entry_of, module
+from portafaas_azure.grouping import App, apps_of, is_grouped
 from portafaas_azure.host import (
     host_json,
     host_settings,
@@ -94,7 +96,7 @@ def _register(app):
                 name += "__again"
                 function = app.function_name(name)(_entry(name, spec, True))
                 app.service_bus_queue_trigger(**again)(function)
-
+{workflows}
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 _register(app)
@@ -122,9 +124,9 @@ def lower(plan: BuildPlan) -> Lowered:
     host = json.dumps(host_json(plan.functions), indent=2)
     return Lowered(
         {
-            "function_app.py": _TEMPLATE.format(functions=literal, methods=own).encode(
-                "utf-8"
-            ),
+            "function_app.py": _TEMPLATE.format(
+                functions=literal, methods=own, workflows=module(plan)
+            ).encode("utf-8"),
             "host.json": f"{host}\n".encode(),
         },
         deployed(plan),
@@ -135,7 +137,7 @@ def deployed(plan: BuildPlan) -> tuple[Deployment, ...]:
     """Return one deployment per function, as :func:`lower` does, without the files."""
     methods = route_methods(plan.functions)
     homes = {
-        function.name: (app.name, entries)
+        function.name: (app, entries)
         for app in apps_of(plan)
         for entries in (app.entries,)
         for function in app.functions
@@ -150,22 +152,24 @@ def _deployment(
     plan: BuildPlan,
     function: FunctionPlan,
     methods: Mapping[str, tuple[str, ...]],
-    app: str,
+    app: App,
     entries: str,
 ) -> Deployment:
+    tasks = app.functions if app.runs_workflows else ()
     environment = {
-        **function.environment,
+        **(app.environment if tasks else function.environment),
         "PORTAFAAS_FUNCTIONS": entries,
         "AzureWebJobsDisableHomepage": "true",
-        **host_settings(function),
+        **host_settings(*(tasks or (function,))),
     }
     trigger = function.trigger
     binding: dict[str, Any] = {
         decorator: settings for decorator, settings in _decorators(plan, function, methods)
     }
-    if is_grouped(plan):
-        binding["app"] = app
-    binding["instanceMemoryMB"] = instance_memory(function.memory)
+    if is_grouped(plan) or tasks:
+        binding["app"] = app.name
+    memory = app.memory if tasks else instance_memory(function.memory)
+    binding["instanceMemoryMB"] = memory
     binding["perInstanceConcurrency"] = function.concurrency
     match trigger:
         case QueueTrigger():
@@ -180,6 +184,16 @@ def _deployment(
                     "requireAuthentication": True,
                     "unauthenticatedClientAction": "Return401",
                 }
+        case TaskTrigger():
+            binding["workflows"] = [entry_of(workflow.name) for workflow in plan.workflows]
+            if control_needed(plan):
+                binding["control"] = CONTROL
+                # Who has no token gets through to the host, whose own API has a key; the control
+                # function asks who it is that calls.
+                binding["authentication"] = {
+                    "requireAuthentication": False,
+                    "unauthenticatedClientAction": "AllowAnonymous",
+                }
         case TableTrigger() | ScheduleTrigger():
             binding["again"] = {**_again(plan, function), "queue": again_settings(function)}
         case _:
@@ -187,8 +201,8 @@ def _deployment(
     return Deployment(
         function.name,
         function.entry,
-        instance_memory(function.memory),
-        host_timeout((function,)),
+        memory,
+        host_timeout(tasks or (function,)),
         environment,
         binding,
     )
@@ -260,6 +274,9 @@ def _decorators(
             settings = {"arg_name": "event", "schedule": schedule, "use_monitor": True}
             # The host repeats when the bridge could not have it come again by the queue.
             return [("timer_trigger", settings), ("retry", _retry(function.retry))]
+        case TaskTrigger():
+            # Not the SDK's own decorator: it would be imported wherever one package is.
+            return [("generic_trigger", {"arg_name": "event", "type": "activityTrigger"})]
         case _:
             assert_never(trigger)
 

@@ -17,6 +17,8 @@ from portafaas.adapter import (
     Outcome,
     QueueStimulus,
     Stimulus,
+    TaskOutcome,
+    TaskStimulus,
 )
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
 from portafaas.runtime.deliver import held_back
@@ -31,6 +33,8 @@ def decode(
     """Return the outcome; an invocation that failed is delivered again, or is a bare 500."""
     if isinstance(stimulus, HttpStimulus):
         return _response(results[0][1])
+    if isinstance(stimulus, TaskStimulus):
+        return _answer(results[0][1])
     if isinstance(stimulus, QueueStimulus):
         failed = {name for request, result in results if not result["ok"] for name in request.ids}
         trigger = function.trigger
@@ -39,6 +43,22 @@ def decode(
             return DeliveryOutcome(tuple(held_back(stimulus.messages, failed)))
         return DeliveryOutcome(tuple(m.id for m in stimulus.messages if m.id in failed))
     return DeliveryOutcome(("event",) if any(not result["ok"] for _, result in results) else ())
+
+
+def _answer(result: Mapping[str, Any]) -> TaskOutcome:
+    import json
+
+    if not result["ok"]:
+        # The orchestrator's word for an activity that did not answer.
+        from portafaas_azure.runtime.orchestrator import failure_of
+
+        answer = failure_of(Exception("the activity failed"))
+        return TaskOutcome(error=answer["error"], cause=answer["cause"])
+    # What the worker answers is JSON: a text that is JSON.
+    answer = json.loads(result["value"]["value"])
+    if "error" in answer:
+        return TaskOutcome(error=answer["error"], cause=answer["cause"])
+    return TaskOutcome(answer["ok"])
 
 
 def _response(result: Mapping[str, Any]) -> HttpOutcome:

@@ -80,12 +80,16 @@ class _Driver:
         read = messages.read_data
         data = read(request["trigger"])
         trigger = messages.ParameterBinding(name=self._triggers[name], data=data)
+        inputs = [
+            messages.ParameterBinding(name=binding, data=read(value))
+            for binding, value in (request.get("inputs") or {}).items()
+        ]
         trace, retry = request.get("trace") or {}, request.get("retry") or {}
         default = f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-00"
         invocation = messages.Message(
             invocation_id=line["id"],
             function_id=self._ids[name],
-            input_data=[trigger],
+            input_data=[trigger, *inputs],
             trigger_metadata={k: read(v) for k, v in (request.get("metadata") or {}).items()},
             trace_context=messages.Message(
                 trace_parent=trace.get("parent", default),

@@ -23,7 +23,7 @@ COMMANDS = {
     "drift": "Tell what is no longer as it was deployed.",
     "events": "Make sample events.",
     "explain": "Tell what a function becomes: bindings, permissions and their reasons.",
-    "graph": "Draw what starts what: functions, queues, topics, data.",
+    "graph": "Draw what starts what, or the steps of a workflow.",
     "history": "List who deployed what, and when.",
     "init": "Start a project.",
     "invoke": "Call one function with an event.",
@@ -34,6 +34,7 @@ COMMANDS = {
     "secrets": "Give the secrets that the manifest declares their values.",
     "status": "Tell what is deployed.",
     "targets": "List the installed targets and what each supports.",
+    "workflow": "Start runs of workflows, look at them, signal, cancel and retry them.",
 }
 
 

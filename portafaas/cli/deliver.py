@@ -15,6 +15,7 @@ from portafaas.cli.output import LINES, json_text, plain
 
 if TYPE_CHECKING:
     from portafaas.local.dispatch import Report
+    from portafaas.local.workflows import Note
 
 
 class _Terminated(KeyboardInterrupt):
@@ -30,11 +31,18 @@ def _terminated(number: int, frame: object) -> None:
 @click.option("--once", is_flag=True, help="Deliver what is due now, and end.")
 @click.option("--follow", is_flag=True, help="Go on with what comes, schedules too, until Ctrl-C.")
 @click.option("--fast", is_flag=True, help="Set the clock forward to what is due next: no waiting.")
+@click.option("--timeouts", is_flag=True, help="Wait for the timeouts of signals, too.")
 @options.manifest
 @options.stage
 @options.format_
 def command(
-    once: bool, follow: bool, fast: bool, manifest: Path, stage: str | None, format_: str
+    once: bool,
+    follow: bool,
+    fast: bool,
+    timeouts: bool,
+    manifest: Path,
+    stage: str | None,
+    format_: str,
 ) -> None:
     """Deliver what was sent, published and written on this machine to its functions.
 
@@ -42,6 +50,9 @@ def command(
     runs in a process of its own, from the sources; failures come again as its 'retry' says, and
     end as dead letters ('portafaas dlq'). Without an option it ends when nothing waits any more,
     what handlers send meanwhile included.
+
+    Runs of workflows are worked on, too, as far as they get without a signal: a run that waits for
+    one holds up nothing, but for its timeout with --timeouts or --follow.
 
     With --format json one JSON object a line; the last one holds the totals. Exits with 1 when
     something became a dead letter.
@@ -57,6 +68,7 @@ def command(
         raise click.UsageError(f"--once ends before anything else is due: not with {other}")
     plan = build_plan(load_manifest(manifest.absolute(), stage))
     totals = {"delivered": 0, "again": 0, "held": 0, "dead": 0}
+    ended = {"succeeded": 0, "failed": 0}
 
     class Printing(Hooks):
         def settled(self, reports: Sequence[Report]) -> None:
@@ -68,6 +80,11 @@ def command(
             if format_ == "text":
                 click.echo(f"{function}: fires at {instant}")
 
+        def noted(self, note: Note) -> None:
+            if note.what == "ended" and not note.inner:
+                ended["failed" if note.error else "succeeded"] += 1
+            _print_note(note, format_ == "json")
+
     root = manifest.absolute().parent
     # What ends it is Ctrl-C, or a service manager: either way functions are ended, and what they
     # were at waits, as if it had not been tried.
@@ -75,7 +92,9 @@ def command(
     try:
         with (
             explained(store(root, plan.stage)),
-            Dispatcher(plan, root, fast=fast, schedules=follow, hooks=Printing()) as dispatcher,
+            Dispatcher(
+                plan, root, fast=fast, timeouts=timeouts, schedules=follow, hooks=Printing()
+            ) as dispatcher,
         ):
             status = 0
             try:
@@ -87,8 +106,9 @@ def command(
             waiting = sum(
                 dispatcher.broker.waiting(function)
                 for function in plan.functions
-                if function.kind != "http"
+                if function.kind not in ("http", "task")
             )
+            running = dispatcher.engine.runs.count("running") if dispatcher.engine else 0
     except _Terminated:
         raise SystemExit(128 + signal.SIGTERM) from None
     except KeyboardInterrupt:
@@ -96,10 +116,14 @@ def command(
     finally:
         signal.signal(signal.SIGTERM, before)
     if format_ == "json":
-        click.echo(json.dumps({"totals": {**totals, "waiting": waiting}}))
+        runs = {"runs": {**ended, "running": running}} if plan.workflows else {}
+        click.echo(json.dumps({"totals": {**totals, "waiting": waiting, **runs}}))
     else:
         told = f"{totals['delivered']} delivered, {totals['again']} put off"
         click.echo(f"{told}, {totals['dead']} dead letters, {waiting} waiting")
+        if plan.workflows:
+            told = f"{ended['succeeded']} runs succeeded, {ended['failed']} failed"
+            click.echo(f"{told}, {running} running")
     if status:
         raise SystemExit(status)
     if totals["dead"]:
@@ -137,3 +161,23 @@ def _print(report: Report, as_json: bool) -> None:
     else:
         reason = report.letter.get("reason", "")
         click.secho(f"{about}: dead letter, {reason}{why}", fg="red")
+
+
+def _print_note(note: Note, as_json: bool) -> None:
+    if as_json:
+        values = {"workflow": note.workflow, "run": note.run, "what": note.what}
+        for name in ("step", "place", "attempt", "error", "cause"):
+            if getattr(note, name):
+                values[name] = getattr(note, name)
+        click.echo(json_text(values))
+        return
+    about = f"{note.workflow} {plain(note.run)}"
+    why = f", {plain(note.error)}: {plain(note.cause)}" if note.error else ""
+    if note.what == "ended":
+        click.secho(f"{about}: {'failed' if why else 'succeeded'}{why}", fg="red" if why else None)
+    elif note.what == "waiting":
+        click.echo(f"{about}: {plain(note.place)} waits for a signal")
+    elif note.what != "called":
+        click.secho(
+            f"{about}: {plain(note.place)} {note.what}{why}", fg="yellow" if why else None
+        )

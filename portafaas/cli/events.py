@@ -26,8 +26,8 @@ def command() -> None:
 def generate(what: str, target: str | None, manifest: Path, stage: str | None) -> None:
     """Print a sample event for FUNCTION, or for any trigger of a KIND.
 
-    KIND is http, queue, topic, object, table or schedule. 'portafaas invoke' takes either form of
-    the event; the same arguments always print the same one.
+    KIND is http, queue, topic, object, table, schedule or task. 'portafaas invoke' takes either
+    form of the event; the same arguments always print the same one.
     """
     from portafaas.adapter.neutral import sample, stimulus_to_json
 
@@ -77,6 +77,7 @@ def _typical(kind: str) -> tuple[Any, Any]:
         ScheduleTrigger,
         TablePlan,
         TableTrigger,
+        TaskTrigger,
         TopicPlan,
         TopicTrigger,
     )
@@ -88,6 +89,7 @@ def _typical(kind: str) -> tuple[Any, Any]:
         "object": ObjectTrigger("uploads"),
         "table": TableTrigger("orders"),
         "schedule": ScheduleTrigger("0 6 * * *"),
+        "task": TaskTrigger(),
     }
     function = FunctionPlan("sample", "sample", "handle", triggers[kind])
     plan = BuildPlan(

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from portafaas.cli import options
+
+if TYPE_CHECKING:
+    from portafaas.deployment.workflows import RunState, StepEvent
+    from portafaas.plan import BuildPlan, WorkflowPlan
 
 _FORMATS = ("mermaid", "json", "svg", "html")
 _SUFFIXES = {".mmd": "mermaid", ".mermaid": "mermaid", ".json": "json", ".svg": "svg",
@@ -18,10 +25,21 @@ def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return value
 
 
-@click.command()
-@options.manifest
-@options.stage
-@click.option(
+def _complete(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from portafaas.errors import PortafaasError
+    from portafaas.manifest.load import load_manifest
+
+    try:
+        document = load_manifest(Path(ctx.params.get("manifest") or "portafaas.yaml")).document
+    except PortafaasError:
+        return []
+    names = document.get("workflows") or {}
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+format_option = click.option(
     "--format",
     "format_",
     type=click.Choice(_FORMATS),
@@ -29,27 +47,58 @@ def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     callback=_remember,
     help="What to write.  [default: what the name of --out ends in, else mermaid]",
 )
-@click.option(
+out_option = click.option(
     "-o",
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write to.  [default: the standard output]",
 )
+
+
+def format_of(format_: str | None, out: Path | None) -> str:
+    """Return the form to write: the one asked for, or the one that the file's name ends in."""
+    return format_ or _SUFFIXES.get(out.suffix.lower() if out else "", "mermaid")
+
+
+@click.command()
+@options.manifest
+@options.stage
+@format_option
+@out_option
 @click.option("--all", "everything", is_flag=True, help="Draw secrets, too.")
+@click.option(
+    "--workflow", metavar="NAME", shell_complete=_complete, help="Draw the steps of this workflow."
+)
 def command(
-    manifest: Path, stage: str | None, format_: str | None, out: Path | None, everything: bool
+    manifest: Path,
+    stage: str | None,
+    format_: str | None,
+    out: Path | None,
+    everything: bool,
+    workflow: str | None,
 ) -> None:
     """Draw what starts what: functions, queues, topics with their events, data and workflows.
 
-    The picture is made of the manifest alone; it is the same for every target.
+    Or, with --workflow, what is done after what in one. The picture is made of the manifest alone;
+    it is the same for every target.
     """
     from portafaas.graph import graph_of
     from portafaas.manifest.load import load_manifest
     from portafaas.plan.build import build_plan
 
-    format_ = format_ or _SUFFIXES.get(out.suffix.lower() if out else "", "mermaid")
+    format_ = format_of(format_, out)
     plan = build_plan(load_manifest(manifest.absolute(), stage))
-    text = _text(graph_of(plan, everything), format_)
+    if workflow is not None:
+        if everything:
+            raise click.UsageError("--all is of the picture of the service, not of a workflow")
+        text = machine_text(workflow_of(plan, workflow), format_)
+    else:
+        text = _text(graph_of(plan, everything), format_)
+    write(text, out)
+
+
+def write(text: str, out: Path | None) -> None:
+    """Write to the standard output, or to a file and print its name."""
     if out is None:
         click.echo(text, nl=False)
         return
@@ -59,6 +108,42 @@ def command(
     except OSError as exc:
         raise click.FileError(str(out), exc.strerror) from exc
     click.echo(str(out))
+
+
+def workflow_of(plan: BuildPlan, name: str) -> WorkflowPlan:
+    """Return the workflow called *name*; raises BadParameter when there is none."""
+    from portafaas.errors import guess
+
+    names = [workflow.name for workflow in plan.workflows]
+    if name not in names:
+        near = guess(name, names) or (f"one of: {', '.join(names)}" if names else "there are none")
+        raise click.BadParameter(f"no workflow is called {name!r}: {near}", param_hint="--workflow")
+    return plan.workflow(name)
+
+
+def machine_text(
+    workflow: WorkflowPlan,
+    format_: str,
+    run: RunState | None = None,
+    events: Sequence[StepEvent] = (),
+) -> str:
+    """Return the picture of a workflow or of a run of it."""
+    import json
+
+    if format_ == "svg":
+        from portafaas.graph.machine_svg import machine_svg
+
+        return machine_svg(workflow, run, events)
+    if format_ == "html":
+        from portafaas.graph.machine_html import machine_html
+
+        return machine_html(workflow, run, events)
+    from portafaas.graph.machine_text import machine_document, machine_mermaid
+
+    if format_ == "mermaid":
+        return machine_mermaid(workflow, run, events)
+    document = machine_document(workflow, run, events)
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _text(graph: object, format_: str) -> str:

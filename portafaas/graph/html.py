@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from portafaas.graph.model import Edge, Graph, Node
 from portafaas.graph.svg import KINDS, description, identifier, svg, title_of
@@ -106,9 +106,22 @@ _SCRIPT = """\
 
 def html(graph: Graph) -> str:
     """Return the page."""
-    title = escape(title_of(graph))
     kinds = dict.fromkeys(node.kind for node in graph.nodes)
-    picture = svg(graph, embedded=True)
+    legend = [_swatch(kind) + escape(KINDS[kind][0]) for kind in kinds]
+    legend += [f"{stroke('')}starts, or is sent", f"{stroke('4 3')}reads or writes"]
+    rows = [_row(graph, node) for node in graph.nodes]
+    columns = ("Kind", "Name", "From", "To", "Notes")
+    return page(
+        title_of(graph), [description(graph)], svg(graph, embedded=True), legend, columns, rows
+    )
+
+
+def page(
+    title: str, about: Sequence[str], picture: str, legend: Sequence[str],
+    columns: Sequence[str], rows: Sequence[str],
+) -> str:  # fmt: skip
+    """Return a page of one picture; *legend*, *rows* and *picture* are HTML, the rest is text."""
+    title = escape(title)
     across, down = picture.split('viewBox="0 0 ', 1)[1].split('"', 1)[0].split()
     ratio = f"{float(down) / float(across):.3f}"
     return f"""\
@@ -121,7 +134,7 @@ def html(graph: Graph) -> str:
 <style>{_STYLE}</style>
 </head>
 <body>
-<header><h1>{title}</h1><p>{escape(description(graph))}</p></header>
+<header><h1>{title}</h1>{"".join(f"<p>{escape(line)}</p>" for line in about)}</header>
 <main>
 <div id="view" style="height:clamp(340px,calc(100vw*{ratio}),72vh)" tabindex="0" role="group" \
 aria-label="Picture. Arrow keys move it, plus and minus zoom, 0 shows all of it.">
@@ -134,8 +147,7 @@ aria-label="Picture. Arrow keys move it, plus and minus zoom, 0 shows all of it.
 <section>
 <h2>Legend</h2>
 <ul class="legend">
-{"".join(f"<li>{_swatch(kind)}{escape(KINDS[kind][0])}</li>" for kind in kinds)}
-<li>{_stroke("")}starts, or is sent</li><li>{_stroke("4 3")}reads or writes</li>
+{"".join(f"<li>{entry}</li>" for entry in legend)}
 </ul>
 <p>A click on a box, or on a name below, shows what it is linked with. The picture moves by dragging
 or with the arrow keys, and zooms with + and &minus;, or the wheel together with Ctrl.</p>
@@ -143,10 +155,9 @@ or with the arrow keys, and zooms with + and &minus;, or the wheel together with
 <section>
 <h2>Everything in the picture</h2>
 <table>
-<thead><tr><th scope="col">Kind</th><th scope="col">Name</th><th scope="col">From</th>\
-<th scope="col">To</th><th scope="col">Notes</th></tr></thead>
+<thead><tr>{"".join(f'<th scope="col">{escape(column)}</th>' for column in columns)}</tr></thead>
 <tbody>
-{"".join(_row(graph, node) for node in graph.nodes)}</tbody>
+{"".join(rows)}</tbody>
 </table>
 </section>
 </main>
@@ -158,15 +169,21 @@ or with the arrow keys, and zooms with + and &minus;, or the wheel together with
 
 
 def _swatch(kind: str) -> str:
-    _, hue, _ = KINDS[kind]
-    dashes = ' stroke-dasharray="4 2"' if kind in ("dead-letters", "secret") else ""
+    return swatch(KINDS[kind][1], 55, kind in ("dead-letters", "secret"))
+
+
+def swatch(hue: int, saturation: int, dashed: bool = False) -> str:
+    """Return the sample of a box."""
+    dashes = ' stroke-dasharray="4 2"' if dashed else ""
     return (
         '<svg width="22" height="14" aria-hidden="true"><rect x="1" y="1" width="20" height="12" '
-        f'rx="3" fill="hsl({hue} 55% 60% / .3)" stroke="hsl({hue} 55% 50%)"{dashes}/></svg>'
+        f'rx="3" fill="hsl({hue} {saturation}% 60% / .3)" '
+        f'stroke="hsl({hue} {saturation}% 50%)"{dashes}/></svg>'
     )
 
 
-def _stroke(dashes: str) -> str:
+def stroke(dashes: str) -> str:
+    """Return the sample of a line."""
     dash = f' stroke-dasharray="{dashes}"' if dashes else ""
     return (
         '<svg width="30" height="14" aria-hidden="true"><path d="M1 7H28" stroke="#8592a3" '

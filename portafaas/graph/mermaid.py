@@ -27,15 +27,15 @@ _DOTTED = ("read", "write", "dead-letter")
 def mermaid(graph: Graph) -> str:
     """Return the flowchart, with a line for each node and edge."""
     short = {node.id: f"n{number}" for number, node in enumerate(graph.nodes, 1)}
-    out = ["---", f"title: {_yaml(title_of(graph))}", "---", "flowchart LR"]
+    out = ["---", f"title: {quoted(title_of(graph))}", "---", "flowchart LR"]
     for node in graph.nodes:
         opening, closing = _SHAPES[node.kind]
-        text = f"{_escape(caption(node))}<br>{_escape(node.name)}"
+        text = f"{text_of(caption(node))}<br>{text_of(node.name)}"
         out.append(f'  {short[node.id]}{opening}"{text}"{closing}:::{_class(node.kind)}')
     for edge in graph.edges:
         arrow = "-.->" if edge.kind in _DOTTED else "-->"
         words = edge.label or ((edge.kind,) if edge.kind in _DOTTED else ())
-        label = f'|"{"<br>".join(_escape(line) for line in words)}"|' if words else ""
+        label = f'|"{"<br>".join(text_of(line) for line in words)}"|' if words else ""
         out.append(f"  {short[edge.source]} {arrow}{label} {short[edge.target]}")
     for kind in dict.fromkeys(node.kind for node in graph.nodes):
         _, hue, _ = KINDS[kind]
@@ -49,7 +49,7 @@ def _class(kind: str) -> str:
     return kind.replace("-", "")
 
 
-def _escape(text: str) -> str:
+def text_of(text: str) -> str:
     """Return *text* with all that Mermaid, Markdown and HTML may see more in as entity codes.
 
     https://mermaid.js.org/syntax/flowchart.html#entity-codes-to-escape-characters
@@ -59,7 +59,8 @@ def _escape(text: str) -> str:
     )
 
 
-def _yaml(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return *text* as YAML of the front matter."""
     import json
 
     return json.dumps(text)

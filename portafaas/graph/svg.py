@@ -35,7 +35,7 @@ _LINE = 13.0
 _MARGIN = 24.0
 _HEAD = 52.0
 
-_STYLE = """\
+STYLE = """\
 .pf{--ink:#1c2430;--soft:#5a6675;--line:#8592a3;--page:#ffffff;--fill:95%;--edge:45%;--kind:32%;\
 --sat:62%}
 @media (prefers-color-scheme:dark){.pf{--ink:#e8ecf2;--soft:#a3afbf;--line:#7d8a9c;--page:#12161c;\
@@ -83,18 +83,18 @@ def svg(graph: Graph, embedded: bool = False) -> str:
     full_height = placed.height + top + _MARGIN
     title = escape(title_of(graph))
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="pf" viewBox="0 0 {_n(full_width)} '
-        f'{_n(full_height)}" width="{_n(full_width)}" height="{_n(full_height)}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="pf" viewBox="0 0 {n(full_width)} '
+        f'{n(full_height)}" width="{n(full_width)}" height="{n(full_height)}" role="img" '
         'aria-labelledby="pf-title pf-desc">',
         f'<title id="pf-title">{title}</title>',
         f'<desc id="pf-desc">{escape(description(graph))}</desc>',
-        f"<style>{_STYLE}</style>",
-        f'<rect class="page" width="{_n(full_width)}" height="{_n(full_height)}"/>',
+        f"<style>{STYLE}</style>",
+        f'<rect class="page" width="{n(full_width)}" height="{n(full_height)}"/>',
     ]
     if not embedded:
         shown = escape(cut(title_of(graph), 32))
-        out.append(f'<text class="head" x="{_n(_MARGIN)}" y="32">{shown}</text>')
-    out.append(f'<g transform="translate({_n(_MARGIN)} {_n(top)})">')
+        out.append(f'<text class="head" x="{n(_MARGIN)}" y="32">{shown}</text>')
+    out.append(f'<g transform="translate({n(_MARGIN)} {n(top)})">')
     for drawn in lines:
         out.extend(_line(drawn, placed))
     for node in graph.nodes:
@@ -206,7 +206,7 @@ def _line(drawn: Drawn, placed: Layout) -> Iterator[str]:
         for index, line in enumerate(drawn.lines):
             y = area.y + 10 + index * _LINE
             yield (
-                f'<text class="label" x="{_n(area.x + 4)}" y="{_n(y)}">{escape(line)}</text>'
+                f'<text class="label" x="{n(area.x + 4)}" y="{n(y)}">{escape(line)}</text>'
             )
     yield "</g>"
 
@@ -218,13 +218,13 @@ def _name(node_id: str) -> str:
 
 def _path(points: tuple[tuple[float, float], ...]) -> str:
     x, y = points[0]
-    out = [f"M{_n(x)} {_n(y)}"]
+    out = [f"M{n(x)} {n(y)}"]
     for number, (nx, ny) in enumerate(points[1:], 1):
         if number % 2 == 0 or abs(ny - y) < 0.05:
-            out.append(f"L{_n(nx)} {_n(ny)}")
+            out.append(f"L{n(nx)} {n(ny)}")
         else:
             middle = (x + nx) / 2
-            out.append(f"C{_n(middle)} {_n(y)} {_n(middle)} {_n(ny)} {_n(nx)} {_n(ny)}")
+            out.append(f"C{n(middle)} {n(y)} {n(middle)} {n(ny)} {n(nx)} {n(ny)}")
         x, y = nx, ny
     return "".join(out)
 
@@ -233,8 +233,8 @@ def _tip(end: tuple[float, float], before: tuple[float, float]) -> str:
     x, y = end
     back = -8 if before[0] < x else 8
     return (
-        f'<path class="tip" d="M{_n(x)} {_n(y)}L{_n(x + back)} {_n(y - 4)}'
-        f'L{_n(x + back)} {_n(y + 4)}Z"/>'
+        f'<path class="tip" d="M{n(x)} {n(y)}L{n(x + back)} {n(y - 4)}'
+        f'L{n(x + back)} {n(y + 4)}Z"/>'
     )
 
 
@@ -245,14 +245,14 @@ def _node(node: Node, area: Area) -> Iterator[str]:
     yield f'<g class="node {node.kind}" id="{identifier(node.id)}" style="--hue:{hue}">'
     yield f"<title>{escape('; '.join([_name(f'{node.kind}:{node.name}'), *node.notes]))}</title>"
     yield (
-        f'<rect class="box" x="{_n(x)}" y="{_n(y)}" width="{_n(w)}" height="{_n(h)}" '
-        f'rx="{_n(round_)}"/>'
+        f'<rect class="box" x="{n(x)}" y="{n(y)}" width="{n(w)}" height="{n(h)}" '
+        f'rx="{n(round_)}"/>'
     )
     yield from _mark(node.kind, x, y, w, h)
     left, middle = x + _PADDING + (5 if node.kind in ("http", "schedule") else 0), y + h / 2
-    yield f'<text class="kind" x="{_n(left)}" y="{_n(middle - 5)}">{escape(caption(node))}</text>'
+    yield f'<text class="kind" x="{n(left)}" y="{n(middle - 5)}">{escape(caption(node))}</text>'
     name = escape(cut(node.name, _NAME_CELLS))
-    yield f'<text class="name" x="{_n(left)}" y="{_n(middle + 11)}">{name}</text>'
+    yield f'<text class="name" x="{n(left)}" y="{n(middle + 11)}">{name}</text>'
     yield "</g>"
 
 
@@ -261,19 +261,19 @@ def _mark(kind: str, x: float, y: float, w: float, h: float) -> Iterator[str]:
     right, bottom = x + w, y + h
     match kind:
         case "queue" | "dead-letters":
-            parts = [f"M{_n(right - d)} {_n(y)}V{_n(bottom)}" for d in (4, 8)]
+            parts = [f"M{n(right - d)} {n(y)}V{n(bottom)}" for d in (4, 8)]
         case "topic":
-            parts = [f"M{_n(x + 4)} {_n(y)}V{_n(bottom)}M{_n(right - 4)} {_n(y)}V{_n(bottom)}"]
+            parts = [f"M{n(x + 4)} {n(y)}V{n(bottom)}M{n(right - 4)} {n(y)}V{n(bottom)}"]
         case "bucket" | "table":
-            parts = [f"M{_n(x)} {_n(y + 4)}H{_n(right)}"]
+            parts = [f"M{n(x)} {n(y + 4)}H{n(right)}"]
         case "workflow":
-            parts = [f"M{_n(x + 4)} {_n(y + 4)}H{_n(right - 4)}V{_n(bottom - 4)}H{_n(x + 4)}Z"]
+            parts = [f"M{n(x + 4)} {n(y + 4)}H{n(right - 4)}V{n(bottom - 4)}H{n(x + 4)}Z"]
         case _:
             return
     yield f'<path class="inner" d="{"".join(parts)}"/>'
 
 
-def _n(value: float) -> str:
+def n(value: float) -> str:
     """Return a number with at most one decimal: ``12``, ``12.5``."""
     text = f"{value:.1f}"
     return text.removesuffix(".0") if text != "-0.0" else "0"

@@ -55,7 +55,6 @@ create index if not exists deliveries_due on deliveries (box, state, due);
 create index if not exists deliveries_order on deliveries (box, state, number);
 create index if not exists deliveries_key on deliveries (box, key, number) where key is not null;
 create index if not exists deliveries_lease on deliveries (lease) where lease is not null;
-create table if not exists broker (name text primary key, value real not null) without rowid;
 """
 
 _COLUMNS = (
@@ -329,6 +328,10 @@ class Broker:
                 fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self._lock
 
+    def gone(self, owner: str) -> None:
+        """Remove what a broker leaves that is not :meth:`alive`."""
+        self._owner_file(owner).unlink(missing_ok=True)
+
     def _owner_file(self, owner: str) -> Path:
         return self._folder / "dispatchers" / owner
 
@@ -434,10 +437,10 @@ class Broker:
         do = self._connection
         owners = do.execute("select distinct owner from deliveries where state = 'leased'")
         for (owner,) in owners.fetchall():
-            if owner != self.owner and not self._alive(owner):
+            if owner != self.owner and not self.alive(owner):
                 # It was not the function's fault.
                 self._forget("owner = ?", owner)
-                self._owner_file(owner).unlink(missing_ok=True)
+                self.gone(owner)
         with self._transaction():
             do.execute(
                 "update deliveries set state = 'waiting', lease = null, owner = null, "
@@ -470,7 +473,8 @@ class Broker:
             "delete from messages where number < ? and sent < ?", (self._cursor(), time() - DEDUP)
         )
 
-    def _alive(self, owner: str) -> bool:
+    def alive(self, owner: str) -> bool:
+        """Tell whether another broker is there, or processes that work for it."""
         try:
             descriptor = os.open(self._owner_file(owner), os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -1,12 +1,14 @@
 """The child process of ``portafaas invoke`` without a target, and of ``portafaas deliver``.
 
-Reads one JSON object a line - ``{"spec", "event"}``, or of the local broker ``{"spec", "items"}`` -
-and writes the outcome of each, so that what handlers print stays apart: from and to the file
-descriptors whose numbers are its arguments.
+Reads one JSON object a line - ``{"spec", "event"}``, of the local broker ``{"spec", "items"}``, of
+a workflow ``{"spec", "task"}``, or ``{"spec", "load": true}`` to get ready for that - and writes
+the outcome of each, so that what handlers print stays apart: from and to the file descriptors whose
+numbers are its arguments.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -23,8 +25,13 @@ def serve() -> None:
     # Whole lines, at once: several processes may print to one place.
     sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     functions: dict[str, Function] = {}
-    given = map(int, sys.argv[1:3])
-    with os.fdopen(next(given), "r") as requests, os.fdopen(next(given), "w") as answers:
+    requests_at, answers_at = map(int, sys.argv[1:3])
+    # Whoever asked may be gone, killed: nobody wants the answer then.
+    with (
+        contextlib.suppress(BrokenPipeError),
+        os.fdopen(requests_at, "r") as requests,
+        os.fdopen(answers_at, "w") as answers,
+    ):
         for line in requests:
             order: dict[str, Any] = json.loads(line)
             spec = order["spec"]
@@ -35,6 +42,15 @@ def serve() -> None:
                 from portafaas.local.worker import attempt
 
                 answer = attempt(function, order["items"])
+            elif "task" in order:
+                from portafaas.local.worker import task
+
+                answer = task(function, order["task"])
+            elif "load" in order:
+                # What fails now does so again when it is called, and is told then.
+                with contextlib.suppress(Exception):
+                    function.load()
+                answer = {"ready": True}
             else:
                 answer = outcome_to_json(deliver(function, stimulus_from_json(order["event"])))
             answers.write(json.dumps(answer) + "\n")

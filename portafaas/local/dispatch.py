@@ -1,4 +1,4 @@
-"""Delivers what waits in the local broker to functions, each in processes of its own.
+"""Delivers what waits in the local broker, and runs workflows: functions in their own processes.
 
 One thread: it gives orders to child processes, waits for the first to answer, and records what
 became of it. A handler that exits, hangs or is killed loses its lease and no more; so does this
@@ -15,20 +15,15 @@ from time import monotonic, sleep, time
 from typing import IO, Any, Literal, Self
 
 from portafaas.local.broker import Broker, Lease, Settled, has_dead_letters, inbox
-from portafaas.local.process import Child, described
+from portafaas.local.process import Child
 from portafaas.local.resources import environment, store
 from portafaas.local.worker import order_of
+from portafaas.local.workers import GRACE, SLACK, START, TaskWorker, Worker, processes
+from portafaas.local.workflows import Engine, Note, Order
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, ScheduleTrigger
-from portafaas.plan.entry import function_spec
 from portafaas.record import dataclass, field
 from portafaas.runtime.recovery import delay_of
 
-#: Seconds beyond its timeout after which a function that does not answer is killed.
-GRACE = 3.0
-#: Seconds that a new process may take until it calls the handler, imports included.
-START = 60.0
-#: Seconds a lease outlives the moment its function is killed.
-_SLACK = 15.0
 #: Seconds between two looks at what other processes have sent.
 _LOOK = 0.05
 #: Seconds between two looks for dispatchers that are gone, and for what has expired.
@@ -72,15 +67,27 @@ class Hooks:
     def fired(self, function: str, instant: str) -> None:
         """A schedule's function is due."""
 
+    def called(self, order: Order, pid: int) -> None:
+        """A workflow calls a function; that it asks for it is recorded."""
+
+    def replied(self, order: Order, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A function has answered a workflow; return what is to be recorded."""
+        return answer
+
+    def noted(self, note: Note) -> None:
+        """Something of a run is recorded."""
+
 
 class Dispatcher:
     """Delivers to the functions of one service and stage on this machine; a context manager.
 
-    *root* is the project's folder. *fast*: instead of waiting for what is due later, the broker's
-    clock is set forward. *schedules*: functions with a schedule are called when it fires. *extra*
-    is added to every function's environment. What handlers print goes to *output* (default:
-    stderr). Each function has as many processes as it declares ``concurrency``, at most the
-    ``max-concurrency`` of its queue.
+    It works on the runs of workflows, too. *root* is the project's folder. *fast*: instead of
+    waiting for what is due later, the broker's clock is set forward. *timeouts*: those of signals
+    and sub-workflows are waited for, too. *schedules*: functions with a schedule are called when it
+    fires. *extra* is added to every function's environment. What handlers print goes to *output*
+    (default: stderr). Each function has as many processes as it declares ``concurrency``, at most
+    the ``max-concurrency`` of its queue; one that workflows call as many as are needed, 8 or what
+    ``max-instances`` allows.
     """
 
     def __init__(
@@ -89,6 +96,7 @@ class Dispatcher:
         root: Path,
         *,
         fast: bool = False,
+        timeouts: bool = False,
         schedules: bool = False,
         hooks: Hooks | None = None,
         extra: Mapping[str, str] | None = None,
@@ -98,27 +106,50 @@ class Dispatcher:
         self._plan = plan
         self._root = root
         self._fast = fast
+        self._timeouts = timeouts
         self._hooks = hooks or Hooks()
         self._extra = dict(extra or {})
         self._output = output
         self.broker = broker or Broker(store(root, plan.stage), plan)
         self._selector = selectors.DefaultSelector()
-        self._workers = [
-            _Worker(self, function)
-            for function in plan.functions
-            if function.kind != "http"
-            for _ in range(_processes(plan, function))
-        ]
+        self.engine = self._made() if plan.workflows else None
+        self._workers: list[Worker] = []
+        for function in plan.functions:
+            if function.kind == "task":
+                self._workers += self._callees(function)
+            elif function.kind != "http":
+                for _ in range(_processes(plan, function)):
+                    self._workers.append(_Deliverer(self, function))
         self._schedules = _Schedules(plan) if schedules else None
         self._swept = 0.0
         self._looked = 0.0
         self._stopped = False
+
+    def _made(self) -> Engine:
+        self.broker.lock()
+        longest = max((f.timeout for f in self._plan.functions if f.kind == "task"), default=0)
+        return Engine(
+            store(self._root, self._plan.stage), self._plan, owner=self.broker.owner,
+            now=self.broker.now, alive=self.broker.alive,
+            lease=longest + GRACE + START + SLACK, told=self._hooks.noted,
+        )  # fmt: skip
+
+    def _callees(self, function: FunctionPlan) -> list[TaskWorker]:
+        if self.engine is None:
+            return []
+        hooks, rest = self._hooks, (self._start, self._selector, self.engine)
+        return [
+            TaskWorker(self._plan, function, *rest, hooks.called, hooks.replied)
+            for _ in range(processes(function))
+        ]
 
     def close(self) -> None:
         """End the processes; what they had is as if it had not been tried."""
         for worker in self._workers:
             worker.stop()
         self._selector.close()
+        if self.engine is not None:
+            self.engine.close()
         self.broker.close()
 
     def __enter__(self) -> Self:
@@ -149,7 +180,7 @@ class Dispatcher:
             self._upkeep()
             if not self._stopped:
                 self._give()
-            busy = [worker for worker in self._workers if worker.lease is not None]
+            busy = [worker for worker in self._workers if worker.busy]
             if busy:
                 self._hear(busy)
             elif self._stopped or not self._pause(wait, follow):
@@ -162,7 +193,12 @@ class Dispatcher:
         if now - self._swept > _SWEEP:
             self._swept = now
             self.broker.sweep()
+            if self.engine is not None:
+                for owner in self.engine.sweep():
+                    self.broker.gone(owner)
         self.broker.take_in()
+        if self.engine is not None:
+            self.engine.upkeep()
         if self._schedules is not None and now - self._looked > _LOOK:
             self._looked = now
             for function, instant in self._schedules.due():
@@ -170,26 +206,38 @@ class Dispatcher:
                     self._hooks.fired(function.name, instant)
 
     def _give(self) -> None:
-        for worker in self._workers:
-            if worker.lease is None:
-                worker.take()
+        idle = [worker for worker in self._workers if not worker.busy]
+        # Processes that are there before new ones.
+        for worker in sorted(idle, key=lambda worker: not worker.running):
+            worker.take()
 
-    def _hear(self, busy: Sequence[_Worker]) -> None:
+    def _hear(self, busy: Sequence[Worker]) -> None:
         """Wait for an answer, for what is next due, or for a function that must be killed."""
         end = min(worker.ends for worker in busy) - monotonic()
         end = min(end, _LOOK if len(busy) < len(self._workers) else _SWEEP)
         for key, _ in self._selector.select(max(0.0, end)):
             key.data.hear()
         for worker in busy:
-            if worker.lease is not None and monotonic() >= worker.ends:
+            if worker.busy and monotonic() >= worker.ends:
                 worker.kill()
 
     def _pause(self, wait: bool, follow: bool) -> bool:
         """Pass the time until something is due; tell whether to go on."""
         due = self.broker.next_due()
+        if self.engine is not None:
+            if self.engine.pressing():
+                return True
+            if self.engine.deferred():
+                sleep(_LOOK)
+                return True
+            timer = self.engine.next_due(self._timeouts or (follow and not self._fast))
+            due = timer if due is None else due if timer is None else min(due, timer)
         if due is None or not (wait or follow):
             # Something may be left that is due: held by another dispatcher, or by what it has.
-            left = wait and any(self.broker.waiting(worker.function) for worker in self._workers)
+            left = wait and (
+                any(self.broker.waiting(function) for function in self._plan.functions)
+                or (self.engine is not None and self.engine.left())
+            )
             if not (follow or left):
                 return False
             sleep(_LOOK)
@@ -212,67 +260,42 @@ class Dispatcher:
         return Child(self._root, variables, keep=keep, output=self._output, apart=True)
 
 
-class _Worker:
-    """One process of one function, started when there is something to do."""
+class _Deliverer(Worker):
+    """One process of one function that gets deliveries."""
 
     def __init__(self, dispatcher: Dispatcher, function: FunctionPlan) -> None:
-        self._dispatcher = dispatcher
-        self.function = function
-        self._spec = function_spec(dispatcher._plan, function)
-        self._child: Child | None = None
+        super().__init__(dispatcher._plan, function, dispatcher._start, dispatcher._selector)
+        self._broker = dispatcher.broker
+        self._hooks = dispatcher._hooks
         self.lease: Lease | None = None
-        #: When the function is killed, on the monotonic clock.
-        self.ends = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether it is at a lease."""
+        return self.lease is not None
 
     def take(self) -> None:
         """Give the process what is due, if anything is."""
-        seconds = self.function.timeout + GRACE + (0 if self._child else START)
-        lease = self._dispatcher.broker.lease(self.function, seconds + _SLACK)
+        seconds = self.function.timeout + GRACE + (0 if self.running else START)
+        lease = self._broker.lease(self.function, seconds + SLACK)
         if lease is None:
             return
         self.lease = lease
-        if self._child is None:
-            self._child = self._dispatcher._start(self.function)
-            self._dispatcher._selector.register(self._child, selectors.EVENT_READ, self)
+        child = self.child()
         self.ends = monotonic() + seconds
-        self._dispatcher._hooks.leased(lease, self._child.pid)
-        self._child.send({"spec": self._spec, "items": order_of(lease.items)})
+        self._hooks.leased(lease, child.pid)
+        child.send({"spec": self.spec, "items": order_of(lease.items)})
 
-    def hear(self) -> None:
-        """Take in what the process says."""
-        assert self._child is not None
-        try:
-            answer = self._child.receive()
-        except EOFError:
-            self._crashed(f"the function ended its process: {described(self._end())}")
-            return
-        if answer is not None and self.lease is not None:
-            settled = Settled(dict(answer["again"]), dict(answer["dead"]), answer["untried"])
-            self._settle(settled, "")
+    def answered(self, answer: Mapping[str, Any]) -> None:
+        """Record what the function says."""
+        settled = Settled(dict(answer["again"]), dict(answer["dead"]), answer["untried"])
+        self._settle(settled, "")
 
-    def kill(self) -> None:
-        """End a process that does not answer."""
-        self._end()
-        self._crashed(f"the function did not answer within {self.function.timeout} s")
-
-    def _end(self) -> int:
-        child, self._child = self._child, None
-        assert child is not None
-        self._dispatcher._selector.unregister(child)
-        return child.kill()
-
-    def stop(self) -> None:
-        """End the process, whatever it does."""
-        self.lease = None
-        if self._child is not None:
-            self._end()
-
-    def _crashed(self, why: str) -> None:
+    def ended(self, why: str, late: bool) -> None:
         """Have it come again; core buries what has had all its attempts."""
         lease = self.lease
-        if lease is None:
-            return
-        policy = self._spec.get("retry")
+        assert lease is not None
+        policy = self.spec.get("retry")
         again = {}
         for item in lease.items:
             spent = policy is not None and item.attempts >= policy["attempts"]
@@ -280,12 +303,16 @@ class _Worker:
             again[item.number] = delay
         self._settle(Settled(again, alone=True), why)
 
+    def given_up(self) -> None:
+        """Forget the lease: the broker takes it back."""
+        self.lease = None
+
     def _settle(self, settled: Settled, why: str) -> None:
         lease, self.lease = self.lease, None
         assert lease is not None
-        settled = self._dispatcher._hooks.answered(lease, settled)
-        self._dispatcher.broker.settle(lease, settled)
-        self._dispatcher._hooks.settled(_reports(lease, settled, why))
+        settled = self._hooks.answered(lease, settled)
+        self._broker.settle(lease, settled)
+        self._hooks.settled(_reports(lease, settled, why))
 
 
 def _reports(lease: Lease, settled: Settled, why: str) -> list[Report]:

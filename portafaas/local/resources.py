@@ -17,10 +17,13 @@ from portafaas.local.driver.portafaas_local_resources import (
     query,
     read,
     read_range,
+    run_status,
     scan,
     secret,
     send,
+    signal_run,
     signed_url,
+    start_run,
     stat,
     write,
     write_parts,
@@ -43,10 +46,13 @@ __all__ = [
     "query",
     "read",
     "read_range",
+    "run_status",
     "secret",
     "secret_file",
     "send",
+    "signal_run",
     "signed_url",
+    "start_run",
     "stat",
     "store",
     "write",
@@ -96,7 +102,7 @@ def effects(folder: Path, run: str) -> list[dict[str, Any]]:
     """Return what a run has sent and written, in order.
 
     Each has ``kind``, ``name`` and ``verb`` (``send``, ``publish``, ``put``, ``update``,
-    ``write``, ``delete``) and what was given.
+    ``write``, ``delete``, ``start``, ``signal``) and what was given.
     """
     if not (folder / "resources.db").exists():
         return []

@@ -21,6 +21,7 @@ from portafaas.runtime.event import Event
 from portafaas.runtime.function import Function
 from portafaas.runtime.message import Message
 from portafaas.runtime.recovery import Failure, Letter, settle
+from portafaas.runtime.task import run_task, task_of
 from portafaas.runtime.taxonomy import Unreadable
 from portafaas.runtime.text import epoch_time
 
@@ -84,6 +85,12 @@ def attempt(function: Function, items: Sequence[dict[str, Any]]) -> dict[str, An
         "dead": list(wishes.letters.items()),
         "untried": sorted(left),
     }
+
+
+def task(function: Function, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Do one call for a workflow; return ``{"ok"}`` or ``{"error", "cause"}``."""
+    asked = task_of(document)
+    return run_task(function, asked, context_of(function, asked.attempt))
 
 
 def _parts(item: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from portafaas.runtime.rows import Put as Put
     from portafaas.runtime.rows import Row as Row
     from portafaas.runtime.rows import Update as Update
+    from portafaas.runtime.signals import BadToken as BadToken
+    from portafaas.runtime.signals import SignalToken as SignalToken
     from portafaas.runtime.task import Task as Task
     from portafaas.runtime.taxonomy import Permanent as Permanent
     from portafaas.runtime.taxonomy import Poison as Poison
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ABSENT": "rows",
+    "BadToken": "signals",
     "Batch": "message",
     "BatchHandler": "handler",
     "BatchResult": "message",
@@ -98,6 +101,7 @@ _HOME = {
     "RunStatus": "workflows",
     "ScheduleEvent": "event",
     "ScheduleHandler": "handler",
+    "SignalToken": "signals",
     "Task": "task",
     "TaskHandler": "handler",
     "Throttled": "taxonomy",

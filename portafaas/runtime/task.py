@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from portafaas.runtime.context import Context
     from portafaas.runtime.function import Function
+    from portafaas.runtime.signals import Key
 
 #: Characters of a cause; Step Functions keeps 32 768 bytes.
 LONGEST = 4096
@@ -61,6 +62,18 @@ class Task:
     def id(self) -> str:
         """The key."""
         return self.key
+
+    def signal_url(
+        self, url: str, name: str, *, key: Key, expires: float = 86_400, **payload: Any
+    ) -> str:
+        """Return *url* with a signed token that lets its bearer give this run the signal *name*.
+
+        As ``signal_url`` of ``context.workflows[...]``, which takes the token at the other end.
+        """
+        from portafaas.runtime.signals import linked, sign
+
+        token = sign(self.workflow, self.run, name, key=key, expires=expires, **payload)
+        return linked(url, token)
 
 
 def task_of(document: Mapping[str, Any], raw: Any = None) -> Task:

@@ -21,12 +21,15 @@ from portafaas.runtime.states import Fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from typing import Any
 
     Machine = Mapping[str, Any]
     Step = Mapping[str, Any]
     Running = Generator[Any, Any, Any]
+    #: ``(what, step, place, value)``: ``started`` with the document, ``succeeded`` with the result,
+    #: ``failed`` and ``caught`` with the Fault.
+    Tell = Callable[[str, str, str, Any], None]
 
 
 class Request:
@@ -103,16 +106,18 @@ class Together(Request):
         self.limit = limit
 
 
-def run(machine: Machine, input: Any, execution: str) -> Running:
+def run(machine: Machine, input: Any, execution: str, tell: Tell | None = None) -> Running:
     """Run *machine* on *input*; return ``{"ok": output}`` or ``{"error", "cause"}``.
 
-    *execution* is the id of the run. Compensations run before it returns.
+    *execution* is the id of the run. Compensations run before it returns. *tell* is called at
+    every entry into a step, and at its end.
     """
     context = {"Execution": {"Id": execution, "Input": input}}
     log: list[dict[str, Any]] = []
     try:
         states.check_size(input)
-        return {"ok": (yield from _Scope(context, log).steps(machine, input, ""))}
+        scope = _Scope(context, log, tell)
+        return {"ok": (yield from scope.steps(machine, input, ""))}
     except Fault as fault:
         error, cause = fault.error, fault.cause
     if error not in states.FATAL:
@@ -126,9 +131,7 @@ def run(machine: Machine, input: Any, execution: str) -> Running:
     return {"error": error, "cause": cause}
 
 
-def _tries(
-    name: str, step: Step, input: Any, place: str, seconds: float | None = None
-) -> Running:
+def _tries(name: str, step: Step, input: Any, place: str, seconds: float | None = None) -> Running:
     """Call what a step calls until it succeeds or nothing retries it; return the last answer."""
     kind = "function" if "function" in step else "workflow"
     compensates = place.removesuffix("~undo") if place.endswith("~undo") else ""
@@ -149,9 +152,7 @@ def _tries(
         attempt += 1
 
 
-def _pause(
-    rules: Any, counts: dict[int, int], error: str
-) -> tuple[float, bool] | None:
+def _pause(rules: Any, counts: dict[int, int], error: str) -> tuple[float, bool] | None:
     """Return how long to wait before the next attempt, and whether with jitter; None: no more."""
     for index, rule in enumerate(rules):
         if states.names(rule["errors"], error):
@@ -165,11 +166,14 @@ def _pause(
 class _Scope:
     """Steps that share a context and a log of what can be undone."""
 
-    __slots__ = ("context", "entered", "log")
+    __slots__ = ("context", "entered", "log", "tell")
 
-    def __init__(self, context: Mapping[str, Any], log: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, context: Mapping[str, Any], log: list[dict[str, Any]], tell: Tell | None = None
+    ) -> None:
         self.context = context
         self.log = log
+        self.tell = tell
         self.entered: dict[str, int] = {}
 
     def steps(self, machine: Machine, document: Any, place: str) -> Running:
@@ -180,7 +184,11 @@ class _Scope:
             count = self.entered[place + name] = self.entered.get(place + name, -1) + 1
             here = f"{place}{name}#{count}" if count else place + name
             kind = step["kind"]
+            if self.tell:
+                self.tell("started", name, here, document)
             if kind == "succeed":
+                if self.tell:
+                    self.tell("succeeded", name, here, document)
                 return document
             if kind == "fail":
                 error, cause = (
@@ -190,17 +198,24 @@ class _Scope:
                     raise Fault(states.RUNTIME, f"an error of {name} is no text")
                 raise Fault(error, cause)
             if kind == "choice":
-                name = self.choose(step, document)
+                chosen = self.choose(step, document)
+                if self.tell:
+                    self.tell("succeeded", name, here, chosen)
+                name = chosen
                 continue
             try:
                 result = yield from self.result(name, step, document, here)
             except Fault as fault:
+                if self.tell:
+                    self.tell("failed", name, here, fault)
                 rule = next(
                     (r for r in step.get("catch", ()) if states.names(r["errors"], fault.error)),
                     None,
                 )
                 if rule is None:
                     raise
+                if self.tell:
+                    self.tell("caught", name, here, fault)
                 error_object = {"Error": fault.error, "Cause": fault.cause}
                 document = self.put(rule, document, error_object)
                 name = rule["next"]
@@ -208,6 +223,8 @@ class _Scope:
             if "select" in step:
                 result = self.filled(step["select"], result)
             document = self.put(step, document, result)
+            if self.tell:
+                self.tell("succeeded", name, here, result)
             undo = step.get("compensate")
             if undo is not None:
                 value = self.filled(undo["input"], document) if "input" in undo else document
@@ -274,6 +291,8 @@ class _Scope:
         right = "number" if word == "seconds" else "string"
         if states.kind_of(value) != right or (right == "number" and value < 0):
             raise Fault(states.RUNTIME, f"{word} of {name} is {value!r}")
+        if word == "until" and not states.is_time(value):
+            raise Fault(states.RUNTIME, f"{word} of {name} is no time in UTC: {value!r}")
         if word == "until":
             yield Sleep(place, name, None, value)
         else:
@@ -298,7 +317,7 @@ class _Scope:
             limit = len(step["branches"])
             for branch in step["branches"]:
                 logs.append([])
-                scope = _Scope(self.context, logs[-1])
+                scope = _Scope(self.context, logs[-1], self.tell)
                 inside = f"{where}{branch['name']}/"
                 running.append(_caught(scope, branch["machine"], given, inside))
         else:
@@ -311,7 +330,7 @@ class _Scope:
             for index, item in enumerate(items):
                 logs.append([])
                 context = {**self.context, "Map": {"Item": {"Index": index, "Value": item}}}
-                scope = _Scope(context, logs[-1])
+                scope = _Scope(context, logs[-1], self.tell)
                 document = item
                 if "each" in step:
                     document = states.check_size(states.filled(step["each"], given, context))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Literal
 
+    from portafaas.runtime.signals import Key, SignalToken
+
     State = Literal["running", "succeeded", "failed", "canceled"]
 
 
@@ -79,6 +81,49 @@ class Workflow(Client):
         """
         self._check("start")
         self._driver().signal_run(self._address(), run, name, checked(payload))
+
+    def signal_url(
+        self,
+        url: str,
+        run: str,
+        name: str,
+        *,
+        key: Key,
+        expires: float = 86_400,
+        **payload: Any,
+    ) -> str:
+        """Return *url* with a signed token that lets its bearer give a run the signal *name*.
+
+        *url* is of an http function that hands the query parameter ``token`` to
+        :meth:`signal_by`. *key*: a secret of at least 16 bytes, or several, of which the first
+        signs. It is good for *expires* seconds. ``payload=`` fixes what the signal carries.
+        Raises ValueError for what makes no link. :meth:`Task.signal_url` is the same for a step's
+        handler, which needs no grant for it.
+        """
+        from portafaas.runtime.signals import linked, sign
+
+        return linked(url, sign(self.name, run, name, key=key, expires=expires, **payload))
+
+    def signal_by(self, token: str, payload: Any = None, *, key: Key) -> SignalToken:
+        """Give the signal that a token of ``signal_url`` is for, and return what it was for.
+
+        *payload* is what it carries unless the token has one. Raises BadToken for a token that is
+        forged, altered, expired or for another workflow, and what :meth:`signal` does: NotWaiting
+        for a link that is used again, or too late.
+        """
+        found = self.opened(token, key=key)
+        self.signal(found.run, found.signal, found.payload if found.fixed else payload)
+        return found
+
+    def opened(self, token: str, *, key: Key) -> SignalToken:
+        """Return what a token of ``signal_url`` is for, and give no signal.
+
+        For the page that asks; programs that look into mails open links, too, so that a GET must
+        not decide anything. Raises BadToken.
+        """
+        from portafaas.runtime.signals import opened
+
+        return opened(token, key=key, workflow=self.name)
 
 
 def checked(value: Any) -> Any:

@@ -17,7 +17,7 @@ from tests.workflows.project.scripted import ERRORS
 
 #: What the steps of a family are made of, beside tasks and sets.
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "task": ("task", "task", "set", "succeed"),
+    "task": ("task", "task", "task", "set", "succeed"),
     "choice": ("choice", "choice", "task", "task", "set", "succeed", "fail"),
     "errors": ("task", "task", "choice", "fail", "loop", "parallel"),
     "parallel": ("parallel", "task", "choice"),
@@ -26,7 +26,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "wait": ("wait", "task", "parallel", "choice"),
     "sub": ("workflow", "task", "parallel", "map"),
     "saga": ("task", "task", "parallel", "map", "loop", "workflow"),
-    "mixed": ("task", "set", "choice", "parallel", "map", "loop", "wait", "workflow", "fail", "succeed"),
+    "mixed": ("task", "task", "task", "set", "choice", "parallel", "map", "loop", "wait", "workflow", "fail", "succeed"),
 }  # fmt: skip
 
 _FACTS: dict[str, Any] = {"n": 3, "flag": True, "word": "b", "list": [2, 0, 1]}
@@ -50,7 +50,7 @@ def made(rng: random.Random, family: str, name: str) -> Case:
         maker.inside = True
         workflows["child"] = maker.scope(2)
         maker.inside = False
-    steps = maker.scope(4)
+    steps = maker.scope(5)
     if family == "saga" and rng.random() < 0.7:
         steps["sorry"] = {"fail": {"error": "Sorry", "cause": "$.word"}}
         for step in steps.values():
@@ -103,6 +103,7 @@ class _Maker:
         self.count = 0
         #: Whether steps of the workflow are made that others run.
         self.inside = False
+        self.loops = 0
         self.signals: dict[str, tuple[float, Any]] = {}
 
     def chance(self, share: float) -> bool:
@@ -111,7 +112,7 @@ class _Maker:
     def scope(self, most: int, depth: int = 0, within: str = "") -> dict[str, Any]:
         """Return steps of one level; *within* is the kind of step around them."""
         names = []
-        for _ in range(self.rng.randint(1, most)):
+        for _ in range(self.rng.randint(1 if depth else 2, most)):
             self.count += 1
             names.append(f"s{self.count}")
         steps: dict[str, Any] = {}
@@ -128,7 +129,8 @@ class _Maker:
             if (kind not in _NESTED or depth < 2)
             and not (kind == "choice" and not later)
             and not (kind == "workflow" and self.inside)
-            and not (kind in ("succeed", "fail") and later and not self.chance(0.2))
+            and not (kind == "loop" and self.loops)
+            and not (kind in ("succeed", "fail") and later and not self.chance(0.1))
         ]
         kind = self.rng.choice(kinds or ["task"])
         step: dict[str, Any] = getattr(self, f"_{kind}")(later, depth, within)
@@ -152,11 +154,13 @@ class _Maker:
             step["retry"] = rules if len(rules) > 1 else rules[0]
         if later and self.chance(often):
             rules = []
+            left = self.rng.sample(ERRORS, 3)
             for _ in range(self.rng.randint(1, 2)):
                 rule: dict[str, Any] = {
                     "next": self.rng.choice(later), "result": self.rng.choice(("$.error", None)),
-                    "errors": self.rng.sample(ERRORS, self.rng.randint(1, 2)),
+                    "errors": left[: self.rng.randint(1, 2)],
                 }  # fmt: skip
+                left = left[len(rule["errors"]) :]
                 rules.append(rule)
             if self.chance(0.4):
                 rules[-1]["errors"] = [self.rng.choice(("States.ALL", "States.TaskFailed"))]
@@ -180,8 +184,9 @@ class _Maker:
         return rule
 
     def path(self) -> str:
+        # In a loop a document that holds itself would double again and again.
         return self.rng.choice(
-            ("$", "$.n", "$.flag", "$.word", "$.list", "$['n']", "$$.Execution.Input.n",
+            ("$.n" if self.loops else "$", "$.n", "$.flag", "$.word", "$.list", "$['n']", "$$.Execution.Input.n",
              "$$.Execution.Input.list")
         )  # fmt: skip
 
@@ -294,15 +299,13 @@ class _Maker:
         return step
 
     def _loop(self, later: list[str], depth: int, within: str) -> dict[str, Any]:
-        when = {"$.n": {self.rng.choice(("<", "!=", ">")): self.rng.randrange(6)}}
+        when: dict[str, Any] = {"$.n": {self.rng.choice(("<", "!=", ">")): self.rng.randrange(6)}}
         if self.chance(0.3):
             when = {"and": [when, self.condition(1)]}
-        return {
-            "loop": {
-                "while": when, "most": self.rng.randint(1, 4),
-                "steps": self.scope(2, depth + 1, "loop"),
-            }
-        }  # fmt: skip
+        self.loops += 1
+        steps = self.scope(2, depth + 1, "loop")
+        self.loops -= 1
+        return {"loop": {"while": when, "most": self.rng.randint(2, 6), "steps": steps}}
 
     def _wait(self, later: list[str], depth: int, within: str) -> dict[str, Any]:
         word = self.rng.choice(("seconds", "seconds", "until", "signal"))

@@ -162,10 +162,10 @@ def execute(
 
     def ended(outcome: Any) -> None:
         trace.outcome = outcome
+        trace.seconds = clock.now - clock.start
 
     drive(run(machine, input, "run-1"), ended, trace.lane, Scope(workflow))
     clock.run()
-    trace.seconds = clock.now - clock.start
     return trace
 
 

@@ -138,7 +138,8 @@ def _parameters(plan: BuildPlan) -> dict[str, Any]:
             found[name] = _parameter(
                 "securestring", "Digests of the valid API keys; empty: every call fails.", ""
             )
-    if any(auth is not None and auth.scheme == "iam" for auth in auths):
+    starts = any(use.kind == "workflow" for function in plan.functions for use in function.uses)
+    if starts or any(auth is not None and auth.scheme == "iam" for auth in auths):
         text = "Client id of the app registration that callers of 'auth: iam' need a token for."
         found["authClientId"] = _parameter("string", text)
     return found

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from portafaas.plan import BuildPlan
-from portafaas_azure.infrastructure.arm import Ref, Template, expression, formatted, quote
+from portafaas_azure.flows import PATH
+from portafaas_azure.grouping import apps_of
+from portafaas_azure.infrastructure.arm import (
+    Ref,
+    Template,
+    expression,
+    formatted,
+    parameter,
+    quote,
+)
 from portafaas_azure.infrastructure.names import setting
 from portafaas_azure.infrastructure.places import Places
 
@@ -45,5 +54,12 @@ def address(plan: BuildPlan, kind: str, name: str, places: Places) -> str:
             )
         case "secret":
             return formatted("{0}secrets/{1}", places.vault.output("vaultUri"), quote(name))
+        case "workflow":
+            # After the # is whom a token must be for.
+            site = places.site(next(app for app in apps_of(plan) if app.runs_workflows))
+            return formatted(
+                f"https://{{0}}/{PATH}/{{1}}#api://{{2}}",
+                site.output("defaultHostName"), quote(name), parameter("authClientId"),
+            )  # fmt: skip
         case _:
             return formatted("https://{0}/{1}", bus_host(places), quote(name))

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from portafaas.adapter import Deployment
-from portafaas.plan import Auth, BuildPlan, FunctionPlan, HttpTrigger
+from portafaas.plan import Auth, BuildPlan, HttpTrigger
+from portafaas.plan.model import Use
 from portafaas_azure.broker import dead_of, source_of
-from portafaas_azure.grouping import App
+from portafaas_azure.flows import PATH, control_needed
+from portafaas_azure.grouping import App, apps_of
 from portafaas_azure.infrastructure.addresses import address, bus_host
 from portafaas_azure.infrastructure.arm import (
     Ref,
@@ -89,6 +91,15 @@ def add_app(
         urls = template.outputs.setdefault("urls", {"type": "object", "value": {}})
         url = expression(formatted("https://{0}", site.output("defaultHostName")))
         urls["value"].update({function.name: url for function in app.functions})
+    if app.runs_workflows and control_needed(plan):
+        template.asked[:] = [
+            (function.name, function.why(index))
+            for function in plan.functions
+            for index, use in enumerate(function.uses)
+            if use.kind == "workflow"
+        ]
+        _sign_in(template, site, deployment.binding["authentication"])
+        template.asked[:] = owners
     template.add(
         site.child("extensions", "'onedeploy'"),
         {"packageUri": expression(parameter("packageUri")), "remoteBuild": False},
@@ -113,7 +124,7 @@ def _site(
     identity, host, farm = places.identity(app), places.host(app), places.farm(app)
     packages = container(host, PACKAGES)
     scale: dict[str, Any] = {
-        "maximumInstanceCount": most_instances(plan, function),
+        "maximumInstanceCount": most_instances(plan, *app.functions),
         "instanceMemoryMB": deployment.memory,
     }
     ready = always_ready(app)
@@ -156,27 +167,61 @@ def _site(
         },
         kind="functionapp,linux",
         identity={"type": "UserAssigned", "userAssignedIdentities": {identity.value: {}}},
-        depends=[identity, host, packages, farm, places.insights, *_needed(plan, function, places)],
+        depends=[
+            identity, host, packages, farm, places.insights, *_needed(plan, app, places),
+            *(_starters(plan, places) if app.runs_workflows else ()),
+        ],
     )
 
 
-def _needed(plan: BuildPlan, function: FunctionPlan, places: Places) -> list[Ref]:
+def _needed(plan: BuildPlan, app: App, places: Places) -> list[Ref]:
     """Return the shared resources that the app settings look into."""
-    kinds = {use.kind for use in function.uses}
+    uses = _uses(app)
+    kinds = {use.kind for use in uses}
     found = []
-    if _on_bus(function):
+    if _on_bus(app):
         found.append(places.namespace)
-    if "table" in kinds or function.kind == "table":
+    if "table" in kinds or app.first.kind == "table":
         found.append(places.cosmos)
     if "secret" in kinds:
         found.append(places.vault)
-    names = {use.name for use in function.uses if use.kind == "bucket"}
+    names = {use.name for use in uses if use.kind == "bucket"}
     versions = {bucket.versioned for bucket in plan.buckets if bucket.name in names}
-    return [*found, *(places.buckets(versioned) for versioned in sorted(versions))]
+    found += [places.buckets(versioned) for versioned in sorted(versions)]
+    if "workflow" in kinds and not app.runs_workflows:
+        found.append(places.site(next(one for one in apps_of(plan) if one.runs_workflows)))
+    return found
 
 
-def _on_bus(function: FunctionPlan) -> bool:
-    return function.kind != "http" or any(use.kind in ("queue", "topic") for use in function.uses)
+def _uses(app: App) -> list[Use]:
+    """Return what the functions of *app* use, each once; they differ in an app of workflows."""
+    found = {(use.kind, use.name): use for function in app.functions for use in function.uses}
+    return list(found.values())
+
+
+def _on_bus(app: App) -> bool:
+    kinds = {use.kind for use in _uses(app)}
+    return app.first.kind not in ("http", "task") or bool(kinds & {"queue", "topic"})
+
+
+def _starts(app: App) -> list[str]:
+    return sorted({use.name for use in _uses(app) if use.kind == "workflow"})
+
+
+def _starters(plan: BuildPlan, places: Places) -> list[Ref]:
+    """Return the identities that may start runs."""
+    return [places.identity(app) for app in apps_of(plan) if _starts(app)]
+
+
+def _callers(plan: BuildPlan, places: Places) -> str:
+    """Return code of who may start what: ``<principal>=<workflow>,<workflow>;...``."""
+    starters = [app for app in apps_of(plan) if _starts(app)]
+    words = ";".join(
+        f"{{{index}}}={','.join(_starts(app))}" for index, app in enumerate(starters)
+    )
+    return formatted(
+        words, *(places.identity(app).output("principalId") for app in starters)
+    )
 
 
 def _settings(
@@ -211,14 +256,27 @@ def _settings(
     found["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"] = expression(
         formatted("ClientId={0};Authorization=AAD", places.identity(app).output("clientId"))
     )
-    if _on_bus(function):
+    if app.runs_workflows:
+        for kind in ("queue", "table"):
+            found[f"AzureWebJobsStorage__{kind}ServiceUri"] = expression(
+                places.host(app).output(f"primaryEndpoints.{kind}")
+            )
+        if control_needed(plan):
+            found["PORTAFAAS_STARTERS"] = expression(_callers(plan, places))
+    if _on_bus(app):
         prefix = plan.options.get("serviceBusConnection", "SERVICEBUS")
         connection(prefix, "fullyQualifiedNamespace", bus_host(places))
     if function.kind == "table":
         prefix = plan.options.get("cosmosConnection", "COSMOS")
         connection(prefix, "accountEndpoint", places.cosmos.output("documentEndpoint"))
-    for use in function.uses:
-        found[setting(use.kind, use.name)] = expression(address(plan, use.kind, use.name, places))
+    for use in _uses(app):
+        where = expression(address(plan, use.kind, use.name, places))
+        if use.kind == "workflow" and app.runs_workflows:
+            # A site cannot ask for its own name; the driver knows it.
+            where = expression(
+                formatted(f"/{PATH}/{use.name}#api://{{0}}", parameter("authClientId"))
+            )
+        found[setting(use.kind, use.name)] = where
     for member in app.functions:
         for what, kind, name in (
             ("dead", "queue", dead_of(plan, member)), ("source", *source_of(plan, member)),

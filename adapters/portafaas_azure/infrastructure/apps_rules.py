@@ -141,7 +141,7 @@ def _settings(site: Node, identity: str, nodes: Mapping[str, Node]) -> Iterator[
         if not isinstance(value, str):
             yield f"the setting {name} is no text"
         prefix, _, part = name.rpartition("__")
-        if part in ("fullyQualifiedNamespace", "accountEndpoint", "blobServiceUri"):
+        if part in ("fullyQualifiedNamespace", "accountEndpoint") or part.endswith("ServiceUri"):
             if settings.get(f"{prefix}__credential") != "managedidentity":
                 yield f"the connection {prefix} uses no identity"
             if settings.get(f"{prefix}__clientId") != client:
@@ -154,6 +154,11 @@ def _settings(site: Node, identity: str, nodes: Mapping[str, Node]) -> Iterator[
         yield "sends telemetry as another identity"
     if not settings.get("APPLICATIONINSIGHTS_CONNECTION_STRING"):
         yield "sends no telemetry"
+    for kind in ("queue", "table"):
+        own = settings.get("AzureWebJobsStorage__blobServiceUri", "").replace(".blob.", f".{kind}.")
+        runs = site.body.get("tags", {}).get("app") == "workflows"
+        if settings.get(f"AzureWebJobsStorage__{kind}ServiceUri") != (own if runs else None):
+            yield f"its host has other {kind}s than what workflows are kept in"
     host = settings.get("AzureWebJobsStorage__blobServiceUri", "")
     if host not in once(nodes, _hosts):
         yield "its host has no storage"

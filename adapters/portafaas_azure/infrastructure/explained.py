@@ -19,6 +19,7 @@ from portafaas_azure.infrastructure.places import Places
 #: https://learn.microsoft.com/azure/service-bus-messaging/message-transfers-locks-settlement
 _BUS = "https://learn.microsoft.com/azure/azure-functions/functions-bindings-service-bus-trigger"
 _HOST = "https://learn.microsoft.com/azure/azure-functions/functions-bindings-error-pages"
+_DURABLE = "https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-types-features-overview"
 #: Properties of what is in Service Bus, by type and name.
 _Entities = Mapping[tuple[str, str], Mapping[str, Any]]
 
@@ -54,6 +55,9 @@ def _redelivery(
     entities: _Entities, places: Places, function: FunctionPlan, binding: Mapping[str, Any]
 ) -> Redelivery:
     plan, trigger = places.plan, function.trigger
+    if function.kind == "task":
+        # What the workflow's own rules repeat is theirs to say.
+        return Redelivery(function.name, "", source=_DURABLE)
     if function.kind == "http":
         return Redelivery(function.name, "", source=_HOST)
     dead = dead_of(plan, function)

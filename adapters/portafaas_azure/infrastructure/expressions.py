@@ -52,7 +52,10 @@ def _deployed(identifier: str) -> Any:
             "principalId": f"principal-of-{name}",
         },
         "Microsoft.Storage/storageAccounts": {
-            "primaryEndpoints": {"blob": f"https://{name}.blob.core.windows.net/"}
+            "primaryEndpoints": {
+                kind: f"https://{name}.{kind}.core.windows.net/"
+                for kind in ("blob", "queue", "table")
+            }
         },
         "Microsoft.Insights/components": {"ConnectionString": f"InstrumentationKey={name}"},
         "Microsoft.ServiceBus/namespaces": {

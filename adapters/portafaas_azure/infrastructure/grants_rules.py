@@ -23,6 +23,8 @@ _USES = {
     ("read", "table"): (BUILT_IN[0], "/colls/{}"),
     ("write", "table"): ("create delete read replace upsert", "/colls/{}"),
 }
+#: What the runs of workflows are kept with, on the storage of their app's host.
+_RUNS = ("974c5e8b-45b9-4653-ba55-5f855dd0fb88", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3")
 #: On the app's own storage, and on the component.
 _PLATFORM = {
     ("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "Microsoft.Storage/storageAccounts"),
@@ -59,6 +61,13 @@ def check_grants(
             yield f"{name}: may not use its host's storage and send telemetry, or more than that"
         yield from _host(name, people[name], platform, nodes)
         wanted = _wanted(functions[name])
+        if functions[name].kind == "task":
+            # Of the one app whose functions differ: what any of them needs.
+            for function in plan.functions:
+                if function.kind == "task":
+                    wanted |= _wanted(function)
+            hosts = [scope for _, scope in platform if "/storageAccounts/" in scope]
+            wanted |= {(role, scope) for role in _RUNS for scope in hosts}
         for other, identity in people.items():
             if identity == people[name]:
                 # Of an app they are everybody's: what has failed is sent by the one who runs.
@@ -101,7 +110,7 @@ def _recovery(plan: BuildPlan, function: FunctionPlan) -> set[tuple[str, str]]:
     Where there is an order no copy may be sent.
     """
     trigger = function.trigger
-    if trigger.kind == "http":
+    if trigger.kind in ("http", "task"):
         return set()
     if trigger.kind == "queue":
         queue = plan.queue(trigger.queue)
@@ -139,6 +148,8 @@ def _wanted(function: FunctionPlan) -> set[tuple[str, str]]:
             (BUILT_IN[1], f"/colls/{leases}"),
         }
     for use in function.uses:
+        if use.kind == "workflow":
+            continue
         role, scope = _USES[use.verb, use.kind]
         found.add((role, scope.format(use.name)))
     return found

@@ -16,6 +16,7 @@ from portafaas.plan import (
     QueueTrigger,
     ScheduleTrigger,
     TableTrigger,
+    TaskTrigger,
     TopicTrigger,
 )
 from portafaas.plan.model import Use
@@ -36,6 +37,10 @@ ROLES = {
     # Signs URLs, which then permit what the identity itself may do; the action is on an account.
     # https://learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas
     "sign": ("Storage Blob Delegator", "db58b8e5-c6ad-4a2a-8342-4190687cbf4a"),
+    # Durable Functions keeps runs in tables, and hands on their events by queues.
+    # https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-configure-managed-identity
+    "queues": ("Storage Queue Data Contributor", "974c5e8b-45b9-4653-ba55-5f855dd0fb88"),
+    "tables": ("Storage Table Data Contributor", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"),
     "secret": ("Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6"),
 }
 _COSMOS = "Microsoft.DocumentDB/databaseAccounts"
@@ -98,12 +103,17 @@ def grants(
                 Grant("table-read", places.table(trigger.table), why),
                 Grant("leases", places.leases(function), why),
             ]
+        case TaskTrigger():
+            found += [Grant(role, places.host(app), why) for role in ("queues", "tables")]
         case HttpTrigger() | ScheduleTrigger():
             pass
         case _:
             assert_never(trigger)
     found += _recovery(plan, function, places)
     for index, use in enumerate(function.uses):
+        if use.kind == "workflow":
+            # Not a role: the workflows' app lets the identity in, see ``apps``.
+            continue
         role, scope = _asked(plan, use, places)
         why = use.why or f"{function.why(index)}.{use.verb}"
         found.append(Grant(role, scope, why))
@@ -143,14 +153,14 @@ def _asked(plan: BuildPlan, use: Use, places: Places) -> tuple[str, Ref]:
         case "secret":
             return "secret", places.secret(use.name)
         case "workflow":
-            raise ValueError("workflows are refused before this")
+            raise ValueError("no role starts a workflow")
         case _:
             assert_never(use.kind)
 
 
 def notes(plan: BuildPlan) -> tuple[Diagnostic, ...]:
     """Return a PF3010 for each grant that is wider than what the manifest asks for."""
-    return tuple(
+    return (*_shared(plan), *(
         Diagnostic(
             "PF3010",
             f"Azure has no built-in role that writes blobs of a container and does not read them: "
@@ -165,7 +175,24 @@ def notes(plan: BuildPlan) -> tuple[Diagnostic, ...]:
         and use.verb == "write"
         and not any(o.kind == "bucket" and o.verb == "read" and o.name == use.name
                     for o in function.uses)
-    )  # fmt: skip
+    ))  # fmt: skip
+
+
+def _shared(plan: BuildPlan) -> list[Diagnostic]:
+    tasks = [function for function in plan.functions if function.kind == "task"]
+    if len({frozenset((u.verb, u.kind, u.name) for u in task.uses) for task in tasks}) < 2:
+        return []
+    names = ", ".join(repr(task.name) for task in tasks)
+    return [
+        Diagnostic(
+            "PF3010",
+            f"workflows and their tasks are one app on Azure: each of {names} may do what any of "
+            f"them may, and sees its variables",
+            path="$.workflows",
+            hint="docs/infrastructure-azure.md#workflows",
+            severity="note",
+        )
+    ]
 
 
 def assign(

@@ -52,7 +52,7 @@ class Places:
     @property
     def has_bus(self) -> bool:
         """True when anything goes through Service Bus: events, or what failed."""
-        waiting = any(function.kind != "http" for function in self.plan.functions)
+        waiting = any(f.kind not in ("http", "task") for f in self.plan.functions)
         return bool(self.plan.queues or self.plan.topics or waiting)
 
     @property

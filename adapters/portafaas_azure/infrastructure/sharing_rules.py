@@ -30,13 +30,17 @@ def running(
             else:
                 taken.add(entry)
                 yield entry, site
-        if len(entries) > 1 and plan.options.get("apps") != "grouped":
+        tasks = {functions[entry].kind for entry in entries if entry in functions} == {"task"}
+        if len(entries) > 1 and plan.options.get("apps") != "grouped" and not tasks:
             found.append(f"{site.label}: runs several functions")
         members = [functions[entry] for entry in entries if entry in functions]
         scale = site.properties.get("functionAppConfig", {}).get("scaleAndConcurrency", {})
         for one in scale.get("alwaysReady", ()):
             if one.get("name") not in {scaled(member) for member in members}:
                 found.append(f"{site.label}: keeps {one.get('name')} ready, which it does not run")
+        if tasks:
+            # The one app whose functions differ: it has what any of them needs.
+            continue
         alike = [
             (
                 *(f.kind, f.timeout, f.concurrency, f.min_instances, f.max_instances),
@@ -59,6 +63,8 @@ def owned(plan: BuildPlan, function: FunctionPlan, tags: list[Mapping[str, Any]]
     names = {(one.get("function", ""), one.get("app", "")) for one in tags}
     if names == {(function.name, "")}:
         return True
+    if function.kind == "task":
+        return names == {("", "workflows")}
     several = function.kind in ("http", "schedule", "table")
     shared = several and plan.options.get("apps") == "grouped"
     return shared and len(names) == 1 and next(iter(names))[1].startswith(f"{function.kind}-")
@@ -66,11 +72,15 @@ def owned(plan: BuildPlan, function: FunctionPlan, tags: list[Mapping[str, Any]]
 
 def scaled(function: FunctionPlan) -> str:
     """Return what Azure calls the instances that *function* runs in."""
-    return "http" if function.trigger.kind == "http" else "function:" + function.entry
+    groups = {"http": "http", "task": "durable"}
+    return groups.get(function.trigger.kind, "function:" + function.entry)
 
 
 def most(plan: BuildPlan, function: FunctionPlan) -> int:
     """Return on how many instances *function* may run."""
+    if function.kind == "task":
+        every = [f.max_instances for f in plan.functions if f.kind == "task" and f.max_instances]
+        return min(every) if every else 100
     own = function.max_instances or 100
     if function.trigger.kind == "queue":
         bound = plan.queue(function.trigger.queue).max_concurrency

@@ -31,7 +31,7 @@ def add_trigger(
     trigger = function.trigger
     template.ask(f"$.functions.{function.name}.trigger.{function.kind}", function=function.name)
     dead = places.queue(f"{function.name}-dead")
-    if function.kind not in ("http", "queue"):
+    if function.kind not in ("http", "queue", "task"):
         template.add(dead, dead_settings(), depends=[places.namespace])
     if again := deployment.binding.get("again"):
         queue = places.queue(again["queue_name"])

@@ -140,11 +140,17 @@ def _app(
         yield f"runs on up to {scale['maximumInstanceCount']} instances, not {most(plan, function)}"
     kept = sum(one["instanceCount"] for one in scale.get("alwaysReady", ())
                if one["name"] == scaled(function))  # fmt: skip
-    if kept != function.min_instances:
-        yield f"keeps {kept} instances ready, not {function.min_instances}"
+    ready = function.min_instances
+    if function.kind == "task":
+        ready = max(one.min_instances for one in plan.functions if one.kind == "task")
+    if kept != ready:
+        yield f"keeps {kept} instances ready, not {ready}"
     auth = getattr(function.trigger, "auth", None)
     sign_in = nodes.get(f"{app.id}/config/authsettingsV2")
-    if (auth is not None and auth.scheme == "iam") != (sign_in is not None):
+    signed = (auth is not None and auth.scheme == "iam") or (
+        function.kind == "task" and any(_starts(plan, one) for one in plan.functions)
+    )
+    if signed != (sign_in is not None):
         yield "callers without a token are treated the wrong way"
     elif sign_in is not None:
         rules = sign_in.properties.get("globalValidation", {})
@@ -250,11 +256,20 @@ def _addresses(
     settings = settings_of(app)
     told = {name for name in settings if name.startswith("PORTAFAAS_")}
     auth = getattr(function.trigger, "auth", None)
-    own = {"PORTAFAAS_FUNCTIONS", auth.keys if auth is not None else "", *function.environment}
-    wanted = {
-        f"PORTAFAAS_{u.kind}_{u.name}".upper().replace("-", "_"): u for u in function.uses
-    }
     entries = settings.get("PORTAFAAS_FUNCTIONS", "").split(",")
+    together = [function]
+    if function.kind == "task":
+        together = [member for member in plan.functions if member.entry in entries]
+    own = {"PORTAFAAS_FUNCTIONS", auth.keys if auth is not None else ""}
+    own = own.union(*(member.environment for member in together))
+    wanted = {
+        f"PORTAFAAS_{u.kind}_{u.name}".upper().replace("-", "_"): u
+        for member in together for u in member.uses
+    }
+    if function.kind == "task" and "PORTAFAAS_STARTERS" in settings:
+        own.add("PORTAFAAS_STARTERS")
+        if settings["PORTAFAAS_STARTERS"] != ";".join(_starters(plan, nodes)):
+            yield f"lets start: {settings['PORTAFAAS_STARTERS']}"
     failing: dict[str, str] = {}
     for member in plan.functions:
         if member.entry in entries:
@@ -267,6 +282,15 @@ def _addresses(
         if settings.get(name) != f"https://{host}.servicebus.windows.net/{end}":
             yield f"{name} leads to {settings.get(name)!r}, not to {end}"
     for name, use in wanted.items():
+        if use.kind == "workflow":
+            sites = {""} if function.kind == "task" else {
+                f"https://{site.name}.azurewebsites.net" for site in of_type(nodes, SITE)
+                if site.body["tags"].get("app") == "workflows"
+            }
+            path = f"/portafaas/workflows/{use.name}#api://text"
+            if settings.get(name) not in {f"{site}{path}" for site in sites}:
+                yield f"{name} leads to {settings.get(name)!r}"
+            continue
         account = place(nodes, use.kind, use.name).partition("/providers/")[2].split("/")[2:3]
         value = settings.get(name, "")
         if not account or not value.startswith(f"https://{account[0]}."):
@@ -275,10 +299,27 @@ def _addresses(
             yield f"{name} leads to something else: {value!r}"
 
 
+def _starts(plan: BuildPlan, function: FunctionPlan) -> list[str]:
+    """Return the workflows that the app of *function* may start, in the manifest's order."""
+    return [use.name for use in function.uses if use.kind == "workflow"]
+
+
+def _starters(plan: BuildPlan, nodes: Nodes) -> Iterator[str]:
+    """Yield what the workflows' app is told of each identity that starts runs."""
+    functions = {function.entry: function for function in plan.functions}
+    for site in of_type(nodes, SITE):
+        entries = settings_of(site).get("PORTAFAAS_FUNCTIONS", "").split(",")
+        members = [functions[entry] for entry in entries]
+        names = {name for member in members for name in _starts(plan, member)}
+        if names:
+            principal = f"principal-of-{identity_of(site).rpartition('/')[2]}"
+            yield f"{principal}={','.join(sorted(names))}"
+
+
 def _failing(plan: BuildPlan, function: FunctionPlan) -> dict[str, str]:
     """Return what *function* is told of where failures go: variable, and queue or topic."""
     trigger = function.trigger
-    if trigger.kind == "http":
+    if trigger.kind in ("http", "task"):
         return {}
     dead, source = f"{function.name}-dead", f"{function.name}-again"
     if trigger.kind == "queue":

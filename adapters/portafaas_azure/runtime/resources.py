@@ -1,4 +1,4 @@
-"""The driver: how handlers reach queues, topics, tables, buckets and secrets. Ships.
+"""The driver: how handlers reach queues, topics, tables, buckets, secrets and workflows. Ships.
 
 Each part is loaded, and its official client imported, at first use. An address is the URL that the
 function's variable holds (``docs/infrastructure-azure.md``). All that fails raises
@@ -10,10 +10,12 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.resources import Outgoing
     from portafaas.runtime.rows import Row, Write
+    from portafaas.runtime.workflows import RunStatus
 
 
 def send(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[tuple[int, str]]:
@@ -151,3 +153,24 @@ def secret(address: str) -> bytes:
     from portafaas_azure.runtime.secret import latest
 
     return latest(address)
+
+
+def start_run(address: str, input: Any) -> str:
+    """Start a run of a workflow and return its id."""
+    from portafaas_azure.runtime import runs
+
+    return runs.start(address, input)
+
+
+def run_status(address: str, run: str) -> RunStatus:
+    """Return how a run is; raises NotFound when there is none."""
+    from portafaas_azure.runtime import runs
+
+    return runs.status(address, run)
+
+
+def signal_run(address: str, run: str, name: str, payload: Any) -> None:
+    """Hand a JSON value to a run that waits for the signal *name*; raises NotFound, NotWaiting."""
+    from portafaas_azure.runtime import runs
+
+    runs.signal(address, run, name, payload)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.http import Request, Response
     from portafaas.runtime.message import Message
     from portafaas.runtime.recovery import Failure, Settlement
+    from portafaas.runtime.task import Task
 
 # The loop keeps only weak references to tasks; these outlived their deadline.
 _abandoned: set[Any] = set()
@@ -121,6 +122,22 @@ class Runner:
             raise raised from exc
         if endings:
             ended(context, event)
+
+    async def run_task(self, task: Task, context: Context) -> dict[str, Any]:
+        """Do one step of a workflow, as ``portafaas.runtime.task.run_task``."""
+        from portafaas.runtime.task import failure, success
+
+        function = self.function
+        context.payload = task
+        try:
+            result = await self._call(task, context, function.timeout)
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            if _cancelled(exc):
+                raise
+            return failure(function, task, context, exc)
+        return success(function, task, context, result)
 
     async def run_messages(
         self,

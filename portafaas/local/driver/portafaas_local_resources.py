@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.resources import Outgoing
     from portafaas.runtime.rows import Row, Write
+    from portafaas.runtime.workflows import RunStatus
 
 #: Variable with the mark under which effects are kept, so that a run finds its own.
 RUN = "PORTAFAAS_RUN"
@@ -51,6 +52,28 @@ create table if not exists objects (
 create table if not exists effects (
     number integer primary key, run text not null, effect text not null
 );
+create table if not exists broker (name text primary key, value real not null) without rowid;
+"""
+#: Runs of workflows, and what each has asked for (``portafaas.local.workflows``). ``wake`` is when
+#: there is something to do for a run, by the store's clock; 0 is at once, null not before it is
+#: told. Rows of ``steps`` that have an answer have happened, and are never done again.
+_RUNS = """
+create table if not exists runs (
+    number integer primary key autoincrement, id text not null unique, workflow text not null,
+    state text not null, input text not null, machine text, outcome text, started real not null,
+    ended real, parent text, place text, wake real, owner text, until real
+);
+create index if not exists runs_wake on runs (wake) where wake is not null;
+create index if not exists runs_owner on runs (owner) where owner is not null;
+create index if not exists runs_parent on runs (parent) where parent is not null;
+create index if not exists runs_of on runs (workflow, number);
+create table if not exists steps (
+    number integer primary key autoincrement, run text not null, place text not null,
+    kind text not null, step text not null, name text not null, attempt integer not null,
+    compensates text not null, input text, begun real not null, due real, ended real, answer text,
+    unique (run, place)
+);
+create index if not exists steps_due on steps (due) where due is not null and ended is null;
 """
 #: Stores once kept rows in another table.
 _OLDER = """
@@ -145,6 +168,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
             back(connection)
             raise
     _record_changes(connection)
+    if not connection.execute("select 1 from sqlite_master where name = 'steps_due'").fetchone():
+        connection.executescript(f"begin immediate;{_RUNS}commit;")
 
 
 def _lacking(connection: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -475,3 +500,94 @@ def secret(address: str) -> bytes:
         ) from None
     except OSError as exc:
         raise ResourceError(f"secret {name!r} cannot be read: {exc.strerror}") from None
+
+
+def start_run(address: str, input: Any) -> str:
+    """Start a run: whoever works on the store's workflows takes it up."""
+    from portafaas.runtime.resources import new_id
+
+    run = new_id()
+    with _opened(address) as (connection, name):
+        connection.execute(
+            "insert into runs (id, workflow, state, input, started, wake) "
+            "values (?, ?, 'running', ?, ?, 0)",
+            (run, name, json.dumps(input), now(connection)),
+        )
+        _effect(connection, kind="workflow", name=name, verb="start", run=run, input=input)
+    return run
+
+
+def run_status(address: str, run: str) -> RunStatus:
+    """Return how a run is; raises NotFound."""
+    from portafaas.runtime.workflows import RunStatus
+
+    with _opened(address) as (connection, name):
+        state, text = _run(connection, name, run)
+        waiting = waited_for(connection, run) if state == "running" else ()
+    outcome = json.loads(text) if text else {}
+    return RunStatus(
+        run, state, outcome.get("ok"), outcome.get("error", ""), outcome.get("cause", ""), waiting
+    )
+
+
+def signal_run(address: str, run: str, name: str, payload: Any) -> None:
+    """Hand *payload* to a run; raises NotFound and NotWaiting."""
+    from portafaas.runtime.resources import NotWaiting
+
+    with _opened(address) as (connection, workflow):
+        state, _ = _run(connection, workflow, run)
+        moment = now(connection)
+        found = connection.execute(
+            f"{_TREE} select number, run from steps where {_WAITS} and name = ? "
+            "order by number limit 1",
+            (run, moment, name),
+        ).fetchone()
+        if state != "running":
+            raise NotWaiting(f"run {run} of {workflow!r} has ended: it is {state}")
+        if found is None:
+            raise NotWaiting(f"run {run} of {workflow!r} does not wait for the signal {name!r}")
+        number, waiting = found
+        connection.execute(
+            "update steps set answer = ?, ended = ? where number = ?",
+            (json.dumps({"ok": payload}), moment, number),
+        )
+        connection.execute("update runs set wake = 0 where id = ?", (waiting,))
+        _effect(
+            connection, kind="workflow", name=workflow, verb="signal", run=run, signal=name,
+            payload=payload,
+        )  # fmt: skip
+
+
+#: A run, and those that it waits for; and the steps of these that wait for a signal.
+_TREE = (
+    "with recursive tree (id) as (select ? union all select runs.id from runs "
+    "join tree on runs.parent = tree.id where runs.state = 'running')"
+)
+_WAITS = (
+    "run in (select id from tree) and kind = 'signal' and ended is null "
+    "and (due is null or due > ?)"
+)
+
+
+def now(connection: sqlite3.Connection) -> float:
+    """Return the time by the store's clock, which a dispatcher may set forward."""
+    found = connection.execute("select value from broker where name = 'clock'").fetchone()
+    return time() + (float(found[0]) if found else 0.0)
+
+
+def waited_for(connection: sqlite3.Connection, run: str) -> tuple[str, ...]:
+    """Return the names of the signals that a run waits for, or one that it runs."""
+    found = connection.execute(
+        f"{_TREE} select distinct name from steps where {_WAITS} order by name",
+        (run, now(connection)),
+    )
+    return tuple(name for (name,) in found.fetchall())
+
+
+def _run(connection: sqlite3.Connection, workflow: str, run: str) -> tuple[Any, str | None]:
+    found = connection.execute(
+        "select state, outcome from runs where id = ? and workflow = ?", (run, workflow)
+    ).fetchone()
+    if found is None:
+        raise NotFound(f"workflow {workflow!r} has no run {run!r}")
+    return found[0], found[1]

@@ -56,6 +56,7 @@ functions:
   hear: {handler: "m:f", trigger: {topic: {name: news, filter: {type: a.made, tier: [gold, iron]}}}, uses: [{send: jobs}]}
   load: {handler: "m:f", trigger: {object: {bucket: files, prefix: in/, suffix: .csv}}, uses: [{read: files}, {write: rows}]}
   look: {handler: "m:f", trigger: {table: {name: rows}}}
+  step: {handler: "m:f", trigger: {task: {}}}
   tick: {handler: "m:f", trigger: {schedule: {cron: "0 6 * * *"}}, uses: [{read: rows}]}
 queues:
   jobs: {ordered: true, dead-letter: failed}
@@ -64,7 +65,7 @@ topics: {news: {}}
 buckets: {files: {}}
 tables: {rows: {key: id}}
 secrets: {key: {}}
-workflows: {flow: {steps: [{function: look}, {function: none}]}}
+workflows: {flow: {steps: {see: {task: step}}}}
 stages: {prod: {}}
 """
 
@@ -125,7 +126,10 @@ def plans(draw: Callable[..., Any]) -> BuildPlan:
             )
         )  # fmt: skip
     dead = st.one_of(st.booleans(), st.sampled_from(queues))
-    called = [{"function": function.name} for function in functions[:2]]
+    called = {
+        function.name: {"kind": "task", "function": function.name, "next": None}
+        for function in functions[:2]
+    }
     return BuildPlan(
         draw(TEXTS), draw(TEXTS), "3.12", "x86_64", tuple(functions),
         tuple(
@@ -136,7 +140,7 @@ def plans(draw: Callable[..., Any]) -> BuildPlan:
         tuple(BucketPlan(name) for name in buckets),
         tuple(TablePlan(name) for name in tables),
         (SecretPlan("key"),),
-        tuple(WorkflowPlan(name, {"steps": called}) for name in flows),
+        tuple(WorkflowPlan(name, {"start": functions[0].name, "steps": called}) for name in flows),
     )  # fmt: skip
 
 

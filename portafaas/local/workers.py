@@ -1,0 +1,198 @@
+"""Processes of functions, as a dispatcher has them: one order at a time, killed when late."""
+
+from __future__ import annotations
+
+import selectors
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any
+
+from portafaas.local.process import Child, described
+from portafaas.local.workflows import Engine, Order
+from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas.plan.entry import function_spec
+from portafaas.runtime import states
+
+#: Seconds beyond its timeout after which a function that does not answer is killed.
+GRACE = 3.0
+#: Seconds that a new process may take until it calls the handler, imports included.
+START = 60.0
+#: Seconds a lease outlives the moment its function is killed.
+SLACK = 15.0
+#: Most processes of a function that workflows call, when nothing bounds its instances.
+_MOST = 8
+
+
+class Worker(ABC):
+    """One process of one function, started when there is something to do.
+
+    ``ends`` is when it is killed, on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        plan: BuildPlan,
+        function: FunctionPlan,
+        start: Callable[[FunctionPlan], Child],
+        selector: selectors.BaseSelector,
+    ) -> None:
+        self.function = function
+        self.spec = function_spec(plan, function)
+        self.ends = 0.0
+        self._start = start
+        self._selector = selector
+        self._child: Child | None = None
+
+    @property
+    @abstractmethod
+    def busy(self) -> bool:
+        """Tell whether it is at something."""
+
+    @abstractmethod
+    def take(self) -> None:
+        """Give the process what there is for it, if anything."""
+
+    @abstractmethod
+    def answered(self, answer: Mapping[str, Any]) -> None:
+        """Take what the process says of what it was at."""
+
+    @abstractmethod
+    def ended(self, why: str, late: bool) -> None:
+        """Record that the process ended while it was at something; *late*: it was killed."""
+
+    @abstractmethod
+    def given_up(self) -> None:
+        """Forget what it was at, as if it had not been tried."""
+
+    @property
+    def running(self) -> bool:
+        """Tell whether there is a process."""
+        return self._child is not None
+
+    def child(self) -> Child:
+        """Return the process, started when there is none."""
+        if self._child is None:
+            self._child = self._start(self.function)
+            self._selector.register(self._child, selectors.EVENT_READ, self)
+        return self._child
+
+    def hear(self) -> None:
+        """Take in what the process says."""
+        assert self._child is not None
+        try:
+            answer = self._child.receive()
+        except EOFError:
+            why = f"the function ended its process: {described(self._end())}"
+            if self.busy:
+                self.ended(why, False)
+            return
+        if answer is not None and self.busy:
+            self.answered(answer)
+
+    def kill(self) -> None:
+        """End a process that does not answer."""
+        self._end()
+        if self.busy:
+            self.ended(f"the function did not answer within {self.function.timeout} s", True)
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        self.given_up()
+        if self._child is not None:
+            self._end()
+
+    def _end(self) -> int:
+        child, self._child = self._child, None
+        assert child is not None
+        self._selector.unregister(child)
+        return child.kill()
+
+
+class TaskWorker(Worker):
+    """One process of one function that workflows call.
+
+    A new process gets ready before it is called, so that this takes nothing of the call's time.
+    """
+
+    def __init__(
+        self,
+        plan: BuildPlan,
+        function: FunctionPlan,
+        start: Callable[[FunctionPlan], Child],
+        selector: selectors.BaseSelector,
+        engine: Engine,
+        called: Callable[[Order, int], None],
+        replied: Callable[[Order, Mapping[str, Any]], Mapping[str, Any]],
+    ) -> None:
+        super().__init__(plan, function, start, selector)
+        self._engine = engine
+        self._called = called
+        self._replied = replied
+        self._order: Order | None = None
+        self._ready = False
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether it is at a call."""
+        return self._order is not None
+
+    def take(self) -> None:
+        """Give the process the next call."""
+        self._order = self._engine.order(self.function.name)
+        if self._order is None:
+            return
+        if self.running and self._ready:
+            self._call()
+            return
+        self._ready = False
+        self.ends = monotonic() + START
+        self.child().send({"spec": self.spec, "load": True})
+
+    def _call(self) -> None:
+        order = self._order
+        assert order is not None
+        seconds = self.function.timeout + GRACE
+        if order.timeout is not None:
+            seconds = min(seconds, order.timeout)
+        self.ends = monotonic() + seconds
+        child = self.child()
+        self._called(order, child.pid)
+        child.send({"spec": self.spec, "task": order.task()})
+
+    def answered(self, answer: Mapping[str, Any]) -> None:
+        """Keep the answer; what was called to get ready is called for the task now."""
+        if not self._ready:
+            self._ready = True
+            self._call()
+            return
+        self._settle(answer)
+
+    def ended(self, why: str, late: bool) -> None:
+        """Have the call fail."""
+        order = self._order
+        assert order is not None
+        if late and self._ready:
+            within = order.timeout is not None and order.timeout < self.function.timeout + GRACE
+            cause = f"{self.function.name} took over {self.function.timeout} s"
+            self._settle({"error": states.TIMEOUT, "cause": "" if within else cause})
+        else:
+            if late:
+                why = f"the function's module was not loaded within {START:.0f} s"
+            self._settle({"error": states.TASK_FAILED, "cause": why})
+
+    def given_up(self) -> None:
+        """Forget the call: it is made again by who takes up the run."""
+        self._order = None
+
+    def _settle(self, answer: Mapping[str, Any]) -> None:
+        order, self._order = self._order, None
+        assert order is not None
+        self._engine.answer(order, self._replied(order, answer))
+
+
+def processes(function: FunctionPlan) -> int:
+    """Return how many processes a function may have that workflows call."""
+    if function.max_instances:
+        return min(function.max_instances * function.concurrency, 40)
+    return max(_MOST, function.concurrency)
