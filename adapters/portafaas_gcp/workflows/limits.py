@@ -13,10 +13,10 @@ from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan
 from portafaas.plan.machines import inner, subworkflows
 from portafaas.plan.model import WorkflowPlan
+from portafaas_gcp.workflows.calling import LONGEST_CALL
 from portafaas_gcp.workflows.expressions import LONGEST, every_expression
-from portafaas_gcp.workflows.library import LONGEST_CALL
-from portafaas_gcp.workflows.machine import YEAR
 from portafaas_gcp.workflows.source import written
+from portafaas_gcp.workflows.steps import YEAR
 
 QUOTAS = "https://cloud.google.com/workflows/quotas"
 #: Bytes of a source.

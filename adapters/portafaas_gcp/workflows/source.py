@@ -10,8 +10,10 @@ from portafaas.plan.machines import subworkflows
 from portafaas.plan.model import WorkflowPlan
 from portafaas_gcp.workflows import names
 from portafaas_gcp.workflows.expressions import expression, literal, quoted
-from portafaas_gcp.workflows.library import Routine, library
-from portafaas_gcp.workflows.machine import MOST_RULES, Writer
+from portafaas_gcp.workflows.library import library
+from portafaas_gcp.workflows.machine import Writer
+from portafaas_gcp.workflows.routines import Routine
+from portafaas_gcp.workflows.steps import MOST_RULES
 
 Source = dict[str, Any]
 
