@@ -169,8 +169,7 @@ def _run(name: str, routine: str, undo: dict[str, Any]) -> Routine:
 def _undo(name: str, undo: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the steps that undo what the log holds, the last first; each step has its own."""
     out: list[dict[str, Any]] = [
-        {"undo": {"assign": [{"at": expression('len(answer["log"])')}, {"undone": {}},
-                             {"error": {}}]}},
+        {"undo": {"assign": [{"at": expression('len(answer["log"])')}, {"undone": {}}]}},
         {"undo_more": {"switch": [{"condition": expression("at == 0"), "next": "undone"}]}},
         {"undo_one": {"assign": [{"at": expression("at - 1")},
                                  {"entry": expression('answer["log"][at]')},

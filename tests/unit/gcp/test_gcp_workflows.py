@@ -183,6 +183,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
         ({"a": {"wait": {"signal": "go", "timeout": "400d"}}}, "over a year"),
         (_nested(3, signal), "No signal gets there"),
         (long, "its source would have"),
+        ({"a": {"task": "one", "input": {"${x}": 1}}}, "which an expression begins with"),
         ({"a": {"task": "one", "input": "${" + "x" * 400}}, "an expression would have"),
     ):
         (message,) = _messages(_plan(tmp_path, {"w": steps}))
