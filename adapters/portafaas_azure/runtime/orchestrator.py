@@ -34,6 +34,10 @@ FOREVER = 100 * 365 * 86_400.0
 MOST_NAMED = 100
 #: What ends the name of a workflow's orchestrator.
 SUFFIX = "__workflow"
+#: The activity that says what a workflow is.
+DEFINITION = "portafaas__definition"
+#: How often it is asked when it does not answer.
+ASKED = 5
 
 
 _nothing: list[Any] = []
@@ -48,21 +52,19 @@ def entry_of(workflow: str) -> str:
     return workflow.replace("-", "_") + SUFFIX
 
 
-def bind(workflow: str, machine: Mapping[str, Any]) -> Callable[[Any], str]:
+def bind(workflow: str) -> Callable[[Any], str]:
     """Return what the worker calls with the orchestration's history."""
     from azure.durable_functions import Orchestrator
 
     _hasten()
     handle: Callable[[Any], str] = Orchestrator.create(
-        lambda context: drive(context, workflow, machine)
+        lambda context: drive(context, workflow)
     )
     return handle
 
 
-def drive(
-    context: Any, workflow: str, machine: Mapping[str, Any]
-) -> Generator[Any, Any, str]:
-    """Run *machine* in the orchestration *context*; return ``{"ok": output}`` as JSON text.
+def drive(context: Any, workflow: str) -> Generator[Any, Any, str]:
+    """Run *workflow* in the orchestration *context*; return ``{"ok": output}`` as JSON text.
 
     Raises WorkflowFailed when the run fails. A run that a parent started returns ``{"ok"}``,
     ``{"error", "cause"}``, or ``{"stopped"}`` when its time is over.
@@ -70,11 +72,29 @@ def drive(
     from json import dumps
 
     document = unwrapped(context.get_input(), "input")
-    answer = yield from _Run(context, workflow).all(machine, document)
+    answer = yield from _defined(context, workflow)
+    if "ok" in answer:
+        answer = yield from _Run(context, workflow).all(answer["ok"], document)
     if document.get("sub") or "ok" in answer:
         return dumps(answer)
     context.set_custom_status({"error": answer["error"], "cause": answer["cause"]})
     raise WorkflowFailed(dumps(answer))
+
+
+def _defined(context: Any, workflow: str) -> Generator[Any, Any, dict[str, Any]]:
+    """Return ``{"ok": normal form}`` as it was when the run began, from then on by its history.
+
+    A package that is deployed later may have another one, which the history would not fit.
+    """
+    answer: dict[str, Any] = {}
+    for _ in range(ASKED):
+        try:
+            found = yield context.call_activity(DEFINITION, entry_of(workflow))
+        except Exception as exc:
+            answer = failure_of(exc)
+        else:
+            return unwrapped(found, "ok")
+    return answer
 
 
 class _Branch:

@@ -15,7 +15,7 @@ from portafaas.errors import DeploymentError
 from portafaas.plan import BuildPlan, HttpTrigger, TaskTrigger
 from portafaas.plan.model import Use, WorkflowPlan
 from portafaas_azure.adapter import ADAPTER
-from portafaas_azure.flows import CONTROL
+from portafaas_azure.flows import CONTROL, DEFINITION
 from portafaas_azure.grouping import apps_of
 from portafaas_azure.infrastructure import emit
 from portafaas_azure.infrastructure.graph import Node, outputs, resolve
@@ -140,7 +140,7 @@ def test_the_module_registers_workflows_only_in_their_app(
     for chosen, wanted in {
         "shop": {"shop"},
         "charge,pack_all": {
-            "charge", "pack_all", "fulfil__workflow", "again__workflow", CONTROL,
+            "charge", "pack_all", "fulfil__workflow", "again__workflow", CONTROL, DEFINITION,
         },
     }.items():  # fmt: skip
         monkeypatch.setenv("PORTAFAAS_FUNCTIONS", chosen)
