@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 LONGEST_TIMER = 5 * 86_400.0
 #: Seconds after which nobody is there to see; what waits longer waits so long.
 FOREVER = 100 * 365 * 86_400.0
-#: Signals and sub-workflows that the status names; it takes 16 KB.
-MOST_NAMED = 100
+#: Characters of a custom status as JSON; it takes 16 KB of UTF-16.
+#: https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-custom-orchestration-status
+LARGEST_STATUS = 7500
 #: What ends the name of a workflow's orchestrator.
 SUFFIX = "__workflow"
 #: The activity that says what a workflow is.
@@ -77,8 +78,13 @@ def drive(context: Any, workflow: str) -> Generator[Any, Any, str]:
         answer = yield from _Run(context, workflow).all(answer["ok"], document)
     if document.get("sub") or "ok" in answer:
         return dumps(answer)
-    context.set_custom_status({"error": answer["error"], "cause": answer["cause"]})
-    raise WorkflowFailed(dumps(answer))
+    text = dumps(answer)
+    if len(text) <= LARGEST_STATUS:
+        context.set_custom_status({"error": answer["error"], "cause": answer["cause"]})
+    else:
+        # The output has it all, among the platform's words.
+        context.set_custom_status({"failed": True})
+    raise WorkflowFailed(text)
 
 
 def _defined(context: Any, workflow: str) -> Generator[Any, Any, dict[str, Any]]:
@@ -351,13 +357,18 @@ class _Run:
         """Say in the status which signals and sub-workflows are waited for."""
         waiting: dict[str, list[str]] = {}
         children: list[str] = []
+        left = LARGEST_STATUS - 50
         for task, wait in self.pending.items():
-            if task is not wait.task or len(children) == MOST_NAMED:
+            if task is not wait.task or not wait.token:
                 continue
-            if isinstance(wait.request, Signal):
-                if sum(map(len, waiting.values())) < MOST_NAMED:
-                    waiting.setdefault(wait.request.name, []).append(wait.token)
-            elif wait.token:
+            name = wait.request.name if isinstance(wait.request, Signal) else ""
+            left -= len(wait.token) + 4 + (len(name) + 8 if name not in waiting else 0)
+            if left < 0:
+                # The others are named when these are done.
+                break
+            if name:
+                waiting.setdefault(name, []).append(wait.token)
+            else:
                 children.append(wait.token)
         status = {"waiting": waiting, "children": children}
         if waiting or children or self.told is not None:
