@@ -170,7 +170,7 @@ class _Run:
                 self.go(branch, answer)
             if self.answer is not None:
                 for task, wait in self.pending.items():
-                    if wait.timer is task:
+                    if wait.timer is task and not task.is_completed:
                         task.cancel()
                 return self.answer
             self.tell()
@@ -325,7 +325,8 @@ class _Run:
                 del self.pending[wait.task]
         elif wait.timer is not None:
             del self.pending[wait.timer]
-            wait.timer.cancel()
+            if not wait.timer.is_completed:
+                wait.timer.cancel()
         if wait.branch is None:
             self.answer = {"stopped": True}
         elif wait.task is None:
