@@ -49,8 +49,8 @@ class AwsAdapter(ModularAdapter):
         Capability.ALERT_DEAD_LETTERS: Support.FULL,
         Capability.ALERT_OLDEST_MESSAGE: Support.FULL,
         Capability.ARCHITECTURE_ARM: Support.FULL,
-        Capability.TRIGGER_TASK: Support.NOT_IMPLEMENTED,
-        Capability.WORKFLOW: Support.NOT_IMPLEMENTED,
+        Capability.TRIGGER_TASK: Support.FULL,
+        Capability.WORKFLOW: Support.FULL,
     }
     # calls.py: total_max_attempts.
     client_attempts = 3

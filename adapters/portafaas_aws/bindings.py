@@ -11,7 +11,7 @@ Why a topic reaches its function through a queue, without raw delivery:
 Why objects and schedules do: Lambda repeats an asynchronous invocation after one and two minutes,
 and no more; a queue has the delays and the attempts of ``retry``.
 
-Long, since all six triggers stand side by side.
+Long, since all triggers stand side by side.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from portafaas.plan import (
     Retry,
     ScheduleTrigger,
     TableTrigger,
+    TaskTrigger,
     TopicTrigger,
 )
 from portafaas_aws.names import (
@@ -100,6 +101,8 @@ def binding(
             return _table(plan, function, trigger, sharing)
         case ScheduleTrigger():
             return _schedule(plan, function, trigger)
+        case TaskTrigger():
+            return {"type": "states"}
         case _:
             assert_never(trigger)
 

@@ -12,6 +12,7 @@ from portafaas.adapter import (
     QueueStimulus,
     ScheduleStimulus,
     Stimulus,
+    TaskStimulus,
     TopicStimulus,
 )
 from portafaas.plan import BuildPlan, FunctionPlan
@@ -43,5 +44,8 @@ def encode(
             return (NativeRequest(change_event(plan, function, stimulus)),)
         case ScheduleStimulus():
             return (NativeRequest(schedule_event(plan, function, stimulus)),)
+        case TaskStimulus():
+            names = ("input", "workflow", "run", "step", "attempt", "key")
+            return (NativeRequest({name: getattr(stimulus, name) for name in names}),)
         case _:
             assert_never(stimulus)

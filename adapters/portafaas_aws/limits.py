@@ -54,6 +54,10 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     for queue in plan.queues:
         found += _queue(queue)
     found += _instances(plan)
+    if plan.workflows:
+        from portafaas_aws.machines.limits import check as machines
+
+        found += machines(plan)
     if plan.queues or plan.topics or plan.buckets or plan.tables or plan.secrets or plan.alerts:
         from portafaas_aws.infrastructure.limits import check as around
 

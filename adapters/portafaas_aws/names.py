@@ -22,6 +22,12 @@ TABLE_NAME = 255
 SECRET_NAME = 512
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 ALARM_NAME = 255
+#: https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
+MACHINE_NAME = 80
+#: Characters left of a log group's 512. https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
+LOG_NAME = 480
+#: The topic that runs send to when they wait; no topic of a manifest has a name with ``_``.
+SINK = "workflow_signals"
 #: What is left of the 63 characters of a bucket's name after an account and a region (at most 15).
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET_BASE = 63 - 13 - 16
@@ -50,6 +56,11 @@ def queue_name(plan: BuildPlan, name: str, ordered: bool) -> str:
 def topic_name(plan: BuildPlan, name: str, ordered: bool) -> str:
     """Return the name of the topic *name* in the account; an ordered one ends in ``.fifo``."""
     return physical_name(plan, name, TOPIC_NAME, ".fifo" if ordered else "")
+
+
+def machine_name(plan: BuildPlan, workflow: str) -> str:
+    """Return the name of the state machine of *workflow* in the account."""
+    return physical_name(plan, workflow, MACHINE_NAME)
 
 
 def channel_topic(plan: BuildPlan, channel: str) -> str:
@@ -93,7 +104,7 @@ def _rest(function: FunctionPlan) -> int:
     What has failed is put off or buried in that time, for which boto3 is loaded: with the processor
     of a small function that alone may take two seconds.
     """
-    return 1 if function.kind == "http" else 5
+    return 1 if function.kind in ("http", "task") else 5
 
 
 def lambda_timeout(function: FunctionPlan) -> int:

@@ -14,9 +14,16 @@ from portafaas.adapter import (
     Outcome,
     QueueStimulus,
     Stimulus,
+    TaskOutcome,
+    TaskStimulus,
 )
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
 from portafaas.runtime.deliver import held_back
+from portafaas_aws.runtime.task import OWN, RESERVED
+
+#: How the names of errors begin that are Lambda's and not the handler's.
+#: https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+DIED = ("Extension.", "Function.", "Lambda.", "Runtime.", "Sandbox.")
 
 Results = Sequence[tuple[NativeRequest, Mapping[str, Any]]]
 
@@ -29,6 +36,8 @@ def decode(
         return _http_outcome(results)
     if isinstance(stimulus, QueueStimulus):
         return _queue_outcome(plan, function, stimulus, results)
+    if isinstance(stimulus, TaskStimulus):
+        return _task_outcome(results)
     failed = any(not r["ok"] or _failures(r["value"]) for _, r in results)
     return DeliveryOutcome(("event",) if failed else ())
 
@@ -53,6 +62,20 @@ def _http_outcome(results: Results) -> HttpOutcome:
         tuple(value.get("cookies") or ()),
         base64.b64decode(text) if value.get("isBase64Encoded") else text.encode("utf-8"),
     )
+
+
+def _task_outcome(results: Results) -> TaskOutcome:
+    _, result = results[0]
+    value = result["value"]
+    if result["ok"]:
+        return TaskOutcome(value)
+    facts = value if isinstance(value, dict) else {}
+    error = str(facts.get("errorType") or "States.TaskFailed")
+    if error.startswith(DIED):
+        error = "States.TaskFailed"
+    if error.startswith(OWN):
+        error = RESERVED + error.removeprefix(OWN)
+    return TaskOutcome(error=error, cause=str(facts.get("errorMessage") or ""))
 
 
 def _failures(value: Any) -> list[str | None]:

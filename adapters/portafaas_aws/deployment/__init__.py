@@ -12,6 +12,7 @@
 | ``events`` | follow a stack at work, and why it failed |
 | ``destroy``, ``data`` | remove the stack, and the data if asked |
 | ``deadletters``, ``letters`` | dead letters: list, redrive, purge; what is in one |
+| ``workflows``, ``histories`` | runs of workflows; what happened in one |
 | ``drift``, ``logs``, ``secrets``, ``status`` | look |
 
 ``docs/deployment-aws.md`` says what happens and which permissions it takes.

@@ -18,6 +18,7 @@ from portafaas.deployment.contract import (
     Status,
 )
 from portafaas.deployment.release import Release
+from portafaas.deployment.workflows import Workflows
 from portafaas.plan import BuildPlan
 from portafaas_aws.deployment.cloud import Cloud, speaking
 
@@ -119,3 +120,9 @@ class AwsEngine(Engine):
         from portafaas_aws.deployment.deadletters import AwsDeadLetters
 
         return AwsDeadLetters(self.cloud)
+
+    def workflows(self) -> Workflows:
+        """Return the workflows, in Step Functions."""
+        from portafaas_aws.deployment.workflows import AwsWorkflows
+
+        return AwsWorkflows(self.cloud)

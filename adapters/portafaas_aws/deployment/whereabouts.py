@@ -11,6 +11,7 @@ from portafaas_aws.deployment.stack import HUSKS, current, nothing
 from portafaas_aws.names import (
     SECRET_NAME,
     bucket_name,
+    machine_name,
     physical_name,
     queue_name,
     table_name,
@@ -51,6 +52,10 @@ def _places(cloud: Cloud) -> Iterator[tuple[str, str, str]]:
         yield "bucket", bucket.name, name.replace("${AWS::Region}", cloud.region)
     for secret in plan.secrets:
         yield "secret", secret.name, _arn(cloud, physical_name(plan, secret.name, SECRET_NAME))
+    for workflow in plan.workflows:
+        name = f"stateMachine:{machine_name(plan, workflow.name)}"
+        arn = f"arn:{cloud.partition}:states:{cloud.region}:{cloud.account}:{name}"
+        yield "workflow", workflow.name, arn
 
 
 def _url(cloud: Cloud, queue: str) -> str:

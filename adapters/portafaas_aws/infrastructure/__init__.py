@@ -21,6 +21,7 @@ from portafaas_aws.infrastructure.http import add_api, routes
 from portafaas_aws.infrastructure.resources import add_resources
 from portafaas_aws.infrastructure.split import split
 from portafaas_aws.infrastructure.triggers import after, before
+from portafaas_aws.infrastructure.workflows import add_workflows
 from portafaas_aws.lowering import deployed
 
 
@@ -94,6 +95,8 @@ def build(plan: BuildPlan) -> tuple[Template, list[Permission]]:
         permissions += after(template, function, binding, owned.get(function.name, ()))
         if function.name in failing:
             add_failures(template, function.name)
+    template.owner = ""
+    permissions += add_workflows(template)
     for alert in plan.alerts:
         template.owner = alert.function
         template.asked = (f"$.alerts.{alert.name}",)

@@ -17,6 +17,7 @@ from portafaas_aws.infrastructure.resources import dead_letters_of
 _SQS = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"
 _STREAM = "https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html"
 _HTTP = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-retries.html"
+_STATES = "https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"
 #: Seconds; of a queue that does not say (SetQueueAttributes), and of a stream's records.
 _RETENTION = 345_600
 _STREAM_AGE = 86_400
@@ -52,6 +53,8 @@ def _redelivery(template: Template, function: FunctionPlan) -> Redelivery:
     match trigger.kind:
         case "http":
             return Redelivery(name, "", source=_HTTP)
+        case "task":
+            return Redelivery(name, "the state machine, as its step says", source=_STATES)
         case "queue":
             assert isinstance(trigger, QueueTrigger)
             return _queue(template, function, properties(trigger.queue, "Queue"))

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from portafaas.adapter import Permission
-from portafaas.plan import BuildPlan, FunctionPlan, Use
+from portafaas.plan import BuildPlan, FunctionPlan, Use, WorkflowPlan
 from portafaas.record import dataclass
 from portafaas_aws.infrastructure.document import Template, arn, att, logical_id, ref, sub, tags
 from portafaas_aws.names import (
     SECRET_NAME,
     bucket_name,
+    machine_name,
     physical_name,
     queue_name,
     table_name,
@@ -69,6 +70,11 @@ def use_grants(plan: BuildPlan, function: FunctionPlan) -> list[Grant]:
     grants: list[Grant] = []
     for index, use in enumerate(function.uses):
         why = function.why(index)
+        if use.kind == "workflow":
+            from portafaas_aws.infrastructure.workflows import start_grants
+
+            grants += start_grants(plan, use.name, why)
+            continue
         sid = f"{use.verb.capitalize()}{logical_id(use.name, use.kind.capitalize())}"
         resource, scope = target(plan, use)
         if use.kind == "bucket":
@@ -106,19 +112,22 @@ def target(plan: BuildPlan, use: Use) -> tuple[Any, str]:
             name = physical_name(plan, use.name, SECRET_NAME)
             scope = arn("secretsmanager", f"secret:{name}-??????")
             return ref(logical_id(use.name, "Secret")), scope
+        case "workflow":
+            scope = arn("states", f"stateMachine:{machine_name(plan, use.name)}")
+            return sub(scope), scope
         case _:
             raise AssertionError(f"nothing is known of {use.kind!r}")
 
 
 def add_role(
     template: Template,
-    function: FunctionPlan,
+    function: FunctionPlan | WorkflowPlan,
     kind: str,
     principal: str,
     grants: Iterable[Grant],
     condition: Mapping[str, Any] | None = None,
 ) -> list[Permission]:
-    """Add a role that *principal* may take, and return what it permits.
+    """Add a role of a function or workflow that *principal* may take; return what it permits.
 
     It has no name of its own: roles share one namespace over all regions, and a stack with named
     ones asks for more rights to deploy.
@@ -154,8 +163,9 @@ def add_role(
             "Tags": tags(template.plan),
         },
     )
+    holder = f"workflow:{function.name}" if isinstance(function, WorkflowPlan) else function.name
     return [
-        Permission(function.name, action, grant.scope, grant.why)
+        Permission(holder, action, grant.scope, grant.why)
         for grant in granted
         for action in grant.actions
     ]

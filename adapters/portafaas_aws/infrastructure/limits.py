@@ -55,8 +55,7 @@ def check(plan: BuildPlan, *, whole: bool = True) -> Iterator[Diagnostic]:
         *(d for function in plan.functions for d in _function(plan, function)),
     ]
     yield from found
-    foreign = any(use.kind == "workflow" for function in plan.functions for use in function.uses)
-    if whole and not foreign and all(finding.severity != "error" for finding in found):
+    if whole and all(finding.severity != "error" for finding in found):
         from portafaas_aws.infrastructure.limits_size import check as size
 
         yield from size(plan)
@@ -223,11 +222,9 @@ def _function(plan: BuildPlan, function: FunctionPlan) -> Iterator[Diagnostic]:
     own = sum(len(k.encode()) + len(v.encode()) for k, v in function.environment.items())
     size = own
     # The URLs of the queue and of the dead letters: with the longest name and region.
-    places = 0 if function.kind == "http" else 1 if function.kind == "table" else 2
+    places = 0 if function.kind in ("http", "task") else 1 if function.kind == "table" else 2
     size += places * (len(f"PORTAFAAS_SOURCE_{function.name}") + 130)
     for use in function.uses:
-        if use.kind == "workflow":
-            continue
         _, scope = target(plan, use)
         # A URL is longer than an ARN by no more than this.
         size += len(f"PORTAFAAS_{use.kind}_{use.name}") + len(_filled(scope)) + 16

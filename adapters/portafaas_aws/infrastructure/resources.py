@@ -37,6 +37,7 @@ from portafaas_aws.infrastructure.document import (
 from portafaas_aws.names import (
     SECRET_NAME,
     bucket_name,
+    machine_name,
     physical_name,
     queue_name,
     table_name,
@@ -239,14 +240,17 @@ def _secret(template: Template, secret: SecretPlan) -> None:
 def environment(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
     """Return the variables that tell *function* what the things it uses are called in AWS.
 
-    A queue's URL, a topic's ARN, a bucket's or table's name, a secret's ARN: what the calls of
-    each service ask for. And the URLs of the queue it reads, and of its dead letters.
+    A queue's URL, a topic's, secret's or machine's ARN, a bucket's or table's name: what the calls
+    of each service ask for. And the URLs of the queue it reads, and of its dead letters.
     """
     found: dict[str, Any] = {}
     for use in function.uses:
         name = f"PORTAFAAS_{use.kind}_{use.name}".upper().replace("-", "_")
         if use.kind == "bucket":
             found[name] = sub(bucket_name(plan, use.name))
+        elif use.kind == "workflow":
+            # By its name: the machine refers to the functions of its tasks, which may use it.
+            found[name] = sub(arn("states", f"stateMachine:{machine_name(plan, use.name)}"))
         else:
             found[name] = ref(logical_id(use.name, use.kind.capitalize()))
     own = function.name.upper().replace("-", "_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,14 @@ _OWN_SCHEDULES = {
     ),
 }
 
+_OWN_MACHINES = (
+    "${AWS::AccountId}",
+    "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:*",
+)
+#: What a machine's log needs can be given on everything only.
+#: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+_WIDE = re.compile(r"logs:[A-Za-z]*(LogDeliver(y|ies)|ResourcePolic(y|ies)|LogGroups)")
+
 
 def _functions(view: View) -> Iterator[str]:
     roles: Counter[str | None] = Counter()
@@ -44,8 +53,6 @@ def _functions(view: View) -> Iterator[str]:
         roles[view.role_of(logical)] += 1
         yield from _log(view, logical, facts)
         yield from _variables(view, logical, facts)
-        if logical not in view.once(_invoked):
-            yield f"nothing invokes {logical}"
     for role, users in roles.items():
         if users > 1 or role is None:
             yield f"{users} functions run as {role}; each has a role of its own"
@@ -76,12 +83,12 @@ def _variables(view: View, logical: str, facts: Mapping[str, Any]) -> Iterator[s
     for name, value in variables.items():
         if name.startswith(("AWS_", "LAMBDA_")):
             yield f"{logical}: Lambda sets {name} itself"
-        if re.match(r"PORTAFAAS_(QUEUE|TOPIC|BUCKET|TABLE|SECRET)_", name):
+        if re.match(r"PORTAFAAS_(QUEUE|TOPIC|BUCKET|TABLE|SECRET|WORKFLOW)_", name):
             named.add(_named(view, value))
     granted = {
         _named(view, statement["Resource"])
         for statement in view.statements(view.role_of(logical))
-        if re.match(r"(Read|Write|Send|Publish)", statement.get("Sid", ""))
+        if re.match(r"(Read|Write|Send|Publish|Start)", statement.get("Sid", ""))
     }
     for name in sorted(named ^ granted):
         what = "may not use" if name in named else "is not told the name of"
@@ -94,20 +101,25 @@ def _named(view: View, value: Any) -> str:
     return text.rpartition(":::")[2].removesuffix("/*")
 
 
-def _invoked(view: View) -> set[str | None]:
+def invoked(view: View) -> set[str | None]:
     """Return all that anything invokes."""
     sources = (
         ("AWS::Lambda::Permission", "FunctionName"),
         ("AWS::Lambda::EventSourceMapping", "FunctionName"),
         ("AWS::Lambda::Url", "TargetFunctionArn"),
     )
-    return {view.target(facts[key]) for type, key in sources for _, facts in view.of(type)}
+    found = {view.target(facts[key]) for type, key in sources for _, facts in view.of(type)}
+    for logical, _ in view.of("AWS::StepFunctions::StateMachine"):
+        found.update(view.uses(logical)[0])
+    return found
 
 
 def _roles(view: View) -> Iterator[str]:
     used = {view.role_of(logical): "lambda" for logical, _ in view.of("AWS::Lambda::Function")}
     for _, facts in view.of("AWS::Scheduler::Schedule"):
         used[view.target(facts["Target"].get("RoleArn"))] = "scheduler"
+    for _, facts in view.of("AWS::StepFunctions::StateMachine"):
+        used[view.target(facts.get("RoleArn"))] = "states"
     for logical, facts in view.of("AWS::IAM::Role"):
         service = used.get(logical)
         if service is None:
@@ -132,9 +144,17 @@ def _roles(view: View) -> Iterator[str]:
                 for key, value in trust.get("Condition", {}).get("StringEquals", {}).items()
             } != _OWN_SCHEDULES:
                 yield f"{logical} may be taken for schedules of others, or not for its own"
+            if service == "states" and not _own_machines(view, trust.get("Condition", {})):
+                yield f"{logical} may be taken for machines of others, or not for its own"
         if facts.get("ManagedPolicyArns"):
             yield f"{logical} has policies that the manifest did not ask for"
         yield from _statements(view, logical)
+
+
+def _own_machines(view: View, condition: Mapping[str, Any]) -> bool:
+    account = condition.get("StringEquals", {}).get("aws:SourceAccount")
+    source = condition.get("ArnLike", {}).get("aws:SourceArn")
+    return (view.text(account), view.text(source)) == _OWN_MACHINES
 
 
 def _statements(view: View, role: str) -> Iterator[str]:
@@ -152,6 +172,11 @@ def _statements(view: View, role: str) -> Iterator[str]:
         resource = view.text(statement["Resource"])
         # Objects of a bucket are the one thing nobody can list beforehand.
         narrow = resource.removesuffix("/*") if ":s3:::" in resource else resource
+        if ":execution:" in resource:
+            # Nor all runs of a machine.
+            narrow = resource.removesuffix(":*")
+        elif resource == "*" and all(_WIDE.fullmatch(action) for action in statement["Action"]):
+            narrow = ""
         if "*" in narrow or "?" in narrow:
             yield f"{where} is about {resource!r}"
 
@@ -160,10 +185,6 @@ def permits(view: View, permissions: Sequence[Permission]) -> Iterator[str]:
     """The roles permit what *permissions* say, action by action, and nothing else."""
     if not permissions:
         return
-    told = Counter(
-        (permission.function, permission.grant, _short(permission.scope))
-        for permission in permissions
-    )
     # The entry is the name of the function, as an identifier.
     holders = {
         view.role_of(logical): str(facts["Handler"]).rpartition(".")[2].replace("_", "-")
@@ -178,6 +199,13 @@ def permits(view: View, permissions: Sequence[Permission]) -> Iterator[str]:
         ]
         runs = view.role_of(readers[0] if readers else None)
         holders[view.target(facts["Target"].get("RoleArn"))] = holders.get(runs, "")
+    for _, facts in view.of("AWS::StepFunctions::StateMachine"):
+        comment = json.loads(view.text(facts["DefinitionString"]))["Comment"]
+        holders[view.target(facts.get("RoleArn"))] = f"workflow:{comment.split('.')[0][9:]}"
+    told = Counter(
+        (permission.function, permission.grant, _short(permission.scope))
+        for permission in permissions
+    )
     found: Counter[tuple[str, str, str]] = Counter()
     for role, _ in view.of("AWS::IAM::Role"):
         for statement in view.statements(role):
@@ -211,6 +239,8 @@ def _scope(view: View, resource: Any) -> str:
             name = f"secret:{facts['Name']}-??????"
         case "AWS::Logs::LogGroup":
             name = f"log-group:{facts['LogGroupName']}:*"
+        case "AWS::StepFunctions::StateMachine":
+            name = f"stateMachine:{facts['StateMachineName']}"
         case "AWS::Lambda::Function":
             name = f"function:{facts['FunctionName']}"
         case _:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from portafaas.adapter import Deployment
 from portafaas.plan import BuildPlan, FunctionPlan, QueuePlan
+from portafaas.plan.machines import every_step
+from portafaas_aws.infrastructure.rules_access import invoked
 from portafaas_aws.infrastructure.rules_alerts import tells
 from portafaas_aws.infrastructure.view import View
 
@@ -39,8 +41,12 @@ def keeps(view: View, plan: BuildPlan) -> Iterator[str]:
     for queue in plan.queues:
         yield from _queue(view, plan, queue, sharing)
     channels = {name for alert in plan.alerts for name in alert.notify}
+    waiting = any(
+        "signal" in step for w in plan.workflows for _, step in every_step(w.machine)
+    )
     for type, wanted in (
-        ("AWS::SNS::Topic", len(plan.topics) + len(channels)),
+        ("AWS::SNS::Topic", len(plan.topics) + len(channels) + waiting),
+        ("AWS::StepFunctions::StateMachine", len(plan.workflows)),
         ("AWS::S3::Bucket", len(plan.buckets)),
         ("AWS::DynamoDB::Table", len(plan.tables)),
         ("AWS::SecretsManager::Secret", len(plan.secrets)),
@@ -92,6 +98,9 @@ def _function(
     kept = view.facts(log, "AWS::Logs::LogGroup") or {}
     yield from _same(str(log), kept, {"RetentionInDays": days})
     yield from _same(logical, variables, deployment.environment)
+    # A task's function may be there before the first step that calls it.
+    if binding["type"] != "states" and logical not in view.once(invoked):
+        yield f"nothing invokes {logical}"
     match binding["type"]:
         case "sqs" | "sns-sqs" | "dynamodb-stream":
             yield from _mapping(view, logical, binding)

@@ -102,6 +102,9 @@ def after(
                 return _schedule(template, function, binding)
         case "dynamodb-stream":
             _stream(template, function, binding)
+        case "states":
+            # The roles of state machines permit it: see ``workflows``.
+            pass
         case other:
             raise AssertionError(f"nothing is known of the binding {other!r}")
     return []

@@ -21,6 +21,7 @@ from portafaas_aws.infrastructure import (
     rules_plan,
     rules_queues,
     rules_sources,
+    rules_workflows,
 )
 from portafaas_aws.infrastructure.rules_split import sizes
 from portafaas_aws.infrastructure.view import View, walk
@@ -34,6 +35,7 @@ _NAMES: Mapping[str, tuple[str, int]] = {
     "AWS::DynamoDB::Table": ("TableName", 255),
     "AWS::SecretsManager::Secret": ("Name", 512),
     "AWS::Scheduler::Schedule": ("Name", 64),
+    "AWS::StepFunctions::StateMachine": ("StateMachineName", 80),
     "AWS::CloudWatch::Alarm": ("AlarmName", 255),
 }
 _KEPT = (
@@ -179,4 +181,5 @@ RULES: tuple[Rule, ...] = (
     *rules_failures.RULES,
     *rules_front.RULES,
     *rules_alerts.RULES,
+    *rules_workflows.RULES,
 )

@@ -10,10 +10,12 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from portafaas.runtime.objects import ObjectInfo
     from portafaas.runtime.resources import Outgoing
     from portafaas.runtime.rows import Row, Write
+    from portafaas.runtime.workflows import RunStatus
 
 
 def send(address: str, messages: Sequence[Outgoing], ordered: bool) -> list[tuple[int, str]]:
@@ -160,3 +162,24 @@ def secret(address: str) -> bytes:
     from portafaas_aws.runtime.secret import get_secret
 
     return get_secret(address)
+
+
+def start_run(address: str, input: Any) -> str:
+    """Start a run of the state machine with the ARN *address*; return its id."""
+    from portafaas_aws.runtime import runs
+
+    return runs.start(address, input)
+
+
+def run_status(address: str, run: str) -> RunStatus:
+    """Return how a run is; raises NotFound."""
+    from portafaas_aws.runtime import runs
+
+    return runs.status(address, run)
+
+
+def signal_run(address: str, run: str, name: str, payload: Any) -> None:
+    """Hand a JSON value to a run that waits for the signal *name*; NotFound, NotWaiting."""
+    from portafaas_aws.runtime import runs
+
+    runs.signal(address, run, name, payload)
