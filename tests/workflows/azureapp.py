@@ -110,7 +110,7 @@ def differences(session: Any, told: Path, cases: Iterable[Case]) -> dict[str, st
 
 
 #: Definitions of one package; a manifest has at most a megabyte.
-BATCH = 200
+BATCH = 100
 
 
 def main(words: list[str]) -> int:
