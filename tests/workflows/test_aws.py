@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from portafaas.plan.machines import every_step
 from tests.workflows import scripts
 from tests.workflows.cases import CASES, Case
-from tests.workflows.traces import difference
+from tests.workflows.traces import FATAL, difference
 
 pytest.importorskip("moto.stepfunctions.parser")
 
@@ -32,10 +33,38 @@ def differences(folder: Path, cases: list[Case]) -> dict[str, str]:
 
         def play(case: Case) -> str:
             outcome, ledger = machines.run(case)
-            return difference(scripts.reference(case), ledger, outcome)
+            wrong = difference(scripts.reference(case), ledger, outcome)
+            return wrong or told(machines, case, ledger)
 
         found = each(cases, play)
     return {name: repr(result) for name, result in found.items() if result != ""}
+
+
+def told(machines: Machines, case: Case, ledger: list[dict[str, Any]]) -> str:
+    """Return in which way the history of the run is not what was called."""
+    state = machines.workflows.status(case.name, machines.runs[case.name])
+    if state.error in FATAL or "slow" in case.needs:
+        # What else went on is cut short.
+        return ""
+    events = machines.workflows.history(case.name, machines.runs[case.name])
+    calls = [e for e in events if e.what == "started" and e.attempt]
+    wanted = [
+        (entry["step"], entry["attempt"], repr(entry["input"]))
+        for entry in ledger
+        if entry["workflow"] == case.name
+    ]
+    steps = dict(every_step(machines.built.workflow(case.name).machine))
+    got = [
+        (e.step, e.attempt, repr(e.detail))
+        for e in calls
+        if steps[e.step]["kind"] == "task" or e.place.endswith("~undo")
+    ]
+    if sorted(got) != sorted(wanted):
+        return f"history: wanted {wanted}, got {got}"
+    ends = [e for e in events if e.attempt and e.what != "started"]
+    if len(ends) != len(calls):
+        return f"history: {len(calls)} calls began, {len(ends)} ended"
+    return ""
 
 
 @pytest.fixture(autouse=True)
