@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from portafaas.cli import options
+from portafaas.cli import options, workflow_picture
 from portafaas.cli.output import LINES, json_text, plain, print_json
 
 if TYPE_CHECKING:
@@ -387,3 +387,11 @@ def list_(
             f"{_time(run.started) or '-':<24}  {run.workflow:<{width}}  {state}  "
             f"{plain(run.run)}{said}"
         )
+
+
+def _opened(manifest: Path, target: str | None, stage: str | None) -> tuple[BuildPlan, Workflows]:
+    opened = _Opened(manifest, target, stage)
+    return opened.plan, opened.workflows
+
+
+workflow_picture.register(command, _opened)

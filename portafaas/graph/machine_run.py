@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from portafaas.deployment.workflows import RunState, StepEvent
@@ -21,6 +21,8 @@ _FIRST: tuple[Progress, ...] = (
     "running", "retrying", "waiting", "failed", "stopped", "caught", "succeeded", "passed",
 )  # fmt: skip
 _DONE = ("succeeded", "passed")
+#: Kinds of steps of which not all platforms keep what came of them.
+_SILENT = ("choice", "set", "succeed", "fail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class StepRun:
     it. ``entries``: how often it was entered, ``done`` of these succeeded; ``attempts``: most calls
     of one entry. ``seconds``: from the first start to the last end, None if not known. ``undone``
     and ``undo_failed`` count compensations. ``begun``: time of the first start, 0 if not known.
+    ``chosen``: the steps that a choice went to, as far as it says so.
     """
 
     progress: Progress = ""
@@ -43,12 +46,15 @@ class StepRun:
     undone: int = 0
     undo_failed: int = 0
     begun: float = 0.0
+    chosen: tuple[str, ...] = ()
 
 
 class _Entry:
     """One entry into a step."""
 
-    __slots__ = ("attempts", "cause", "ended", "error", "first", "progress", "undo")
+    __slots__ = (
+        "attempts", "before", "cause", "chosen", "ended", "error", "first", "progress", "undo",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.progress: Progress = ""
@@ -57,6 +63,9 @@ class _Entry:
         self.attempts = 0
         self.error = self.cause = ""
         self.undo = ""
+        self.chosen = ""
+        #: How it was before it started once more.
+        self.before: Progress = ""
 
 
 def steps_of(
@@ -92,8 +101,10 @@ def taken(
         return begun and reached
     source = steps[way.source]
     if way.kind == "catch":
-        named = states.names(_names(way.label), source.error) or not source.error
-        return reached and source.progress == "caught" and named
+        caught = source.progress == "caught" and _catches(machine, way, source.error)
+        return reached and caught
+    if source.chosen:
+        return way.target in source.chosen
     if way.kind in ("choice", "default") and reached:
         others = [
             steps[one.target] for one in machine.ways
@@ -119,8 +130,16 @@ def _returns(machine: Machine, name: str) -> bool:
     return name in reached
 
 
-def _names(label: Iterable[str]) -> list[str]:
-    return [states.ALL if error == "any error" else error for error in label]
+def _catches(machine: Machine, way: Way, error: str) -> bool:
+    """Tell whether *way* is the one that an error of its step takes; "" is an unknown one."""
+    if not error:
+        return True
+    for other in machine.ways:
+        if other.source == way.source and other.kind == "catch":
+            names = [states.ALL if name == "any error" else name for name in other.label]
+            if states.names(names, error):
+                return other == way
+    return False
 
 
 def _told(entries: dict[str, _Entry], event: StepEvent) -> None:
@@ -134,7 +153,10 @@ def _told(entries: dict[str, _Entry], event: StepEvent) -> None:
         return
     if what == "undone" or what == "undo-failed":
         entry.undo = what
+        # Not all platforms tell the start of a compensation from that of its step.
+        entry.progress, entry.before = entry.before or entry.progress, ""
         return
+    entry.before = entry.progress if what == "started" and entry.progress == "succeeded" else ""
     entry.progress = "running" if what == "started" else what
     if not entry.first:
         entry.first = event.time
@@ -143,14 +165,18 @@ def _told(entries: dict[str, _Entry], event: StepEvent) -> None:
     entry.attempts = max(entry.attempts, event.attempt)
     if what == "succeeded":
         entry.error = entry.cause = ""
+        entry.chosen = event.detail if isinstance(event.detail, str) else ""
     elif event.error:
         entry.error, entry.cause = event.error, event.cause
 
 
 def _summary(entries: list[_Entry], step: Mapping[str, Any], run: RunState) -> StepRun:
     for entry in entries:
-        if run.state != "running" and entry.progress in ("running", "waiting"):
-            entry.progress = "stopped"
+        at_once = step["kind"] in _SILENT and entry.progress == "running"
+        if step["kind"] == "fail" or (at_once and run.state == "failed"):
+            entry.progress = "failed"
+        elif run.state != "running" and entry.progress in ("running", "waiting"):
+            entry.progress = "succeeded" if entry.ended and step["kind"] == "wait" else "stopped"
         elif run.state == "running" and entry.progress == "failed" and _again(entry, step):
             entry.progress = "retrying"
         elif entry.progress == "failed" and any(
@@ -175,6 +201,9 @@ def _summary(entries: list[_Entry], step: Mapping[str, Any], run: RunState) -> S
         undone.count("undone"),
         undone.count("undo-failed"),
         min((entry.first for entry in said), default=0.0),
+        tuple({entry.chosen: None for entry in said if entry.chosen})
+        if step["kind"] == "choice"
+        else (),
     )
 
 
@@ -186,8 +215,10 @@ def _again(entry: _Entry, step: Mapping[str, Any]) -> bool:
 
 def _infer(machine: Machine, run: RunState, out: dict[str, StepRun]) -> None:
     """Say of steps without events of their own what the events of others tell."""
+    # A history that tells of choices and the like tells of everything.
+    told = any(out[one.name].progress for one in every(machine) if one.kind in _SILENT)
     # What is within others first tells of these, and then these of what is beside them.
-    for last in (False, True):
+    for last in (True,) if told else (False, True):
         while _machine(machine, run, out, True, run.state == "succeeded", last):
             pass
 
@@ -203,20 +234,25 @@ def _machine(
     changed = False
     for step in machine.steps:
         known = out[step.name]
-        for inner in step.machines:
+        within = any(_came(inner, one.name, out) for inner in step.machines for one in inner.steps)
+        for inner in step.machines if within or step.kind == "parallel" else ():
             done = known.progress in _DONE
             changed |= _machine(inner, run, out, known.progress != "", done, last)
         if known.progress:
             continue
         progress = _inferred(machine, step, run, out, begun, ended)
         inside = [out[one.name] for inner in step.machines for one in every(inner)]
-        if not progress and last and any(one.progress for one in inside):
-            progress = _open(run, inside)
+        if not progress and last:
+            if any(one.progress for one in inside):
+                progress = _open(run, inside)
+            elif not step.machines and _reached(machine, step, out, begun):
+                progress = _stuck(run, step)
         if progress:
             failed = [one for one in inside if one.progress == "failed" and one.error]
             out[step.name] = StepRun(
                 progress,
                 error=failed[0].error if failed and progress in ("failed", "caught") else "",
+                cause=failed[0].cause if failed and progress in ("failed", "caught") else "",
                 undone=known.undone,
                 undo_failed=known.undo_failed,
                 begun=min((one.begun for one in inside if one.begun), default=0.0),
@@ -234,11 +270,10 @@ def _inferred(
         return way.target in out and _came(machine, way.target, out)
 
     on = any(came(way) for way in after if way.kind != "catch")
+    caught = any(came(way) for way in after if way.kind == "catch")
     last = ended and any(way.target == END for way in after if way.kind != "catch")
     if step.machines and _came(machine, step.name, out):
-        if on or last:
-            return "passed"
-        return "caught" if any(came(way) for way in after if way.kind == "catch") else ""
+        return "passed" if on else "caught" if caught else "passed" if last else ""
     if not _reached(machine, step, out, begun):
         return ""
     if step.kind == "fail":
@@ -247,7 +282,7 @@ def _inferred(
         return "failed" if run.state == "failed" and told else ""
     if step.kind == "succeed":
         return "passed" if ended else ""
-    return "passed" if on or last else ""
+    return "passed" if on else "caught" if caught else "passed" if last else ""
 
 
 def _open(run: RunState, inside: list[StepRun]) -> Progress:
@@ -257,6 +292,13 @@ def _open(run: RunState, inside: list[StepRun]) -> Progress:
     if run.state == "succeeded":
         return "passed"
     return "failed" if any(one.progress == "failed" for one in inside) else "stopped"
+
+
+def _stuck(run: RunState, step: Step) -> Progress:
+    """Return how a step is that the run came to, of which there is no more to be known."""
+    if run.state in ("running", "succeeded") or step.kind in ("succeed", "fail"):
+        return ""
+    return "failed" if run.state == "failed" else "stopped"
 
 
 def _came(machine: Machine, name: str, out: dict[str, StepRun]) -> bool:
@@ -276,7 +318,7 @@ def _reached(machine: Machine, step: Step, out: dict[str, StepRun], begun: bool)
             continue
         source = out[way.source]
         if way.kind == "catch":
-            if source.progress == "caught":
+            if source.progress == "caught" and _catches(machine, way, source.error):
                 return True
         elif source.progress in _DONE and not any(
             other.target in out and _came(machine, other.target, out)

@@ -186,7 +186,7 @@ def told(run: StepRun) -> list[Line]:
         parts.append(f"{run.done} of {run.entries} done")
     if run.attempts > 1:
         parts.append(f"{run.attempts} attempts")
-    if run.seconds is not None and run.progress not in ("running", "waiting"):
+    if run.seconds and run.seconds >= 0.0005 and run.progress not in ("running", "waiting"):
         parts.append(length(max(run.seconds, 0.0)))
     out = [Line("state" if run.progress else "label", " · ".join(parts))]
     if run.error:

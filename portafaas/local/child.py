@@ -1,8 +1,8 @@
 """The child process of ``portafaas invoke`` without a target, and of ``portafaas deliver``.
 
-Reads one JSON object a line - ``{"spec", "event"}``, of the local broker ``{"spec", "items"}``, of a
-workflow ``{"spec", "task"}``, or ``{"spec", "load": true}`` to get ready for that - and writes the
-outcome of each, so that what handlers print stays apart: from and to the file descriptors whose
+Reads one JSON object a line - ``{"spec", "event"}``, of the local broker ``{"spec", "items"}``, of
+a workflow ``{"spec", "task"}``, or ``{"spec", "load": true}`` to get ready for that - and writes
+the outcome of each, so that what handlers print stays apart: from and to the file descriptors whose
 numbers are its arguments.
 """
 
@@ -25,8 +25,13 @@ def serve() -> None:
     # Whole lines, at once: several processes may print to one place.
     sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     functions: dict[str, Function] = {}
-    given = map(int, sys.argv[1:3])
-    with os.fdopen(next(given), "r") as requests, os.fdopen(next(given), "w") as answers:
+    requests_at, answers_at = map(int, sys.argv[1:3])
+    # Whoever asked may be gone, killed: nobody wants the answer then.
+    with (
+        contextlib.suppress(BrokenPipeError),
+        os.fdopen(requests_at, "r") as requests,
+        os.fdopen(answers_at, "w") as answers,
+    ):
         for line in requests:
             order: dict[str, Any] = json.loads(line)
             spec = order["spec"]

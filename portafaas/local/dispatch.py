@@ -227,6 +227,9 @@ class Dispatcher:
         if self.engine is not None:
             if self.engine.pressing():
                 return True
+            if self.engine.deferred():
+                sleep(_LOOK)
+                return True
             timer = self.engine.next_due(self._timeouts or (follow and not self._fast))
             due = timer if due is None else due if timer is None else min(due, timer)
         if due is None or not (wait or follow):

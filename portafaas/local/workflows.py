@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from portafaas.local.replay import PENDING, Replay, Strand
@@ -31,6 +32,9 @@ from portafaas.runtime.workflow import Call, Request, Signal, Sleep
 _PART = 50
 #: Seconds after which a run that waits is no longer kept in memory.
 _IDLE = 5.0
+#: Seconds between two calls of a task that was under way when its process was killed, as long as
+#: its record of idempotency is still that process', and beyond the function's timeout in all.
+_AGAIN, _MORE = 2.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Order:
     timeout: float | None
     #: Which of the engine's makings of the run asks: a later one asks again.
     making: object
+    #: On the monotonic clock, until when the one who was at it before may be; 0 for nobody.
+    patience: float = 0.0
 
     def task(self) -> dict[str, Any]:
         """Return it as ``portafaas.runtime.task.task_of`` takes it."""
@@ -100,7 +106,7 @@ class Engine:
         told: Callable[[Note], None] = lambda note: None,
     ) -> None:
         self._machines = {flow.name: flow.machine for flow in plan.workflows}
-        self._functions = {f.name for f in plan.functions if f.kind == "task"}
+        self._functions = {f.name: f.timeout for f in plan.functions if f.kind == "task"}
         self._owner = owner
         self._now = now
         self._alive = alive
@@ -108,6 +114,8 @@ class Engine:
         self._told = told
         self._making: dict[str, _Making] = {}
         self._orders: dict[str, deque[Order]] = {name: deque() for name in self._functions}
+        #: Calls to be made again, and when, on the monotonic clock.
+        self._deferred: list[tuple[float, Order]] = []
         self.runs = Runs(folder)
         self.runs.sweep(now())
 
@@ -124,6 +132,15 @@ class Engine:
         """Take up runs, go on with those whose timers are due, and hear what others did."""
         for id in self.runs.awake(self._owner, self._now(), _PART):
             self._step(id)
+        if self._deferred:
+            waiting, self._deferred = self._deferred, []
+            for when, order in waiting:
+                if self._making.get(order.run) is not order.making:
+                    continue
+                if when > monotonic():
+                    self._deferred.append((when, order))
+                else:
+                    self._orders[order.function].append(order)
 
     def sweep(self) -> list[str]:
         """Keep what is ours, take back what nobody works on; return owners that are gone."""
@@ -149,8 +166,17 @@ class Engine:
     def answer(self, order: Order, answer: Mapping[str, Any]) -> None:
         """Keep what came of a call, ``{"ok"}`` or ``{"error", "cause"}``, and go on."""
         making = self._making.get(order.run)
-        if making is not None and making is order.making and order.place in making.open:
-            self._step(order.run, order.place, answer)
+        if making is None or making is not order.making or order.place not in making.open:
+            return
+        if answer.get("error") == "Throttled" and monotonic() < order.patience:
+            # The killed process' record; that it was killed is no failure of the task.
+            self._deferred.append((monotonic() + _AGAIN, order))
+            return
+        self._step(order.run, order.place, answer)
+
+    def deferred(self) -> bool:
+        """Tell whether calls are to be made again soon, by the real clock."""
+        return bool(self._deferred)
 
     def next_due(self, timeouts: bool = True) -> float | None:
         """Return in how many seconds a timer is due; see ``Runs.next_due``."""
@@ -165,7 +191,7 @@ class Engine:
 
     def left(self) -> bool:
         """Tell whether there is something to do now, or others are at something."""
-        return self.pressing() or self.runs.at_work(self._owner, self._now())
+        return self.pressing() or self.deferred() or self.runs.at_work(self._owner, self._now())
 
     # One step of a run: a transaction
 
@@ -325,7 +351,7 @@ class _Making:
             return answer, self.now
         self.open[request.place] = _Open(request, strand, kind, due)
         if kind == "function":
-            self._call(request)
+            self._call(request, kept is not None)
         return PENDING, 0.0
 
     def _facts(self, request: Request) -> tuple[str, str, float | None, Any]:
@@ -363,14 +389,15 @@ class _Making:
         except (ValueError, OverflowError):
             raise Fault(states.RUNTIME, f"{request.until!r} is no time of RFC 3339") from None
 
-    def _call(self, request: Request) -> None:
+    def _call(self, request: Request, again: bool) -> None:
         assert isinstance(request, Call)
         self.calls += 1
+        longest = self._engine._functions[request.name] + _MORE
         self._engine._orders[request.name].append(
             Order(
                 self._run.id, self._run.workflow, request.place, request.step, request.name,
                 request.input, request.attempt, f"{self._run.id}/{request.key}", request.timeout,
-                self,
+                self, monotonic() + longest if again else 0.0,
             )
         )  # fmt: skip
 

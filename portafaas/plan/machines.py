@@ -49,16 +49,15 @@ def workflows(
         path: Path = ("workflows", name)
         steps = spec.get("steps")
         if steps is None:
-            found.add(
-                "PF2200", path, f"workflow {name!r} has no steps", "add 'steps', or a 'file'"
-            )
+            found.add("PF2200", path, f"workflow {name!r} has no steps", "add 'steps', or a 'file'")
             steps = {}
         options = (spec.get("targets") or {}).get(target) or {}
+        taken = message_schema(found, (*path, "input"), _schema(spec, "input"))
         out.append(
             WorkflowPlan(
                 name,
-                compiled(found, steps, (*path, "steps"), functions, block),
-                message_schema(found, (*path, "input"), _schema(spec, "input")),
+                compiled(found, steps, (*path, "steps"), functions, block, taken.document),
+                taken,
                 message_schema(found, (*path, "output"), _schema(spec, "output")),
                 dict(options),
             )
@@ -77,9 +76,20 @@ def compiled(
     path: Path,
     functions: tuple[FunctionPlan, ...],
     known: Mapping[str, Any],
+    schema: Mapping[str, Any] | None = None,
 ) -> Machine:
-    """Return the machine of *steps*; what is wrong goes to *found*, and is left out."""
-    return _Compiler(found, functions, known).machine(steps, path)
+    """Return the machine of *steps*; what is wrong goes to *found*, and is left out.
+
+    *known*: the workflows of the manifest. *schema*: of the input, if there is one.
+    """
+    before = len(found.problems)
+    compiler = _Compiler(found, functions, known)
+    machine = compiler.machine(steps, path)
+    if steps and len(found.problems) == before:
+        from portafaas.plan.machine_checks import check
+
+        check(found, machine, path, compiler.names, schema)
+    return machine
 
 
 class _Compiler:

@@ -44,6 +44,10 @@ class Findings:
         """Add an error at *path*."""
         self.problems.append(self.manifest.diagnostic(code, path, message, hint))
 
+    def known(self, path: Path) -> bool:
+        """Tell whether the file has something at *path*."""
+        return path in self.manifest.positions
+
 
 def build_trigger(
     found: Findings,

@@ -1,4 +1,4 @@
-"""Answers that are kept, and given again to who asks again. Ships; loaded for http functions."""
+"""Answers that are kept, and given again to who asks again. Ships; for http and task functions."""
 
 from __future__ import annotations
 
@@ -59,6 +59,18 @@ def kept(response: Response) -> dict[str, Any] | None:
     from portafaas.runtime.outbound import to_json
 
     return answer if len(to_json(answer)) <= MAX_ANSWER else None
+
+
+def kept_result(result: Any) -> dict[str, Any] | None:
+    """Return a task's result as a record keeps it, or None when it is too long.
+
+    Raises TypeError or ValueError for what is no JSON.
+    """
+    import json
+
+    # As text: no table changes a number then.
+    text = json.dumps(result, allow_nan=False, separators=(",", ":"))
+    return {"result": text} if len(text) <= MAX_ANSWER else None
 
 
 class _Plain:

@@ -18,6 +18,8 @@ from portafaas.runtime.repeats import (
     request_digest,
     request_key,
     sha256,
+    task_digest,
+    task_key,
 )
 from portafaas.runtime.resources import Conflict, ResourceError
 from portafaas.runtime.taxonomy import Permanent, Throttled
@@ -37,6 +39,11 @@ GRACE = 5.0
 _TRIES = 5
 #: Seconds between attempts to write down that something is done.
 _PAUSES = (0.05, 0.25, 0.0)
+
+#: Seconds between two looks at a record whose task somebody else does.
+_LOOK = 0.25
+#: Seconds that must be left of an invocation to wait for that.
+_SPARE = 1.0
 
 OURS, DONE, BUSY, OTHER = "ours", "done", "busy", "other"
 
@@ -166,9 +173,9 @@ class Claim:
 
 
 class Single:
-    """One request, event or message on its way through the handler."""
+    """One request, event, message or task on its way through the handler."""
 
-    __slots__ = ("_claim", "_context", "_function", "_request", "answer", "over", "payload")
+    __slots__ = ("_claim", "_context", "_function", "_kind", "answer", "over", "payload")
 
     @whole
     def __init__(self, function: Function, payload: Any, context: Context) -> None:
@@ -178,12 +185,15 @@ class Single:
         self.over = False
         self.answer: Any = None
         self._claim: Claim | None = None
-        self._request = function.kind == "http"
+        self._kind = function.kind
         spec: Mapping[str, Any] = function.idempotency  # type: ignore[assignment]
-        if self._request:
+        key: str | None
+        if self._kind == "http":
             key, digest = request_key(spec, payload), ""
             if key is not None:
                 digest = request_digest(payload)
+        elif self._kind == "task":
+            key, digest = task_key(spec, payload), task_digest(payload)
         else:
             key, digest = delivery_key(spec, payload), delivery_digest(payload)
         if key is None:
@@ -191,7 +201,7 @@ class Single:
         claim = Claim(spec, context, key, digest)
         if claim.state == OURS:
             self._claim = claim
-        elif self._request:
+        elif self._kind == "http":
             from portafaas.runtime.answers import refusal, replayed
 
             if claim.state != DONE:
@@ -200,6 +210,8 @@ class Single:
             self.over = True
         elif claim.state == DONE:
             context.logger.info("%s is done already", payload.id)
+            if self._kind == "task":
+                self.answer = _result(payload, claim.answer)
             self.over = True
         elif claim.state == BUSY:
             raise Throttled(f"{payload.id} is being processed elsewhere", retry_after=claim.left)
@@ -212,9 +224,28 @@ class Single:
         claim = self._claim
         if claim is None:
             return result
-        if not self._request:
+        if self._kind == "http":
+            return self._answered(claim, result)
+        if self._kind != "task":
             claim.complete()
             return result
+        from portafaas.runtime.answers import kept_result
+
+        try:
+            answer = kept_result(result)
+        except (TypeError, ValueError, RecursionError):
+            # No JSON: the task fails with that.
+            claim.release()
+            return result
+        except BaseException:
+            claim.release()
+            raise
+        if answer is None:
+            self._context.logger.warning("the result is too long to be kept for repeats")
+        claim.complete(answer)
+        return result
+
+    def _answered(self, claim: Claim, result: Any) -> Any:
         from portafaas.runtime.answers import checked, kept, refused
 
         try:
@@ -243,9 +274,35 @@ class Single:
             self._claim.release()
 
 
+def _result(task: Any, answer: Mapping[str, Any] | None) -> Any:
+    """Return the result that was kept of a task; raises Permanent where none was."""
+    if answer is None:
+        raise Permanent(f"{task.id} was done; its result was too long to be kept")
+    import json
+
+    return json.loads(answer["result"])
+
+
+def _patient(function: Function, payload: Any, context: Context) -> Single:
+    """Begin a task, and wait for one that is at it, as far as the time allows.
+
+    The workflow waits anyway; an error would be one of its step.
+    """
+    from time import sleep
+
+    while True:
+        try:
+            return Single(function, payload, context)
+        except Throttled as busy:
+            left = busy.retry_after
+            if left > context.remaining() - _SPARE:
+                raise
+        sleep(min(left, _LOOK))
+
+
 def once(handle: Callable[..., Any], function: Function) -> Callable[..., Any]:
     """Return *handle* such that it runs once a key; sync or async as it was."""
-    begin: Callable[..., Any] = Single
+    begin: Callable[..., Any] = _patient if function.kind == "task" else Single
     if function.takes_batch:
         from portafaas.runtime.several import Several
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.event import Event
     from portafaas.runtime.http import Request
     from portafaas.runtime.message import Message
+    from portafaas.runtime.task import Task
 
 #: Characters of an ``idempotency-key``.
 MAX_KEY = 255
@@ -86,6 +87,27 @@ def delivery_digest(item: Any) -> str:
 
         data = json.dumps(data, sort_keys=True, default=str).encode("utf-8")
     return sha256(f"{item.type}\n{item.subject or ''}\n", data)
+
+
+def task_key(spec: Mapping[str, Any], task: Task) -> str:
+    """Return the key of a workflow's task; raises Poison for one without a required key."""
+    path = spec.get("key")
+    if path:
+        key = found_at(task.input, path)
+        if key is not None:
+            return f"path\n{key}"
+        if spec.get("required"):
+            from portafaas.runtime.taxonomy import Poison
+
+            raise Poison(f"{task.id} has no {shown(path)}, by which repeats are recognised")
+    return f"task\n{task.key}"
+
+
+def task_digest(task: Task) -> str:
+    """Return the digest of a task's input."""
+    import json
+
+    return sha256("", json.dumps(task.input, sort_keys=True).encode("utf-8"))
 
 
 def found_at(value: Any, path: Sequence[str | int]) -> str | None:

@@ -171,6 +171,21 @@ def holds(when: Mapping[str, Any], document: Any, context: Mapping[str, Any]) ->
     return bool(value >= other)
 
 
+def is_time(text: Any) -> bool:
+    """Tell whether *text* is a time in UTC (RFC 3339): ``2030-01-31T12:00:00Z``."""
+    from datetime import datetime
+
+    if not isinstance(text, str) or not text.endswith("Z") or len(text) < 20:
+        return False
+    whole, _, part = text[:-1].partition(".")
+    if not text.isascii() or ((part or "." in text) and not part.isdecimal()):
+        return False
+    try:
+        return datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").isoformat() == whole
+    except ValueError:
+        return False
+
+
 def kind_of(value: Any) -> str:
     """Return the kind of a JSON value."""
     if value is None:

@@ -131,9 +131,7 @@ def run(machine: Machine, input: Any, execution: str, tell: Tell | None = None) 
     return {"error": error, "cause": cause}
 
 
-def _tries(
-    name: str, step: Step, input: Any, place: str, seconds: float | None = None
-) -> Running:
+def _tries(name: str, step: Step, input: Any, place: str, seconds: float | None = None) -> Running:
     """Call what a step calls until it succeeds or nothing retries it; return the last answer."""
     kind = "function" if "function" in step else "workflow"
     compensates = place.removesuffix("~undo") if place.endswith("~undo") else ""
@@ -154,9 +152,7 @@ def _tries(
         attempt += 1
 
 
-def _pause(
-    rules: Any, counts: dict[int, int], error: str
-) -> tuple[float, bool] | None:
+def _pause(rules: Any, counts: dict[int, int], error: str) -> tuple[float, bool] | None:
     """Return how long to wait before the next attempt, and whether with jitter; None: no more."""
     for index, rule in enumerate(rules):
         if states.names(rule["errors"], error):
@@ -295,6 +291,8 @@ class _Scope:
         right = "number" if word == "seconds" else "string"
         if states.kind_of(value) != right or (right == "number" and value < 0):
             raise Fault(states.RUNTIME, f"{word} of {name} is {value!r}")
+        if word == "until" and not states.is_time(value):
+            raise Fault(states.RUNTIME, f"{word} of {name} is no time in UTC: {value!r}")
         if word == "until":
             yield Sleep(place, name, None, value)
         else:

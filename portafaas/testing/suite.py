@@ -93,7 +93,7 @@ class ConformanceSuite:
         untried = offers(get_adapter(self.target)) - tried
         # Deliveries do not show these.
         alerts = {capability for capability in Capability if capability.startswith("alert.")}
-        assert untried <= {Capability.ARCHITECTURE_ARM, *alerts}
+        assert untried <= {Capability.ARCHITECTURE_ARM, Capability.WORKFLOW, *alerts}
 
     def test_case(self, kit: Kit, case: Case) -> None:
         """The case's expectation holds in the vendor's runtime."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +23,9 @@ from portafaas.adapter.capability import Capability, Support
 from portafaas.adapter.neutral import stimulus_from_json
 from portafaas.deployment.workflows import RunState, StepEvent
 from portafaas.graph.machine_svg import machine_svg
+from portafaas.invocation import LocalRunner
 from portafaas.local import resources
+from portafaas.local.operations import LocalWorkflows
 from portafaas.local.secrets import LocalSecrets
 from portafaas.manifest.load import load_manifest
 from portafaas.pipeline import build
@@ -56,7 +61,9 @@ class Runs(ModuleType):
 
     def __init__(self) -> None:
         super().__init__("saga_runs")
-        self.__dict__.update({n: v for n, v in vars(resources).items() if not n.startswith("__")})
+        mine = ("signal_run",)
+        rest = {n: v for n, v in vars(resources).items() if n not in mine and n[:2] != "__"}
+        self.__dict__.update(rest)
         self.waiting = True
         self.signals: list[Any] = []
 
@@ -322,16 +329,94 @@ def test_a_bad_link_decides_nothing(page: Any, monkeypatch: pytest.MonkeyPatch) 
     assert runs.signals == []
 
 
+def project(folder: Path) -> Path:
+    """Copy the example, for the Python that runs the tests; return its manifest."""
+    shutil.copytree(SAGA, folder, ignore=shutil.ignore_patterns("out", ".portafaas", "__pycache__"))
+    manifest = folder / "portafaas.yaml"
+    text, python = manifest.read_text(), f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert 'python: "3.12"' in text
+    manifest.write_text(text.replace('python: "3.12"', f'python: "{python}"'))
+    return manifest
+
+
+def deliver_killed(root: Path) -> tuple[int, str]:
+    """Deliver, and kill with all it started as soon as a step has ended.
+
+    Returns how many steps ended, 0 when there was nothing left to do, and what was printed.
+    """
+    command = [sys.executable, "-m", "portafaas", "deliver", "--fast"]
+    process = subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    ended, said = 0, ""
+    assert process.stdout is not None
+    with process:
+        for line in process.stdout:
+            said += line
+            if re.match(r"fulfil \S+: \S+!\d+ (succeeded|failed)", line):
+                ended = 1
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    return ended, said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills process groups")
+def test_killed_behind_every_step_it_ends_and_does_everything_once(tmp_path: Path) -> None:
+    """A large order on this machine's engine: kill -9 at every boundary, approval by the link."""
+    root = tmp_path / "saga"
+    manifest = project(root)
+    plan = build_plan(load_manifest(manifest))
+    LocalSecrets(root, plan).set("link-key", KEY.encode())
+    workflows = LocalWorkflows(root, plan)
+    run = workflows.start("fulfil", {**LARGE, "customer": "Patience"})
+    store = resources.store(root, "")
+
+    def to_the_end() -> int:
+        kills = 0
+        while deliver_killed(root)[0]:
+            kills += 1
+            assert kills < 40
+        return kills
+
+    # validate, three times charge, two lines, ask.
+    assert to_the_end() == 7
+    state = workflows.status("fulfil", run)
+    assert state.state == "running" and state.waiting == ("approved",)
+    (letter,) = resources.scan(str(store / "table/letters"))
+    link = urlsplit(re.findall(r"http\S+", letter["text"])[0])
+    approve = plan.function("approve")
+    variables = resources.environment(plan, approve, root, "test", packaged=False)
+    with LocalRunner(plan, root, variables) as runner:
+
+        def answer(token: str) -> int:
+            request = {"method": "POST", "path": link.path, "query": token, "body": "by=Grace&answer=yes"}
+            status: int = runner.deliver(approve, stimulus_from_json({"http": request}))["status"]
+            return status
+
+        assert answer(link.query.replace("token=", "token=A")) == 403
+        assert answer(link.query) == 200
+        assert answer(link.query) == 409
+    assert to_the_end() == 2
+    state = workflows.status("fulfil", run)
+    assert state.state == "succeeded" and state.output["approval"] == {"yes": True, "by": "Grace"}
+    rows = {name: list(resources.scan(str(store / "table" / name))) for name in ("payments", "letters", "parcels", "stock")}
+    assert [row["order"] for row in rows["payments"]] == [row["id"] for row in rows["parcels"]] == ["c0ffee"]
+    assert sorted(row["id"] for row in rows["letters"]) == ["c0ffee/question", "c0ffee/thanks"]
+    assert {row["sku"]: row["left"] for row in rows["stock"]} == {"tea": 198, "pot": 180}
+    events = workflows.history("fulfil", run)
+    done = [(event.place, event.attempt) for event in events if event.what == "succeeded"]
+    assert len(done) == len(set(done))
+    picture = machine_svg(plan.workflow("fulfil"), state, events)
+    assert ">succeeded · 3 attempts" in picture and ">not reached<" in picture
+
+
 @pytest.mark.parametrize("target", ["aws", "azure", "gcp"])
 def test_it_builds(target: str, tmp_path: Path) -> None:
     adapter = get_adapter(target)
     wanted = (Capability.TRIGGER_TASK, Capability.WORKFLOW)
     if any(adapter.capabilities[one] is Support.NOT_IMPLEMENTED for one in wanted):
         pytest.skip(f"{target} has no tasks of workflows yet")
-    folder = tmp_path / "saga"
-    shutil.copytree(SAGA, folder, ignore=shutil.ignore_patterns("out", ".portafaas", "__pycache__"))
-    manifest = folder / "portafaas.yaml"
-    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    manifest.write_text(manifest.read_text().replace('python: "3.12"', f'python: "{python}"'))
+    manifest = project(tmp_path / "saga")
     build(manifest, (target,))
-    assert (folder / "out" / target / "shop-saga.zip").is_file()
+    assert (manifest.parent / "out" / target / "shop-saga.zip").is_file()

@@ -1,4 +1,8 @@
-"""A project of cases, built for Azure and running in Microsoft's worker under our engine."""
+"""A project of cases, built for Azure and running in Microsoft's worker under our engine.
+
+``python -m tests.workflows.azureapp 500 [family...]`` compares that many generated definitions of
+each family with the reference, and prints those that differ.
+"""
 
 from __future__ import annotations
 
@@ -102,3 +106,35 @@ def differences(session: Any, told: Path, cases: Iterable[Case]) -> dict[str, st
         if different:
             found[case.name] = different
     return found
+
+
+#: Definitions of one package; a manifest has at most a megabyte.
+BATCH = 200
+
+
+def main(words: list[str]) -> int:
+    """Run many; return how many differ."""
+    import tempfile
+    import time
+
+    from tests.workflows.generated import FAMILIES, generate
+
+    bad = 0
+    for family in words[1:] or FAMILIES:
+        began = time.monotonic()
+        for first in range(0, int(words[0]), BATCH):
+            seeds = range(first, min(first + BATCH, int(words[0])))
+            cases = [generate(family, seed) for seed in seeds]
+            with tempfile.TemporaryDirectory() as folder, worker(Path(folder), cases) as found:
+                for name, what in differences(*found, cases).items():
+                    bad += 1
+                    print(f"{name}: {what}", flush=True)
+        took = time.monotonic() - began
+        print(f"{family}: {words[0]} in {took:.0f} s", flush=True)
+    return bad
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(min(main(sys.argv[1:]), 1))

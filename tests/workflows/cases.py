@@ -123,7 +123,7 @@ case(
 case(
     "next-and-end",
     {"a": {"task": "one", "next": "c"}, "b": {"task": "two", "end": True},
-     "c": {"task": "three", "next": "b"}, "d": {"succeed": True}},
+     "c": {"task": "three", "next": "b"}},
     {"n": 1}, calls=[("one", {"n": 1}), ("three", did("one")), ("two", did("three"))],
     outcome={"ok": did("two")},
 )  # fmt: skip
@@ -347,7 +347,7 @@ case(
 )  # fmt: skip
 case(
     "succeed",
-    {"a": {"task": "one"}, "b": {"succeed": True}, "c": {"task": "two"}},
+    {"a": {"task": "one", "catch": [{"next": "c"}]}, "b": {"succeed": True}, "c": {"task": "two"}},
     calls=[("one", {})],
     outcome={"ok": did("one")},
 )
@@ -572,6 +572,14 @@ case(
     {"a": {"wait": {"until": "$.t"}}, "b": {"task": "one", "input": 1}},
     {"t": "2021-06-01T12:30:00Z"},
     calls=[("one", 1)],
+    needs=("until",),
+)
+case(
+    "wait-until-no-time",
+    {"a": {"wait": {"until": "$.t"}}, "b": {"task": "one"}},
+    {"t": "2021-02-30T12:30:00Z"},
+    calls=[],
+    outcome={"error": "States.Runtime", "cause": ""},
     needs=("until",),
 )
 case("signal", {"a": {"wait": {"signal": "approved", "timeout": "1h"}, "result": "$.approval"}, "b": {"task": "one"}}, {"n": 1},

@@ -34,6 +34,7 @@ logging.disable(logging.CRITICAL)
 LIMITS = {"assign": 50, "switch": 50, "branches": 10, "depth": 20, "nested": 2, "steps": 100_000}
 #: The execution that this thread works for, its open step entries, and its depths.
 CURRENT: contextvars.ContextVar[Any] = contextvars.ContextVar("current")
+ROUTINE: contextvars.ContextVar[str] = contextvars.ContextVar("routine", default="")
 STACK: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("stack", default=())
 DEPTH: contextvars.ContextVar[int] = contextvars.ContextVar("depth", default=0)
 NESTED: contextvars.ContextVar[int] = contextvars.ContextVar("nested", default=0)
@@ -115,7 +116,7 @@ LIBRARY = {
     "int": int,
     "map": Module(merge=merge),
     "list": Module(concat=concat),
-    "json": Module(encode_to_string=encode_to_string),
+    "json": Module(encode_to_string=encode_to_string, decode=json.loads),
     "text": Module(
         find_all_regex=find_all_regex,
         match_regex=render.lib_text.match_regex,
@@ -177,10 +178,11 @@ def execute_return(self: Any) -> Any:
     raise Returned(render.render_config(self.config["return"], self.context))
 
 
-def execute_subworkflow(workflow: Any, params: Any, context: Any) -> Any:
+def execute_subworkflow(workflow: Any, params: Any, routine: Any) -> Any:
     if DEPTH.get() >= LIMITS["depth"]:
         raise error("RecursionError", "more than 20 calls within one another")
     token = DEPTH.set(DEPTH.get() + 1)
+    named = ROUTINE.set(routine)
     variables = {}
     for name in workflow.get("params", []):
         if name not in params:
@@ -196,6 +198,7 @@ def execute_subworkflow(workflow: Any, params: Any, context: Any) -> Any:
         return returned.value
     finally:
         DEPTH.reset(token)
+        ROUTINE.reset(named)
 
 
 emulator.StepReturn.execute = execute_return
@@ -207,9 +210,10 @@ def execute_call(self: Any) -> Any:
     args = render.render_config(self.config.get("args", {}), self.context)
     execution = CURRENT.get()
     if name in execution.source:
-        value = execute_subworkflow(execution.source[name], args, {})
+        value = execute_subworkflow(execution.source[name], args, name)
     else:
-        value = CALLS[name](**args)
+        call: Any = CALLS[name]
+        value = call(**args)
     if "result" in self.config:
         self.context[self.config["result"]] = value
     return self.context, self.config.get("next"), None
@@ -237,6 +241,32 @@ def post(url: str, timeout: float, auth: Any, body: Any) -> Any:
     return {"code": found.status_code, "headers": dict(found.headers), "body": body}
 
 
+def api(method: str, url: str, body: Any) -> Any:
+    """A call of the Workflow Executions API with an access token of the workflow's account."""
+    host, _, path = url.removeprefix("https://").partition("/")
+    assert host == "workflowexecutions.googleapis.com", host
+    execution = CURRENT.get()
+    try:
+        found = WORLD.answer(method, f"/{path}", {}, copy.deepcopy(body), execution)
+    except Refused as exc:
+        raise error(
+            "HttpError", "the API refused", code=exc.status, headers={}, body=exc.document
+        ) from None
+    execution.alive()
+    return {"code": 200, "headers": {}, "body": found}
+
+
+def http_post(url: str, auth: Any, body: Any, timeout: float = 300) -> Any:
+    if auth == {"type": "OAuth2"}:
+        return api("POST", url, body)
+    return post(url, timeout, auth, body)
+
+
+def http_get(url: str, auth: Any) -> Any:
+    assert auth == {"type": "OAuth2"}, auth
+    return api("GET", url, None)
+
+
 def sleep(seconds: float) -> None:
     assert isinstance(seconds, (int, float)), seconds
     CURRENT.get().sleep(seconds)
@@ -260,7 +290,8 @@ def await_callback(callback: Any, timeout: float) -> Any:
 
 
 CALLS = {
-    "http.post": post,
+    "http.post": http_post,
+    "http.get": http_get,
     "sys.sleep": sleep,
     "sys.sleep_until": sleep_until,
     "events.create_callback_endpoint": create_callback_endpoint,
@@ -399,7 +430,7 @@ def execute_parallel(self: Any) -> Any:
         if not isinstance(failure, WorkflowError):
             raise failure
     if failures:
-        raise error("UnhandledBranchError", "; ".join(str(f.payload) for f in failures))
+        raise error("UnhandledBranchError", "; ".join(map(repr, failures)))
     return self.context, self.config.get("next"), None
 
 
@@ -445,7 +476,8 @@ def stamp(seconds: float) -> str:
 class Execution:
     def __init__(self, name: str, source: Any, argument: str, labels: Any) -> None:
         self.name, self.source, self.argument = name, source, argument
-        self.real = labels.get("clock") == "real"
+        self.labels = {k: v for k, v in labels.items() if k.startswith("portafaas-")}
+        self.real = labels.get("clock") in ("real", "real-time")
         self.signals = labels.get("signals")
         self.slept = 0.0
         self.begun = time.time()
@@ -456,7 +488,13 @@ class Execution:
         self.entries: list[dict[str, Any]] = []
         self.callbacks: dict[str, dict[str, Any]] = {}
         self.changed = threading.Condition()
-        self.env = {"GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": name.rpartition("/")[2]}
+        parts = name.split("/")
+        self.env = {
+            "GOOGLE_CLOUD_PROJECT_ID": parts[1],
+            "GOOGLE_CLOUD_LOCATION": parts[3],
+            "GOOGLE_CLOUD_WORKFLOW_ID": parts[5],
+            "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": parts[7],
+        }
 
     def now(self) -> float:
         return time.time() + self.slept
@@ -482,7 +520,7 @@ class Execution:
             kind = "STEP_SUBWORKFLOW_CALL" if inside else "STEP_STD_LIB_CALL"
         parent = STACK.get()[-1]["entryId"] if STACK.get() else "0"
         entry = {
-            "step": step, "state": "STATE_IN_PROGRESS", "createTime": stamp(time.time()),
+            "step": step, "routine": ROUTINE.get(), "state": "STATE_IN_PROGRESS", "createTime": stamp(time.time()),
             "stepType": kind, "navigationInfo": {"parent": parent},
         }  # fmt: skip
         with self.changed:
@@ -528,7 +566,7 @@ class Execution:
         CURRENT.set(self)
         try:
             value = execute_subworkflow(
-                self.source["main"], {"args": json.loads(self.argument)}, {}
+                self.source["main"], {"args": json.loads(self.argument)}, "main"
             )
             self.end("SUCCEEDED", result=json.dumps(value))
         except WorkflowError as exc:
@@ -551,7 +589,7 @@ class Execution:
 
     def document(self) -> dict[str, Any]:
         out = {
-            "name": self.name, "state": self.state, "argument": self.argument,
+            "name": self.name, "state": self.state, "argument": self.argument, "labels": self.labels,
             "createTime": stamp(self.begun), "startTime": stamp(self.begun),
         }  # fmt: skip
         if self.ended:
@@ -576,13 +614,15 @@ class World:
         self.workflows: dict[str, Any] = {}
         self.executions: dict[str, Execution] = {}
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
+    def answer(
+        self, method: str, path: str, query: dict[str, str], body: Any, by: Any = None
+    ) -> Any:
         if method == "PUT" and path.startswith("/source/"):
             self.workflows[path[len("/source/") :]] = body
             return {}
         name = path.removeprefix("/v1/")
         if method == "POST" and name.endswith("/executions"):
-            return self.create(name[: -len("/executions")], body)
+            return self.create(name[: -len("/executions")], body, by)
         if method == "GET" and name.endswith("/executions"):
             known = [e for e in self.executions.values() if e.name.startswith(f"{name}/")]
             size = int(query.get("pageSize", 100))
@@ -624,7 +664,7 @@ class World:
             return self.called_back(execution, name, body)
         raise Refused(404, f"no method {method} {path}", "NOT_FOUND")
 
-    def create(self, workflow: str, body: Any) -> Any:
+    def create(self, workflow: str, body: Any, by: Any = None) -> Any:
         source = self.workflows.get(workflow.rpartition("/")[2])
         if source is None:
             raise Refused(404, f"{workflow} not found", "NOT_FOUND")
@@ -634,10 +674,13 @@ class World:
         name = f"{workflow}/executions/{uuid.uuid4()}"
         execution = Execution(name, source, argument, body.get("labels", {}))
         self.executions[name] = execution
-        context = contextvars.copy_context()
+        if by is not None:
+            # What a run starts has its clock and its signals; it is over when it is asked for.
+            execution.real, execution.signals = by.real, by.signals
+        context = contextvars.Context()
         thread = threading.Thread(target=context.run, args=(execution.run,), daemon=True)
         thread.start()
-        if "clock" in body.get("labels", {}) and body["labels"]["clock"] == "wait":
+        if body.get("labels", {}).get("clock") in ("wait", "real") or (by and not by.real):
             thread.join()
         return execution.document()
 
@@ -689,6 +732,10 @@ if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     print(server.server_address[1], flush=True)
-    parent = threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True)
-    parent.start()
+
+    def ends_with_its_parent() -> None:
+        sys.stdin.read()
+        server.shutdown()
+
+    threading.Thread(target=ends_with_its_parent, daemon=True).start()
     server.serve_forever()

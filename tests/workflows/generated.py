@@ -103,6 +103,7 @@ class _Maker:
         self.count = 0
         #: Whether steps of the workflow are made that others run.
         self.inside = False
+        self.loops = 0
         self.signals: dict[str, tuple[float, Any]] = {}
 
     def chance(self, share: float) -> bool:
@@ -128,6 +129,7 @@ class _Maker:
             if (kind not in _NESTED or depth < 2)
             and not (kind == "choice" and not later)
             and not (kind == "workflow" and self.inside)
+            and not (kind == "loop" and self.loops)
             and not (kind in ("succeed", "fail") and later and not self.chance(0.1))
         ]
         kind = self.rng.choice(kinds or ["task"])
@@ -152,11 +154,13 @@ class _Maker:
             step["retry"] = rules if len(rules) > 1 else rules[0]
         if later and self.chance(often):
             rules = []
+            left = self.rng.sample(ERRORS, 3)
             for _ in range(self.rng.randint(1, 2)):
                 rule: dict[str, Any] = {
                     "next": self.rng.choice(later), "result": self.rng.choice(("$.error", None)),
-                    "errors": self.rng.sample(ERRORS, self.rng.randint(1, 2)),
+                    "errors": left[: self.rng.randint(1, 2)],
                 }  # fmt: skip
+                left = left[len(rule["errors"]) :]
                 rules.append(rule)
             if self.chance(0.4):
                 rules[-1]["errors"] = [self.rng.choice(("States.ALL", "States.TaskFailed"))]
@@ -180,8 +184,9 @@ class _Maker:
         return rule
 
     def path(self) -> str:
+        # In a loop a document that holds itself would double again and again.
         return self.rng.choice(
-            ("$", "$.n", "$.flag", "$.word", "$.list", "$['n']", "$$.Execution.Input.n",
+            ("$.n" if self.loops else "$", "$.n", "$.flag", "$.word", "$.list", "$['n']", "$$.Execution.Input.n",
              "$$.Execution.Input.list")
         )  # fmt: skip
 
@@ -297,12 +302,10 @@ class _Maker:
         when: dict[str, Any] = {"$.n": {self.rng.choice(("<", "!=", ">")): self.rng.randrange(6)}}
         if self.chance(0.3):
             when = {"and": [when, self.condition(1)]}
-        return {
-            "loop": {
-                "while": when, "most": self.rng.randint(2, 6),
-                "steps": self.scope(2, depth + 1, "loop"),
-            }
-        }  # fmt: skip
+        self.loops += 1
+        steps = self.scope(2, depth + 1, "loop")
+        self.loops -= 1
+        return {"loop": {"while": when, "most": self.rng.randint(2, 6), "steps": steps}}
 
     def _wait(self, later: list[str], depth: int, within: str) -> dict[str, Any]:
         word = self.rng.choice(("seconds", "seconds", "until", "signal"))

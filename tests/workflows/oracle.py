@@ -343,7 +343,13 @@ class Oracle:
         text = fill(wait["until"], document, flow.context)
         if kind(text) != "string":
             raise Error("States.Runtime")
-        moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text):
+            raise Error("States.Runtime")
+        text = text.partition(".")[0].rstrip("Z")
+        try:
+            moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+        except ValueError:
+            raise Error("States.Runtime") from None
         flow.wait(moment.timestamp() - START - flow.now)
 
     def signal(self, flow: Flow, wait: Mapping[str, Any]) -> Any:

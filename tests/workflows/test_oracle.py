@@ -15,7 +15,7 @@ from tests.workflows.cases import CASES, Case
 from tests.workflows.generated import FAMILIES, generate, strategy
 from tests.workflows.oracle import Oracle
 from tests.workflows.scripts import definitions, reference, world
-from tests.workflows.traces import MADE
+from tests.workflows.traces import MADE, plain
 from tests.workflows.virtual import Both, Called, Trace
 
 MANY = bool(os.environ.get("PORTAFAAS_FLOW_MANY"))
@@ -26,23 +26,16 @@ def shape(lane: list[Any]) -> list[Any]:
     out: list[Any] = []
     for one in lane:
         if isinstance(one, Called):
-            out.append([one.workflow, one.step, one.function, blank(one.input), one.attempt])
+            out.append([one.workflow, one.step, one.function, plain(one.input), one.attempt])
         else:
             assert isinstance(one, Both)
             out.append([one.limit, [shape(inner) for inner in one.lanes]])
     return out
 
 
-def blank(value: Any) -> Any:
-    if isinstance(value, dict):
-        made = value.get("Error") in MADE
-        return {k: "" if made and k == "Cause" else blank(v) for k, v in value.items()}
-    return [blank(one) for one in value] if isinstance(value, list) else value
-
-
 def ending(trace: Trace) -> Any:
     made = trace.outcome.get("error") in MADE
-    return {k: "" if made and k == "cause" else blank(v) for k, v in trace.outcome.items()}
+    return {k: "" if made and k == "cause" else plain(v) for k, v in trace.outcome.items()}
 
 
 def compare(case: Case) -> Trace:

@@ -12,25 +12,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.workflows.project.scripted import MADE, plain
 from tests.workflows.virtual import Both, Called, Lane, Trace
 
-#: Errors whose text is the engine's own.
-MADE = (
-    "States.Runtime", "States.DataLimitExceeded", "States.TaskFailed", "States.Timeout",
-    "States.NoChoiceMatched", "Map.TooManyItems", "Loop.LimitExceeded",
-)  # fmt: skip
 FATAL = ("States.Runtime", "States.DataLimitExceeded")
-
-
-def plain(value: Any) -> Any:
-    """Return *value* without the causes that the engine makes."""
-    if isinstance(value, Mapping):
-        if value.get("Error") in MADE and "Cause" in value:
-            return {**{k: plain(v) for k, v in value.items()}, "Cause": ""}
-        return {name: plain(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [plain(one) for one in value]
-    return value
+__all__ = ["MADE", "difference", "keys", "orders", "outcomes", "plain"]
 
 
 def text(value: Any) -> str:

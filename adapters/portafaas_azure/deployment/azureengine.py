@@ -230,16 +230,22 @@ class AzureEngine(Engine):
         """Yield log lines; they arrive at the workspace a few minutes after they are written."""
         from portafaas_azure.deployment.logs import Logs
         from portafaas_azure.deployment.parameters import sites
+        from portafaas_azure.grouping import WORKFLOWS
 
         found = self.stack.get()
         workspaces = stacks.is_managed(found or {}, "microsoft.operationalinsights/workspaces")
         if not workspaces:
             raise refused("PF8010", _NOTHING.format(self.account.stack, self.account.group))
         names = {}
+        tasks = {function.name for function in self.plan.functions if function.kind == "task"}
         for site in sites(stacks.managed(found)):
             tags = (self.account.read(site) or {}).get("tags") or {}
-            if not functions or tags.get("function") in functions:
-                names[site.rpartition("/")[2]] = str(tags.get("function", ""))
+            flows = tags.get("app") == WORKFLOWS
+            wanted = tasks.intersection(functions) if flows else tags.get("function") in functions
+            if not functions or wanted:
+                # The lines of tasks are one app's, and say themselves whose they are.
+                own = WORKFLOWS if flows else str(tags.get("function", ""))
+                names[site.rpartition("/")[2]] = own
         yield from Logs(self.account, workspaces[0], names).lines(since, follow)
 
     def secrets(self) -> Secrets:

@@ -24,7 +24,7 @@ _USES = {
     ("write", "table"): ("create delete read replace upsert", "/colls/{}"),
 }
 #: What the runs of workflows are kept with, on the storage of their app's host.
-_RUNS = ("974c5e8b-45b9-4653-ba55-5f855dd0c8fe", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3")
+_RUNS = ("974c5e8b-45b9-4653-ba55-5f855dd0fb88", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3")
 #: On the app's own storage, and on the component.
 _PLATFORM = {
     ("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "Microsoft.Storage/storageAccounts"),

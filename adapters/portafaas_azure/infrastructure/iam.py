@@ -39,7 +39,7 @@ ROLES = {
     "sign": ("Storage Blob Delegator", "db58b8e5-c6ad-4a2a-8342-4190687cbf4a"),
     # Durable Functions keeps runs in tables, and hands on their events by queues.
     # https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-configure-managed-identity
-    "queues": ("Storage Queue Data Contributor", "974c5e8b-45b9-4653-ba55-5f855dd0c8fe"),
+    "queues": ("Storage Queue Data Contributor", "974c5e8b-45b9-4653-ba55-5f855dd0fb88"),
     "tables": ("Storage Table Data Contributor", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"),
     "secret": ("Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6"),
 }
@@ -160,7 +160,7 @@ def _asked(plan: BuildPlan, use: Use, places: Places) -> tuple[str, Ref]:
 
 def notes(plan: BuildPlan) -> tuple[Diagnostic, ...]:
     """Return a PF3010 for each grant that is wider than what the manifest asks for."""
-    return tuple(
+    return (*_shared(plan), *(
         Diagnostic(
             "PF3010",
             f"Azure has no built-in role that writes blobs of a container and does not read them: "
@@ -175,7 +175,24 @@ def notes(plan: BuildPlan) -> tuple[Diagnostic, ...]:
         and use.verb == "write"
         and not any(o.kind == "bucket" and o.verb == "read" and o.name == use.name
                     for o in function.uses)
-    )  # fmt: skip
+    ))  # fmt: skip
+
+
+def _shared(plan: BuildPlan) -> list[Diagnostic]:
+    tasks = [function for function in plan.functions if function.kind == "task"]
+    if len({frozenset((u.verb, u.kind, u.name) for u in task.uses) for task in tasks}) < 2:
+        return []
+    names = ", ".join(repr(task.name) for task in tasks)
+    return [
+        Diagnostic(
+            "PF3010",
+            f"workflows and their tasks are one app on Azure: each of {names} may do what any of "
+            f"them may, and sees its variables",
+            path="$.workflows",
+            hint="docs/infrastructure-azure.md#workflows",
+            severity="note",
+        )
+    ]
 
 
 def assign(

@@ -52,6 +52,7 @@ def bind(workflow: str, machine: Mapping[str, Any]) -> Callable[[Any], str]:
     """Return what the worker calls with the orchestration's history."""
     from azure.durable_functions import Orchestrator
 
+    _hasten()
     handle: Callable[[Any], str] = Orchestrator.create(
         lambda context: drive(context, workflow, machine)
     )
@@ -402,6 +403,26 @@ def moment_of(text: str) -> datetime:
     found = datetime.fromisoformat(whole + ("+00:00" if zone == "Z" else zone))
     utc = timezone.utc  # noqa: UP017 (datetime.UTC is 3.11)
     return found.replace(tzinfo=utc) if found.tzinfo is None else found.astimezone(utc)
+
+
+def _hasten() -> None:
+    """Have the SDK read times faster: three quarters of a replay were its reading of any format."""
+    from importlib import import_module
+
+    module = import_module("azure.durable_functions.models.history.HistoryEvent")
+    known = getattr(module, "dt_parse", None)
+    if known is None or getattr(known, "__module__", "") == __name__:
+        return
+
+    def parse(text: Any, *more: Any, **others: Any) -> Any:
+        if not more and not others and isinstance(text, str) and text[-1:] == "Z":
+            try:
+                return moment_of(text)
+            except ValueError:
+                pass
+        return known(text, *more, **others)
+
+    module.dt_parse = parse  # type: ignore[attr-defined]
 
 
 def _begun(context: Any, tasks: list[Any]) -> Any:

@@ -5,7 +5,7 @@ https://cloud.google.com/workflows/docs/reference/executions/rest
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,8 @@ from portafaas.plan.machines import every_step
 from portafaas_gcp import names
 from portafaas_gcp.deployment.cloud import Cloud
 from portafaas_gcp.runtime import workflow as runs
+from portafaas_gcp.workflows.library import RUN
+from portafaas_gcp.workflows.source import written
 
 _API = "workflowexecutions"
 
@@ -47,7 +49,8 @@ class GcpWorkflows(Workflows):
         for found in self._cloud.pages(_API, path, "executions", query):
             if len(out) == limit:
                 break
-            out.append(_run(workflow, found))
+            if RUN not in (found.get("labels") or {}):
+                out.append(_run(workflow, found))
         return out
 
     def status(self, workflow: str, run: str) -> RunState:
@@ -95,8 +98,17 @@ class GcpWorkflows(Workflows):
         state = self.status(workflow, run).state
         if state != "running":
             raise _refused("PF8042", f"run {run} has ended: {state}")
-        path = f"{self._path(workflow)}/executions/{run}:cancel"
-        self._cloud.call(_API, "POST", path, body={})
+        path = f"{self._path(workflow)}/executions"
+        self._cloud.call(_API, "POST", f"{path}/{run}:cancel", body={})
+        if not written(self._plan, self._plan.workflow(workflow), str).apart:
+            return
+        # Parts of it that have executions of their own.
+        for found in self._cloud.pages(
+            _API, path, "executions", {"pageSize": 1000, "view": "FULL"}
+        ):
+            of = (found.get("labels") or {}).get(RUN)
+            if of == run and found.get("state") in ("ACTIVE", "QUEUED"):
+                self._cloud.call(_API, "POST", f"v1/{found['name']}:cancel", body={})
 
     def _path(self, workflow: str) -> str:
         known = [item.name for item in self._plan.workflows]
@@ -114,7 +126,7 @@ class GcpWorkflows(Workflows):
             raise _refused("PF8040", f"there is no run {run} of {workflow}")
         return found
 
-    def _reader(self, workflow: str, run: str) -> runs.Get:
+    def _reader(self, workflow: str, run: str) -> Callable[[str], Mapping[str, Any] | None]:
         path = f"{self._path(workflow)}/executions/{run}"
 
         def get(below: str) -> Mapping[str, Any] | None:
@@ -170,11 +182,14 @@ def events(entries: Iterable[Mapping[str, Any]], loops: Mapping[str, str]) -> li
     #: Per routine that runs (the entry around its steps): the step that it is at.
     present: dict[str, tuple[str, str]] = {}
     undoing: dict[str, str] = {}
+    failed: set[tuple[str, str]] = set()
     repeated: dict[tuple[str, str], str] = {}
     for entry in sorted(entries, key=lambda item: int(item["entryId"])):
         known[str(entry["entryId"])] = entry
         around = str((entry.get("navigationInfo") or {}).get("parent", ""))
         routine, step = str(entry.get("routine", "")), str(entry.get("step", ""))
+        # What a step tries may be an entry of the same name.
+        inner = str(known.get(around, {}).get("step", ""))
         began = _time(entry.get("createTime"))
 
         def tell(what: What, name: str, place: str, when: float, attempt: int = 0) -> None:
@@ -185,7 +200,7 @@ def events(entries: Iterable[Mapping[str, Any]], loops: Mapping[str, str]) -> li
         elif routine.startswith("run_") and around in undoing and step in ("undo_more", "undo_bad"):
             name = undoing.pop(around)
             tell("undone" if step == "undo_more" else "undo-failed", name, name, began)
-        elif routine == "portafaas_call" and step == "send":
+        elif routine == "portafaas_call" and step == "send" and inner != "send":
             of = _step_around(known, around)
             if of is not None:
                 name = of[1]
@@ -217,7 +232,9 @@ def events(entries: Iterable[Mapping[str, Any]], loops: Mapping[str, str]) -> li
                 tell("succeeded", name, place, began)
                 del present[around]
             elif step == "failed" or step.endswith("__failed"):
-                tell("failed", name, place, began)
+                if (around, place) not in failed:
+                    tell("failed", name, place, began)
+                failed.add((around, place))
                 if step == "failed":
                     del present[around]
             elif "__catch_" in step and not step.endswith("_put"):

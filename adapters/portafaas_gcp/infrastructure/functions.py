@@ -16,6 +16,8 @@ from portafaas_gcp.infrastructure.resources import location_of
 
 #: Of the account that builds images: no manifest can have this name.
 BUILD = "-build"
+#: Description of a function that nobody but workflows may call.
+TASK = "A task of workflows"
 #: The digest in a package's deployment.json begins with the name of the hash.
 DIGEST = '${trimprefix(var.source_digest, "sha256:")}'
 
@@ -141,6 +143,7 @@ def function(document: Document, item: FunctionPlan, deployment: Deployment) -> 
         {
             "name": binding["name"],
             "location": "${var.region}",
+            **({"description": TASK} if item.kind == "task" else {}),
             "build_config": {
                 "runtime": build["runtime"],
                 "entry_point": build["entryPoint"],

@@ -15,12 +15,14 @@ from portafaas.plan.machines import called, subworkflows
 from portafaas.plan.model import WorkflowPlan
 from portafaas_gcp import names
 from portafaas_gcp.infrastructure.document import Document, key, literal, ref
-from portafaas_gcp.infrastructure.grants import invoker, project_member
+from portafaas_gcp.infrastructure.grants import WORKFLOWS, invoker, project_member
 from portafaas_gcp.infrastructure.view import View
 from portafaas_gcp.workflows import source
 
 #: Stands for a function's address until the source is text; nothing else has it.
 _ADDRESS = "https://{}.portafaas.invalid"
+#: In the source of a workflow that starts executions of itself.
+_APART = '"portafaas_apart"'
 
 
 def functions_of(plan: BuildPlan, workflow: WorkflowPlan) -> tuple[str, ...]:
@@ -71,6 +73,17 @@ def workflows(document: Document) -> None:
             Permission(actor, "roles/logging.logWriter", "projects/${var.project}", why)
         )
         grants = []
+        text = text_of(plan, workflow)
+        if _APART in text:
+            # It starts executions of itself.
+            role, block = "roles/workflows.invoker", key("_workflow", workflow.name, "starts")
+            grants.append(project_member(document, block, role, member))
+            document.permissions.append(Permission(actor, role, "projects/${var.project}", why))
+            document.note(
+                f"{role} can be granted on a project only, not on the workflow "
+                f"{workflow.name!r} ({WORKFLOWS})",
+                why,
+            )
         for name in functions_of(plan, workflow):
             function = plan.function(name)
             grants.append(invoker(document, function, member, key(name, "workflow", workflow.name)))
@@ -83,7 +96,7 @@ def workflows(document: Document) -> None:
                 "name": names.physical(plan, workflow.name, names.WORKFLOW),
                 "region": "${var.region}",
                 "service_account": ref(account, "id"),
-                "source_contents": text_of(plan, workflow),
+                "source_contents": text,
                 "call_log_level": "LOG_ERRORS_ONLY",
                 # Runs that go on are lost with it, data is not.
                 "deletion_protection": False,
@@ -123,8 +136,11 @@ def rules(view: View) -> Iterator[str]:
         held = {
             grant["role"] for _, grant in view.where("google_project_iam_member", "member", member)
         }
-        if held != {"roles/logging.logWriter"}:
-            yield f"{address}: has {sorted(held)} on the project, not just its logs"
+        wanted = {"roles/logging.logWriter"}
+        if _APART in body["source_contents"]:
+            wanted.add("roles/workflows.invoker")
+        if held != wanted:
+            yield f"{address}: has {sorted(held)} on the project, not {sorted(wanted)}"
         if ".portafaas.invalid" in body["source_contents"]:
             yield f"{address}: calls a function that is not in the document"
         places.add(f"projects/${{var.project}}/locations/${{var.region}}/workflows/{body['name']}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from portafaas_gcp.infrastructure import failing, orchestrating
 from portafaas_gcp.infrastructure.deliveries import deliveries
+from portafaas_gcp.infrastructure.functions import TASK
 from portafaas_gcp.infrastructure.view import View
 from portafaas_gcp.infrastructure.watching import watching
 
@@ -162,8 +163,8 @@ def _callers(view: View) -> Iterator[str]:
     called = set(re.findall(r"google_cloudfunctions2_function\.(\w+)\.", callers))
     called |= workflows.keys()
     for address, body in view.of("google_cloudfunctions2_function"):
-        if address.partition(".")[2] in view.idle:
-            continue
+        if body.get("description") == TASK and address.partition(".")[2] not in called:
+            continue  # no workflow has it yet
         if not view.has(
             "google_cloud_run_service_iam_member", service=f"${{{address}.name}}"
         ):

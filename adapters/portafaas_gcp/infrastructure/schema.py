@@ -125,6 +125,7 @@ RESOURCES: Mapping[str, Resource] = {
             # A Cloud Run service has fewer characters than a function, a function at least 4.
             "name!": Text(r"[a-z][a-z0-9-]{2,47}[a-z0-9]"),
             "location!": ANY,
+            "description": ANY,
             "build_config!": Block(
                 {
                     "runtime!": Text(choices=tuple(f"python3{n}" for n in (10, 11, 12, 13))),

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from portafaas.plan import BuildPlan
-from portafaas.plan.machines import called
 from portafaas_gcp.infrastructure import graph, schema, spec
-from portafaas_gcp.infrastructure.document import key
 from portafaas_gcp.infrastructure.promises import promises
 from portafaas_gcp.infrastructure.rules import rules
 from portafaas_gcp.infrastructure.view import View
@@ -51,19 +49,9 @@ def verify(document: Mapping[str, Any], plan: BuildPlan | None = None) -> list[s
     found += _references(document)
     if found:
         return found  # the rules take the shape for granted
-    view = View(document, frozenset() if plan is None else _idle(plan))
+    view = View(document)
     found += rules(view)
     return found if plan is None else [*found, *promises(view, plan)]
-
-
-def _idle(plan: BuildPlan) -> frozenset[str]:
-    """Return the keys of the tasks that no step calls."""
-    used = {name for workflow in plan.workflows for name in called(workflow.machine)}
-    return frozenset(
-        key(function.name)
-        for function in plan.functions
-        if function.kind == "task" and function.name not in used
-    )
 
 
 def _frame(document: Mapping[str, Any]) -> Iterator[str]:

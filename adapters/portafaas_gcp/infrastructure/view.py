@@ -9,10 +9,8 @@ from typing import Any
 class View:
     """The resources of a document, found by an argument in the time of a look-up."""
 
-    def __init__(self, document: Mapping[str, Any], idle: frozenset[str] = frozenset()) -> None:
+    def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
-        #: Keys of functions that nobody calls, as the manifest says.
-        self.idle = idle
         self.resources: Mapping[str, Mapping[str, Any]] = document.get("resource", {})
         self._pushed: dict[str, tuple[str, Mapping[str, Any]]] | None = None
         self._by_argument: dict[tuple[str, str], dict[Any, list[tuple[str, Any]]]] = {}

@@ -3,7 +3,8 @@
 Each part is loaded, and its official client imported, at first use. An address is the value of the
 function's variable: ``projects/P/topics/T`` for queues and topics, the bucket's name,
 ``projects/P/databases/D/documents/C`` for tables, ``projects/P/secrets/S``,
-``projects/P/locations/R/workflows/W`` (``docs/infrastructure-gcp.md``). All that fails raises ``ResourceError`` or one of its kinds.
+``projects/P/locations/R/workflows/W`` for workflows (``docs/infrastructure-gcp.md``). All that
+fails raises ``ResourceError`` or one of its kinds.
 """
 
 from __future__ import annotations

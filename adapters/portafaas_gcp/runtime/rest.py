@@ -49,7 +49,8 @@ def call(
 ) -> tuple[int, dict[str, Any]]:
     """Return status and JSON object of the answer to a call; *body* is a JSON value.
 
-    *once*: what may have been done is not repeated. Raises a retryable ResourceError when there is no answer.
+    *once*: what may have been done is not repeated. Raises a retryable ResourceError when there is
+    no answer.
     """
     from json import dumps
 
@@ -166,7 +167,8 @@ def exchange(
 ) -> tuple[int, dict[str, Any]]:
     """Return status and JSON object of the answer ({} if it is none).
 
-    Tries *most* times when the network or the server has lost it; raises a retryable ResourceError without an answer.
+    Tries *most* times when the network or the server has lost it; raises a retryable ResourceError
+    without an answer.
     """
     from http.client import HTTPConnection, HTTPException, HTTPSConnection
     from json import loads

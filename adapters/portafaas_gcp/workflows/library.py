@@ -17,6 +17,11 @@ Routine = dict[str, Any]
 
 #: Seconds that a call may take: https://cloud.google.com/workflows/quotas
 LONGEST_CALL = 1800
+#: Bytes of an execution's argument:
+#: https://cloud.google.com/workflows/docs/reference/executions/rest/v1/projects.locations.workflows.executions
+LONGEST_ARGUMENT = 32_768
+#: Label of an execution that is a part of a run.
+RUN = "portafaas-run"
 _KINDS = {
     "null": "null",
     "boolean": "boolean",
@@ -69,9 +74,10 @@ def _fault(name: str, error: str, cause: Any) -> dict[str, Any]:
     return {name: {"raise": {"portafaas": error, "cause": cause}}}
 
 
-def library() -> dict[str, Routine]:
-    """Return the routines by their names."""
-    return {**_values(), **_comparing(), **_errors(), **_calling(), **_together()}
+def library(apart: bool) -> dict[str, Routine]:
+    """Return the routines by their names; *apart*: with the one that starts executions."""
+    out = {**_values(), **_comparing(), **_errors(), **_calling(), **_together()}
+    return {**out, **_apart()} if apart else out
 
 
 def _values() -> dict[str, Routine]:
@@ -462,5 +468,76 @@ def _together() -> dict[str, Routine]:
             _assign("fatal_one", ("failed", e("fatal"))),
             _return("failed_one", {"error": e('answers[failed]["error"]'),
                                    "cause": e('answers[failed]["cause"]'), "log": e("log")}),
+        ),
+    }  # fmt: skip
+
+
+def _apart() -> dict[str, Routine]:
+    base = (
+        '"https://workflowexecutions.googleapis.com/v1/projects/" + '
+        'sys.get_env("GOOGLE_CLOUD_PROJECT_ID") + "/locations/" + '
+        'sys.get_env("GOOGLE_CLOUD_LOCATION") + "/workflows/" + '
+        'sys.get_env("GOOGLE_CLOUD_WORKFLOW_ID") + "/executions"'
+    )
+    signed = {"type": "OAuth2"}
+    return {
+        # Runs a routine in an execution of its own: what one execution cannot nest, or not end.
+        # https://cloud.google.com/workflows/docs/reference/executions/rest
+        "portafaas_apart": _routine(
+            ["routine", "given", "run", "timeout"],
+            _assign("begin", ("argument", {"portafaas": {"routine": e("routine"), "run": e("run"),
+                                                         "given": e("given")}}),
+                    ("until", e("sys.now() + timeout")), ("pause", 1), ("base", e(base)),
+                    ("answer", {}), ("got", {}), ("words", e("json.encode_to_string(argument)"))),
+            _switch("size", (f"len(words) <= {LONGEST_ARGUMENT}", "create")),
+            _return("large", {"error": states.TOO_LARGE, "log": [], "cause":
+                    f"more than {LONGEST_ARGUMENT} bytes of JSON for an execution of its own"}),
+            {"create": {
+                "try": {
+                    "call": "http.post",
+                    "args": {"url": e("base"), "auth": signed,
+                             "body": {"argument": e("words"), "labels": {RUN: e("run")}}},
+                    "result": "got",
+                },
+                "except": {"as": "error", "steps": [
+                    _call("refused", "portafaas_refused", "answer", error=e("error")),
+                ]},
+            }},
+            _switch("made", ('"error" in answer', "not_made")),
+            _assign("place", ("place", e('"https://workflowexecutions.googleapis.com/v1/" + '
+                                         'got["body"]["name"]'))),
+            _assign("left", ("left", e("until - sys.now()"))),
+            _switch("late", ("left <= 0", "cancel"), ("left >= pause", "sleep")),
+            _assign("less", ("pause", e("left"))),
+            _call("sleep", "sys.sleep", seconds=e("pause")),
+            _switch("grow", ("pause > 200", "look")),
+            _assign("longer", ("pause", e("pause * 1.25"))),
+            {"look": {
+                "try": {
+                    "call": "http.get",
+                    "args": {"url": e("place"), "auth": signed},
+                    "result": "got",
+                },
+                # It is asked again.
+                "except": {"as": "error", "steps": [_assign("lost", ("got", {}))]},
+            }},
+            _switch("came", ('not ("body" in got)', "left"), ('got["body"]["state"] == "ACTIVE"',
+                    "left"), ('got["body"]["state"] == "QUEUED"', "left"),
+                    ('got["body"]["state"] == "SUCCEEDED"', "done")),
+            _return("ended", {"error": states.RUNTIME, "log": [], "cause":
+                    e('"an execution of a part is " + got["body"]["state"]')}),
+            _return("done", e('json.decode(got["body"]["result"])')),
+            _return("not_made", {"error": e('answer["error"]'), "cause": e('answer["cause"]'),
+                                 "log": []}),
+            {"cancel": {
+                "try": {
+                    "call": "http.post",
+                    "args": {"url": e('place + ":cancel"'), "auth": signed, "body": {}},
+                    "result": "got",
+                },
+                # It has ended meanwhile: too late all the same.
+                "except": {"as": "error", "steps": [_assign("gone", ("got", {}))]},
+            }},
+            _return("timeout", {"error": states.TIMEOUT, "cause": "", "log": []}),
         ),
     }  # fmt: skip

@@ -16,13 +16,11 @@ from portafaas.plan.model import WorkflowPlan
 from portafaas_gcp.workflows.expressions import LONGEST, every_expression
 from portafaas_gcp.workflows.library import LONGEST_CALL
 from portafaas_gcp.workflows.machine import YEAR
-from portafaas_gcp.workflows.source import source
+from portafaas_gcp.workflows.source import written
 
 QUOTAS = "https://cloud.google.com/workflows/quotas"
 #: Bytes of a source.
 LARGEST = 131_072
-#: Parallel steps within one another: https://cloud.google.com/workflows/docs/execute-parallel-steps
-DEEPEST = 2
 #: Calls within one another, and how many of them the library makes within a routine of steps.
 CALLS = 20
 _LIBRARY = 5
@@ -39,14 +37,7 @@ def over(plan: BuildPlan) -> Iterator[Diagnostic]:
     for workflow in plan.workflows:
         path = f"$.workflows.{workflow.name}"
         yield from _steps(workflow.machine, path)
-        parallel, calls = _depths(plan, workflow.machine)
-        if parallel > DEEPEST:
-            yield _problem(
-                path,
-                f"{parallel} parallel or map steps are within one another; a run on Google Cloud "
-                f"has at most {DEEPEST}",
-                "make a task of what is innermost, or do it one after the other",
-            )
+        calls = _depth(plan, workflow.machine)
         # main, and the routine that compensates.
         deepest = calls + 2 + _LIBRARY
         if deepest > CALLS:
@@ -76,13 +67,7 @@ def _steps(machine: Mapping[str, Any], path: str) -> Iterator[Diagnostic]:
     for name, step in machine["steps"].items():
         here = f"{path}.steps.{name}"
         timeout = step.get("timeout")
-        if step["kind"] == "workflow" and timeout is not None:
-            yield _problem(
-                f"{here}.timeout",
-                "a sub-workflow runs within its caller, which cannot end it",
-                "give its tasks and signals a timeout",
-            )
-        elif step["kind"] == "task" and timeout is not None and timeout > LONGEST_CALL:
+        if step["kind"] == "task" and timeout is not None and timeout > LONGEST_CALL:
             yield _problem(
                 f"{here}.timeout",
                 f"timeout {timeout:g} s is over the {LONGEST_CALL} s of a call",
@@ -96,18 +81,15 @@ def _steps(machine: Mapping[str, Any], path: str) -> Iterator[Diagnostic]:
             yield from _steps(one, here)
 
 
-def _depths(plan: BuildPlan, machine: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how many parallel steps and routines are within one another."""
-    parallel, calls = 0, 1
+def _depth(plan: BuildPlan, machine: Mapping[str, Any]) -> int:
+    """Return how many routines are within one another, as if all were in one execution."""
+    calls = 1
     for step in machine["steps"].values():
         if step["kind"] == "workflow":
-            found = _depths(plan, plan.workflow(step["workflow"]).machine)
-            parallel, calls = max(parallel, found[0]), max(calls, found[1] + 2)
+            calls = max(calls, _depth(plan, plan.workflow(step["workflow"]).machine) + 2)
         for one in inner(step):
-            found = _depths(plan, one)
-            own = step["kind"] != "loop"
-            parallel, calls = max(parallel, found[0] + own), max(calls, found[1] + own)
-    return parallel, calls
+            calls = max(calls, _depth(plan, one) + (step["kind"] != "loop"))
+    return calls
 
 
 def _weight(plan: BuildPlan, machine: Mapping[str, Any]) -> int:
@@ -126,8 +108,28 @@ def _usable(plan: BuildPlan, machine: Mapping[str, Any], functions: set[str]) ->
     return all(name in {one.name for one in plan.workflows} for name in subworkflows(machine))
 
 
+def _signals(plan: BuildPlan, machine: Mapping[str, Any]) -> Iterator[str]:
+    for name, step in machine["steps"].items():
+        if "signal" in step:
+            yield name
+        if step["kind"] == "workflow":
+            yield from _signals(plan, plan.workflow(step["workflow"]).machine)
+        for one in inner(step):
+            yield from _signals(plan, one)
+
+
 def _written(plan: BuildPlan, workflow: WorkflowPlan, path: str) -> Iterator[Diagnostic]:
-    made = source(plan, workflow, _ADDRESS.format)
+    made, apart = written(plan, workflow, _ADDRESS.format)
+    for name, machine in apart.values():
+        part = plan.workflow(name).machine if machine is None else machine
+        for step in _signals(plan, part):
+            yield _problem(
+                f"$.workflows.{name}",
+                f"the step {step!r} waits for a signal in what needs an execution of its own: "
+                "within more than two parallel or map steps, or in a sub-workflow with a timeout. "
+                "No signal gets there",
+                "nest it less, or give the signal the timeout",
+            )
     size = len(json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode())
     if size > LARGEST:
         yield _problem(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from portafaas.plan.machines import inner
 from portafaas.runtime.states import LOOP_LIMIT, NO_CHOICE, is_path, parsed
 from portafaas_gcp.runtime.workflow import encoded
 from portafaas_gcp.workflows import names
@@ -25,6 +26,8 @@ YEAR = 31_536_000
 MOST_RULES = 50
 MOST_BRANCHES = 10
 MOST_AT_ONCE = 20
+#: Parallel steps within one another: https://cloud.google.com/workflows/docs/execute-parallel-steps
+DEEPEST = 2
 
 FAILED = "failed"
 FINISHED = "finished"
@@ -33,16 +36,24 @@ FINISHED = "finished"
 class Writer:
     """Writes the routines of one workflow.
 
-    *url* returns the address of a function, *timeout* its timeout in seconds.
+    *url* returns the address of a function, *timeout* its timeout in seconds, *nested* how many
+    parallel steps are within one another in an execution of a workflow.
     """
 
     def __init__(
-        self, workflow: str, url: Callable[[str], str], timeout: Callable[[str], float]
+        self,
+        workflow: str,
+        url: Callable[[str], str],
+        timeout: Callable[[str], float],
+        nested: Callable[[str], int],
     ) -> None:
         self.workflow = workflow
         self.routines: dict[str, Routine] = {}
         #: How to undo each step, by its name.
         self.undo: dict[str, dict[str, Any]] = {}
+        #: Routines that run in executions of their own, and the steps that they do.
+        self.apart: dict[str, tuple[str, Mapping[str, Any] | None]] = {}
+        self.nested = nested
         self._url = url
         self._timeout = timeout
 
@@ -51,10 +62,23 @@ class Writer:
         most = self._timeout(function) + GRACE if seconds is None else seconds
         return {"url": self._url(function), "timeout": min(most, LONGEST_CALL)}
 
-    def machine(self, machine: Mapping[str, Any], *within: str) -> str:
-        """Add the routine of a machine, and return its name."""
+    def depth(self, machine: Mapping[str, Any]) -> int:
+        """Return how many parallel steps are within one another in an execution; 0, 1 or 2."""
+        deepest = 0
+        for step in machine["steps"].values():
+            if step["kind"] == "workflow":
+                deepest = max(deepest, self.nested(step["workflow"]))
+            for one in inner(step):
+                deepest = max(deepest, self.depth(one) + (step["kind"] != "loop"))
+        return min(deepest, DEEPEST)
+
+    def machine(self, machine: Mapping[str, Any], *within: str, around: int = 0) -> str:
+        """Add the routine of a machine, and return its name.
+
+        *around*: how many parallel steps it is within, in its execution.
+        """
         name = names.steps(self.workflow, *within)
-        writer = _Steps(self, within)
+        writer = _Steps(self, within, around)
         writer.steps_of(machine, FINISHED)
         begin = {
             "begin": {
@@ -114,9 +138,10 @@ def _failure() -> Step:
 class _Steps:
     """The steps of one routine."""
 
-    def __init__(self, writer: Writer, within: tuple[str, ...]) -> None:
+    def __init__(self, writer: Writer, within: tuple[str, ...], around: int) -> None:
         self.writer = writer
         self.within = within
+        self.around = around
         self.out: list[Step] = []
         self.counters: list[str] = []
 
@@ -321,11 +346,17 @@ class _Steps:
     ) -> None:
         self.entered(name, here, step)
         self.assign(f"{here}__begin", ("counts", []), ("tries", 0))
-        self.call(
-            f"{here}__run", names.run(step["workflow"]), "answer",
-            input=expression("given"), run=expression('context["Execution"]["Id"]'),
-            place=expression(self.inside()),
-        )  # fmt: skip
+        child = step["workflow"]
+        given = {
+            "input": expression("given"),
+            "run": expression('context["Execution"]["Id"]'),
+            "place": expression(self.inside()),
+        }
+        routine = names.run(child)
+        if "timeout" in step or self.around + self.writer.nested(child) > DEEPEST:
+            self.writer.apart[routine] = (child, None)
+            routine, given = "portafaas_apart", _apart(routine, given, step.get("timeout", YEAR))
+        self.call(f"{here}__run", routine, "answer", None, **given)
         self.repeated(name, here, step, following)
 
     def _parallel(
@@ -338,17 +369,16 @@ class _Steps:
         self.assign(f"{here}__run", ("answers", [0 for _ in branches]))
         calls: list[list[Step]] = []
         for index, branch in enumerate(branches):
-            routine = self.writer.machine(branch["machine"], *self.within, name, branch["name"])
             place = f"{self.inside()} + {quoted(branch['name'] + '/')}"
+            given = {
+                "document": expression("given"),
+                "context": expression("context"),
+                "place": expression(place),
+            }
             calls.append(
                 [
                     {f"{here}__call_{index}": {
-                        "call": routine,
-                        "args": {
-                            "document": expression("given"),
-                            "context": expression("context"),
-                            "place": expression(place),
-                        },
+                        **self.within_it(branch["machine"], given, name, branch["name"]),
                         "result": f"answer_{index}",
                     }},
                     {f"{here}__put_{index}": {
@@ -375,7 +405,7 @@ class _Steps:
             ("items", expression('answer["items"]')),
             ("answers", expression('answer["answers"]')),
         )
-        inner = {
+        item_context = {
             "Execution": expression('context["Execution"]'),
             "Map": {"Item": {"Index": expression("index"), "Value": expression("item")}},
         }
@@ -390,7 +420,7 @@ class _Steps:
                 "index": "index",
                 "in": expression("items"),
                 "steps": [
-                    {f"{here}__each_item": {"assign": [{"inner": inner}]}},
+                    {f"{here}__each_item": {"assign": [{"inner": item_context}]}},
                     *rendering.steps,
                     {f"{here}__each_one": {"assign": [{"one": value}]}},
                     {f"{here}__each_sized": {
@@ -402,7 +432,12 @@ class _Steps:
                     }},
                 ],
             }})  # fmt: skip
-        routine = self.writer.machine(step["machine"], *self.within, name)
+        given = {
+            "document": expression(document),
+            "context": expression("around"),
+            "place": expression(f'{self.inside()} + string(index) + "/"'),
+        }
+        called = self.within_it(step["machine"], given, name)
         self.switch(f"{here}__empty", [("len(items) == 0", f"{here}__gather")])
         self.add(f"{here}__all", {"parallel": {
             "shared": ["answers"],
@@ -412,16 +447,8 @@ class _Steps:
                 "index": "index",
                 "in": expression("items"),
                 "steps": [
-                    {f"{here}__item": {"assign": [{"around": inner}]}},
-                    {f"{here}__call": {
-                        "call": routine,
-                        "args": {
-                            "document": expression(document),
-                            "context": expression("around"),
-                            "place": expression(f'{self.inside()} + string(index) + "/"'),
-                        },
-                        "result": "item_answer",
-                    }},
+                    {f"{here}__item": {"assign": [{"around": item_context}]}},
+                    {f"{here}__call": {**called, "result": "item_answer"}},
                     {f"{here}__answer": {
                         "assign": [{"answers[index]": expression("item_answer")}],
                     }},
@@ -429,6 +456,16 @@ class _Steps:
             },
         }})  # fmt: skip
         self.gathered(name, here, step, following)
+
+    def within_it(self, machine: Mapping[str, Any], given: dict[str, Any], *names: str) -> Step:
+        """Add the machine of a branch or an item, and return what calls it with *given*."""
+        around = self.around + 1
+        apart = around >= DEEPEST and self.writer.depth(machine) > 0
+        routine = self.writer.machine(machine, *self.within, *names, around=0 if apart else around)
+        if not apart:
+            return {"call": routine, "args": given}
+        self.writer.apart[routine] = (self.writer.workflow, machine)
+        return {"call": "portafaas_apart", "args": _apart(routine, given, YEAR)}
 
     def sized(self, here: str, step: Mapping[str, Any]) -> None:
         """Check what a parallel or map gets; a call checks its own."""
@@ -559,6 +596,16 @@ def _rules(retry: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     wanted = ("errors", "attempts", "initial", "factor", "max", "jitter")
     found = [{word: rule[word] for word in wanted if word in rule} for rule in retry]
     return [literal(rule) for rule in found]
+
+
+def _apart(routine: str, given: dict[str, Any], timeout: float) -> dict[str, Any]:
+    """Return the arguments of ``portafaas_apart``."""
+    return {
+        "routine": routine,
+        "given": given,
+        "run": expression('context["Execution"]["Id"]'),
+        "timeout": timeout,
+    }
 
 
 def _branches(here: str, calls: list[list[Step]]) -> Step:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from portafaas.plan import BuildPlan
 from portafaas.plan.machines import subworkflows
@@ -16,34 +16,60 @@ from portafaas_gcp.workflows.machine import MOST_RULES, Writer
 Source = dict[str, Any]
 
 
+class Written(NamedTuple):
+    """A source, and what of it runs in executions of its own.
+
+    ``apart`` gives, by routine, the workflow and the machine of the part; None for all of it.
+    """
+
+    source: Source
+    apart: Mapping[str, tuple[str, Mapping[str, Any] | None]]
+
+
 def source(plan: BuildPlan, workflow: WorkflowPlan, url: Callable[[str], str]) -> Source:
     """Return the source of *workflow* as JSON; *url* returns the address of a function.
 
     A run's argument is ``{"input": value}``. It returns the output, or raises
     ``{"error", "cause"}``.
     """
+    return written(plan, workflow, url).source
+
+
+def written(plan: BuildPlan, workflow: WorkflowPlan, url: Callable[[str], str]) -> Written:
+    """Return the source of *workflow* and its parts."""
     timeouts = {function.name: float(function.timeout) for function in plan.functions}
     known = {item.name: item for item in plan.workflows}
-    out: Source = {names.MAIN: _main(workflow.name)}
+
+    def nested(name: str) -> int:
+        return writer_of(name).depth(known[name].machine)
+
+    def writer_of(name: str) -> Writer:
+        return Writer(name, url, timeouts.__getitem__, nested)
+
+    routines: Source = {}
+    apart: dict[str, tuple[str, Mapping[str, Any] | None]] = {}
     waiting, seen = [workflow.name], set()
     while waiting:
         name = waiting.pop(0)
         if name in seen:
             continue
         seen.add(name)
-        writer = Writer(name, url, timeouts.__getitem__)
+        writer = writer_of(name)
         machine = known[name].machine
         routine = writer.machine(machine)
-        out[names.run(name)] = _run(name, routine, writer.undo)
-        out |= writer.routines
+        routines[names.run(name)] = _run(name, routine, writer.undo)
+        routines |= writer.routines
+        apart |= writer.apart
         waiting += subworkflows(machine)
-    return {**out, **library()}
+    main = _main(workflow.name, list(apart))
+    return Written({names.MAIN: main, **routines, **library(bool(apart))}, apart)
 
 
-def _main(workflow: str) -> Routine:
+def _main(workflow: str, apart: Sequence[str]) -> Routine:
     return {
         "params": ["args"],
         "steps": [
+            *_parts(apart),
             {"run": {
                 "call": names.run(workflow),
                 "args": {
@@ -63,6 +89,37 @@ def _main(workflow: str) -> Routine:
             }}},
         ],
     }  # fmt: skip
+
+
+def _parts(apart: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the steps of an execution that is for a part; they come before the others."""
+    if not apart:
+        return []
+    out: list[dict[str, Any]] = [
+        {"which": {
+            "switch": [{"condition": expression('"portafaas" in args'), "next": "part"}],
+            "next": "run",
+        }},
+        {"part": {"assign": [{"part": expression('args["portafaas"]["routine"]')},
+                             {"given": expression('args["portafaas"]["given"]')}]}},
+    ]  # fmt: skip
+    for first in range(0, len(apart), MOST_RULES):
+        out.append({f"part_which_{first}": {"switch": [
+            {"condition": expression(f"part == {quoted(name)}"), "next": f"part_{first + index}"}
+            for index, name in enumerate(apart[first : first + MOST_RULES])
+        ]}})  # fmt: skip
+    for index, name in enumerate(apart):
+        whole = name.startswith("run_")
+        arguments = ("input", "run", "place") if whole else ("document", "context", "place")
+        out += [
+            {f"part_{index}": {
+                "call": name,
+                "args": {word: expression(f"given[{quoted(word)}]") for word in arguments},
+                "result": "answer",
+                "next": "part_done",
+            }},
+        ]  # fmt: skip
+    return [*out, {"part_done": {"return": expression("answer")}}]
 
 
 def _run(name: str, routine: str, undo: dict[str, Any]) -> Routine:

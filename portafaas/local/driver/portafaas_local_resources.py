@@ -538,23 +538,35 @@ def signal_run(address: str, run: str, name: str, payload: Any) -> None:
         state, _ = _run(connection, workflow, run)
         moment = now(connection)
         found = connection.execute(
-            "select number from steps where run = ? and kind = 'signal' and name = ? "
-            "and ended is null and (due is null or due > ?) order by number limit 1",
-            (run, name, moment),
+            f"{_TREE} select number, run from steps where {_WAITS} and name = ? "
+            "order by number limit 1",
+            (run, moment, name),
         ).fetchone()
         if state != "running":
             raise NotWaiting(f"run {run} of {workflow!r} has ended: it is {state}")
         if found is None:
             raise NotWaiting(f"run {run} of {workflow!r} does not wait for the signal {name!r}")
+        number, waiting = found
         connection.execute(
             "update steps set answer = ?, ended = ? where number = ?",
-            (json.dumps({"ok": payload}), moment, found[0]),
+            (json.dumps({"ok": payload}), moment, number),
         )
-        connection.execute("update runs set wake = 0 where id = ?", (run,))
+        connection.execute("update runs set wake = 0 where id = ?", (waiting,))
         _effect(
             connection, kind="workflow", name=workflow, verb="signal", run=run, signal=name,
             payload=payload,
         )  # fmt: skip
+
+
+#: A run, and those that it waits for; and the steps of these that wait for a signal.
+_TREE = (
+    "with recursive tree (id) as (select ? union all select runs.id from runs "
+    "join tree on runs.parent = tree.id where runs.state = 'running')"
+)
+_WAITS = (
+    "run in (select id from tree) and kind = 'signal' and ended is null "
+    "and (due is null or due > ?)"
+)
 
 
 def now(connection: sqlite3.Connection) -> float:
@@ -564,10 +576,9 @@ def now(connection: sqlite3.Connection) -> float:
 
 
 def waited_for(connection: sqlite3.Connection, run: str) -> tuple[str, ...]:
-    """Return the names of the signals that a run waits for."""
+    """Return the names of the signals that a run waits for, or one that it runs."""
     found = connection.execute(
-        "select distinct name from steps where run = ? and kind = 'signal' and ended is null "
-        "and (due is null or due > ?) order by name",
+        f"{_TREE} select distinct name from steps where {_WAITS} order by name",
         (run, now(connection)),
     )
     return tuple(name for (name,) in found.fetchall())

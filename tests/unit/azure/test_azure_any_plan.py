@@ -21,10 +21,11 @@ from portafaas.plan import (
     ScheduleTrigger,
     TablePlan,
     TableTrigger,
+    TaskTrigger,
     TopicPlan,
     TopicTrigger,
 )
-from portafaas.plan.model import AlertPlan, ChannelPlan, Logs, SecretPlan, Use
+from portafaas.plan.model import AlertPlan, ChannelPlan, Logs, SecretPlan, Use, WorkflowPlan
 from portafaas_azure.adapter import ADAPTER
 from portafaas_azure.infrastructure import emit
 from portafaas_azure.infrastructure.graph import resolve
@@ -37,7 +38,9 @@ USES = [
     *(Use(verb, "bucket", name) for verb in ("read", "write") for name in ("b-one", "b-two")),
     *(Use(verb, "table", name) for verb in ("read", "write") for name in ("r-one", "r-two")),
     *(Use("read", "secret", name) for name in ("s-one", "s-two")),
+    *(Use("start", "workflow", name) for name in ("w-one", "w-two")),
 ]
+FLOW = {"start": "w", "steps": {"w": {"kind": "wait", "signal": "go", "next": None}}}
 AUTHS = (
     None, Auth("iam"), Auth("key", "PORTAFAAS_HTTP_KEYS"), Auth("key", "MY_KEYS"),
     Auth("jwt", issuer="https://issuer.example", audience=("a",)),
@@ -60,6 +63,7 @@ TRIGGERS: st.SearchStrategy[Any] = st.one_of(
         TEXT,
     ),
     st.builds(TableTrigger, st.sampled_from(("r-one", "r-two"))),
+    st.just(TaskTrigger()),
 )  # fmt: skip
 
 
@@ -97,6 +101,19 @@ def plans(draw: Any, service: types.ModuleType) -> BuildPlan:
             dataclasses.replace(one, name=f"{one.name}-too")
             for one in functions if not isinstance(one.trigger, QueueTrigger)
         ]  # fmt: skip
+    flows: tuple[WorkflowPlan, ...] = ()
+    if any(function.kind == "task" for function in functions):
+        # They share variables, and the bound of their instances.
+        flows = (WorkflowPlan("w-one", FLOW), WorkflowPlan("w-two", FLOW))
+        functions = [
+            dataclasses.replace(one, environment={"ONE": "[1"}, min_instances=min(
+                one.min_instances, 1)) if one.kind == "task" else one for one in functions
+        ]  # fmt: skip
+    else:
+        functions = [
+            dataclasses.replace(one, uses=tuple(u for u in one.uses if u.kind != "workflow"))
+            for one in functions
+        ]
     dead = st.sampled_from((False, True, "q-three"))
     keys = st.sampled_from(("id", "order_id", "order-id", "Größe"))
     made: BuildPlan = service.plan(
@@ -117,6 +134,7 @@ def plans(draw: Any, service: types.ModuleType) -> BuildPlan:
         ),
         secrets=(SecretPlan("s-one"), SecretPlan("s-two")),
         options=options,
+        workflows=flows,
         logs=Logs(draw(st.sampled_from((30, 60, 90, 120, 150, 180, 365, 400, 545)))),
         channels=(ChannelPlan("mail", "a@example.com"), ChannelPlan("hook", "", "https://b.c")),
         alerts=(),
@@ -149,7 +167,7 @@ def plans(draw: Any, service: types.ModuleType) -> BuildPlan:
 
 
 @settings(
-    max_examples=40, deadline=None, derandomize=True,
+    max_examples=60, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(st.data())

@@ -26,6 +26,7 @@ from portafaas.plan import (
 )
 from portafaas.plan.model import Use
 from portafaas_azure.adapter import ADAPTER
+from portafaas_azure.grouping import apps_of
 from portafaas_azure.infrastructure import emit, size
 from portafaas_azure.infrastructure.graph import Node, resolve
 from portafaas_azure.infrastructure.iam import ROLES
@@ -100,7 +101,7 @@ def test_the_conformance_service(tmp_path: Path, arm_models: types.ModuleType) -
     found, problems = resolve(ADAPTER.infrastructure(plan).documents["conformance.arm.json"])
     assert problems == []
     assert [m for n in found.values() for m in arm_models.check(n.type, n.body)] == []
-    assert sum(n.type == "Microsoft.Web/sites" for n in found.values()) == len(functions)
+    assert sum(n.type == "Microsoft.Web/sites" for n in found.values()) == len(apps_of(plan))
 
 
 def is_queue(resource: dict[str, Any], name: str | None) -> bool:

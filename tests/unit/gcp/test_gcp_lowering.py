@@ -227,7 +227,7 @@ def test_broker_filter_is_a_superset_or_nothing() -> None:
 
 def test_a_position_on_every_capability() -> None:
     missing = {c for c in Capability if ADAPTER.capabilities[c] is not Support.FULL}
-    assert missing == {Capability.ARCHITECTURE_ARM, Capability.WORKFLOW}
+    assert missing == {Capability.ARCHITECTURE_ARM}
 
 
 def test_options_schema_takes_only_what_is_honoured() -> None:

@@ -353,6 +353,47 @@ def test_any_workflow(workflow: WorkflowPlan, data: st.DataObject) -> None:
     assert chart.count("subgraph") == len(re.findall(r"^ +end$", chart, re.M))
 
 
+def test_platforms_that_keep_less(plan: BuildPlan) -> None:
+    # Compensations that begin under the place of their step, and no word of what was caught.
+    events = [
+        *PAID, *call("take", 4, 5, "reserve/0/take", error="Gone"),
+        event(6, "charge", "started", attempt=1), event(7, "charge", "undone", attempt=1),
+    ]  # fmt: skip
+    run = run_of("failed", 7, "Gone")
+    workflow = plan.workflow("sell")
+    found = steps_of(workflow, machine_of(workflow), run, events)
+    assert (found["charge"].progress, found["charge"].undone) == ("succeeded", 1)
+    assert (found["reserve"].progress, found["reserve"].error) == ("failed", "Gone")
+    assert found["approval"].progress == found["say"].progress == ""
+    # What the run came to and left no word of, when it failed there.
+    found = steps_of(workflow, machine_of(workflow), run_of("failed", 3, "X"), PAID[:2])
+    assert found["charge"].progress == "failed" and found["large"].progress == ""
+    # A wait that was over, when only what came of that is told.
+    timed = {
+        "start": "w", "steps": {
+            "w": {"kind": "wait", "signal": "go", "timeout": 5.0, "next": None,
+                  "catch": [{"errors": ["States.Timeout"], "next": "late", "result": "$"}]},
+            "late": {"kind": "task", "function": "f", "next": None},
+        },
+    }  # fmt: skip
+    flow = WorkflowPlan("sell", timed)
+    found = steps_of(flow, machine_of(flow), run_of("succeeded", 9), call("late", 5, 6))
+    assert found["w"].progress == "caught"
+    assert went(machine_svg(flow, run_of("succeeded", 9), call("late", 5, 6))) == {
+        ("", "w"), ("w", "late"), ("late", ""),
+    }  # fmt: skip
+
+
+def test_the_first_rule_that_names_the_error_is_the_way(plan: BuildPlan) -> None:
+    task = {"kind": "task", "function": "f", "next": None}
+    rules = [{"errors": ["A"], "next": "b"}, {"errors": ["States.ALL"], "next": "c"}]
+    machine = {"start": "a", "steps": {"a": {**task, "catch": rules}, "b": task, "c": task}}
+    flow = WorkflowPlan("sell", machine)
+    events = [*call("a", 0, 1, error="Other"), *call("c", 1, 2)]
+    found = steps_of(flow, machine_of(flow), run_of("succeeded", 2), events)
+    assert {name: one.progress for name, one in found.items()} == {"a": "caught", "b": "", "c": "succeeded"}
+
+
 def test_branches_stand_beside_one_another(plan: BuildPlan) -> None:
     machine = machine_of(plan.workflow("sell"))
     sizes = {step.name: (100.0, 42.0) for step in every(machine)}

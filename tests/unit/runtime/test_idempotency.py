@@ -27,6 +27,7 @@ from portafaas.runtime.message import BatchResult, Message
 from portafaas.runtime.resources import Conflict, ResourceError
 from portafaas.runtime.serve import run
 from portafaas.runtime.tables import Table
+from portafaas.runtime.task import Task, run_task
 from portafaas.runtime.taxonomy import Permanent, Retryable, Throttled
 
 Make = Callable[..., Function]
@@ -358,6 +359,119 @@ def test_a_handler_that_is_too_slow_lets_go(once: Make, tmp_path: Path) -> None:
     function = once(handle, timeout=0.1)
     assert deliver(function, message()) == ["m-1"]
     assert records(tmp_path) == []
+
+
+# Tasks
+
+
+def do(function: Function, input: Any = None, key: str = "run/step", **given: Any) -> Any:
+    task = Task(input, key=key, **given)
+    return run_task(function, task, Context(function, "i"))
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("result", [None, 0.1, "x", [], {"n": 10**30, "x": [1.0, "\ud800"]}])
+def test_a_tasks_result_is_given_again(
+    once: Make, tmp_path: Path, is_async: bool, result: Any
+) -> None:
+    calls = []
+
+    def handle(task: Task, context: Context) -> Any:
+        calls.append(task.attempt)
+        return result
+
+    async def handle_async(task: Task, context: Context) -> Any:
+        return handle(task, context)
+
+    function = once(handle_async if is_async else handle, "task")
+    first = do(function, {"n": 1})
+    assert first == {"ok": json.loads(json.dumps(result))}
+    assert repr(do(function, {"n": 1}, attempt=2)) == repr(first)
+    assert calls == [1]
+    assert do(function, {"n": 2})["error"] == "Permanent"
+    assert do(function, {"n": 2}, key="run/other") == first
+    assert calls == [1, 1]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_task_that_fails_is_done_again(once: Make, tmp_path: Path, is_async: bool) -> None:
+    results = [ValueError("no"), {1, 2}, "done"]
+
+    def handle(task: Task, context: Context) -> Any:
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def handle_async(task: Task, context: Context) -> Any:
+        return handle(task, context)
+
+    function = once(handle_async if is_async else handle, "task")
+    assert do(function) == {"error": "ValueError", "cause": "no"}
+    assert records(tmp_path) == []
+    # What is no JSON is no result.
+    assert do(function)["error"] == "States.Runtime"
+    assert records(tmp_path) == []
+    assert do(function) == do(function) == {"ok": "done"}
+
+
+def test_the_key_of_a_task_may_be_in_its_input(once: Make) -> None:
+    calls = []
+    function = once(lambda task, context: calls.append(task.key), "task", key=["order", "id"])
+    for key in ("a", "b"):
+        assert do(function, {"order": {"id": 7}}, key) == {"ok": None}
+    assert calls == ["a"]
+    do(function, {"order": 7}, "c")
+    assert calls == ["a", "c"]
+    strict = once(lambda task, context: None, "task", key=["order"], required=True)
+    assert do(strict, {})["error"] == "Poison"
+
+
+def test_a_long_result_of_a_task_is_not_given_again(once: Make) -> None:
+    function = once(lambda task, context: "x" * 250_000, "task")
+    assert "ok" in do(function)
+    assert do(function)["error"] == "Permanent"
+
+
+def test_a_task_waits_for_who_is_at_it(once: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "_LOOK", 0.02)
+    monkeypatch.setattr(idempotency, "GRACE", -10.0)
+    began, go = threading.Event(), threading.Event()
+
+    def handle(task: Task, context: Context) -> str:
+        began.set()
+        assert go.wait(5)
+        return f"by attempt {task.attempt}"
+
+    function = once(handle, "task")
+    found: list[Any] = []
+    first = threading.Thread(target=lambda: found.append(do(function)))
+    first.start()
+    assert began.wait(5)
+    second = threading.Thread(target=lambda: found.append(do(function, attempt=2)))
+    second.start()
+    time.sleep(0.1)
+    assert not found
+    go.set()
+    first.join(5)
+    second.join(5)
+    assert found == [{"ok": "by attempt 1"}] * 2
+
+
+def test_a_task_that_cannot_outwait_the_other_is_throttled(once: Make) -> None:
+    began, go = threading.Event(), threading.Event()
+
+    def handle(task: Task, context: Context) -> None:
+        began.set()
+        assert go.wait(5)
+
+    function = once(handle, "task")
+    first = threading.Thread(target=lambda: do(function))
+    first.start()
+    assert began.wait(5)
+    assert do(function)["error"] == "Throttled"
+    go.set()
+    first.join(5)
 
 
 # Batches

@@ -27,8 +27,23 @@ from typing import Any
 ERRORS = ("Declined", "Busy", "Gone")
 
 
+#: Errors whose cause is the engine's own text: nothing may depend on it.
+MADE = (
+    "States.Runtime", "States.DataLimitExceeded", "States.TaskFailed", "States.Timeout",
+    "States.NoChoiceMatched", "Map.TooManyItems", "Loop.LimitExceeded",
+)  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """Return *value* without the causes that engines make."""
+    if isinstance(value, dict):
+        made = value.get("Error") in MADE
+        return {k: "" if made and k == "Cause" else plain(v) for k, v in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list) else value
+
+
 def canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"))
 
 
 def answer_of(

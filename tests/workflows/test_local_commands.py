@@ -1,0 +1,178 @@
+"""``portafaas workflow`` and ``deliver`` on this machine: real functions in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MANIFEST = """\
+portafaas: 1
+name: flow
+functions:
+  place: {handler: "app:place", trigger: {queue: {name: orders}}, uses: [{start: fulfil}]}
+  ask: {handler: "app:ask", trigger: {http: {path: /, method: GET}}, uses: [{send: orders}, {start: fulfil}]}
+  work: {handler: "app:work", timeout: 1s, max-instances: 2, trigger: {task: {}}}
+queues:
+  orders: {}
+workflows:
+  fulfil:
+    input: {type: object, required: [id], properties: {id: {type: string}, n: {type: integer}}}
+    steps:
+      charge: {task: work, result: $.payment, retry: {attempts: 3, initial: 1h}, compensate: {task: work, input: undo}}
+      check: {choice: [{when: {$.n: {">": 1}}, next: approve}], default: late}
+      approve: {wait: {signal: approved, timeout: 1d}, result: $.by, catch: [{errors: [States.Timeout], next: late, result: $.error}]}
+      done: {succeed: true}
+      late: {task: work, input: hang, timeout: 300ms, catch: [{errors: [States.Timeout], next: slow, result: $.late}]}
+      slow: {task: work, input: hang, result: $.slow}
+  quick:
+    steps:
+      one: {task: work, input: quick}
+"""
+APP = """\
+import os, time
+
+def place(message, context):
+    context.workflows["fulfil"].start(message.json())
+
+def ask(request, context):
+    context.queues["orders"].send({"id": "queued", "n": 2})
+    flow = context.workflows["fulfil"]
+    run = flow.start({"id": "asked", "n": 2})
+    return {"run": run, "state": flow.status(run).state}
+
+def work(task, context):
+    print("called", task.step, task.attempt)
+    if task.input == "hang":
+        time.sleep(20)
+    if task.step == "charge" and task.attempt == 1 and task.input != "undo":
+        os._exit(3)
+    if task.step == "charge" and task.attempt == 2 and task.input != "undo":
+        raise KeyError("card")
+    return {"did": task.step}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "portafaas.yaml").write_text(MANIFEST)
+    (tmp_path / "app.py").write_text(APP)
+    return tmp_path
+
+
+def cli(root: Path, *arguments: str, status: int = 0, given: str = "") -> Any:
+    """Run the command; return the JSON that it prints, or its lines."""
+    done = subprocess.run(
+        [sys.executable, "-m", "portafaas", *arguments], cwd=root, input=given, text=True,
+        capture_output=True, timeout=60, env={**os.environ, "COLUMNS": "100"},
+    )  # fmt: skip
+    assert done.returncode == status, done.stdout + done.stderr
+    if "json" not in arguments:
+        return done.stdout.splitlines()
+    if arguments[0] == "deliver":
+        return [json.loads(line) for line in done.stdout.splitlines()]
+    return json.loads(done.stdout)
+
+
+def codes(answer: Any) -> list[str]:
+    return [one["code"] for one in answer["diagnostics"]]
+
+
+def test_a_run_from_start_to_end(root: Path) -> None:
+    (run,) = cli(root, "workflow", "start", "fulfil", "-i", '{"id": "a", "n": 2}')
+    told = cli(root, "deliver", "--fast", "--format", "json")
+    assert told[-1]["totals"]["runs"] == {"succeeded": 0, "failed": 0, "running": 1}
+    assert [(one["what"], one["step"], one.get("error")) for one in told[:-1]] == [
+        ("called", "charge", None), ("failed", "charge", "States.TaskFailed"),
+        ("called", "charge", None), ("failed", "charge", "KeyError"),
+        ("called", "charge", None), ("succeeded", "charge", None), ("waiting", "approve", None),
+    ]  # fmt: skip
+    found = cli(root, "workflow", "status", "fulfil", run, "--format", "json")
+    assert (found["state"], found["waiting"], found["input"]) == ("running", ["approved"], {"id": "a", "n": 2})
+    lines = cli(root, "workflow", "status", "fulfil", run)
+    assert lines[-1].strip() == f"portafaas workflow signal fulfil {run} approved"
+    wrong = cli(root, "workflow", "signal", "fulfil", run, "nope", "--format", "json", status=1)
+    assert codes(wrong) == ["PF8041"]
+    assert wrong["diagnostics"][0]["hint"] == "it waits for: approved"
+    wrong = cli(root, "workflow", "retry", "fulfil", run, "--format", "json", status=1)
+    assert codes(wrong) == ["PF8042"]
+    cli(root, "workflow", "signal", "fulfil", run, "approved", "-i", "-", given='"ana"')
+    assert cli(root, "deliver")[-1] == "1 runs succeeded, 0 failed, 0 running"
+    found = cli(root, "workflow", "status", "fulfil", run, "--format", "json")
+    assert found["output"] == {"id": "a", "n": 2, "payment": {"did": "charge"}, "by": "ana"}
+    # Two retries of an hour and more took no time but the store's.
+    assert found["started"][:13] != found["ended"][:13]
+    events = cli(root, "workflow", "history", "fulfil", run, "--format", "json")
+    assert [(one["step"], one["what"], one["attempt"]) for one in events] == [
+        ("charge", "started", 1), ("charge", "failed", 1), ("charge", "started", 2),
+        ("charge", "failed", 2), ("charge", "started", 3), ("charge", "succeeded", 3),
+        ("check", "started", 0), ("check", "succeeded", 0), ("approve", "waiting", 0),
+        ("approve", "succeeded", 0), ("done", "started", 0), ("done", "succeeded", 0),
+    ]  # fmt: skip
+    assert "failed 2" in "\n".join(cli(root, "workflow", "history", "fulfil", run))
+    for verb, *more in (("signal", "approved"), ("cancel",)):
+        wrong = cli(root, "workflow", verb, "fulfil", run, *more, "--format", "json", status=1)
+        assert codes(wrong) == ["PF8041" if more else "PF8042"]
+    (again,) = cli(root, "workflow", "retry", "fulfil", run)
+    cli(root, "workflow", "cancel", "fulfil", again)
+    runs = cli(root, "workflow", "list", "--format", "json")
+    assert [(one["run"], one["state"]) for one in runs] == [(again, "canceled"), (run, "succeeded")]
+    assert cli(root, "deliver")[-1] == "0 runs succeeded, 0 failed, 0 running"
+
+
+def test_what_is_slow_and_what_nobody_approves(root: Path) -> None:
+    (run,) = cli(root, "workflow", "start", "fulfil", "-i", '{"id": "a", "n": 2}')
+    told = cli(root, "deliver", "--fast", "--timeouts", "--format", "json")
+    found = cli(root, "workflow", "status", "fulfil", run, "--format", "json")
+    assert (found["state"], found["error"]) == ("failed", "States.Timeout")
+    assert found["cause"] == "work took over 1 s"
+    failed = [(one["step"], one["error"]) for one in told if one.get("what") == "failed"]
+    assert failed[2:] == [
+        ("approve", "States.Timeout"), ("late", "States.Timeout"), ("slow", "States.Timeout"),
+    ]  # fmt: skip
+    events = cli(root, "workflow", "history", "fulfil", run, "--format", "json")
+    assert [(e["place"], e["what"]) for e in events][-3:] == [
+        ("slow", "failed"), ("charge~undo", "started"), ("charge~undo", "undone"),
+    ]  # fmt: skip
+    assert {"late", "approve"} == {e["step"] for e in events if e["what"] == "caught"}
+
+
+def test_events_and_workflows_go_together(root: Path) -> None:
+    event = '{"http": {"method": "GET", "path": "/"}}'
+    answer = cli(root, "invoke", "ask", "-e", "-", "--format", "json", given=event)
+    asked = json.loads(answer["body"])
+    assert asked["state"] == "running"
+    assert [effect["verb"] for effect in answer["effects"]] == ["send", "start"]
+    last = cli(root, "deliver", "--fast", "--format", "json")[-1]["totals"]
+    assert (last["delivered"], last["runs"]["running"]) == (1, 2)
+    runs = cli(root, "workflow", "list", "fulfil", "--format", "json")
+    assert {one["input"]["id"] for one in runs} == {"queued", "asked"}
+    assert asked["run"] in {one["run"] for one in runs}
+
+
+def test_start_waits_for_the_end(root: Path) -> None:
+    found = cli(root, "workflow", "start", "quick", "--wait", "--format", "json")
+    assert (found["state"], found["output"]) == ("succeeded", {"did": "one"})
+
+
+def test_what_cannot_be_started(root: Path) -> None:
+    (root / "bad.json").write_text('{"id": 7, "n": "x"}')
+    wrong = cli(root, "workflow", "start", "fulfil", "-i", "@bad.json", "--format", "json", status=1)
+    assert codes(wrong) == ["PF8043", "PF8043"]
+    assert [one["path"] for one in wrong["diagnostics"]] == ["$.id", "$.n"]
+    wrong = cli(root, "workflow", "start", "fulfill", "--format", "json", status=1)
+    assert codes(wrong) == ["PF8040"]
+    assert wrong["diagnostics"][0]["hint"] == "did you mean 'fulfil'?"
+    wrong = cli(root, "workflow", "status", "fulfil", "nobody", "--format", "json", status=1)
+    assert codes(wrong) == ["PF8040"]
+    large = json.dumps({"id": "x" * 300_000})
+    wrong = cli(root, "workflow", "start", "fulfil", "-i", "-", "--format", "json", status=1, given=large)
+    assert codes(wrong) == ["PF8043"]
+    for text in ("{", "@nowhere.json"):
+        cli(root, "workflow", "start", "fulfil", "-i", text, status=2)
+    assert cli(root, "workflow", "list", "--format", "json") == []
