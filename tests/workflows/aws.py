@@ -156,13 +156,15 @@ class Machines:
         """Run a case; return its outcome and ledger."""
         run = self.workflows.start(case.name, case.input)
         self.runs[case.name] = run
-        waiting = dict(case.signals)
+        waiting, since = dict(case.signals), dict[str, float]()
         end = time.monotonic() + 30
         while (found := self.workflows.status(case.name, run)).state == "running":
             if time.monotonic() > end:
                 raise TimeoutError(f"{case.name} runs and runs")
-            for name, (_, payload) in list(waiting.items()):
-                if name in found.waiting:
+            for name, (seconds, payload) in list(waiting.items()):
+                if name not in found.waiting:
+                    continue
+                if time.monotonic() >= since.setdefault(name, time.monotonic()) + seconds:
                     self._signal(case, run, name, payload)
                     del waiting[name]
             time.sleep(0.02)
