@@ -228,12 +228,9 @@ class Kinds(Steps):
         if isinstance(given, str) and is_path(given):
             self.assign(here, ("given", 0))
             self.filled(f"{here}__value", "given", given)
-            if word == "seconds":
-                self.call(f"{here}__checked", "portafaas_seconds", "given",
-                          value=expression("given"), step=literal(name))  # fmt: skip
-            else:
-                self.call(f"{here}__checked", "portafaas_text", "given",
-                          value=expression("given"), what=f"until of {name}")  # fmt: skip
+            check = "portafaas_seconds" if word == "seconds" else "portafaas_time"
+            self.call(f"{here}__checked", check, "given",
+                      value=expression("given"), step=literal(name))  # fmt: skip
             value: Any = expression("given")
             here = f"{here}__sleep"
         else:

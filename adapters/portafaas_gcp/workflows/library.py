@@ -14,6 +14,8 @@ from portafaas_gcp.workflows.calling import apart_routines, calling, together
 from portafaas_gcp.workflows.expressions import expression as e
 from portafaas_gcp.workflows.routines import Routine, assign, call, fault, returns, routine, switch
 
+#: RFC 3339 in UTC, as an expression has it.
+_TIME = r"\\A[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}([.][0-9]+)?Z\\z"
 _KINDS = {
     "null": "null",
     "boolean": "boolean",
@@ -95,6 +97,15 @@ def _values() -> dict[str, Routine]:
             switch("check", ('kind != "number"', "wrong")),
             switch("sign", ("value >= 0", "done")),
             fault("wrong", states.RUNTIME, e('"seconds of " + step + " is no such number"')),
+            returns("done", e("value")),
+        ),
+        # A time in UTC of a document; fails when it is none. Days that are not in the calendar are
+        # the platform's to refuse.
+        "portafaas_time": routine(
+            ["value", "step"],
+            switch("check", ('get_type(value) != "string"', "wrong")),
+            switch("like", (f'text.match_regex(value, "{_TIME}")', "done")),
+            fault("wrong", states.RUNTIME, e('"until of " + step + " is no time in UTC"')),
             returns("done", e("value")),
         ),
         # A text of a document; fails when it is none.

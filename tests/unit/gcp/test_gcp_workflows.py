@@ -21,9 +21,9 @@ from portafaas_gcp.workflows.expressions import Rendering, every_expression, lit
 from tests.workflows.cases import CASES
 from tests.workflows.generated import FAMILIES, generate
 from tests.workflows.scripts import project
+from tests.workflows.shared import shared
 
-SHARED = Path(__file__).parents[4] / "shared"
-SCHEMA = SHARED / "cases/workflows/google/jsonschema-workflows.json"
+SCHEMA = shared("workflows/google") / "jsonschema-workflows.json"
 
 
 def _plan(tmp_path: Path, workflows: Any, **more: Any) -> BuildPlan:
