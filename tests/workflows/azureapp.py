@@ -18,7 +18,7 @@ from portafaas.manifest.load import load_manifest
 from portafaas.pipeline import build
 from portafaas.plan.build import build_plan
 from portafaas_azure.adapter import ADAPTER
-from portafaas_azure.runtime.control import result_of
+from portafaas_azure.runtime.control import ended
 from portafaas_azure.runtime.orchestrator import entry_of, unwrapped
 from tests.workflows import scripts, traces
 from tests.workflows.azure_engine import Engine, Instance
@@ -45,7 +45,7 @@ def worker(
     scripts.prepare(told, cases)
     starters = sorted({use["start"] for spec in (functions or {}).values() for use in spec["uses"]})
     environ = {
-        "PORTAFAAS_FLOW_PLAN": str(told), "PORTAFAAS_STARTERS": f"you=;me={','.join(starters)}",
+        "PORTAFAAS_FLOW_PLAN": str(told), "PORTAFAAS_STARTERS": f"you=own-outer-inner;me={','.join(starters)}",
     }  # fmt: skip
     package = folder / "package"
     runner = PackageRunner(ADAPTER, plan, built.package, built.deployment, package, environ)
@@ -91,7 +91,7 @@ def outcome(instance: Instance) -> dict[str, Any]:
     if instance.status == "Completed":
         return unwrapped(instance.output, "ok")
     if instance.status == "Failed":
-        return result_of("failed", instance.output, instance.custom)
+        return ended("Failed", instance.output, instance.custom)[1]
     return {} if instance.status == "Running" else {"status": instance.status, "out": instance.output}
 
 

@@ -65,12 +65,17 @@ OWN = [
     Case("own-cause", {"f": {"fail": {"error": "Long", "cause": "$.text"}}}, {"text": "ü\"{" * 9000}),
     Case(
         "own-many",
-        {"m": {"map": {"items": "$.n", "most": 40, "concurrency": 40, "steps": {
-            "i": {"parallel": {
-                f"b{n}": {"steps": {f"w{n}": {"wait": {"signal": f"{'s' * 34}-{n}"}}}}
-                for n in range(20)}}}}}},
-        {"n": list(range(40))},
-        signals={f"{'s' * 34}-{n}": (1, n) for n in range(20)},
+        {"p": {"parallel": {
+            f"a{k}": {"steps": {f"q{k}": {"parallel": {
+                f"b{n}": {"steps": {f"w{k}-{n}": {"wait": {"signal": f"{'s' * 30}-{k}-{n}"}}}}
+                for n in range(80)}}}}
+            for k in range(2)}}},
+        signals={f"{'s' * 30}-{k}-{n}": (1, n) for n in range(80) for k in range(2)},
+    ),
+    Case(
+        "own-broken",
+        {"c": {"workflow": "inner"}},
+        workflows={"inner": {"f": {"fail": {"error": "Gone", "cause": "away"}}}},
     ),
     Case("own-kept", {"w": {"wait": {"signal": "go"}}, "x": {"task": "one"}}),
     Case(
@@ -243,6 +248,23 @@ def test_a_process_that_dies_is_a_failed_task(world: Any) -> None:
     assert set(failed) == {"WorkerProcessExit"}
 
 
+def test_a_sub_workflow_says_how_it_ended(operated: Any) -> None:
+    """Its parent gets that as its result, and it is completed for Durable Functions."""
+    engine, flows, _ = operated
+    run = flows.start("own-within", {})
+    engine.run()
+    assert flows.status("own-within", run).output == {"did": "one"}
+    (deep,) = flows.runs("own-within-deep", 10)
+    assert (deep.state, deep.output) == ("canceled", None)
+    (mid,) = flows.runs("own-within-mid", 10)
+    assert (mid.state, mid.output) == ("succeeded", {"did": "three"})
+    run = flows.start("own-broken", {})
+    engine.run()
+    assert flows.status("own-broken", run).error == "Gone"
+    (inner,) = flows.runs("own-broken-inner", 10)
+    assert (inner.state, inner.error, inner.cause) == ("failed", "Gone", "away")
+
+
 # The control function, the driver, and who operates.
 
 
@@ -334,6 +356,12 @@ def test_the_driver_starts_asks_and_signals(site: Any) -> None:
     engine.run()
     found = resources.run_status(address, run)
     assert (found.state, found.waiting) == ("succeeded", ())
+    # The sub-workflow is a run of its own, too: what its tasks are told leads to it.
+    inner = next(id for id in engine.instances if "~" in id)
+    assert scripts.ledger(told)[0]["run"] == inner
+    app.caller = "you"
+    assert resources.run_status(app.address("own-outer-inner"), inner).output == {"did": "one"}
+    app.caller = "me"
     assert found.output == {"did": "two"}
     assert called(told)[0] == ("one", {"by": "me", "at": "2026-01-01T00:00:00Z"})
     outer = called(told)[1][1]
@@ -466,6 +494,8 @@ def test_operating_a_run_that_fails_and_one_that_is_canceled(operated: Any) -> N
     flows.cancel("own-outer", waiting)
     engine.run()
     assert flows.status("own-outer", waiting).state == "canceled"
+    (inner,) = flows.runs("own-outer-inner", 10)
+    assert inner.state == flows.status("own-outer-inner", inner.run).state == "canceled"
     # The sub-workflow too, which would have gone on.
     assert {one.status for one in engine.instances.values()} == {"Failed", "Terminated"}
     assert QUICK < 1

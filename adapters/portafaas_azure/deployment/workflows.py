@@ -20,7 +20,7 @@ from portafaas.plan.machines import every_step
 from portafaas_azure.deployment.account import Account
 from portafaas_azure.deployment.clouds import load
 from portafaas_azure.deployment.refusals import azure, refused
-from portafaas_azure.runtime.control import DEEPEST, result_of, state_of
+from portafaas_azure.runtime.control import DEEPEST, ended, is_id, state_of
 from portafaas_azure.runtime.orchestrator import DEFINITION, SUFFIX, entry_of, unwrapped
 
 _KEY = "durabletask_extension"
@@ -52,7 +52,7 @@ class AzureWorkflows(Workflows):
         name = entry_of(workflow).lower()
         found = [
             _state(workflow, one) for one in self._all({})
-            if str(one.get("name", "")).lower() == name and "~" not in one["instanceId"]
+            if str(one.get("name", "")).lower() == name
         ]  # fmt: skip
         return sorted(found, key=lambda one: one.started, reverse=True)[:limit]
 
@@ -74,7 +74,7 @@ class AzureWorkflows(Workflows):
             query = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"}
             found = self._one(instance, query)
             if found is not None:
-                events += self._events(found)
+                events += self._events(found, run)
         return sorted(events, key=lambda event: event.time)
 
     def signal(self, workflow: str, run: str, name: str, payload: Any) -> None:
@@ -101,8 +101,7 @@ class AzureWorkflows(Workflows):
                 self._ask("POST", f"instances/{child['instanceId']}/terminate", query, gone=True)
 
     def _found(self, workflow: str, run: str) -> dict[str, Any]:
-        plain = all(c.isascii() and (c.isalnum() or c in "-_") for c in run)
-        found = self._one(run, {"showInput": "true"}) if run and plain else None
+        found = self._one(run, {"showInput": "true"}) if is_id(run) else None
         if found is None or str(found.get("name", "")).lower() != entry_of(workflow).lower():
             problem = Diagnostic("PF8040", f"there is no run {run!r} of {workflow!r}")
             raise _refused("no such run:", problem)
@@ -140,14 +139,14 @@ class AzureWorkflows(Workflows):
             if inner is not None:
                 yield from self._waits(inner, deep - 1)
 
-    def _events(self, found: Mapping[str, Any]) -> Iterator[StepEvent]:
+    def _events(self, found: Mapping[str, Any], run: str) -> Iterator[StepEvent]:
         name = str(found.get("name", "")).removesuffix(SUFFIX)
         waits: dict[str, str] = {}
         for workflow in self.plan.workflows:
             if entry_of(workflow.name).lower() == f"{name}{SUFFIX}".lower():
                 for step, spec in every_step(workflow.machine):
                     waits.setdefault(spec.get("signal", ""), step)
-        before = f"{name}/" if "~" in found["instanceId"] else ""
+        before = f"{name}/" if found["instanceId"] != run else ""
         for event in found.get("historyEvents") or ():
             kind, when = event.get("EventType"), _seconds(event.get("Timestamp"))
             called = str(event.get("FunctionName") or event.get("Name"))
@@ -247,8 +246,10 @@ def _call(event: Mapping[str, Any], kind: str, when: float, before: str) -> Iter
 
 
 def _state(workflow: str, found: Mapping[str, Any], waiting: tuple[str, ...] = ()) -> RunState:
-    state: State = state_of(found.get("runtimeStatus"))  # type: ignore[assignment]
-    result = result_of(state, found.get("output"), found.get("customStatus"))
+    state: State
+    state, result = ended(  # type: ignore[assignment]
+        found.get("runtimeStatus"), found.get("output"), found.get("customStatus")
+    )
     return RunState(
         workflow,
         str(found["instanceId"]),

@@ -78,12 +78,24 @@ def state_of(status: Any) -> str:
     return STATES.get(str(getattr(status, "value", status)), "running")
 
 
-def result_of(state: str, output: Any, custom: Any) -> dict[str, Any]:
-    """Return ``{"output"}`` of a run that has succeeded, ``{"error", "cause"}`` of a failed one."""
+def ended(status: Any, output: Any, custom: Any) -> tuple[str, dict[str, Any]]:
+    """Return the state of a run, and what came of it.
+
+    ``{"output"}`` of one that has succeeded, ``{"error", "cause"}`` of a failed one. A sub-workflow
+    completes however it ends, and its output says how.
+    """
+    state = state_of(status)
     if state == "succeeded":
-        return {"output": unwrapped(output, "ok").get("ok")}
-    if state != "failed":
-        return {}
+        answer = unwrapped(output, "ok")
+        if answer.get("stopped"):
+            return "canceled", {}
+        if "error" in answer:
+            return "failed", {"error": answer["error"], "cause": answer.get("cause", "")}
+        return state, {"output": answer.get("ok")}
+    return state, _failed(output, custom) if state == "failed" else {}
+
+
+def _failed(output: Any, custom: Any) -> dict[str, Any]:
     if isinstance(custom, dict) and "error" in custom:
         return {"error": str(custom["error"]), "cause": str(custom.get("cause", ""))}
     text = str(output)
@@ -133,9 +145,8 @@ class Control:
         found = await self.found(run)
         if found is None:
             return 404, {"error": f"no run {run!r} of {self.workflow!r}"}
-        state = state_of(found.runtime_status)
-        answer: dict[str, Any] = {"run": run, "state": state}
-        answer |= result_of(state, found.output, found.custom_status)
+        state, result = ended(found.runtime_status, found.output, found.custom_status)
+        answer: dict[str, Any] = {"run": run, "state": state, **result}
         waits = await self.waits(found, DEEPEST)
         answer["waiting"] = sorted({name for name, _, _ in waits})
         return 200, answer

@@ -12,7 +12,7 @@ import pytest
 
 from portafaas.runtime.resources import NotFound, NotWaiting, ResourceError
 from portafaas_azure.runtime import identity, resources, runs
-from portafaas_azure.runtime.control import allowed, is_id, result_of
+from portafaas_azure.runtime.control import allowed, ended, is_id
 
 
 class App:
@@ -136,12 +136,15 @@ def test_ids_are_words_of_urls() -> None:
 
 def test_what_a_failed_run_says() -> None:
     exact = {"error": "Declined", "cause": "no {money}"}
-    assert result_of("failed", "words", exact) == exact
+    assert ended("Failed", "words", exact) == ("failed", exact)
     output = f"Orchestrator function 'f__workflow' failed: {json.dumps(exact)}"
-    assert result_of("failed", output, {"failed": True}) == exact
+    assert ended("Failed", output, {"failed": True}) == ("failed", exact)
     # An orchestrator that broke, and not its workflow.
     broken = {"error": "States.Runtime", "cause": "Non-deterministic"}
-    assert result_of("failed", "Non-deterministic", {"waiting": {}}) == broken
-    assert result_of("failed", "Non-deterministic", {"failed": True}) == broken
-    assert result_of("succeeded", '{"ok": null}', None) == {"output": None}
-    assert result_of("running", None, None) == {}
+    assert ended("Failed", "Non-deterministic", {"waiting": {}}) == ("failed", broken)
+    assert ended("Failed", "Non-deterministic", {"failed": True}) == ("failed", broken)
+    assert ended("Completed", '{"ok": null}', None) == ("succeeded", {"output": None})
+    assert ended("Completed", '{"stopped": true}', None) == ("canceled", {})
+    assert ended("Completed", json.dumps(exact), None) == ("failed", exact)
+    assert ended("Running", None, None) == ("running", {})
+    assert ended("Terminated", "canceled", None) == ("canceled", {})
