@@ -23,11 +23,15 @@ import boto3
 from moto import mock_aws
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 
+from portafaas.manifest.load import load_manifest
 from portafaas.pipeline import build
-from portafaas.plan.model import WorkflowPlan
+from portafaas.plan.build import build_plan
 from portafaas.vendor.environment import prepare
+from portafaas_aws.deployment.cloud import Cloud
+from portafaas_aws.deployment.workflows import AwsWorkflows
 from portafaas_aws.infrastructure.document import logical_id
 from portafaas_aws.infrastructure.workflows import SIGNALS, text_of
+from portafaas_aws.names import machine_name
 from portafaas_aws.runtime import resources
 from portafaas_aws.vendor import AwsVendorSession, runtime
 from tests.workflows import aws_moto, scripts
@@ -70,35 +74,14 @@ class Functions:
             session.close()
 
 
-def _resolved(text: str) -> str:
-    """Return a definition with its addresses, as CloudFormation puts them in."""
-
-    def address(found: re.Match[str]) -> str:
-        name = found[1]
-        if name == SIGNALS:
-            return f"arn:aws:sns:{REGION}:{ACCOUNT}:signals"
-        for case in NAMES:
-            if logical_id(case, "Workflow") == name:
-                return _arn(case)
-        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name.removesuffix('.Arn')}"
-
-    return re.sub(r"\$\{([^}]+)\}", address, text)
-
-
-#: Workflows by their names.
-NAMES: set[str] = set()
-
-
-def _arn(workflow: str) -> str:
-    return f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{workflow}"
-
-
 class Machines:
     """Machines of *cases* in a moto of this process; a context manager."""
 
     def __init__(self, folder: Path, cases: Iterable[Case]) -> None:
         self.cases = list(cases)
         self.folder = folder
+        #: The last run of each case.
+        self.runs: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -115,8 +98,10 @@ class Machines:
     def _open(self) -> None:
         plan = self.folder / "plan"
         scripts.prepare(plan, self.cases)
-        manifest = scripts.project(self.folder / "project", [])
-        build(manifest, ["aws"])
+        build(scripts.project(self.folder / "project", []), ["aws"])
+        every = scripts.project(self.folder / "every", self.cases)
+        self.built = build_plan(load_manifest(every))
+        self.workflows = AwsWorkflows(Cloud(self.built))
         package = self.folder / "package"
         with zipfile.ZipFile(self.folder / "project" / "out" / "aws" / "flow.zip") as archive:
             archive.extractall(package)
@@ -137,55 +122,68 @@ class Machines:
         self.client = boto3.client("stepfunctions", region_name=REGION)
         boto3.client("sns", region_name=REGION).create_topic(Name="signals")
         self.plan = plan
-        NAMES.update(name for case in self.cases for name in scripts.names(case).values())
         for case in self.cases:
             if "slow" in case.needs:
-                aws_moto.SLOW.update(scripts.names(case).values())
-            for name, machine in scripts.machines(case).items():
-                self.client.create_state_machine(
-                    name=name,
-                    definition=_resolved(text_of(WorkflowPlan(name, machine))),
-                    roleArn=f"arn:aws:iam::{ACCOUNT}:role/{name}",
-                )
+                aws_moto.SLOW.update(machine_name(self.built, n) for n in _names(case))
+        for workflow in self.built.workflows:
+            self.client.create_state_machine(
+                name=machine_name(self.built, workflow.name),
+                definition=self.resolved(text_of(workflow)),
+                roleArn=f"arn:aws:iam::{ACCOUNT}:role/flow",
+            )
+
+    def resolved(self, text: str) -> str:
+        """Return a definition with its addresses, as CloudFormation puts them in."""
+        known = {SIGNALS: f"arn:aws:sns:{REGION}:{ACCOUNT}:signals"}
+        for workflow in self.built.workflows:
+            known[logical_id(workflow.name, "Workflow")] = self.arn(workflow.name)
+        for name in scripts.FUNCTIONS:
+            arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+            known[f"{logical_id(name, 'Function')}.Arn"] = arn
+        return re.sub(r"\$\{([^}]+)\}", lambda found: known[found[1]], text)
+
+    def arn(self, workflow: str) -> str:
+        """Return the ARN of a machine."""
+        name = machine_name(self.built, workflow)
+        return f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{name}"
 
     def _invoke(self, parameters: Any, region: str, state_credentials: Any) -> Any:
-        name = parameters["FunctionName"].rpartition(":")[2].removesuffix("Function").lower()
+        name = parameters["FunctionName"].rpartition(":")[2]
         ok, value = self.functions.invoke(name, json.loads(parameters["Payload"]))
         return {"Payload": value} if ok else {"Payload": value, "FunctionError": "Unhandled"}
 
     def run(self, case: Case) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Run a case; return its outcome and ledger."""
-        arn = _arn(case.name)
-        started = self.client.start_execution(
-            stateMachineArn=arn, name=f"run-{case.name}-{time.time_ns()}",
-            input=json.dumps(case.input),
-        )["executionArn"]  # fmt: skip
-        waiting = dict(case.signals)
+        run = self.workflows.start(case.name, case.input)
+        self.runs[case.name] = run
+        waiting, since = dict(case.signals), dict[str, float]()
         end = time.monotonic() + 30
-        while True:
-            found = self.client.describe_execution(executionArn=started)
-            if found["status"] != "RUNNING":
-                break
+        while (found := self.workflows.status(case.name, run)).state == "running":
             if time.monotonic() > end:
                 raise TimeoutError(f"{case.name} runs and runs")
-            for name, (_, payload) in list(waiting.items()):
-                if self._signal(arn, started.rpartition(":")[2], name, payload):
+            for name, (seconds, payload) in list(waiting.items()):
+                if name not in found.waiting:
+                    continue
+                if time.monotonic() >= since.setdefault(name, time.monotonic()) + seconds:
+                    self._signal(case, run, name, payload)
                     del waiting[name]
             time.sleep(0.02)
-        if found["status"] == "SUCCEEDED":
-            outcome = {"ok": json.loads(found["output"])}
+        if found.state == "succeeded":
+            outcome = {"ok": found.output}
         else:
-            outcome = {"error": found.get("error"), "cause": found.get("cause", "")}
+            outcome = {"error": found.error, "cause": found.cause}
         return outcome, scripts.ledger(self.plan, case)
 
-    def _signal(self, arn: str, run: str, name: str, payload: Any) -> bool:
-        from portafaas.runtime.resources import NotWaiting
+    def _signal(self, case: Case, run: str, name: str, payload: Any) -> None:
+        # By a function's client, and by the command.
+        if payload is None or isinstance(payload, int):
+            resources.signal_run(self.arn(case.name), run, name, payload)
+        else:
+            self.workflows.signal(case.name, run, name, payload)
 
-        try:
-            resources.signal_run(arn, run, name, payload)
-        except NotWaiting:
-            return False
-        return True
+
+def _names(case: Case) -> list[str]:
+    return list(scripts.names(case).values())
 
 
 def each(cases: Iterable[Case], do: Callable[[Case], Any], at_once: int = 4) -> dict[str, Any]:

@@ -1,21 +1,26 @@
 """Workflows on AWS: the emitted machines run as the reference does, case by case.
 
-All cases, and generated ones: ``python -m tests.workflows.test_aws [number of generated]``.
+All cases, and generated ones: ``python -m tests.workflows.test_aws [generated of each family [first
+seed [families]]]``.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
+from portafaas.plan.machines import every_step
 from tests.workflows import scripts
 from tests.workflows.cases import CASES, Case
-from tests.workflows.traces import difference
+from tests.workflows.generated import FAMILIES, generate
+from tests.workflows.traces import FATAL, difference
 
 pytest.importorskip("moto.stepfunctions.parser")
 
@@ -32,10 +37,38 @@ def differences(folder: Path, cases: list[Case]) -> dict[str, str]:
 
         def play(case: Case) -> str:
             outcome, ledger = machines.run(case)
-            return difference(scripts.reference(case), ledger, outcome)
+            wrong = difference(scripts.reference(case), ledger, outcome)
+            return wrong or told(machines, case, ledger)
 
         found = each(cases, play)
     return {name: repr(result) for name, result in found.items() if result != ""}
+
+
+def told(machines: Machines, case: Case, ledger: list[dict[str, Any]]) -> str:
+    """Return in which way the history of the run is not what was called."""
+    state = machines.workflows.status(case.name, machines.runs[case.name])
+    if state.error in FATAL or "slow" in case.needs:
+        # What else went on is cut short.
+        return ""
+    events = machines.workflows.history(case.name, machines.runs[case.name])
+    calls = [e for e in events if e.what == "started" and e.attempt]
+    wanted = [
+        (entry["step"], entry["attempt"], repr(entry["input"]))
+        for entry in ledger
+        if entry["workflow"] == case.name
+    ]
+    steps = dict(every_step(machines.built.workflow(case.name).machine))
+    got = [
+        (e.step, e.attempt, repr(e.detail))
+        for e in calls
+        if steps[e.step]["kind"] == "task" or e.place.endswith("~undo")
+    ]
+    if sorted(got) != sorted(wanted):
+        return f"history: wanted {wanted}, got {got}"
+    ends = [e for e in events if e.attempt and e.what != "started"]
+    if len(ends) != len(calls):
+        return f"history: {len(calls)} calls began, {len(ends)} ended"
+    return ""
 
 
 @pytest.fixture(autouse=True)
@@ -53,20 +86,32 @@ def test_cases(tmp_path: Path) -> None:
     assert differences(tmp_path, CHOSEN) == {}
 
 
-def main(arguments: list[str]) -> Any:
-    import os
-    from tempfile import TemporaryDirectory
+def test_generated(tmp_path: Path) -> None:
+    cases = [generate(family, seed) for family in FAMILIES for seed in range(2)]
+    assert differences(tmp_path, cases) == {}
 
+
+def main(arguments: list[str]) -> int:
+    """Run all cases, or as many generated ones as *arguments* say; write what differs."""
     os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     os.environ["AWS_REGION"] = "eu-central-1"
     logging.disable(logging.CRITICAL)
-    cases = list(CASES)
-    with TemporaryDirectory() as folder:
-        wrong = differences(Path(folder), cases)
-    for name, what in wrong.items():
-        sys.stdout.write(f"{name}: {what}\n")
-    sys.stdout.write(f"{len(cases)} cases, {len(wrong)} differ\n")
-    return bool(wrong)
+    batches = [list(CASES)]
+    if arguments:
+        first = int(arguments[1]) if len(arguments) > 1 else 0
+        seeds = range(first, first + int(arguments[0]))
+        cases = [generate(f, seed) for f in arguments[2:] or FAMILIES for seed in seeds]
+        batches = [cases[start : start + 50] for start in range(0, len(cases), 50)]
+    count = wrong = 0
+    for batch in batches:
+        with TemporaryDirectory() as folder:
+            found = differences(Path(folder), batch)
+        count, wrong = count + len(batch), wrong + len(found)
+        for name, what in found.items():
+            sys.stdout.write(f"{name}: {what}\n")
+        sys.stdout.write(f"{count} cases, {wrong} differ\n")
+        sys.stdout.flush()
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":

@@ -107,13 +107,9 @@ class _Reader:
         self, event: Event, line: _Line, what: What, attempt: int = 0, detail: Any = None,
         error: str = "", cause: str = "",
     ) -> None:  # fmt: skip
-        step = _step(line.state)
-        self.events.append(
-            StepEvent(
-                event["timestamp"].timestamp(), step, what, line.place, attempt, detail, error,
-                cause,
-            )  # fmt: skip
-        )
+        step, time = _step(line.state), event["timestamp"].timestamp()
+        made = StepEvent(time, step, what, line.place, attempt, detail, error, cause)
+        self.events.append(made)
 
     def _place(self, step: str, line: _Line) -> str:
         out = ""
@@ -182,7 +178,7 @@ class _Reader:
         step = _step(name)
         kind = self.kinds.get(step)
         line.state = name
-        if kind in ("parallel", "map") and event["type"] in ("ParallelStateExited", "MapStateExited"):
+        if event["type"] in ("ParallelStateExited", "MapStateExited"):
             line.place = self._last(step, line)
             self._together(event, line, facts)
         elif kind == "set" and not name.endswith(".put"):

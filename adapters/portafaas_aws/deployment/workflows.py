@@ -62,12 +62,9 @@ class AwsWorkflows(Workflows):
                 if state == "failed":
                     # Why is not in the list.
                     error = cause = ""
-                found.append(
-                    RunState(
-                        workflow, item["name"], state, _time(item, "startDate"),
-                        _time(item, "stopDate"), error=error, cause=cause,
-                    )  # fmt: skip
-                )
+                times = _time(item, "startDate"), _time(item, "stopDate")
+                made = RunState(workflow, item["name"], state, *times, error=error, cause=cause)
+                found.append(made)
             if not page.get("nextToken"):
                 break
             token = {"nextToken": page["nextToken"]}
@@ -128,9 +125,7 @@ class AwsWorkflows(Workflows):
 
     def _describe(self, workflow: str, run: str) -> Mapping[str, Any]:
         arn = runs.execution(self._machine(workflow), run)
-        found: Mapping[str, Any] = self._ask(
-            "describe_execution", workflow, run, executionArn=arn
-        )
+        found: Mapping[str, Any] = self._ask("describe_execution", workflow, run, executionArn=arn)
         return found
 
     def _history(self, workflow: str, run: str) -> Iterator[Mapping[str, Any]]:

@@ -26,11 +26,8 @@ from portafaas_aws.machines.words import Condition, Context, every, some, variab
 from portafaas_aws.runtime.runs import BROKEN
 from portafaas_aws.runtime.task import OWN, RESERVED
 
-#: How names of errors begin that are a platform's: a process died, or could not be called.
-DIED = (
-    "Extension.*", "Function.*", "Lambda.*", "Runtime.*", "SNS.*", "Sandbox.*", "Sns.*",
-    "StepFunctions.*",
-)  # fmt: skip
+#: How names of errors begin that are Lambda's and not the handler's: its process died.
+DIED = ("Extension.*", "Function.*", "Lambda.*", "Runtime.*", "Sandbox.*")
 #: First in a log, so that it is never empty; undone by nothing.
 NOTHING = {"undo": ""}
 
@@ -148,10 +145,15 @@ class Scope:
             "Type": "Choice",
             "Choices": [
                 {**variable(f"{raw}.Cause", "IsPresent", False), "Next": self._read("bare", "")},
-                {**_document(f"{raw}.Cause"), "Next": self.name("error.read")},
-                {**self._died(), "Next": self._read("lost", f"{raw}.Cause", rules.TASK_FAILED)},
+                {
+                    # What Lambda says of a function's error.
+                    **variable(f"{raw}.Cause", "StringMatches", '{"error*}'),
+                    "Next": self.name("error.read"),
+                },
+                {**self._own(), "Next": self._read("other", f"{raw}.Cause")},
             ],
-            "Default": self._read("other", f"{raw}.Cause"),
+            # A service's: ``Lambda.Unknown``.
+            "Default": self._read("lost", f"{raw}.Cause", rules.TASK_FAILED),
         }
         self.states[self.name("error.read")] = {
             "Type": "Pass",
@@ -202,9 +204,10 @@ class Scope:
             "Choices": [
                 {**variable(f"{raw}.Cause", "IsPresent", False), "Next": self._read("bare", "")},
                 {**whole, "Next": self.name("child.read")},
-                {**self._died(), "Next": self._read("lost", f"{raw}.Cause", rules.TASK_FAILED)},
+                {**self._own(), "Next": self._read("other", f"{raw}.Cause")},
             ],
-            "Default": self._read("other", f"{raw}.Cause"),
+            # A service's: ``Lambda.Unknown``.
+            "Default": self._read("lost", f"{raw}.Cause", rules.TASK_FAILED),
         }
         self.states[self.name("child.read")] = {
             "Type": "Pass",
@@ -223,6 +226,9 @@ class Scope:
             "Default": self._read("child.gone", "", rules.TASK_FAILED),
         }
         return name
+
+    def _own(self) -> Condition:
+        return variable(f"${self.var('raw')}.Error", "StringMatches", f"{RESERVED}*")
 
     def _died(self) -> Condition:
         raw = f"${self.var('raw')}.Error"
@@ -290,14 +296,6 @@ class Scope:
         if rules.TASK_FAILED in errors:
             found.append({"Not": variable(err, "StringEquals", rules.TIMEOUT)})
         return some(*found)
-
-
-def _document(path: str) -> Condition:
-    """Return the condition that a cause is what Lambda says of a function's error."""
-    return some(
-        variable(path, "StringMatches", '{"errorMessage":*}'),
-        variable(path, "StringMatches", '{"errorType":*}'),
-    )
 
 
 def _said(name: str, value: str) -> dict[str, str]:

@@ -257,7 +257,7 @@ def test_queue_beyond_a_limit(plan: BuildPlan, queue: QueuePlan, path: str) -> N
 def test_capabilities_and_options() -> None:
     assert set(ADAPTER.capabilities) == set(Capability)
     gaps = {c for c, support in ADAPTER.capabilities.items() if support is not Support.FULL}
-    assert gaps == {Capability.MIN_INSTANCES, Capability.WORKFLOW}
+    assert gaps == {Capability.MIN_INSTANCES}
     schemas = ADAPTER.options_schema()
     function, service = (Validator(schemas[level]) for level in ("function", "service"))
     assert list(function.problems({"front": "function-url"})) == []
