@@ -48,7 +48,7 @@ def command(
 
     The event is neutral ('portafaas events generate' writes one) or, with --target, the
     platform's own. What the function sends and writes stays on this machine, below .portafaas/,
-    and is printed. Exits with 1 when the delivery failed or the status is 500 or more.
+    and is printed. Exits with 1 when the delivery or the task failed, or the status is 500 or more.
     """
     from portafaas.cli.find import find
     from portafaas.manifest.load import load_manifest
@@ -64,7 +64,8 @@ def command(
         answer = _in_runtime(manifest, stage, target, function, document, environment)
     print_json(answer) if format_ == "json" else _print(answer)
     status = answer.get("status", 200)
-    if status >= 500 or answer.get("failed") or answer.get("ok") is False:
+    failed = answer.get("failed") or answer.get("ok") is False or "error" in answer
+    if status >= 500 or failed:
         raise SystemExit(1)
 
 

@@ -2,7 +2,8 @@
 
 https://states-language.net/spec.html with JSONPath. What workflows do not have is refused (PF2221),
 all at once, with the state and the field; what is no machine is PF2222, a task whose function the
-manifest does not have PF2223. ``docs/manifest.md`` lists what is taken over.
+manifest does not have PF2223. ``docs/manifest.md`` lists what is taken over. One reader, a
+method for each type of state, so that a field is understood in one place.
 """
 
 from __future__ import annotations

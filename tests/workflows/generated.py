@@ -103,7 +103,7 @@ class _Maker:
         self.count = 0
         #: Whether steps of the workflow are made that others run.
         self.inside = False
-        self.loops = 0
+        self.loops = self.maps = 0
         self.signals: dict[str, tuple[float, Any]] = {}
 
     def chance(self, share: float) -> bool:
@@ -285,10 +285,13 @@ class _Maker:
 
     def _map(self, later: list[str], depth: int, within: str) -> dict[str, Any]:
         each = {**self.facts(), "n": "$$.Map.Item.Value", "i": "$$.Map.Item.Index"}
+        self.maps += 1
+        steps = self.scope(2, depth + 1, "map")
+        self.maps -= 1
         step: dict[str, Any] = {
             "map": {
                 "items": "$.list", "most": self.rng.choice((2, 3, 3, 3)), "each": each,
-                "steps": self.scope(2, depth + 1, "map"),
+                "steps": steps,
             },
             "result": self.place(),
         }  # fmt: skip
@@ -309,7 +312,11 @@ class _Maker:
 
     def _wait(self, later: list[str], depth: int, within: str) -> dict[str, Any]:
         word = self.rng.choice(("seconds", "seconds", "until", "signal"))
-        if word == "signal" and within in ("", "parallel") and not self.inside:
+        if (
+            word == "signal"
+            and within in ("", "parallel")
+            and not (self.inside or self.maps or self.loops)
+        ):
             name = f"go{len(self.signals)}"
             self.signals[name] = (0.2, {**_FACTS, "word": self.rng.choice("abc")})
             late = self.chance(0.2)

@@ -138,7 +138,7 @@ def test_events_generate_is_what_invoke_takes(project: Path, run: Run) -> None:
         assert run("invoke", function, "--event", "-", stdin=event.out).code == 0
 
 
-@pytest.mark.parametrize("kind", ["http", "queue", "topic", "object", "table", "schedule"])
+@pytest.mark.parametrize("kind", ["http", "queue", "topic", "object", "table", "schedule", "task"])
 @pytest.mark.parametrize("target", [None, "aws", "azure", "gcp"])
 def test_a_sample_exists_for_every_kind_and_target(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, kind: str, target: str | None
@@ -148,6 +148,29 @@ def test_a_sample_exists_for_every_kind_and_target(
     document = run(*arguments).json
     assert isinstance(document, dict)
     assert (list(document) == [kind]) == (target is None)
+
+
+def test_a_task_is_invoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text(
+        "from portafaas.runtime import Task, TaskHandler\n\n"
+        "class Pay(TaskHandler):\n"
+        "    def handle(self, task, context):\n"
+        "        if not task.input:\n"
+        "            raise LookupError('nothing to pay')\n"
+        "        return [task.input, task.attempt, task.step, task.key, context.attempt]\n"
+    )
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nfunctions:\n  pay: {handler: 'm:Pay', trigger: {task: {}}}\n"
+    )
+    sample = run("events", "generate", "pay")
+    assert run("invoke", "pay", "-e", "-", "--format", "json", stdin=sample.out).code == 0
+    event = json.dumps({"task": {"input": 5, "step": "s", "attempt": 2, "key": "k"}})
+    result = run("invoke", "pay", "-e", "-", "--format", "json", stdin=event)
+    assert result.json["output"] == [5, 2, "s", "k", 2]
+    failed = run("invoke", "pay", "-e", "-", "--format", "json", stdin='{"task": {"input": 0}}')
+    assert failed.code == 1
+    assert (failed.json["error"], failed.json["cause"]) == ("LookupError", "nothing to pay")
 
 
 def test_events_generate_guesses(project: Path, run: Run) -> None:
