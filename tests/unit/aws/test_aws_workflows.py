@@ -181,7 +181,7 @@ def test_what_step_functions_does_not_take(tmp_path: Path, name: str) -> None:
     steps, place, text = _WRONG[name]
     found = check(planned(tmp_path, steps))
     assert [d.code for d in found] == ["PF3002"]
-    assert found[0].path.endswith(place) and text in found[0].message and "https://" in found[0].message
+    assert str(found[0].path).endswith(place) and text in found[0].message and "https://" in found[0].message
 
 
 def test_retries_may_be_too_much(tmp_path: Path) -> None:
