@@ -134,7 +134,7 @@ class Machines:
 
     def resolved(self, text: str) -> str:
         """Return a definition with its addresses, as CloudFormation puts them in."""
-        known = {SIGNALS: f"arn:aws:sns:{REGION}:{ACCOUNT}:signals"}
+        known = {"AWS::Partition": "aws", SIGNALS: f"arn:aws:sns:{REGION}:{ACCOUNT}:signals"}
         for workflow in self.built.workflows:
             known[logical_id(workflow.name, "Workflow")] = self.arn(workflow.name)
         for name in scripts.FUNCTIONS:

@@ -26,8 +26,9 @@ TRANSIENT = (
     "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException",
 )  # fmt: skip
 _TRANSIENT = {"IntervalSeconds": 1, "MaxAttempts": 6, "BackoffRate": 2, "JitterStrategy": "FULL"}
-SIGNAL = "arn:aws:states:::sns:publish.waitForTaskToken"
-CHILD = "arn:aws:states:::states:startExecution.sync:2"
+#: What the service itself calls; in all partitions.
+SIGNAL = Place("arn:${AWS::Partition}:states:::sns:publish.waitForTaskToken")
+CHILD = Place("arn:${AWS::Partition}:states:::states:startExecution.sync:2")
 
 Machine = Mapping[str, Any]
 Step = Mapping[str, Any]
