@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portafaas.plan import BuildPlan
-from portafaas_azure.runtime.orchestrator import entry_of
+from portafaas_azure.runtime.orchestrator import DEFINITION, entry_of
 
 #: The function that starts, tells of and signals runs for functions of other apps.
 CONTROL = "portafaas__workflows"
@@ -20,14 +20,20 @@ _TASKS = {tasks}
 _WORKFLOWS = {workflows}
 
 
-def _orchestrator(name, workflow, machine):
+def _definition(event):
+    import json
+
+    return json.dumps({{"ok": _WORKFLOWS[event][1]}})
+
+
+def _orchestrator(name, workflow):
     bound = []
 
     def orchestrator(event):
         if not bound:
             from portafaas_azure.runtime.orchestrator import bind
 
-            bound.append(bind(workflow, machine))
+            bound.append(bind(workflow))
         return bound[0](event)
 
     orchestrator.__name__ = orchestrator.__qualname__ = name
@@ -35,9 +41,11 @@ def _orchestrator(name, workflow, machine):
 
 
 def _register_workflows(app):
-    for name, (workflow, machine) in _WORKFLOWS.items():
-        function = app.function_name(name)(_orchestrator(name, workflow, machine))
+    for name, (workflow, _) in _WORKFLOWS.items():
+        function = app.function_name(name)(_orchestrator(name, workflow))
         app.generic_trigger(arg_name="event", type="orchestrationTrigger")(function)
+    function = app.function_name("{definition}")(_definition)
+    app.generic_trigger(arg_name="event", type="activityTrigger")(function)
 {control}'''
 _CONTROL = '''
     async def control(event, client):
@@ -72,8 +80,9 @@ def module(plan: BuildPlan) -> str:
     return _TEMPLATE.format(
         tasks=pprint.pformat(tasks, width=100),
         workflows=pprint.pformat(machines, width=100, sort_dicts=False),
+        definition=DEFINITION,
         control=_CONTROL.format(name=CONTROL, path=PATH) if control_needed(plan) else "",
     )
 
 
-__all__ = ["CONTROL", "PATH", "control_needed", "entry_of", "module"]
+__all__ = ["CONTROL", "DEFINITION", "PATH", "control_needed", "entry_of", "module"]

@@ -15,7 +15,7 @@ from portafaas.plan import (
     TopicTrigger,
 )
 from portafaas_azure.broker import again_of
-from portafaas_azure.flows import CONTROL, entry_of
+from portafaas_azure.flows import CONTROL, DEFINITION, entry_of
 from portafaas_azure.runtime.shapes import TAKEN
 
 SCALE = "https://learn.microsoft.com/azure/azure-functions/functions-scale"
@@ -85,7 +85,7 @@ def check(plan: BuildPlan) -> list[Diagnostic]:
     for workflow in plan.workflows:
         seen[entry_of(workflow.name).lower()] = f"workflow {workflow.name}"
     if plan.workflows:
-        seen[CONTROL] = "what starts workflows"
+        seen |= {CONTROL: "what starts workflows", DEFINITION: "what defines workflows"}
     for function, entry in entries:
         other = seen.setdefault(entry, function.name)
         if other != function.name:

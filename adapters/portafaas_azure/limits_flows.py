@@ -18,8 +18,6 @@ _REPLAY = (
 _APP = "docs/infrastructure-azure.md#workflows"
 #: Calls and waits of one run: all that happened is replayed whenever something does.
 MAX_STEPS = 10_000
-#: Characters of a name of an event, with the token after it; instances are rows of a table.
-MAX_SIGNAL = 200
 
 
 def check_workflows(plan: BuildPlan) -> Iterator[Diagnostic]:
@@ -38,15 +36,6 @@ def check_workflows(plan: BuildPlan) -> Iterator[Diagnostic]:
                 f"of them are replayed after each",
                 f"let a loop or map run a workflow of its own, or lower 'most'; {_REPLAY}",
             )
-        for name, step in _steps(workflow.machine):
-            signal = step.get("signal", "")
-            if any(not (c.isascii() and (c.isalnum() or c in "-_")) for c in signal) or (
-                len(signal) > MAX_SIGNAL
-            ):
-                yield _refused(
-                    f"{where}.steps", f"the signal {signal!r} of {name!r} is no word of a URL: "
-                    f"up to {MAX_SIGNAL} letters, digits, '-' and '_'", _APP,
-                )  # fmt: skip
     if tasks:
         for function in plan.functions:
             if function.name == WORKFLOWS and function.kind != "task":
@@ -81,13 +70,6 @@ def steps(machine: Mapping[str, Any]) -> int:
         found += times * sum(map(steps, inner(step)))
         found += step["kind"] in ("task", "workflow", "wait")
     return found
-
-
-def _steps(machine: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, step in machine["steps"].items():
-        yield name, step
-        for one in inner(step):
-            yield from _steps(one)
 
 
 def _refused(path: str, message: str, hint: str) -> Diagnostic:

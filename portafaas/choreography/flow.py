@@ -40,7 +40,7 @@ def findings(manifest: Manifest, plan: BuildPlan) -> list[Diagnostic]:
             path = parts(ours[str(path[1])])
         found.append(manifest.diagnostic(code, path, message, hint, severity="warning"))
 
-    for told in (*_topics(plan), *_queues(plan), *_unguarded(plan)):
+    for told in (*_topics(plan), *_queues(plan), *_tasks(plan), *_unguarded(plan)):
         warn(*told)
     return found
 
@@ -152,6 +152,20 @@ def _filters(
                         f"no function that publishes to {topic!r} emits {value!r}",
                         guess(value, sorted(types)) or f"emitted: {', '.join(sorted(types))}",
                     )
+
+
+def _tasks(plan: BuildPlan) -> Iterator[_Told]:
+    from portafaas.plan.machines import called
+
+    found = {name for workflow in plan.workflows for name in called(workflow.machine)}
+    for function in plan.functions:
+        if function.kind == "task" and function.name not in found:
+            yield (
+                "PF2230",
+                ("functions", function.name, "trigger"),
+                f"no workflow calls {function.name!r}",
+                "remove it, or add a step with 'task'",
+            )
 
 
 def _queues(plan: BuildPlan) -> Iterator[_Told]:

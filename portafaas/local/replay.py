@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from portafaas.runtime import states
-from portafaas.runtime.states import Fault
 from portafaas.runtime.workflow import Request, Together, run
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Stands for an answer that is not there yet.
 PENDING: Any = object()
-#: Told of a request; returns the answer, when it is one already, and when; raises Fault.
+#: Told of a request; returns the answer, or PENDING, and when it came.
 Ask = Callable[[Request, "Strand"], tuple[Any, float]]
 
 
@@ -70,26 +69,17 @@ class Replay:
             self.outcome = {"error": states.RUNTIME, "cause": f"{type(exc).__name__}: {exc}"}
 
     def _go(self, strand: Strand, answer: Any, time: float) -> None:
-        fault: Fault | None = None
         while True:
             self.time = strand.time = max(strand.time, time)
             try:
-                if fault is not None:
-                    request = strand.running.throw(fault)
-                else:
-                    request = strand.running.send(answer)
+                request = strand.running.send(answer)
             except StopIteration as end:
                 strand.done(end.value, strand.time)
                 return
-            fault = None
-            try:
-                if isinstance(request, Together):
-                    answer, time = _Group(self, strand, request).fill()
-                else:
-                    answer, time = self._ask(request, strand)
-            except Fault as exc:
-                fault, time = exc, strand.time
-                continue
+            if isinstance(request, Together):
+                answer, time = _Group(self, strand, request).fill()
+            else:
+                answer, time = self._ask(request, strand)
             if answer is PENDING:
                 return
 

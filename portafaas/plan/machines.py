@@ -47,18 +47,25 @@ def workflows(
     out = []
     for name, spec in block.items():
         path: Path = ("workflows", name)
-        steps = spec.get("steps")
-        if steps is None:
-            found.add("PF2200", path, f"workflow {name!r} has no steps", "add 'steps', or a 'file'")
-            steps = {}
         options = (spec.get("targets") or {}).get(target) or {}
-        taken = message_schema(found, (*path, "input"), _schema(spec, "input"))
+        told = found
+        if "file" in spec:
+            from portafaas.plan.machine_files import definition
+
+            names = [function.name for function in functions]
+            told, spec = definition(found, path, spec, names, block)
+        elif "functions" in spec:
+            found.add("PF2203", (*path, "functions"), "'functions' is of a 'file'")
+        steps = spec.get("steps") or {}
+        if not steps and told is found and "file" not in block[name]:
+            found.add("PF2200", path, f"workflow {name!r} has no steps", "add 'steps', or a 'file'")
+        taken = message_schema(told, (*path, "input"), _schema(spec, "input"))
         out.append(
             WorkflowPlan(
                 name,
-                compiled(found, steps, (*path, "steps"), functions, block, taken.document),
+                compiled(told, steps, (*path, "steps"), functions, block, taken.document),
                 taken,
-                message_schema(found, (*path, "output"), _schema(spec, "output")),
+                message_schema(told, (*path, "output"), _schema(spec, "output")),
                 dict(options),
             )
         )

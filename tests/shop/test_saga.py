@@ -20,15 +20,16 @@ import pytest
 
 from portafaas.adapter import TaskStimulus
 from portafaas.adapter.capability import Capability, Support
-from portafaas.adapter.neutral import stimulus_from_json
+from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
 from portafaas.deployment.workflows import RunState, StepEvent
 from portafaas.graph.machine_svg import machine_svg
-from portafaas.invocation import LocalRunner
+from portafaas.invocation import LocalRunner, PackageRunner
 from portafaas.local import resources
 from portafaas.local.operations import LocalWorkflows
 from portafaas.local.secrets import LocalSecrets
 from portafaas.manifest.load import load_manifest
 from portafaas.pipeline import build
+from portafaas.pipeline import check as check_plan
 from portafaas.plan import BuildPlan
 from portafaas.plan.build import build_plan
 from portafaas.plan.entry import function_spec
@@ -411,12 +412,44 @@ def test_killed_behind_every_step_it_ends_and_does_everything_once(tmp_path: Pat
     assert ">succeeded · 3 attempts" in picture and ">not reached<" in picture
 
 
+@pytest.mark.vendor
 @pytest.mark.parametrize("target", ["aws", "azure", "gcp"])
-def test_it_builds(target: str, tmp_path: Path) -> None:
+def test_in_the_vendors_runtime(target: str, tmp_path: Path) -> None:
+    """Steps answer as here, and a link that a step made there opens there."""
     adapter = get_adapter(target)
     wanted = (Capability.TRIGGER_TASK, Capability.WORKFLOW)
     if any(adapter.capabilities[one] is Support.NOT_IMPLEMENTED for one in wanted):
         pytest.skip(f"{target} has no tasks of workflows yet")
     manifest = project(tmp_path / "saga")
     build(manifest, (target,))
-    assert (manifest.parent / "out" / target / "shop-saga.zip").is_file()
+    (item,) = check_plan(manifest, (target,))
+    root = manifest.parent
+    LocalSecrets(root, item.plan).set("link-key", KEY.encode())
+    variables: dict[str, str] = {}
+    for function in item.plan.functions:
+        variables |= resources.environment(item.plan, function, root, "test", packaged=True)
+    package = root / "out" / target
+    with PackageRunner(
+        item.adapter, item.plan, package / "shop-saga.zip",
+        package / "shop-saga.deployment.json", tmp_path / "package", variables,
+    ) as runner:  # fmt: skip
+
+        def call(name: str, event: dict[str, Any]) -> dict[str, Any]:
+            delivery = runner.deliver(item.plan.function(name), stimulus_from_json(event))
+            return outcome_to_json(delivery.outcome)
+
+        def of(name: str) -> Any:
+            return json.loads((SAGA / "events" / f"{name}.json").read_text())
+
+        assert call("charge", of("charge")) == {"output": {"id": "pay-c0ffee"}}
+        declined = of("charge")
+        declined["task"]["input"] |= {"order": "other", "cents": 999_999}
+        told = {"error": "PaymentDeclined", "cause": "no cover for 999999 cents"}
+        assert call("charge", declined) == told
+        assert call("ask", of("ask")) == {"output": None}
+        (letter,) = resources.scan(str(resources.store(root, "") / "table/letters"))
+        link = urlsplit(re.findall(r"http\S+", letter["text"])[0])
+        page = {"method": "GET", "path": link.path, "query": link.query}
+        shown = call("approve", {"http": page})
+        assert shown["status"] == 200 and "Order c0ffee of Ada over 580.00." in shown["body"]
+        assert call("approve", {"http": {**page, "query": f"{link.query}A"}})["status"] == 403

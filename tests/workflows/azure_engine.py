@@ -157,6 +157,8 @@ class Engine:
             return
         if state.get("customStatus") is not None and state["customStatus"] != instance.custom:
             instance.custom = state["customStatus"]
+            text = json.dumps(instance.custom, ensure_ascii=False)
+            assert len(text.encode("utf-16-le")) <= 16 * 1024, "the extension refuses the status"
             for tell in self.told:
                 tell(instance)
         assert len(state["actions"]) == 1, "the schema has one list"

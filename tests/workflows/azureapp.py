@@ -18,6 +18,7 @@ from portafaas.manifest.load import load_manifest
 from portafaas.pipeline import build
 from portafaas.plan.build import build_plan
 from portafaas_azure.adapter import ADAPTER
+from portafaas_azure.runtime.control import result_of
 from portafaas_azure.runtime.orchestrator import entry_of, unwrapped
 from tests.workflows import scripts, traces
 from tests.workflows.azure_engine import Engine, Instance
@@ -89,8 +90,8 @@ def outcome(instance: Instance) -> dict[str, Any]:
     """Return what a run has come to, as the status tells."""
     if instance.status == "Completed":
         return unwrapped(instance.output, "ok")
-    if instance.status == "Failed" and "error" in (instance.custom or {}):
-        return {"error": instance.custom["error"], "cause": instance.custom["cause"]}
+    if instance.status == "Failed":
+        return result_of("failed", instance.output, instance.custom)
     return {} if instance.status == "Running" else {"status": instance.status, "out": instance.output}
 
 
@@ -109,7 +110,7 @@ def differences(session: Any, told: Path, cases: Iterable[Case]) -> dict[str, st
 
 
 #: Definitions of one package; a manifest has at most a megabyte.
-BATCH = 200
+BATCH = 100
 
 
 def main(words: list[str]) -> int:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.workflows.shop import shop_cases
+
 
 def ok(value: Any, seconds: float | None = None) -> dict[str, Any]:
     """Return the answer *value*, that takes *seconds*."""
@@ -695,5 +697,8 @@ case("large-output", {"a": {"task": "one", "result": None, "catch": [{"next": "b
      outcome={"error": "States.DataLimitExceeded", "cause": ""}, needs=("large",))  # fmt: skip
 case("large-document", {"a": {"task": "one", "result": "$.x"}, "b": {"task": "two", "result": "$.y"}, "c": {"task": "three"}}, {}, answers={"one": [ok("x" * 200_000)], "two": [ok("x" * 70_000)]},
      outcome={"error": "States.DataLimitExceeded", "cause": ""}, needs=("large",))  # fmt: skip
+
+# The saga of the example shop.
+CASES += shop_cases()
 
 BY_NAME = {one.name: one for one in CASES}

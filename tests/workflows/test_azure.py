@@ -62,6 +62,17 @@ OWN = [
         {"c": {"workflow": "inner", "result": "$.c"}, "x": {"task": "two"}},
         workflows={"inner": {"q": {"wait": {"signal": "go"}}, "r": {"task": "one"}}},
     ),
+    Case("own-cause", {"f": {"fail": {"error": "Long", "cause": "$.text"}}}, {"text": "ü\"{" * 9000}),
+    Case(
+        "own-many",
+        {"m": {"map": {"items": "$.n", "most": 40, "concurrency": 40, "steps": {
+            "i": {"parallel": {
+                f"b{n}": {"steps": {f"w{n}": {"wait": {"signal": f"{'s' * 34}-{n}"}}}}
+                for n in range(20)}}}}}},
+        {"n": list(range(40))},
+        signals={f"{'s' * 34}-{n}": (1, n) for n in range(20)},
+    ),
+    Case("own-kept", {"w": {"wait": {"signal": "go"}}, "x": {"task": "one"}}),
     Case(
         "own-nested",
         {"c": {"workflow": "mid", "timeout": "10s", "catch": [{"next": "x", "result": None}]},
@@ -179,6 +190,28 @@ def test_a_signal_that_came_too_late_is_nothing_to_the_next_wait(world: Any) -> 
     engine.raise_event(instance.id, f"go.{second}", json.dumps(json.dumps({"payload": 2})))
     engine.run()
     assert azureapp.outcome(instance) == {"ok": {"v": 2}}
+
+
+def test_what_does_not_fit_into_the_status(world: Any) -> None:
+    session, told = world
+    cases = [case for case in OWN if case.name in ("own-cause", "own-many")]
+    assert azureapp.differences(session, told, cases) == {}
+
+
+def test_a_run_goes_on_as_it_began_when_another_definition_is_deployed(
+    world: Any, tmp_path: Path
+) -> None:
+    engine, case, told = own(world, "own-kept")
+    instance = azureapp.start(engine, case)
+    engine.run(10)
+    ((token,),) = instance.custom["waiting"].values()
+    other = Case("own-kept", {"y": {"task": "two"}, "w": {"wait": {"signal": "gone"}}})
+    with azureapp.worker(tmp_path, [other]) as (session, later):
+        engine.invoke = azureapp.engine_of(session).invoke
+        engine.raise_event(instance.id, f"go.{token}", json.dumps(json.dumps({"payload": 7})))
+        engine.run()
+        assert azureapp.outcome(instance) == {"ok": {"did": "one"}}
+        assert called(later) == [("one", 7)] and called(told) == []
 
 
 def test_jitter_differs_by_place_and_never_between_replays(world: Any) -> None:

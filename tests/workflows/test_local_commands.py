@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from portafaas.local.operations import LocalWorkflows
+from portafaas.manifest.load import load_manifest
+from portafaas.plan.build import build_plan
+from tests.workflows.kills import PROJECT
 
 MANIFEST = """\
 portafaas: 1
@@ -153,6 +161,33 @@ def test_events_and_workflows_go_together(root: Path) -> None:
     runs = cli(root, "workflow", "list", "fulfil", "--format", "json")
     assert {one["input"]["id"] for one in runs} == {"queued", "asked"}
     assert asked["run"] in {one["run"] for one in runs}
+
+
+def test_several_processes_share_the_runs(tmp_path: Path) -> None:
+    """One of them is killed: all runs end, and nothing is done twice."""
+    root = tmp_path / "saga"
+    shutil.copytree(PROJECT, root)
+    workflows = LocalWorkflows(root, build_plan(load_manifest(root / "portafaas.yaml")))
+    runs = [workflows.start("saga", {"fail": "", "lines": ["a"]}) for _ in range(10)]
+    ledger = root / "ledger"
+    environment = {**os.environ, "PORTAFAAS_SAGA_LEDGER": str(ledger)}
+    command = [sys.executable, "-m", "portafaas", "deliver", "--fast"]
+    with ExitStack() as stack:
+        first, second = (
+            stack.enter_context(subprocess.Popen(
+                command, cwd=root, env=environment,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )) for _ in range(2)
+        )  # fmt: skip
+        while not ledger.exists() or len(ledger.read_text().splitlines()) < 20:
+            assert first.poll() is None
+        first.kill()
+        assert second.wait(60) == 0
+    assert [workflows.status("saga", run).state for run in runs] == ["succeeded"] * 10
+    # The places of the runs, each as often as there are runs.
+    done = Counter(ledger.read_text().splitlines())
+    assert set(done.values()) == {10}
+    assert len(done) == 7
 
 
 def test_start_waits_for_the_end(root: Path) -> None:

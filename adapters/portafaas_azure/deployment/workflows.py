@@ -21,7 +21,7 @@ from portafaas_azure.deployment.account import Account
 from portafaas_azure.deployment.clouds import load
 from portafaas_azure.deployment.refusals import azure, refused
 from portafaas_azure.runtime.control import DEEPEST, result_of, state_of
-from portafaas_azure.runtime.orchestrator import SUFFIX, entry_of, unwrapped
+from portafaas_azure.runtime.orchestrator import DEFINITION, SUFFIX, entry_of, unwrapped
 
 _KEY = "durabletask_extension"
 _API = "2024-04-01"
@@ -150,6 +150,9 @@ class AzureWorkflows(Workflows):
         before = f"{name}/" if "~" in found["instanceId"] else ""
         for event in found.get("historyEvents") or ():
             kind, when = event.get("EventType"), _seconds(event.get("Timestamp"))
+            called = str(event.get("FunctionName") or event.get("Name"))
+            if called == DEFINITION:
+                continue
             if kind in ("TaskScheduled", "TaskCompleted", "TaskFailed"):
                 yield from _call(event, kind, when, before)
             elif kind == "EventRaised":

@@ -56,8 +56,7 @@ def _redelivery(
 ) -> Redelivery:
     plan, trigger = places.plan, function.trigger
     if function.kind == "task":
-        # What the workflow's own rules repeat is theirs to say.
-        return Redelivery(function.name, "", source=_DURABLE)
+        return Redelivery(function.name, "the workflow, as its step says", source=_DURABLE)
     if function.kind == "http":
         return Redelivery(function.name, "", source=_HOST)
     dead = dead_of(plan, function)

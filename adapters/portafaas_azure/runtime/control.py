@@ -86,8 +86,17 @@ def result_of(state: str, output: Any, custom: Any) -> dict[str, Any]:
         return {}
     if isinstance(custom, dict) and "error" in custom:
         return {"error": str(custom["error"]), "cause": str(custom.get("cause", ""))}
+    text = str(output)
+    if isinstance(custom, dict) and custom.get("failed"):
+        from json import JSONDecoder
+
+        try:
+            found, _ = JSONDecoder().raw_decode(text, max(text.find("{"), 0))
+            return {"error": str(found["error"]), "cause": str(found["cause"])}
+        except (ValueError, TypeError, KeyError):
+            pass
     # The orchestrator itself broke.
-    return {"error": "States.Runtime", "cause": str(output)[:4096]}
+    return {"error": "States.Runtime", "cause": text[:4096]}
 
 
 class Control:

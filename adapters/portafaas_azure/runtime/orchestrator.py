@@ -30,10 +30,15 @@ if TYPE_CHECKING:
 LONGEST_TIMER = 5 * 86_400.0
 #: Seconds after which nobody is there to see; what waits longer waits so long.
 FOREVER = 100 * 365 * 86_400.0
-#: Signals and sub-workflows that the status names; it takes 16 KB.
-MOST_NAMED = 100
+#: Characters of a custom status as JSON; it takes 16 KB of UTF-16.
+#: https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-custom-orchestration-status
+LARGEST_STATUS = 7500
 #: What ends the name of a workflow's orchestrator.
 SUFFIX = "__workflow"
+#: The activity that says what a workflow is.
+DEFINITION = "portafaas__definition"
+#: How often it is asked when it does not answer.
+ASKED = 5
 
 
 _nothing: list[Any] = []
@@ -48,21 +53,19 @@ def entry_of(workflow: str) -> str:
     return workflow.replace("-", "_") + SUFFIX
 
 
-def bind(workflow: str, machine: Mapping[str, Any]) -> Callable[[Any], str]:
+def bind(workflow: str) -> Callable[[Any], str]:
     """Return what the worker calls with the orchestration's history."""
     from azure.durable_functions import Orchestrator
 
     _hasten()
     handle: Callable[[Any], str] = Orchestrator.create(
-        lambda context: drive(context, workflow, machine)
+        lambda context: drive(context, workflow)
     )
     return handle
 
 
-def drive(
-    context: Any, workflow: str, machine: Mapping[str, Any]
-) -> Generator[Any, Any, str]:
-    """Run *machine* in the orchestration *context*; return ``{"ok": output}`` as JSON text.
+def drive(context: Any, workflow: str) -> Generator[Any, Any, str]:
+    """Run *workflow* in the orchestration *context*; return ``{"ok": output}`` as JSON text.
 
     Raises WorkflowFailed when the run fails. A run that a parent started returns ``{"ok"}``,
     ``{"error", "cause"}``, or ``{"stopped"}`` when its time is over.
@@ -70,11 +73,34 @@ def drive(
     from json import dumps
 
     document = unwrapped(context.get_input(), "input")
-    answer = yield from _Run(context, workflow).all(machine, document)
+    answer = yield from _defined(context, workflow)
+    if "ok" in answer:
+        answer = yield from _Run(context, workflow).all(answer["ok"], document)
     if document.get("sub") or "ok" in answer:
         return dumps(answer)
-    context.set_custom_status({"error": answer["error"], "cause": answer["cause"]})
-    raise WorkflowFailed(dumps(answer))
+    text = dumps(answer)
+    if len(text) <= LARGEST_STATUS:
+        context.set_custom_status({"error": answer["error"], "cause": answer["cause"]})
+    else:
+        # The output has it all, among the platform's words.
+        context.set_custom_status({"failed": True})
+    raise WorkflowFailed(text)
+
+
+def _defined(context: Any, workflow: str) -> Generator[Any, Any, dict[str, Any]]:
+    """Return ``{"ok": normal form}`` as it was when the run began, from then on by its history.
+
+    A package that is deployed later may have another one, which the history would not fit.
+    """
+    answer: dict[str, Any] = {}
+    for _ in range(ASKED):
+        try:
+            found = yield context.call_activity(DEFINITION, entry_of(workflow))
+        except Exception as exc:
+            answer = failure_of(exc)
+        else:
+            return unwrapped(found, "ok")
+    return answer
 
 
 class _Branch:
@@ -144,7 +170,7 @@ class _Run:
                 self.go(branch, answer)
             if self.answer is not None:
                 for task, wait in self.pending.items():
-                    if wait.timer is task:
+                    if wait.timer is task and not task.is_completed:
                         task.cancel()
                 return self.answer
             self.tell()
@@ -299,7 +325,8 @@ class _Run:
                 del self.pending[wait.task]
         elif wait.timer is not None:
             del self.pending[wait.timer]
-            wait.timer.cancel()
+            if not wait.timer.is_completed:
+                wait.timer.cancel()
         if wait.branch is None:
             self.answer = {"stopped": True}
         elif wait.task is None:
@@ -331,13 +358,18 @@ class _Run:
         """Say in the status which signals and sub-workflows are waited for."""
         waiting: dict[str, list[str]] = {}
         children: list[str] = []
+        left = LARGEST_STATUS - 50
         for task, wait in self.pending.items():
-            if task is not wait.task or len(children) == MOST_NAMED:
+            if task is not wait.task or not wait.token:
                 continue
-            if isinstance(wait.request, Signal):
-                if sum(map(len, waiting.values())) < MOST_NAMED:
-                    waiting.setdefault(wait.request.name, []).append(wait.token)
-            elif wait.token:
+            name = wait.request.name if isinstance(wait.request, Signal) else ""
+            left -= len(wait.token) + 4 + (len(name) + 8 if name not in waiting else 0)
+            if left < 0:
+                # The others are named when these are done.
+                break
+            if name:
+                waiting.setdefault(name, []).append(wait.token)
+            else:
                 children.append(wait.token)
         status = {"waiting": waiting, "children": children}
         if waiting or children or self.told is not None:

@@ -16,7 +16,7 @@ from portafaas.plan.machines import every_step
 from portafaas_gcp import names
 from portafaas_gcp.deployment.cloud import Cloud
 from portafaas_gcp.runtime import workflow as runs
-from portafaas_gcp.workflows.library import RUN
+from portafaas_gcp.workflows.calling import RUN
 from portafaas_gcp.workflows.source import written
 
 _API = "workflowexecutions"

@@ -107,3 +107,13 @@ def every_expression(value: Any) -> list[str]:
     if isinstance(value, list):
         return [code for item in value for code in every_expression(item)]
     return []
+
+
+def odd_names(value: Any) -> list[str]:
+    """Return the names in a source that might be taken for expressions."""
+    if isinstance(value, dict):
+        inside = [name for item in value.values() for name in odd_names(item)]
+        return [name for name in value if "${" in name] + inside
+    if isinstance(value, list):
+        return [name for item in value for name in odd_names(item)]
+    return []

@@ -2,26 +2,18 @@
 
 Only functions whose meaning the vendor's reference states are used, and no ``and`` or ``or`` whose
 right side could fail. Every name of a type that was ever used is known, and numbers of two types
-are made doubles before they are compared.
+are made doubles before they are compared. A list that becomes part of another is assigned, since
+``list.concat`` might append what is in it. Nothing is changed that another variable may hold.
 https://cloud.google.com/workflows/docs/reference/stdlib/overview
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from portafaas.runtime import states
+from portafaas_gcp.workflows.calling import apart_routines, calling, together
 from portafaas_gcp.workflows.expressions import expression as e
+from portafaas_gcp.workflows.routines import Routine, assign, call, fault, returns, routine, switch
 
-Routine = dict[str, Any]
-
-#: Seconds that a call may take: https://cloud.google.com/workflows/quotas
-LONGEST_CALL = 1800
-#: Bytes of an execution's argument:
-#: https://cloud.google.com/workflows/docs/reference/executions/rest/v1/projects.locations.workflows.executions
-LONGEST_ARGUMENT = 32_768
-#: Label of an execution that is a part of a run.
-RUN = "portafaas-run"
 _KINDS = {
     "null": "null",
     "boolean": "boolean",
@@ -37,56 +29,19 @@ _KINDS = {
 }
 
 
-def _routine(params: list[str], *steps: dict[str, Any]) -> Routine:
-    return {"params": params, "steps": list(steps)}
-
-
-def _assign(name: str, *pairs: tuple[str, Any], next: str | None = None) -> dict[str, Any]:
-    step: dict[str, Any] = {"assign": [{variable: value} for variable, value in pairs]}
-    if next is not None:
-        step["next"] = next
-    return {name: step}
-
-
-def _call(
-    name: str, routine: str, result: str | None = None, next: str | None = None, /, **args: Any
-) -> dict[str, Any]:
-    step: dict[str, Any] = {"call": routine, "args": args}
-    if result is not None:
-        step["result"] = result
-    if next is not None:
-        step["next"] = next
-    return {name: step}
-
-
-def _switch(name: str, *rules: tuple[str, str], next: str | None = None) -> dict[str, Any]:
-    step: dict[str, Any] = {"switch": [{"condition": e(code), "next": to} for code, to in rules]}
-    if next is not None:
-        step["next"] = next
-    return {name: step}
-
-
-def _return(name: str, value: Any) -> dict[str, Any]:
-    return {name: {"return": value}}
-
-
-def _fault(name: str, error: str, cause: Any) -> dict[str, Any]:
-    return {name: {"raise": {"portafaas": error, "cause": cause}}}
-
-
 def library(apart: bool) -> dict[str, Routine]:
     """Return the routines by their names; *apart*: with the one that starts executions."""
-    out = {**_values(), **_comparing(), **_errors(), **_calling(), **_together()}
-    return {**out, **_apart()} if apart else out
+    out = {**_values(), **_comparing(), **_errors(), **calling(), **together()}
+    return {**out, **apart_routines()} if apart else out
 
 
 def _values() -> dict[str, Routine]:
     return {
         # What is there at a path, or that nothing is: {"there", "value"}.
-        "portafaas_look": _routine(
+        "portafaas_look": routine(
             ["value", "path"],
-            _assign("begin", ("at", 0)),
-            _switch(
+            assign("begin", ("at", 0)),
+            switch(
                 "more",
                 ("at == len(path)", "found"),
                 ('get_type(path[at]) == "string"', "named"),
@@ -94,140 +49,140 @@ def _values() -> dict[str, Routine]:
                 ("path[at] >= len(value)", "missing"),
                 next="inside",
             ),
-            _switch("named", ('get_type(value) != "map"', "missing"), next="known"),
-            _switch("known", ("path[at] in value", "inside"), next="missing"),
-            _assign("inside", ("value", e("value[path[at]]")), ("at", e("at + 1")), next="more"),
-            _return("found", {"there": True, "value": e("value")}),
-            _return("missing", {"there": False}),
+            switch("named", ('get_type(value) != "map"', "missing"), next="known"),
+            switch("known", ("path[at] in value", "inside"), next="missing"),
+            assign("inside", ("value", e("value[path[at]]")), ("at", e("at + 1")), next="more"),
+            returns("found", {"there": True, "value": e("value")}),
+            returns("missing", {"there": False}),
         ),
         # What is at a path; fails when nothing is.
-        "portafaas_at": _routine(
+        "portafaas_at": routine(
             ["value", "path", "shown"],
-            _call("look", "portafaas_look", "found", value=e("value"), path=e("path")),
-            _switch("check", ('found["there"]', "done")),
-            _fault("missing", states.RUNTIME, e('"there is nothing at " + shown')),
-            _return("done", e('found["value"]')),
+            call("look", "portafaas_look", "found", value=e("value"), path=e("path")),
+            switch("check", ('found["there"]', "done")),
+            fault("missing", states.RUNTIME, e('"there is nothing at " + shown')),
+            returns("done", e('found["value"]')),
         ),
         # A copy of a document with a value put at a path of names.
-        "portafaas_put": _routine(
+        "portafaas_put": routine(
             ["document", "path", "value", "shown"],
-            _assign("begin", ("at", 0), ("empty", {}), ("chain", []), ("node", e("document"))),
-            _switch("more", ("at == len(path)", "back"), ('get_type(node) != "map"', "wrong")),
-            _assign("keep", ("chain", e("list.concat(chain, node)")), ("name", e("path[at]")),
+            assign("begin", ("at", 0), ("chain", []), ("node", e("document"))),
+            switch("more", ("at == len(path)", "back"), ('get_type(node) != "map"', "wrong")),
+            assign("keep", ("chain", e("list.concat(chain, node)")), ("name", e("path[at]")),
                     ("at", e("at + 1"))),
-            _switch("known", ("name in node", "deeper")),
-            _assign("new", ("node", e("empty")), next="more"),
-            _assign("deeper", ("node", e("node[name]")), next="more"),
-            _fault("wrong", states.RUNTIME, e('"nothing can be put at " + shown')),
-            _switch("back", ("at == 0", "sized")),
-            _assign("merge", ("at", e("at - 1")), ("name", e("path[at]")), ("one", e("empty")),
+            switch("known", ("name in node", "deeper")),
+            assign("new", ("node", {}), next="more"),
+            assign("deeper", ("node", e("node[name]")), next="more"),
+            fault("wrong", states.RUNTIME, e('"nothing can be put at " + shown')),
+            switch("back", ("at == 0", "sized")),
+            assign("merge", ("at", e("at - 1")), ("name", e("path[at]")), ("one", {}),
                     ("one[name]", e("value")), ("value", e("map.merge(chain[at], one)")),
                     next="back"),
-            _call("sized", "portafaas_sized", value=e("value")),
-            _return("done", e("value")),
+            call("sized", "portafaas_sized", value=e("value")),
+            returns("done", e("value")),
         ),
         # A value, unless it is larger than a document may be. Characters, which is at most bytes.
-        "portafaas_sized": _routine(
+        "portafaas_sized": routine(
             ["value"],
-            _switch("check", (f"len(json.encode_to_string(value)) <= {states.LARGEST}", "done")),
-            _fault("wrong", states.TOO_LARGE, f"more than {states.LARGEST} bytes of JSON"),
-            _return("done", e("value")),
+            switch("check", (f"len(json.encode_to_string(value)) <= {states.LARGEST}", "done")),
+            fault("wrong", states.TOO_LARGE, f"more than {states.LARGEST} bytes of JSON"),
+            returns("done", e("value")),
         ),
         # How long to wait, of a document; fails when it is no number.
-        "portafaas_seconds": _routine(
+        "portafaas_seconds": routine(
             ["value", "step"],
-            _call("what", "portafaas_kind", "kind", value=e("value")),
-            _switch("check", ('kind != "number"', "wrong")),
-            _switch("sign", ("value >= 0", "done")),
-            _fault("wrong", states.RUNTIME, e('"seconds of " + step + " is no such number"')),
-            _return("done", e("value")),
+            call("what", "portafaas_kind", "kind", value=e("value")),
+            switch("check", ('kind != "number"', "wrong")),
+            switch("sign", ("value >= 0", "done")),
+            fault("wrong", states.RUNTIME, e('"seconds of " + step + " is no such number"')),
+            returns("done", e("value")),
         ),
         # A text of a document; fails when it is none.
-        "portafaas_text": _routine(
+        "portafaas_text": routine(
             ["value", "what"],
-            _switch("check", ('get_type(value) == "string"', "done")),
-            _fault("wrong", states.RUNTIME, e('what + " is no text"')),
-            _return("done", e("value")),
+            switch("check", ('get_type(value) == "string"', "done")),
+            fault("wrong", states.RUNTIME, e('what + " is no text"')),
+            returns("done", e("value")),
         ),
     }  # fmt: skip
 
 
 def _comparing() -> dict[str, Routine]:
     return {
-        "portafaas_kind": _routine(
+        "portafaas_kind": routine(
             ["value"],
-            _assign("kinds", ("kinds", _KINDS)),
-            _return("done", e("kinds[get_type(value)]")),
+            assign("kinds", ("kinds", _KINDS)),
+            returns("done", e("kinds[get_type(value)]")),
         ),
         # Runs a program of conditions.py; returns its outcome.
-        "portafaas_choose": _routine(
+        "portafaas_choose": routine(
             ["program", "document", "context"],
-            _assign("begin", ("at", 0), ("roots", {"document": e("document"),
+            assign("begin", ("at", 0), ("roots", {"document": e("document"),
                                                   "context": e("context")})),
-            _assign("one", ("leaf", e("program[at]")), ("value", e('roots[leaf["of"]]')),
+            assign("one", ("leaf", e("program[at]")), ("value", e('roots[leaf["of"]]')),
                     ("right", {"there": True, "value": e('leaf["other"]')})),
-            _call("left", "portafaas_look", "left", value=e("value"), path=e('leaf["path"]')),
-            _switch("plain", ('leaf["with"] == "value"', "test")),
-            _assign("two", ("value", e('roots[leaf["with"]]'))),
-            _call("other", "portafaas_look", "right", value=e("value"), path=e('leaf["other"]')),
-            _call("test", "portafaas_test", "holds", left=e("left"), op=e('leaf["op"]'),
+            call("left", "portafaas_look", "left", value=e("value"), path=e('leaf["path"]')),
+            switch("plain", ('leaf["with"] == "value"', "test")),
+            assign("two", ("value", e('roots[leaf["with"]]'))),
+            call("other", "portafaas_look", "right", value=e("value"), path=e('leaf["other"]')),
+            call("test", "portafaas_test", "holds", left=e("left"), op=e('leaf["op"]'),
                   right=e("right")),
-            _switch("which", ("holds", "yes")),
-            _assign("no", ("at", e('leaf["no"]')), next="go_on"),
-            _assign("yes", ("at", e('leaf["yes"]'))),
-            _switch("go_on", ("at >= 0", "one")),
-            _return("done", e("-1 - at")),
+            switch("which", ("holds", "yes")),
+            assign("no", ("at", e('leaf["no"]')), next="go_on"),
+            assign("yes", ("at", e('leaf["yes"]'))),
+            switch("go_on", ("at >= 0", "one")),
+            returns("done", e("-1 - at")),
         ),
         # Rule W-10.
-        "portafaas_test": _routine(
+        "portafaas_test": routine(
             ["left", "op", "right"],
-            _switch("there", ('left["there"]', "both")),
-            _return("missing", e('op == "!="')),
-            _switch("both", ('op == "is"', "is"), ('right["there"]', "kinds"), next="missing"),
-            _switch("is", ('right["value"] == "present"', "true")),
-            _call("is_kind", "portafaas_kind", "kind", value=e('left["value"]')),
-            _return("is_it", e('kind == right["value"]')),
-            _return("true", e("1 == 1")),
-            _return("false", e("1 == 0")),
-            _assign("kinds", ("a", e('left["value"]')), ("b", e('right["value"]'))),
-            _call("kind_a", "portafaas_kind", "kind", value=e("a")),
-            _call("kind_b", "portafaas_kind", "other", value=e("b")),
-            _switch("same", ("kind != other", "missing"), ('kind == "array"', "missing"),
+            switch("there", ('left["there"]', "both")),
+            returns("missing", e('op == "!="')),
+            switch("both", ('op == "is"', "of_kind"), ('right["there"]', "kinds"), next="missing"),
+            switch("of_kind", ('right["value"] == "present"', "it_is")),
+            call("is_kind", "portafaas_kind", "kind", value=e('left["value"]')),
+            returns("is_it", e('kind == right["value"]')),
+            returns("it_is", e("1 == 1")),
+            returns("it_is_not", e("1 == 0")),
+            assign("kinds", ("a", e('left["value"]')), ("b", e('right["value"]'))),
+            call("kind_a", "portafaas_kind", "kind", value=e("a")),
+            call("kind_b", "portafaas_kind", "other", value=e("b")),
+            switch("same", ("kind != other", "missing"), ('kind == "array"', "missing"),
                     ('kind == "object"', "missing"), ('op == "matches"', "text"),
                     ("get_type(a) == get_type(b)", "compare")),
-            _assign("numbers", ("a", e("double(a)")), ("b", e("double(b)"))),
-            _switch("compare", ('op == "=="', "eq"), ('op == "!="', "ne"),
-                    ('kind == "null"', "false"), ('kind == "boolean"', "false"),
+            assign("numbers", ("a", e("double(a)")), ("b", e("double(b)"))),
+            switch("compare", ('op == "=="', "eq"), ('op == "!="', "ne"),
+                    ('kind == "null"', "it_is_not"), ('kind == "boolean"', "it_is_not"),
                     ('op == "<"', "lt"), ('op == "<="', "le"), ('op == ">"', "gt")),
-            _return("ge", e("a >= b")),
-            _return("eq", e("a == b")),
-            _return("ne", e("a != b")),
-            _return("lt", e("a < b")),
-            _return("le", e("a <= b")),
-            _return("gt", e("a > b")),
-            _switch("text", ('kind != "string"', "false")),
-            _call("glob", "portafaas_glob", "pattern", pattern=e("b")),
-            _return("matches", e("text.match_regex(a, pattern)")),
+            returns("ge", e("a >= b")),
+            returns("eq", e("a == b")),
+            returns("ne", e("a != b")),
+            returns("lt", e("a < b")),
+            returns("le", e("a <= b")),
+            returns("gt", e("a > b")),
+            switch("text", ('kind != "string"', "it_is_not")),
+            call("glob", "portafaas_glob", "pattern", pattern=e("b")),
+            returns("matches", e("text.match_regex(a, pattern)")),
         ),
         # A regular expression for a pattern with ``*`` and ``\*``. Of a character that is neither
         # letter nor digit a backslash makes itself: https://github.com/google/re2/wiki/Syntax
-        "portafaas_glob": _routine(
+        "portafaas_glob": routine(
             ["pattern"],
-            _assign("begin", ("tokens", e(r'text.find_all_regex(pattern, "(?s)\\\\.|.")')),
+            assign("begin", ("tokens", e(r'text.find_all_regex(pattern, "(?s)\\\\.|.")')),
                     ("at", 0), ("out", r"(?s)\A")),
-            _switch("more", ("at == len(tokens)", "done")),
-            _assign("one", ("token", e('tokens[at]["match"]')), ("at", e("at + 1"))),
-            _switch("which", ('token == "*"', "any"), ("len(token) > 1", "escaped"),
+            switch("more", ("at == len(tokens)", "done")),
+            assign("one", ("token", e('tokens[at]["match"]')), ("at", e("at + 1"))),
+            switch("which", ('token == "*"', "any"), ("len(token) > 1", "escaped"),
                     (r'text.match_regex(token, "[0-9A-Za-z_]|[^\\x00-\\x7F]")', "plain")),
-            _assign("quote", ("out", e(r'out + "\\" + token')), next="more"),
-            _assign("any", ("out", e('out + ".*"')), next="more"),
-            _assign("plain", ("out", e("out + token")), next="more"),
-            _switch("escaped",
+            assign("quote", ("out", e(r'out + "\\" + token')), next="more"),
+            assign("any", ("out", e('out + ".*"')), next="more"),
+            assign("plain", ("out", e("out + token")), next="more"),
+            switch("escaped",
                     (r'text.match_regex(token, "\\A\\\\([0-9A-Za-z_]|[^\\x00-\\x7F])")', "strip"),
                     next="plain"),
-            _assign("strip", ("out", e("out + text.substring(token, 1, len(token))")),
+            assign("strip", ("out", e("out + text.substring(token, 1, len(token))")),
                     next="more"),
-            _return("done", e(r'out + "\\z"')),
+            returns("done", e(r'out + "\\z"')),
         ),
     }  # fmt: skip
 
@@ -240,304 +195,92 @@ def _errors() -> dict[str, Routine]:
     )
     return {
         # The tags of what was raised: https://cloud.google.com/workflows/docs/reference/syntax/error-types
-        "portafaas_tags": _routine(
+        "portafaas_tags": routine(
             ["error"],
-            _switch("map", ('get_type(error) != "map"', "none")),
-            _switch("has", ('"tags" in error', "done")),
-            _return("none", []),
-            _return("done", e('error["tags"]')),
+            switch("map", ('get_type(error) != "map"', "none")),
+            switch("has", ('"tags" in error', "done")),
+            returns("none", []),
+            returns("done", e('error["tags"]')),
         ),
-        "portafaas_message": _routine(
+        "portafaas_message": routine(
             ["error"],
-            _switch("map", ('get_type(error) != "map"', "none")),
-            _switch("has", ('"message" in error', "text")),
-            _return("none", ""),
-            _switch("text", ('get_type(error["message"]) != "string"', "none")),
-            _return("done", e('error["message"]')),
+            switch("map", ('get_type(error) != "map"', "none")),
+            switch("has", ('"message" in error', "text")),
+            returns("none", ""),
+            switch("text", ('get_type(error["message"]) != "string"', "none")),
+            returns("done", e('error["message"]')),
         ),
         # What went wrong within steps, and is no error of a step: {"error", "cause"}.
-        "portafaas_broken": _routine(
+        "portafaas_broken": routine(
             ["error"],
-            _switch("map", ('get_type(error) != "map"', "other")),
-            _switch("own", ('"portafaas" in error', "known")),
-            _call("other", "portafaas_tags", "tags", error=e("error")),
-            _call("said", "portafaas_message", "message", error=e("error")),
-            _switch("which", ('"ResourceLimitError" in tags', "large"),
+            switch("map", ('get_type(error) != "map"', "other")),
+            switch("own", ('"portafaas" in error', "known")),
+            call("other", "portafaas_tags", "tags", error=e("error")),
+            call("said", "portafaas_message", "message", error=e("error")),
+            switch("which", ('"ResourceLimitError" in tags', "large"),
                     ('"MemoryLimitExceededError" in tags', "large"),
                     ('"ResultSizeLimitExceededError" in tags', "large")),
-            _return("runtime", {"error": states.RUNTIME, "cause": e("message")}),
-            _return("large", {"error": states.TOO_LARGE, "cause": e("message")}),
-            _return("known", {"error": e('error["portafaas"]'), "cause": e('error["cause"]')}),
+            returns("runtime", {"error": states.RUNTIME, "cause": e("message")}),
+            returns("large", {"error": states.TOO_LARGE, "cause": e("message")}),
+            returns("known", {"error": e('error["portafaas"]'), "cause": e('error["cause"]')}),
         ),
         # What a call that was not answered is to the workflow.
-        "portafaas_refused": _routine(
+        "portafaas_refused": routine(
             ["error"],
-            _call("tags", "portafaas_tags", "tags", error=e("error")),
-            _call("said", "portafaas_message", "message", error=e("error")),
-            _switch("which", ('"TimeoutError" in tags', "timeout"),
+            call("tags", "portafaas_tags", "tags", error=e("error")),
+            call("said", "portafaas_message", "message", error=e("error")),
+            switch("which", ('"TimeoutError" in tags', "timeout"),
                     ('not ("HttpError" in tags)', "failed")),
-            _switch("status", ('not ("code" in error)', "failed")),
-            _switch("late", ('error["code"] == 504', "timeout")),
-            _return("failed", {"error": states.TASK_FAILED, "cause": e("message")}),
-            _return("timeout", {"error": states.TIMEOUT, "cause": ""}),
+            switch("status", ('not ("code" in error)', "failed")),
+            switch("late", ('error["code"] == 504', "timeout")),
+            returns("failed", {"error": states.TASK_FAILED, "cause": e("message")}),
+            returns("timeout", {"error": states.TIMEOUT, "cause": ""}),
         ),
         # Whether a rule for errors is one for that error.
-        "portafaas_names": _routine(
+        "portafaas_names": routine(
             ["errors", "error"],
-            _switch("fatal", (fatal, "no")),
-            _return("done", e(named)),
-            _return("no", e("1 == 0")),
+            switch("fatal", (fatal, "never")),
+            returns("done", e(named)),
+            returns("never", e("1 == 0")),
         ),
         # The index of the first rule that names an error; -1 if none does.
-        "portafaas_rule": _routine(
+        "portafaas_rule": routine(
             ["rules", "error"],
-            _assign("begin", ("at", 0)),
-            _switch("more", ("at == len(rules)", "none")),
-            _call("one", "portafaas_names", "named", errors=e("rules[at]"), error=e("error")),
-            _switch("which", ("named", "done")),
-            _assign("following", ("at", e("at + 1")), next="more"),
-            _return("done", e("at")),
-            _return("none", -1),
+            assign("begin", ("at", 0)),
+            switch("more", ("at == len(rules)", "none")),
+            call("one", "portafaas_names", "named", errors=e("rules[at]"), error=e("error")),
+            switch("which", ("named", "done")),
+            assign("following", ("at", e("at + 1")), next="more"),
+            returns("done", e("at")),
+            returns("none", -1),
         ),
         # Rule W-7. *counts* is how often each rule was the one, [] at first.
-        "portafaas_retry": _routine(
+        "portafaas_retry": routine(
             ["rules", "counts", "error"],
-            _assign("begin", ("none", []), ("names", e("none")), ("at", 0)),
-            _switch("more", ("at == len(rules)", "which")),
-            _assign("one", ("names", e('list.concat(names, rules[at]["errors"])')),
+            assign("begin", ("names", []), ("at", 0)),
+            switch("more", ("at == len(rules)", "which")),
+            assign("one", ("names", e("list.concat(names, 0)")),
+                    ("names[at]", e('rules[at]["errors"]')),
                     ("at", e("at + 1"))),
-            _switch("fresh", ("len(counts) >= at", "more")),
-            _assign("zero", ("counts", e("list.concat(counts, 0)")), next="more"),
-            _call("which", "portafaas_rule", "at", rules=e("names"), error=e("error")),
-            _switch("named", ("at < 0", "no")),
-            _assign("count", ("tries", e("counts[at] + 1")), ("counts[at]", e("tries")),
+            switch("fresh", ("len(counts) >= at", "more")),
+            assign("zero", ("counts", e("list.concat(counts, 0)")), next="more"),
+            call("which", "portafaas_rule", "at", rules=e("names"), error=e("error")),
+            switch("named", ("at < 0", "no")),
+            assign("count", ("tries", e("counts[at] + 1")), ("counts[at]", e("tries")),
                     ("rule", e("rules[at]")), ("seconds", e('double(rule["initial"])'))),
-            _switch("left", ('tries >= rule["attempts"]', "no")),
-            _switch("grow", ("tries == 1", "bound"),
+            switch("left", ('tries >= rule["attempts"]', "no")),
+            switch("grow", ("tries == 1", "bound"),
                     ('"max" in rule', "over")),
-            _assign("times", ("tries", e("tries - 1")),
+            assign("times", ("tries", e("tries - 1")),
                     ("seconds", e('seconds * double(rule["factor"])')), next="grow"),
-            _switch("over", ('seconds > double(rule["max"])', "bound"), next="times"),
-            _switch("bound", ('not ("max" in rule)', "jitter")),
-            _switch("most", ('seconds <= double(rule["max"])', "jitter")),
-            _assign("cut", ("seconds", e('double(rule["max"])'))),
-            _switch("jitter", ('not rule["jitter"]', "yes")),
-            _assign("part", ("seconds",
+            switch("over", ('seconds > double(rule["max"])', "bound"), next="times"),
+            switch("bound", ('not ("max" in rule)', "jitter")),
+            switch("most", ('seconds <= double(rule["max"])', "jitter")),
+            assign("cut", ("seconds", e('double(rule["max"])'))),
+            switch("jitter", ('not rule["jitter"]', "yes")),
+            assign("part", ("seconds",
                              e("seconds * double(int(sys.now() * 1000000) % 1000) / 1000"))),
-            _return("yes", {"again": True, "seconds": e("seconds"), "counts": e("counts")}),
-            _return("no", {"again": False, "seconds": 0, "counts": e("counts")}),
-        ),
-    }  # fmt: skip
-
-
-def _calling() -> dict[str, Routine]:
-    return {
-        # Calls a task until it succeeds or nothing retries it: {"ok"} or {"error", "cause"}.
-        "portafaas_call": _routine(
-            ["url", "given", "workflow", "run", "step", "place", "timeout", "rules"],
-            _call("sized", "portafaas_sized", value=e("given")),
-            _assign("begin", ("attempt", 1), ("counts", []), ("response", {}),
-                    ("answer", {}), ("key", e('run + "/" + place'))),
-            {"send": {
-                "try": {
-                    "call": "http.post",
-                    "args": {
-                        "url": e("url"),
-                        "timeout": e("timeout"),
-                        "auth": {"type": "OIDC"},
-                        "body": {
-                            "input": e("given"),
-                            "workflow": e("workflow"),
-                            "run": e("run"),
-                            "step": e("step"),
-                            "attempt": e("attempt"),
-                            "key": e("key"),
-                        },
-                    },
-                    "result": "response",
-                },
-                "except": {
-                    "as": "error",
-                    "steps": [
-                        _call("refused", "portafaas_refused", "answer", error=e("error")),
-                    ],
-                },
-            }},
-            _switch("came", ('"error" in answer', "failed")),
-            _call("read", "portafaas_answer", "answer", response=e("response")),
-            _switch("which", ('"ok" in answer', "done")),
-            _switch("failed", ("len(rules) == 0", "done")),
-            _call("again", "portafaas_retry", "pause", rules=e("rules"), counts=e("counts"),
-                  error=e('answer["error"]')),
-            _switch("more", ('not pause["again"]', "done")),
-            _call("sleep", "sys.sleep", seconds=e('pause["seconds"]')),
-            _assign("following", ("attempt", e("attempt + 1")), ("answer", {}),
-                    ("counts", e('pause["counts"]')), next="send"),
-            _return("done", e("answer")),
-        ),
-        # What the bridge of a task answers.
-        "portafaas_answer": _routine(
-            ["response"],
-            _assign("body", ("body", e('response["body"]'))),
-            _switch("map", ('get_type(body) != "map"', "none")),
-            _switch("which", ('"ok" in body', "ok"), ('not ("error" in body)', "none"),
-                    ('not ("cause" in body)', "none")),
-            _return("error", {"error": e('body["error"]'), "cause": e('body["cause"]')}),
-            _return("none", {"error": states.TASK_FAILED,
-                             "cause": "the answer is not one of a task"}),
-            _call("ok", "portafaas_sized", value=e('body["ok"]')),
-            _return("done", {"ok": e('body["ok"]')}),
-        ),
-        # Waits for a signal. Whoever sends one does not know which of several callbacks is whose:
-        # what is for another name is not taken.
-        "portafaas_signal": _routine(
-            ["name", "timeout"],
-            _call("create", "events.create_callback_endpoint", "callback",
-                  http_callback_method="POST"),
-            _assign("begin", ("until", e("sys.now() + timeout")), ("answer", {}),
-                    ("received", {})),
-            _assign("left", ("left", e("until - sys.now()"))),
-            _switch("late", ("left <= 0", "timeout")),
-            {"wait": {
-                "try": {
-                    "call": "events.await_callback",
-                    "args": {"callback": e("callback"), "timeout": e("left")},
-                    "result": "received",
-                },
-                "except": {
-                    "as": "error",
-                    "steps": [
-                        _call("tags", "portafaas_tags", "tags", error=e("error")),
-                        _switch("which", ('"TimeoutError" in tags', "over")),
-                        {"other": {"raise": e("error")}},
-                        _return("over", {"error": states.TIMEOUT, "cause": ""}),
-                    ],
-                },
-            }},
-            _assign("body", ("body", e('received["http_request"]["body"]'))),
-            _switch("map", ('get_type(body) != "map"', "left")),
-            _switch("known", ('not ("signal" in body)', "left")),
-            _switch("mine", ('body["signal"] != name', "left")),
-            _call("sized", "portafaas_sized", value=e('body["payload"]')),
-            _return("done", {"ok": e('body["payload"]')}),
-            _return("timeout", {"error": states.TIMEOUT, "cause": ""}),
-        ),
-    }  # fmt: skip
-
-
-def _together() -> dict[str, Routine]:
-    return {
-        # The items of a map, and room for what comes of them.
-        "portafaas_items": _routine(
-            ["value", "path", "shown", "most", "step"],
-            _call("look", "portafaas_at", "items", value=e("value"), path=e("path"),
-                  shown=e("shown")),
-            _switch("kind", ('get_type(items) == "list"', "count")),
-            _fault("wrong", states.RUNTIME, e('"items of " + step + " are no list"')),
-            _switch("count", ("len(items) <= most", "room")),
-            _return("many", {"error": states.TOO_MANY_ITEMS,
-                             "cause": e('string(len(items)) + " items of " + step')}),
-            _assign("room", ("answers", []), ("at", 0)),
-            _switch("more", ("at == len(items)", "done")),
-            _assign("one", ("answers", e("list.concat(answers, at)")), ("at", e("at + 1")),
-                    next="more"),
-            _return("done", {"items": e("items"), "answers": e("answers")}),
-        ),
-        # Rule W-11: the outputs in order, or the first failure; and the log with those within.
-        "portafaas_gather": _routine(
-            ["answers", "log"],
-            _assign("begin", ("at", 0), ("ok", []), ("failed", -1), ("fatal", -1)),
-            _switch("more", ("at == len(answers)", "which")),
-            _assign("one", ("answer", e("answers[at]")), ("k", 0)),
-            _switch("kept", ('k == len(answer["log"])', "good")),
-            _assign("keep", ("log", e('list.concat(log, answer["log"][k])')), ("k", e("k + 1")),
-                    next="kept"),
-            _switch("good", ('"error" in answer', "bad")),
-            _assign("put", ("ok", e('list.concat(ok, answer["ok"])')), next="following"),
-            _assign("bad", ("error", e('answer["error"]'))),
-            _switch("worse", (f'error == "{states.RUNTIME}"', "fatal"),
-                    (f'error == "{states.TOO_LARGE}"', "fatal")),
-            _switch("first", ("failed >= 0", "following")),
-            _assign("failed", ("failed", e("at")), next="following"),
-            _switch("fatal", ("fatal >= 0", "following")),
-            _assign("fatal_first", ("fatal", e("at"))),
-            _assign("following", ("at", e("at + 1")), next="more"),
-            _switch("which", ("fatal >= 0", "fatal_one"), ("failed >= 0", "failed_one")),
-            _call("sized", "portafaas_sized", value=e("ok")),
-            _return("done", {"ok": e("ok"), "log": e("log")}),
-            _assign("fatal_one", ("failed", e("fatal"))),
-            _return("failed_one", {"error": e('answers[failed]["error"]'),
-                                   "cause": e('answers[failed]["cause"]'), "log": e("log")}),
-        ),
-    }  # fmt: skip
-
-
-def _apart() -> dict[str, Routine]:
-    base = (
-        '"https://workflowexecutions.googleapis.com/v1/projects/" + '
-        'sys.get_env("GOOGLE_CLOUD_PROJECT_ID") + "/locations/" + '
-        'sys.get_env("GOOGLE_CLOUD_LOCATION") + "/workflows/" + '
-        'sys.get_env("GOOGLE_CLOUD_WORKFLOW_ID") + "/executions"'
-    )
-    signed = {"type": "OAuth2"}
-    return {
-        # Runs a routine in an execution of its own: what one execution cannot nest, or not end.
-        # https://cloud.google.com/workflows/docs/reference/executions/rest
-        "portafaas_apart": _routine(
-            ["routine", "given", "run", "timeout"],
-            _assign("begin", ("argument", {"portafaas": {"routine": e("routine"), "run": e("run"),
-                                                         "given": e("given")}}),
-                    ("until", e("sys.now() + timeout")), ("pause", 1), ("base", e(base)),
-                    ("answer", {}), ("got", {}), ("words", e("json.encode_to_string(argument)"))),
-            _switch("size", (f"len(words) <= {LONGEST_ARGUMENT}", "create")),
-            _return("large", {"error": states.TOO_LARGE, "log": [], "cause":
-                    f"more than {LONGEST_ARGUMENT} bytes of JSON for an execution of its own"}),
-            {"create": {
-                "try": {
-                    "call": "http.post",
-                    "args": {"url": e("base"), "auth": signed,
-                             "body": {"argument": e("words"), "labels": {RUN: e("run")}}},
-                    "result": "got",
-                },
-                "except": {"as": "error", "steps": [
-                    _call("refused", "portafaas_refused", "answer", error=e("error")),
-                ]},
-            }},
-            _switch("made", ('"error" in answer', "not_made")),
-            _assign("place", ("place", e('"https://workflowexecutions.googleapis.com/v1/" + '
-                                         'got["body"]["name"]'))),
-            _assign("left", ("left", e("until - sys.now()"))),
-            _switch("late", ("left <= 0", "cancel"), ("left >= pause", "sleep")),
-            _assign("less", ("pause", e("left"))),
-            _call("sleep", "sys.sleep", seconds=e("pause")),
-            _switch("grow", ("pause > 200", "look")),
-            _assign("longer", ("pause", e("pause * 1.25"))),
-            {"look": {
-                "try": {
-                    "call": "http.get",
-                    "args": {"url": e("place"), "auth": signed},
-                    "result": "got",
-                },
-                # It is asked again.
-                "except": {"as": "error", "steps": [_assign("lost", ("got", {}))]},
-            }},
-            _switch("came", ('not ("body" in got)', "left"), ('got["body"]["state"] == "ACTIVE"',
-                    "left"), ('got["body"]["state"] == "QUEUED"', "left"),
-                    ('got["body"]["state"] == "SUCCEEDED"', "done")),
-            _return("ended", {"error": states.RUNTIME, "log": [], "cause":
-                    e('"an execution of a part is " + got["body"]["state"]')}),
-            _return("done", e('json.decode(got["body"]["result"])')),
-            _return("not_made", {"error": e('answer["error"]'), "cause": e('answer["cause"]'),
-                                 "log": []}),
-            {"cancel": {
-                "try": {
-                    "call": "http.post",
-                    "args": {"url": e('place + ":cancel"'), "auth": signed, "body": {}},
-                    "result": "got",
-                },
-                # It has ended meanwhile: too late all the same.
-                "except": {"as": "error", "steps": [_assign("gone", ("got", {}))]},
-            }},
-            _return("timeout", {"error": states.TIMEOUT, "cause": "", "log": []}),
+            returns("yes", {"again": True, "seconds": e("seconds"), "counts": e("counts")}),
+            returns("no", {"again": False, "seconds": 0, "counts": e("counts")}),
         ),
     }  # fmt: skip

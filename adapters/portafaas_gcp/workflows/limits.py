@@ -13,10 +13,10 @@ from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan
 from portafaas.plan.machines import inner, subworkflows
 from portafaas.plan.model import WorkflowPlan
-from portafaas_gcp.workflows.expressions import LONGEST, every_expression
-from portafaas_gcp.workflows.library import LONGEST_CALL
-from portafaas_gcp.workflows.machine import YEAR
+from portafaas_gcp.workflows.calling import LONGEST_CALL
+from portafaas_gcp.workflows.expressions import LONGEST, every_expression, odd_names
 from portafaas_gcp.workflows.source import written
+from portafaas_gcp.workflows.steps import YEAR
 
 QUOTAS = "https://cloud.google.com/workflows/quotas"
 #: Bytes of a source.
@@ -137,6 +137,10 @@ def _written(plan: BuildPlan, workflow: WorkflowPlan, path: str) -> Iterator[Dia
             f"its source would have {size} bytes, with those that it runs; at most {LARGEST} are "
             "taken",
             "make workflows of its parts that functions start",
+        )
+    for name in odd_names(made):
+        yield _problem(
+            path, f"the name {name[:60]!r} holds ${{, which an expression begins with", "rename it"
         )
     longest = max(every_expression(made), key=len)
     if len(longest) > LONGEST:

@@ -10,8 +10,10 @@ from portafaas.plan.machines import subworkflows
 from portafaas.plan.model import WorkflowPlan
 from portafaas_gcp.workflows import names
 from portafaas_gcp.workflows.expressions import expression, literal, quoted
-from portafaas_gcp.workflows.library import Routine, library
-from portafaas_gcp.workflows.machine import MOST_RULES, Writer
+from portafaas_gcp.workflows.library import library
+from portafaas_gcp.workflows.machine import Writer
+from portafaas_gcp.workflows.routines import Routine
+from portafaas_gcp.workflows.steps import MOST_RULES
 
 Source = dict[str, Any]
 
@@ -167,8 +169,7 @@ def _run(name: str, routine: str, undo: dict[str, Any]) -> Routine:
 def _undo(name: str, undo: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the steps that undo what the log holds, the last first; each step has its own."""
     out: list[dict[str, Any]] = [
-        {"undo": {"assign": [{"at": expression('len(answer["log"])')}, {"undone": {}},
-                             {"error": {}}]}},
+        {"undo": {"assign": [{"at": expression('len(answer["log"])')}, {"undone": {}}]}},
         {"undo_more": {"switch": [{"condition": expression("at == 0"), "next": "undone"}]}},
         {"undo_one": {"assign": [{"at": expression("at - 1")},
                                  {"entry": expression('answer["log"][at]')},

@@ -109,6 +109,20 @@ topics:
     assert "'work' cannot process is repeated" in told["PF2116"]
 
 
+def test_a_task_that_no_workflow_calls(warned: Callable[[str], Any]) -> None:
+    told = warned(
+        HEAD
+        + """\
+  called: {handler: "m:f", trigger: {task: {}}}
+  undoes: {handler: "m:f", trigger: {task: {}}}
+  idle: {handler: "m:f", trigger: {task: {}}}  #! PF2230
+"""
+        + REST
+        + "workflows: {w: {steps: {s: {task: called, compensate: {task: undoes}}}}}\n"
+    )
+    assert "no workflow calls 'idle'" in told["PF2230"]
+
+
 def test_one_end(warned: Callable[[str], Any]) -> None:
     more = "queues:\n  jobs: {dead-letter: true}\ntopics:\n  news: {} #! PF2112\n"
     without = HEAD.replace("{publish: news}, ", "").replace(", emits: [made]", "")
@@ -136,14 +150,14 @@ CIRCLES = [
      "  b: {handler: 'm:f', trigger: {queue: {name: d}}, uses: [{send: q}]}",
      "a -> dead letters in queue 'd' -> b -> queue 'q' -> a"),
     # A workflow that calls who starts it.
-    ("  a: {handler: 'm:f', trigger: {http: {path: /}}, uses: [{start: w}]}", "a -> workflow 'w' -> a"),
+    ("  a: {handler: 'm:f', trigger: {task: {}}, uses: [{start: w}]}\n"
+     "workflows: {w: {steps: {s: {task: a}}}}", "a -> workflow 'w' -> a"),
 ]  # fmt: skip
 RESOURCES = """
 queues: {q: {dead-letter: d, external: [producers]}, d: {dead-letter: true}}
 topics: {e: {external: [producers, consumers]}}
 tables: {t: {}}
 buckets: {b: {}}
-workflows: {w: {steps: [{function: a}]}}
 """
 
 
@@ -158,7 +172,7 @@ def test_circles(load: Callable[[str], Any], functions: str, way: str) -> None:
     (message,) = circles(load, functions)
     assert way in message
     # Each function of it may say why it ends.
-    for line in functions.splitlines():
+    for line in functions.partition("\nworkflows")[0].splitlines():
         guarded = functions.replace(line, f"{line[:-1]}, guard: it ends}}")
         assert circles(load, guarded) == []
 

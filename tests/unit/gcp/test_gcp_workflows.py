@@ -182,12 +182,15 @@ def test_what_is_refused(tmp_path: Path) -> None:
         ({"a": {"task": "one", "timeout": "1h"}}, "over the 1800 s of a call"),
         ({"a": {"wait": {"signal": "go", "timeout": "400d"}}}, "over a year"),
         (_nested(3, signal), "No signal gets there"),
-        (_nested(14, TASK), "calls would be within one another"),
         (long, "its source would have"),
+        ({"a": {"task": "one", "input": {"${x}": 1}}}, "which an expression begins with"),
         ({"a": {"task": "one", "input": "${" + "x" * 400}}, "an expression would have"),
     ):
         (message,) = _messages(_plan(tmp_path, {"w": steps}))
         assert wanted in message
+    deep = {"w": _nested(9, {"c": {"workflow": "child"}}), "child": _nested(5, TASK)}
+    (message,) = _messages(_plan(tmp_path, deep))
+    assert "calls would be within one another" in message
     plan = _plan(tmp_path, {"w": loops})
     assert not _messages(plan)
     assert any("of Google's steps" in one.message for one in ADAPTER.check(plan))
