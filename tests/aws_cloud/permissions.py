@@ -137,6 +137,8 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Callable[[Call], list[str]]]] = {
     ("states", "StartExecution"): ("states:StartExecution", _MACHINE),
     ("states", "DescribeExecution"): ("states:DescribeExecution", _RUN),
     ("states", "GetExecutionHistory"): ("states:GetExecutionHistory", _RUN),
+    # Which machine the token is of it does not say.
+    ("states", "SendTaskSuccess"): ("states:SendTaskSuccess", lambda call: []),
     ("states", "StopExecution"): ("states:StopExecution", _RUN),
     ("logs", "CreateLogStream"): ("logs:CreateLogStream", _LOG),
     ("logs", "PutLogEvents"): ("logs:PutLogEvents", _LOG),

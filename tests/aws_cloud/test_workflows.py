@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.aws_cloud.permissions import used_permissions
 
 SAGA = Path(__file__).parents[2] / "examples" / "shop-saga"
 AT = ("--target", "aws")
-KEY = {"authorization": "Bearer demo-key", "x-api-key": "demo-key"}
+KEY = {"x-api-key": "demo-key"}
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -86,7 +86,12 @@ def saga(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saga]:
 
 
 def _order(id: str, count: int, sku: str = "tea", **more: Any) -> dict[str, Any]:
-    return {"id": id, "customer": "ada@example.com", "lines": [{"sku": sku, "count": count}], **more}
+    return {
+        "id": id,
+        "customer": "ada@example.com",
+        "lines": [{"sku": sku, "count": count}],
+        **more,
+    }
 
 
 def test_it_goes_right(saga: Saga) -> None:
@@ -111,7 +116,7 @@ def test_it_is_undone(saga: Saga) -> None:
     assert caught == [("reserve", "OutOfStock")]
 
 
-def test_somebody_approves(saga: Saga) -> None:
+def test_it_is_turned_down(saga: Saga) -> None:
     run = saga.run(_order("o-3", 20, "pot"))
     state = saga.until(run, waiting=True)
     assert (state["state"], state["waiting"]) == ("running", ["approved"]), state
@@ -120,8 +125,55 @@ def test_somebody_approves(saga: Saga) -> None:
     assert (state["state"], state["error"]) == ("failed", "NotApproved")
 
 
+def test_an_order_by_http_is_approved_by_a_link(saga: Saga) -> None:
+    """The handlers' own clients: start, status and signal, with their functions' roles."""
+    cloud = saga.cloud
+    order = {"customer": "Ada", "lines": [{"sku": "pot", "count": 20}]}
+    answer = cloud.request("POST", "/orders", order, KEY)
+    assert answer.status == 201, answer.body
+    place = answer.headers["location"]
+
+    def state() -> str:
+        return str(cloud.request("GET", place, None, KEY).json()["state"])
+
+    assert _soon(lambda: state() == "waiting for approval")
+    (letter,) = [row for row in saga.rows("letters") if row["id"] == f"{place[8:]}/question"]
+    link = letter["text"].rpartition("/approvals")[2]
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert cloud.request("POST", f"/approvals{link}x", b"answer=yes", form).status == 403
+    assert cloud.request("POST", f"/approvals{link}", b"answer=yes&by=Bo", form).status == 200
+    assert _soon(lambda: state() == "succeeded")
+    assert cloud.request("POST", f"/approvals{link}", b"answer=yes", form).status == 409
+    assert cloud.request("GET", f"{place}0", None, KEY).status == 404
+
+
+def _soon(holds: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_machines_call_what_they_may(saga: Saga) -> None:
     used = used_permissions(saga.cloud.all_calls)["workflow:shop-saga-fulfil"]
     assert used
     rest = saga.cloud.policy("workflow:shop-saga-fulfil").unused(used)
     assert [grant for grant in rest if not grant.action.startswith("logs:")] == []
+    # Functions have the three verbs of one grant, of which each uses its own.
+    calls = saga.cloud.all_calls
+    made = {
+        name: {
+            call.operation
+            for call in calls.get(f"shop-saga-{name}", ())
+            if call.service == "states"
+        }
+        for name in ("place-order", "get-order", "approve")
+    }
+    assert made == {
+        "place-order": {"StartExecution"},
+        "get-order": {"DescribeExecution", "GetExecutionHistory"},
+        "approve": {"DescribeExecution", "GetExecutionHistory", "SendTaskSuccess"},
+    }
+    assert not [call for each in calls.values() for call in each if call.status == 403]
