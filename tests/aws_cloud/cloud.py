@@ -50,14 +50,14 @@ class Response:
 class Cloud:
     """A local AWS of its own process; a context manager.
 
-    *folder* takes the server's log. ``calls`` and ``invocations`` begin at the last ``forget``.
+    *folder* takes the server's log. Of *options*, ``--workflows`` runs state machines. ``calls`` and ``invocations`` begin at the last ``forget``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._log_path = folder / "server.log"
         self._log: IO[str] = self._log_path.open("w")
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.aws_cloud"],
+            [sys.executable, "-m", "tests.aws_cloud", *options],
             cwd=_ROOT,
             env=_server_environment(),
             stdin=subprocess.PIPE,

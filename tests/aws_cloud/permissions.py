@@ -64,6 +64,8 @@ _SECRET = _arn("secretsmanager", lambda facts: str(facts["SecretId"]))
 _FUNCTION = _arn("lambda", lambda facts: str(facts["FunctionName"]))
 _STREAM = _arn("dynamodb", lambda facts: str(facts["StreamArn"]))
 _ITERATOR = _arn("dynamodb", lambda facts: str(facts["ShardIterator"]).split("|")[0])
+_MACHINE = _arn("states", lambda facts: str(facts["stateMachineArn"]))
+_RUN = _arn("states", lambda facts: str(facts["executionArn"]))
 _LOG = _arn(
     "logs", lambda facts: f"log-group:{facts['logGroupName']}:log-stream:{facts['logStreamName']}"
 )
@@ -132,6 +134,12 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Callable[[Call], list[str]]]] = {
     ("secretsmanager", "GetSecretValue"): ("secretsmanager:GetSecretValue", _SECRET),
     ("secretsmanager", "DescribeSecret"): ("secretsmanager:DescribeSecret", _SECRET),
     ("lambda", "Invoke"): ("lambda:InvokeFunction", _FUNCTION),
+    ("states", "StartExecution"): ("states:StartExecution", _MACHINE),
+    ("states", "DescribeExecution"): ("states:DescribeExecution", _RUN),
+    ("states", "GetExecutionHistory"): ("states:GetExecutionHistory", _RUN),
+    # Which machine the token is of it does not say.
+    ("states", "SendTaskSuccess"): ("states:SendTaskSuccess", lambda call: []),
+    ("states", "StopExecution"): ("states:StopExecution", _RUN),
     ("logs", "CreateLogStream"): ("logs:CreateLogStream", _LOG),
     ("logs", "PutLogEvents"): ("logs:PutLogEvents", _LOG),
 }

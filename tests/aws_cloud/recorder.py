@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote
 from moto.awslambda.models import lambda_backends
 from moto.iam.models import iam_backends
 from moto.scheduler.models import scheduler_backends
+from moto.stepfunctions import models as stepfunctions
 
 from tests.aws_cloud.permissions import Call, Policy
 from tests.aws_cloud.world import ACCOUNT, World
@@ -23,7 +24,7 @@ from tests.aws_cloud.world import ACCOUNT, World
 #: Members of an input that say what a call is made to.
 _NAMES = (
     "QueueUrl", "TopicArn", "TableName", "IndexName", "RequestItems", "TransactItems", "StreamArn",
-    "ShardIterator", "SecretId", "logGroupName", "logStreamName",
+    "ShardIterator", "SecretId", "logGroupName", "logStreamName", "stateMachineArn", "executionArn",
 )  # fmt: skip
 _S3 = {
     ("PUT", True): "PutObject", ("GET", True): "GetObject", ("HEAD", True): "HeadObject",
@@ -156,6 +157,11 @@ def _role_of(principal: str) -> str:
                 schedule = group.schedules.get(principal.partition(":")[2])
                 if schedule is not None:
                     return str(schedule.target["RoleArn"])
+    if principal.startswith("workflow:"):
+        for states in stepfunctions.stepfunctions_backends[ACCOUNT].values():
+            for machine in states.state_machines:
+                if machine.name == principal.partition(":")[2]:
+                    return str(machine.roleArn)
     for backend in lambda_backends[ACCOUNT].values():
         for function in backend.list_functions():
             if function.function_name == principal:

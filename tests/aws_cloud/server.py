@@ -106,6 +106,10 @@ def main() -> None:
     gateway = Gateway(world, functions)
     formation = _formation()
     patches.patch(world, functions, asynchronous)
+    if "--workflows" in sys.argv:
+        from tests.aws_cloud.machines import run_machines
+
+        run_machines(world)
     wrapped: Any = threaded_moto_server
     made = wrapped.DomainDispatcherApplication
     wrapped.DomainDispatcherApplication = lambda create: Control(

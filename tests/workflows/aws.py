@@ -33,6 +33,7 @@ from portafaas_aws.infrastructure.document import logical_id
 from portafaas_aws.infrastructure.workflows import SIGNALS, text_of
 from portafaas_aws.names import machine_name
 from portafaas_aws.runtime import resources
+from portafaas_aws.runtime.runs import execution
 from portafaas_aws.vendor import AwsVendorSession, runtime
 from tests.workflows import aws_moto, scripts
 from tests.workflows.cases import Case
@@ -134,7 +135,7 @@ class Machines:
 
     def resolved(self, text: str) -> str:
         """Return a definition with its addresses, as CloudFormation puts them in."""
-        known = {SIGNALS: f"arn:aws:sns:{REGION}:{ACCOUNT}:signals"}
+        known = {"AWS::Partition": "aws", SIGNALS: f"arn:aws:sns:{REGION}:{ACCOUNT}:signals"}
         for workflow in self.built.workflows:
             known[logical_id(workflow.name, "Workflow")] = self.arn(workflow.name)
         for name in scripts.FUNCTIONS:
@@ -156,18 +157,21 @@ class Machines:
         """Run a case; return its outcome and ledger."""
         run = self.workflows.start(case.name, case.input)
         self.runs[case.name] = run
+        arn = execution(self.arn(case.name), run)
         waiting, since = dict(case.signals), dict[str, float]()
         end = time.monotonic() + 30
-        while (found := self.workflows.status(case.name, run)).state == "running":
+        while self.client.describe_execution(executionArn=arn)["status"] == "RUNNING":
             if time.monotonic() > end:
                 raise TimeoutError(f"{case.name} runs and runs")
+            there = self.workflows.status(case.name, run).waiting if waiting else ()
             for name, (seconds, payload) in list(waiting.items()):
-                if name not in found.waiting:
+                if name not in there:
                     continue
                 if time.monotonic() >= since.setdefault(name, time.monotonic()) + seconds:
                     self._signal(case, run, name, payload)
                     del waiting[name]
-            time.sleep(0.02)
+            time.sleep(0.05)
+        found = self.workflows.status(case.name, run)
         if found.state == "succeeded":
             outcome = {"ok": found.output}
         else:

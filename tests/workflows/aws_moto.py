@@ -12,7 +12,7 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -32,6 +32,12 @@ from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.common.string import string_expression
+from moto.stepfunctions.parser.asl.component.state.choice.comparison.comparison_func import (
+    ComparisonFuncValue,
+)
+from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.factory import (
+    OperatorFactory,
+)
 from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations import (
     string_operators,
 )
@@ -221,6 +227,18 @@ def _as_text(original: Any) -> Any:
     return reflect
 
 
+def _compared(self: Any, env: Any) -> None:
+    operator = OperatorFactory.get(self.operator_type)
+    if not (isinstance(self.value, str) and self.value.startswith("$$.")):
+        operator.eval(env=env, value=self.value)
+        return
+    # Of two values the second may be one of the context, too.
+    variable = env.stack.pop()
+    env.stack += [env.states.context_object.context_object_data, variable]
+    operator.eval(env=env, value=self.value[1:])
+    del env.stack[-2]
+
+
 class _Time:
     """``time`` of a module, hastened."""
 
@@ -241,23 +259,31 @@ def _wait(self: Any, env: Any, wait_seconds: float) -> None:
 
 
 @contextmanager
-def patched() -> Iterator[None]:
-    """Replace it all; put it back."""
+def patched(client: Callable[..., Any] | None = None) -> Iterator[None]:
+    """Replace it all; put it back.
+
+    *client* makes the clients of tasks' calls: ``(region=, service=, state_credentials=)``.
+    """
     before: list[tuple[Any, str, Any]] = []
 
     def put(owner: Any, name: str, value: Any) -> None:
         before.append((owner, name, getattr(owner, name)))
         setattr(owner, name, value)
 
-    original = json_path.extract_json
+    wanted: dict[str, tuple[Any, Any]] = {"extract_json": (json_path.extract_json, extract)}
+    if client is not None:
+        wanted["boto_client_for"] = (boto_client_for, client)
+        put(sys.modules[__name__], "boto_client_for", client)
     for module in list(sys.modules.values()):
-        if getattr(module, "__name__", "").startswith("moto.stepfunctions") and (
-            getattr(module, "extract_json", None) is original
-        ):
-            put(module, "extract_json", extract)
+        if not getattr(module, "__name__", "").startswith("moto.stepfunctions"):
+            continue
+        for name, (original, own) in wanted.items():
+            if getattr(module, name, None) is original:
+                put(module, name, own)
     put(string_expression.StringVariableSample, "_eval_body", _variable)
     put(result_path.ResultPath, "_eval_body", _result_path)
     put(ErrorEqualsDecl, "_eval_body", _error_equals)
+    put(ComparisonFuncValue, "_eval_body", _compared)
     put(custom_error_name, "ILLEGAL_CUSTOM_ERROR_PREFIX", "\0")
     put(
         string_operators.StringMatches, "_compare",

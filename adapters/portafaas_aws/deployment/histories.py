@@ -137,6 +137,8 @@ class _Reader:
             if kind in ("parallel", "map", "loop", "set"):
                 self._tell(event, line, "started", detail=_json(facts.get("input")))
         elif name.endswith(".undo"):
+            # Of which item it is the history does not say.
+            line.indices = {}
             line.place, line.attempt = f"{self._place(step, line)}~undo", 0
         else:
             line.place = self._last(step, line)
@@ -179,6 +181,7 @@ class _Reader:
         kind = self.kinds.get(step)
         line.state = name
         if event["type"] in ("ParallelStateExited", "MapStateExited"):
+            line.indices = {name: at for name, at in line.indices.items() if name != step}
             line.place = self._last(step, line)
             self._together(event, line, facts)
         elif kind == "set" and not name.endswith(".put"):

@@ -145,7 +145,7 @@ def _events(machine: Mapping[str, Any], tries: bool) -> Iterator[int]:
         attempts = 1
         if tries:
             attempts += sum(rule["attempts"] - 1 for rule in step.get("retry", ()))
-        kept = 2 * _STATE + _STATE if "compensate" in step else 0
+        kept = _STATE if "compensate" in step else 0
         # What is undone: the loop around it, and the call.
         undone = 4 * _STATE + _TASK_EVENTS if "compensate" in step else 0
         inner = sum(sum(_events(one, tries)) for _, one in _inner(step))

@@ -26,8 +26,9 @@ TRANSIENT = (
     "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException",
 )  # fmt: skip
 _TRANSIENT = {"IntervalSeconds": 1, "MaxAttempts": 6, "BackoffRate": 2, "JitterStrategy": "FULL"}
-SIGNAL = "arn:aws:states:::sns:publish.waitForTaskToken"
-CHILD = "arn:aws:states:::states:startExecution.sync:2"
+#: What the service itself calls; in all partitions.
+SIGNAL = Place("arn:${AWS::Partition}:states:::sns:publish.waitForTaskToken")
+CHILD = Place("arn:${AWS::Partition}:states:::states:startExecution.sync:2")
 
 Machine = Mapping[str, Any]
 Step = Mapping[str, Any]
@@ -181,29 +182,25 @@ class _Lowering:
         undo = step.get("compensate")
         if undo is None:
             return following
-        log, new = f"${scope.var('log')}", scope.var("new")
         entry = {"undo": name, **words.field("input", undo.get("input", "$"), scope.context)}
-        scope.add(
-            f"{name}.keep",
-            {
-                "Type": "Pass",
-                "Assign": {new: [{"v.$": log}, {"v": [entry]}]},
-                "Next": f"{name}.kept",
-            },
-        )
-        return self.appended(scope, f"{name}.keep", f"{name}.kept", following)
+        return self.appended(scope, f"{name}.keep", {"v": [entry]}, following)
 
-    def appended(self, scope: Scope, first: str, name: str, following: str) -> str:
-        """Add the state that makes one log of those in ``new``; return *first*."""
-        scope.add(
+    def appended(self, scope: Scope, name: str, more: dict[str, Any], following: str) -> str:
+        """Add the state that appends the list *more*, ``v``, to the log; return its name.
+
+        The result of the state, which is forgotten, is what its assignment sees.
+        """
+        log = scope.var("log")
+        return scope.add(
             name,
             {
                 "Type": "Pass",
-                "Assign": {f"{scope.var('log')}.$": f"${scope.var('new')}[*].v[*]"},
+                "Parameters": {"both": [{"v.$": f"${log}"}, more]},
+                "ResultPath": None,
+                "Assign": {f"{log}.$": "$.both[*].v[*]"},
                 "Next": following,
             },
         )
-        return first
 
     def put(self, scope: Scope, name: str, step: Step, base: str, following: str) -> str:
         """Add a state that puts the result at *base* where it belongs; return its name.
@@ -369,9 +366,7 @@ class _Lowering:
         }
         scope.add(work, state)
         if scope.keeps:
-            new = {scope.var("new"): [{"v.$": f"${scope.var('log')}"}, {"v.$": f"${logs}"}]}
-            scope.add(f"{name}.logs", {"Type": "Pass", "Assign": new, "Next": f"{name}.logged"})
-            self.appended(scope, f"{name}.logs", f"{name}.logged", check)
+            self.appended(scope, f"{name}.logs", {"v.$": f"${logs}"}, check)
         retried = "retry" in step
         error = {"Error.$": f"${bad}[0].Error", "Cause.$": f"${bad}[0].Cause"}
         failed = scope.fault(f"{name}.failed", error, name, f"{name}.again" if retried else None)

@@ -99,7 +99,8 @@ def test_lint_finds_nothing(document: dict[str, Any]) -> None:
     for name in ("FulfilWorkflow", "PackWorkflow"):
         facts = plain["Resources"][name]["Properties"]
         del facts["DefinitionString"]
-        text = re.sub(r"\$\{\w+(\.Arn)?\}", _ARN, json.dumps(defined(document, name)))
+        text = json.dumps(defined(document, name)).replace("${AWS::Partition}", "aws")
+        text = re.sub(r"\$\{\w+(\.Arn)?\}", _ARN, text)
         facts["Definition"] = json.loads(text.replace("{{resolve:x}}", ""))
     assert linted(plain) == []
     plain["Resources"]["PackWorkflow"]["Properties"]["Definition"]["States"]["each"]["Type"] = "X"
