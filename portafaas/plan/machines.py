@@ -322,7 +322,19 @@ def subworkflows(machine: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _recursion(found: Findings, workflows: list[WorkflowPlan]) -> None:
+    """Refuse workflows that run themselves, and waits that nobody could tell from others (W-16)."""
     runs = {workflow.name: set(subworkflows(workflow.machine)) for workflow in workflows}
+    run_by = {one: name for name, all_of_it in runs.items() for one in all_of_it}
+    for workflow in workflows:
+        parent = run_by.get(workflow.name)
+        signals = [step for _, step in every_step(workflow.machine) if "signal" in step]
+        if parent is not None and signals:
+            found.add(
+                "PF2218", ("workflows", workflow.name),
+                f"workflow {workflow.name!r} waits for the signal {signals[0]['signal']!r}, and is "
+                f"run by {parent!r}: whose run would be signalled?",
+                f"let a step of {parent!r} wait for it",
+            )  # fmt: skip
     for name in runs:
         reached, waiting = set(), [*runs[name]]
         while waiting:

@@ -114,3 +114,10 @@ def test_workflows_that_run_each_other(planned: Planned) -> None:
         planned, "workflows:\n  w: {steps: {a: {workflow: v}}}\n  v: {steps: {b: {workflow: w}}}\n"
     )
     assert [(one.code, one.line) for one in found] == [("PF2206", 7), ("PF2206", 8)]
+
+
+def test_what_another_runs_waits_for_no_signal(planned: Planned) -> None:
+    """Google's engine has one run for both, AWS's two: nobody could say whose signal it is."""
+    text = "workflows:\n  w: {steps: {a: {workflow: v}}}\n  v: {steps: {b: {wait: {signal: go}}}}\n"
+    found = problems(planned, text)
+    assert [(one.code, one.line, one.path) for one in found] == [("PF2218", 8, "$.workflows.v")]
