@@ -322,19 +322,8 @@ def subworkflows(machine: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _recursion(found: Findings, workflows: list[WorkflowPlan]) -> None:
-    """Refuse workflows that run themselves, and waits that nobody could tell from others (W-16)."""
     runs = {workflow.name: set(subworkflows(workflow.machine)) for workflow in workflows}
-    run_by = {one: name for name, all_of_it in runs.items() for one in all_of_it}
-    for workflow in workflows:
-        parent = run_by.get(workflow.name)
-        signals = [step for _, step in every_step(workflow.machine) if "signal" in step]
-        if parent is not None and signals:
-            found.add(
-                "PF2218", ("workflows", workflow.name),
-                f"workflow {workflow.name!r} waits for the signal {signals[0]['signal']!r}, and is "
-                f"run by {parent!r}: whose run would be signalled?",
-                f"let a step of {parent!r} wait for it",
-            )  # fmt: skip
+    _waits_below(found, workflows, runs)
     for name in runs:
         reached, waiting = set(), [*runs[name]]
         while waiting:
@@ -346,4 +335,21 @@ def _recursion(found: Findings, workflows: list[WorkflowPlan]) -> None:
             found.add(
                 "PF2206", ("workflows", name), f"workflow {name!r} runs itself",
                 "a loop repeats steps",
+            )  # fmt: skip
+
+
+def _waits_below(
+    found: Findings, workflows: list[WorkflowPlan], runs: Mapping[str, set[str]]
+) -> None:
+    """Refuse waits for signals in what others run: platforms differ in whose run it is (W-16)."""
+    run_by = {one: name for name, all_of_it in runs.items() for one in all_of_it}
+    for workflow in workflows:
+        parent = run_by.get(workflow.name)
+        signals = [step for _, step in every_step(workflow.machine) if "signal" in step]
+        if parent is not None and signals:
+            found.add(
+                "PF2218", ("workflows", workflow.name),
+                f"workflow {workflow.name!r} waits for the signal {signals[0]['signal']!r}, and is "
+                f"run by {parent!r}: whose run would be signalled?",
+                f"let a step of {parent!r} wait for it",
             )  # fmt: skip

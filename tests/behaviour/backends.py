@@ -21,8 +21,9 @@ import base64
 import itertools
 import json
 import os
+import threading
 import time
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,24 @@ class Local(Backend):
         return str(self.folder / "bucket" / fresh("b"))
 
 
+@cache
+def _one_write_at_a_time() -> None:
+    """Have moto check a condition and write as one, as DynamoDB does: its threads race."""
+    from moto.dynamodb.models import DynamoDBBackend
+
+    guard = threading.RLock()
+
+    def guarded(write: Any) -> Any:
+        def call(*given: Any, **more: Any) -> Any:
+            with guard:
+                return write(*given, **more)
+
+        return call
+
+    for name in ("put_item", "update_item", "delete_item", "transact_write_items"):
+        setattr(DynamoDBBackend, name, guarded(getattr(DynamoDBBackend, name)))
+
+
 class Aws(Backend):
     """moto, behind boto3."""
 
@@ -103,6 +122,7 @@ class Aws(Backend):
         from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
         getLogger("werkzeug").setLevel(WARNING)
+        _one_write_at_a_time()
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         self._servers.append(_Closing(server.stop))
