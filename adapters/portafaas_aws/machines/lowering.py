@@ -13,7 +13,7 @@ from typing import Any
 from portafaas.plan import WorkflowPlan
 from portafaas.runtime import states as rules
 from portafaas_aws.machines import words
-from portafaas_aws.machines.scope import NOTHING, Scope, State
+from portafaas_aws.machines.scope import LATE, NOTHING, Scope, State
 from portafaas_aws.machines.text import Place
 from portafaas_aws.machines.words import Context, every, variable
 from portafaas_aws.runtime.runs import BROKEN
@@ -764,6 +764,7 @@ def _named(given: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         errors += [
             _private(name) for name in errors if name.startswith(RESERVED) and name not in plain
         ]
+        errors += [LATE] * (rules.TIMEOUT in errors)
         found.append({**rule, "errors": errors})
     timeout = _private(rules.TIMEOUT)
     owner = next(
@@ -775,7 +776,7 @@ def _named(given: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     if wide < owner:
         # Whatever else the owner is for, the other takes.
         late = found.pop(owner) if owner < len(found) else {**found[wide], "attempts": 1}
-        found.insert(wide, {**late, "errors": [rules.TIMEOUT, timeout]})
+        found.insert(wide, {**late, "errors": [rules.TIMEOUT, timeout, LATE]})
     return found
 
 
