@@ -166,6 +166,18 @@ def test_a_handler_that_lambda_ends_is_a_timeout(document: dict[str, Any]) -> No
     assert states[first["Next"]]["Assign"]["err0"]["Error"] == "States.Timeout"
 
 
+def test_a_time_of_another_zone_is_none(tmp_path: Path) -> None:
+    """W-14: the service itself would take it."""
+    steps = {"later": {"wait": {"until": "$.at"}}}
+    (document,) = emit(planned(tmp_path, steps)).documents.values()
+    text = document["Resources"]["FulfilWorkflow"]["Properties"]["DefinitionString"]
+    states = json.loads(text)["States"]
+    (rule,) = states["later"]["Choices"]
+    assert {"Variable": "$.at", "StringMatches": "*Z"} in rule["And"]
+    assert states[states["later"]["Default"]]["Error"] == "States.Runtime"
+    assert states[rule["Next"]]["TimestampPath"] == "$.at"
+
+
 def test_texts_are_nothing_to_cloudformation(document: dict[str, Any]) -> None:
     text = document["Resources"]["FulfilWorkflow"]["Properties"]["DefinitionString"]["Fn::Sub"]
     assert "${Odd}" not in text and "{{resolve" not in text
