@@ -330,7 +330,7 @@ class _Making:
         kept = self._kept.get(request.place)
         if kept is not None and kept.ended is not None:
             return kept.answer, kept.ended
-        kind, name, due, answer = self._facts(request)
+        kind, name, due, answer = self._facts(request, kept is not None)
         if kept is None:
             call = request if isinstance(request, Call) else None
             self._engine.runs.open(
@@ -345,6 +345,9 @@ class _Making:
                 self._note(request, kind, PENDING)
         else:
             due = kept.due
+            if answer is not PENDING:
+                # Also for whoever makes the run anew when the manifest has it again.
+                self._engine.runs.answer(self._run.id, request.place, answer, self.now)
         if answer is not PENDING:
             self._note(request, kind, answer)
             return answer, self.now
@@ -353,8 +356,11 @@ class _Making:
             self._call(request, kept is not None)
         return PENDING, 0.0
 
-    def _facts(self, request: Request) -> tuple[str, str, float | None, Any]:
-        """Return kind, name, when it is due, and the answer of what cannot be done."""
+    def _facts(self, request: Request, begun: bool) -> tuple[str, str, float | None, Any]:
+        """Return kind, name, when it is due, and the answer of what cannot be done.
+
+        *begun*: it is kept. A sub-workflow that was begun goes on by its own machine.
+        """
         if isinstance(request, Sleep):
             return "sleep", "", self._until(request), PENDING
         if isinstance(request, Signal):
@@ -362,7 +368,7 @@ class _Making:
         assert isinstance(request, Call)
         name = request.name
         if request.kind == "workflow":
-            if name not in self._engine._machines:
+            if not begun and name not in self._engine._machines:
                 return "workflow", name, None, _nowhere("workflow", name)
             id = child_id(self._run.id, request.place)
             self._engine.runs.start(

@@ -327,6 +327,11 @@ class _Checks:
         elif operator == "matches":
             if not isinstance(value, str):
                 self.found.add("PF2211", here, "'matches' takes a text", "as in 'order-*'")
+            elif "\\" in value.replace("\\*", ""):
+                self.found.add(
+                    "PF2211", here, f"a backslash that is before no * in {value!r}",
+                    r"\* for a star; platforms differ in what any other backslash is",
+                )  # fmt: skip
         elif operator in ("==", "!="):
             if isinstance(value, (dict, list)):
                 self.found.add(

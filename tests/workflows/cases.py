@@ -701,4 +701,13 @@ case("large-document", {"a": {"task": "one", "result": "$.x"}, "b": {"task": "tw
 # The saga of the example shop.
 CASES += shop_cases()
 
+case(
+    "wait-until-another-zone",
+    {"a": {"wait": {"until": "$.t"}}, "b": {"task": "one"}},
+    {"t": "2021-06-01T12:30:00+02:00"},
+    calls=[],
+    outcome={"error": "States.Runtime", "cause": ""},
+    needs=("until",),
+)
+
 BY_NAME = {one.name: one for one in CASES}

@@ -132,6 +132,11 @@ steps:
   a: {choice: [{when: {total: {"<": 1}}, next: b}], default: b}
   b: {succeed: true}
 """),
+    ("PF2211", 2, "steps.a.choice[0].when['$.x'].matches", "before no *", """
+steps:
+  a: {choice: [{when: {$.x: {matches: 'a\\b*\\*'}}, next: b}], default: b}
+  b: {succeed: true}
+"""),
     ("PF2211", 2, "steps.a.choice[0].when['$.x'].is", "nothing is 'integer'", """
 steps:
   a: {choice: [{when: {$.x: {is: integer}}, next: b}], default: b}

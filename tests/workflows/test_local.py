@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -380,3 +381,46 @@ def test_a_long_loop_is_made_anew(tmp_path: Path) -> None:
     assert driver.run_status(str(tmp_path / "workflow" / "flow"), run).output == ["n"] * 1000
     assert len(local.ledger) == 1000
     local.engine.close()
+
+
+def test_a_function_that_comes_back_finds_what_its_absence_has_done(tmp_path: Path) -> None:
+    catch = [{"errors": ["States.ALL"], "next": "two", "result": "$"}]
+    machine = {"start": "one", "steps": {
+        "one": {"kind": "task", "function": "one", "catch": catch, "next": None},
+        "two": {"kind": "task", "function": "two", "next": None},
+    }}  # fmt: skip
+    local = flow(tmp_path, {"flow": machine})
+    run = started(local)
+    local.engine.upkeep()
+    whole = local.plan
+    local.plan = replace(whole, functions=tuple(f for f in whole.functions if f.name != "one"))
+    local.kill()
+    local.engine.sweep()
+    local.engine.upkeep()
+    assert local.engine.order("two")
+    local.plan = whole
+    local.kill()
+    local.engine.sweep()
+    local.engine.upkeep()
+    assert local.engine.order("one") is None
+    on(local, run)
+    (first, second) = local.engine.runs.steps(run)
+    assert (first.name, first.answer["error"]) == ("one", "States.TaskFailed")
+    assert (second.name, second.answer) == ("two", {"ok": "two"})
+
+
+def test_a_subworkflow_that_is_under_way_goes_on_when_the_manifest_has_it_no_more(
+    tmp_path: Path,
+) -> None:
+    outer = {"start": "run", "steps": {"run": {"kind": "workflow", "workflow": "inner",
+                                               "next": None}}}  # fmt: skip
+    inner = {"start": "one", "steps": {"one": {"kind": "task", "function": "one", "next": None}}}
+    local = flow(tmp_path, {"flow": outer, "inner": inner})
+    run = started(local)
+    local.engine.upkeep()
+    local.engine.upkeep()
+    local.plan = replace(local.plan, workflows=local.plan.workflows[:1])
+    local.kill()
+    local.engine.sweep()
+    on(local, run)
+    assert driver.run_status(str(tmp_path / "workflow" / "flow"), run).output == "one"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from portafaas.deployment.workflows import StepEvent, What
+from portafaas_aws.machines.scope import LATE
 from portafaas_aws.outcomes import DIED
 from portafaas_aws.runtime.runs import BROKEN, RESOURCE
 from portafaas_aws.runtime.task import OWN, RESERVED
@@ -245,7 +246,9 @@ def read_error(error: str, cause: str, what: str) -> tuple[str, str]:
         error, cause = str(document["Error"]), str(document.get("Cause") or "")
     elif isinstance(document, dict) and "errorMessage" in document:
         cause = str(document["errorMessage"])
-    if error.startswith((*DIED, "SNS.", "Sns.", "StepFunctions.")):
+    if error == LATE:
+        error = "States.Timeout"
+    elif error.startswith((*DIED, "SNS.", "Sns.", "StepFunctions.")):
         error = "States.TaskFailed"
     elif error.startswith(OWN):
         error = RESERVED + error.removeprefix(OWN)

@@ -13,7 +13,7 @@ from typing import Any
 from portafaas.plan import WorkflowPlan
 from portafaas.runtime import states as rules
 from portafaas_aws.machines import words
-from portafaas_aws.machines.scope import NOTHING, Scope, State
+from portafaas_aws.machines.scope import LATE, NOTHING, Scope, State
 from portafaas_aws.machines.text import Place
 from portafaas_aws.machines.words import Context, every, variable
 from portafaas_aws.runtime.runs import BROKEN
@@ -506,15 +506,34 @@ class _Lowering:
             self.signal(scope, name, step, following)
         elif "until" in step:
             until = step["until"]
-            key, value = "Timestamp", until
             if rules.is_path(until):
-                key, value = "TimestampPath", scope.context.path(until)
-            scope.add(name, {"Type": "Wait", key: value, "Next": following})
+                self.until(scope, name, scope.context.path(until), following)
+            else:
+                scope.add(name, {"Type": "Wait", "Timestamp": until, "Next": following})
         elif not isinstance(step["seconds"], str):
             seconds = ceil(step["seconds"])
             scope.add(name, {"Type": "Wait", "Seconds": seconds, "Next": following})
         else:
             self.seconds(scope, name, scope.context.path(step["seconds"]), following)
+
+    def until(self, scope: Scope, name: str, path: str, following: str) -> None:
+        """Add a wait for a time that the document has: in UTC, while the service takes any zone."""
+        right = every(
+            variable(path, "IsPresent", True), variable(path, "IsString", True),
+            variable(path, "StringMatches", "*Z"),
+        )  # fmt: skip
+        wrong = f"until of {name} is not there, or no time in UTC"
+        scope.add(
+            name,
+            {
+                "Type": "Choice",
+                "Choices": [{**right, "Next": f"{name}.wait"}],
+                "Default": scope.add(
+                    f"{name}.wrong", {"Type": "Fail", "Error": rules.RUNTIME, "Cause": wrong}
+                ),
+            },
+        )
+        scope.add(f"{name}.wait", {"Type": "Wait", "TimestampPath": path, "Next": following})
 
     def seconds(self, scope: Scope, name: str, path: str, following: str) -> None:
         """Add a wait for seconds that the document has: whole ones, rounded up.
@@ -764,6 +783,7 @@ def _named(given: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         errors += [
             _private(name) for name in errors if name.startswith(RESERVED) and name not in plain
         ]
+        errors += [LATE] * (rules.TIMEOUT in errors)
         found.append({**rule, "errors": errors})
     timeout = _private(rules.TIMEOUT)
     owner = next(
@@ -775,7 +795,7 @@ def _named(given: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     if wide < owner:
         # Whatever else the owner is for, the other takes.
         late = found.pop(owner) if owner < len(found) else {**found[wide], "attempts": 1}
-        found.insert(wide, {**late, "errors": [rules.TIMEOUT, timeout]})
+        found.insert(wide, {**late, "errors": [rules.TIMEOUT, timeout, LATE]})
     return found
 
 

@@ -28,6 +28,9 @@ from portafaas_aws.runtime.task import OWN, RESERVED
 
 #: How names of errors begin that are Lambda's and not the handler's: its process died.
 DIED = ("Extension.*", "Function.*", "Lambda.*", "Runtime.*", "Sandbox.*")
+#: The one of these that says that time was over, where nothing but Lambda could end the handler.
+#: https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html#troubleshooting-timeouts
+LATE = "Sandbox.Timedout"
 #: First in a log, so that it is never empty; undone by nothing.
 NOTHING = {"undo": ""}
 
@@ -164,6 +167,10 @@ class Scope:
             "Type": "Choice",
             "Choices": [
                 {**variable(told, "IsPresent", False), "Next": self._read("bare", "")},
+                {
+                    **variable(f"{raw}.Error", "StringEquals", LATE),
+                    "Next": self._read("late", told, rules.TIMEOUT),
+                },
                 {**self._died(), "Next": self._read("died", told, rules.TASK_FAILED)},
                 {
                     **variable(f"{raw}.Error", "StringMatches", f"{OWN}*"),

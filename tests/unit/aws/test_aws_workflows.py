@@ -152,8 +152,30 @@ def test_a_timeout_is_no_failed_task(document: dict[str, Any]) -> None:
     rules = defined(document, "FulfilWorkflow")["States"]["charge"]["Retry"]
     own = [(r["ErrorEquals"], r["MaxAttempts"]) for r in rules if "States.Runtime" not in repr(r)]
     assert own[-2:] == [
-        (["States.Timeout", "Portafaas.Timeout"], 4), (["States.TaskFailed"], 1),
+        (["States.Timeout", "Portafaas.Timeout", "Sandbox.Timedout"], 4), (["States.TaskFailed"], 1),
     ]  # fmt: skip
+
+
+def test_a_handler_that_lambda_ends_is_a_timeout(document: dict[str, Any]) -> None:
+    """As it is elsewhere (W-6); other ends of the process are not."""
+    states = defined(document, "FulfilWorkflow")["States"]
+    first = next(
+        rule for rule in states["0.error.name"]["Choices"]
+        if rule.get("StringEquals") == "Sandbox.Timedout" or "Or" in rule
+    )  # fmt: skip
+    assert states[first["Next"]]["Assign"]["err0"]["Error"] == "States.Timeout"
+
+
+def test_a_time_of_another_zone_is_none(tmp_path: Path) -> None:
+    """W-14: the service itself would take it."""
+    steps = {"later": {"wait": {"until": "$.at"}}}
+    (document,) = emit(planned(tmp_path, steps)).documents.values()
+    text = document["Resources"]["FulfilWorkflow"]["Properties"]["DefinitionString"]
+    states = json.loads(text)["States"]
+    (rule,) = states["later"]["Choices"]
+    assert {"Variable": "$.at", "StringMatches": "*Z"} in rule["And"]
+    assert states[states["later"]["Default"]]["Error"] == "States.Runtime"
+    assert states[rule["Next"]]["TimestampPath"] == "$.at"
 
 
 def test_texts_are_nothing_to_cloudformation(document: dict[str, Any]) -> None:
@@ -266,6 +288,7 @@ def test_errors_are_read_as_the_machine_does() -> None:
     assert read_error("Declined", own, "task") == ("Declined", "no")
     assert read_error("Portafaas.Timeout", own, "task") == ("States.Timeout", "no")
     assert read_error("Runtime.ExitError", own, "task") == ("States.TaskFailed", "no")
+    assert read_error("Sandbox.Timedout", own, "task") == ("States.Timeout", "no")
     assert read_error("Lambda.Unknown", "text", "task") == ("States.TaskFailed", "text")
     child = '{"Status":"FAILED","Error":"Sorry","Cause":"why"}'
     assert read_error("States.TaskFailed", child, "workflow") == ("Sorry", "why")
