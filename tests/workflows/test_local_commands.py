@@ -135,7 +135,7 @@ def test_a_run_from_start_to_end(root: Path) -> None:
 
 def test_what_is_slow_and_what_nobody_approves(root: Path) -> None:
     (run,) = cli(root, "workflow", "start", "fulfil", "-i", '{"id": "a", "n": 2}')
-    told = cli(root, "deliver", "--fast", "--timeouts", "--format", "json")
+    told = cli(root, "deliver", "--fast", "--timeouts", "--format", "json", status=1)
     found = cli(root, "workflow", "status", "fulfil", run, "--format", "json")
     assert (found["state"], found["error"]) == ("failed", "States.Timeout")
     assert found["cause"] == "work took over 1 s"
