@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -41,6 +42,8 @@ workflows:
   quick:
     steps:
       one: {task: work, input: quick}
+  sleepy: {steps: {one: {wait: {seconds: 1h}}}}
+  ask: {steps: {one: {wait: {signal: approved, timeout: 1d}}}}
 """
 APP = """\
 import os, time
@@ -193,6 +196,30 @@ def test_several_processes_share_the_runs(tmp_path: Path) -> None:
 def test_start_waits_for_the_end(root: Path) -> None:
     found = cli(root, "workflow", "start", "quick", "--wait", "--format", "json")
     assert (found["state"], found["output"]) == ("succeeded", {"did": "one"})
+
+
+def test_start_waits_no_longer_than_for_its_own_run(root: Path) -> None:
+    """A run that sleeps for an hour holds up nobody who waits for another one."""
+    (sleeping,) = cli(root, "workflow", "start", "sleepy")
+    found = cli(root, "workflow", "start", "ask", "--wait", "--format", "json")
+    assert (found["state"], found["waiting"]) == ("running", ["approved"])
+    found = cli(root, "workflow", "status", "sleepy", sleeping, "--format", "json")
+    assert found["state"] == "running"
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_run(root: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "portafaas", "workflow", "start", "sleepy", "--wait"],
+        cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as waiting:  # fmt: skip
+        assert waiting.stderr is not None
+        verb, run = waiting.stderr.readline().split()
+        assert verb == "started"
+        waiting.send_signal(signal.SIGINT)
+        out, told = waiting.communicate(timeout=30)
+    assert (waiting.returncode, out) == (130, "")
+    assert told == f"{run} has not ended: 'portafaas deliver' goes on with it\n"
+    assert cli(root, "workflow", "status", "sleepy", run, "--format", "json")["state"] == "running"
 
 
 def test_what_cannot_be_started(root: Path) -> None:
