@@ -110,9 +110,9 @@ def _value(text: str | None, option: str = "--input") -> Any:
         return json.loads(text)
     except OSError as exc:
         problem = f"{text[1:]}: {exc.strerror}"
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         where = "stdin" if text == "-" else text[1:] if text.startswith("@") else text
-        problem = f"{plain(where[:_LONGEST])} is not JSON: {exc}"
+        _refuse("PF8043", f"{option}: {plain(where[:_LONGEST])} is not JSON: {exc}")
     raise click.BadParameter(problem, param_hint=option)
 
 

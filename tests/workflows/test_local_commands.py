@@ -235,6 +235,12 @@ def test_what_cannot_be_started(root: Path) -> None:
     large = json.dumps({"id": "x" * 300_000})
     wrong = cli(root, "workflow", "start", "fulfil", "-i", "-", "--format", "json", status=1, given=large)
     assert codes(wrong) == ["PF8043"]
-    for text in ("{", "@nowhere.json"):
-        cli(root, "workflow", "start", "fulfil", "-i", text, status=2)
+    for text in ("{", "", "-"):
+        for verb, *more in (("start",), ("signal", "run", "approved")):
+            wrong = cli(
+                root, "workflow", verb, "fulfil", *more, "-i", text, "--format", "json", status=1,
+                given="[" * 100_000,
+            )  # fmt: skip
+            assert codes(wrong) == ["PF8043"]
+    cli(root, "workflow", "start", "fulfil", "-i", "@nowhere.json", status=2)
     assert cli(root, "workflow", "list", "--format", "json") == []
