@@ -55,7 +55,7 @@ def command(
     one holds up nothing, but for its timeout with --timeouts or --follow.
 
     With --format json one JSON object a line; the last one holds the totals. Exits with 1 when
-    something became a dead letter.
+    something became a dead letter, or a run failed.
     """
     from portafaas.local.broker import explained
     from portafaas.local.dispatch import Dispatcher, Hooks
@@ -126,7 +126,7 @@ def command(
             click.echo(f"{told}, {running} running")
     if status:
         raise SystemExit(status)
-    if totals["dead"]:
+    if totals["dead"] or ended["failed"]:
         raise SystemExit(1)
 
 

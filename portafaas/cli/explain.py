@@ -55,7 +55,7 @@ def _text(facts: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "retries"
     yield from _rows(_retries(facts["trigger"], facts["redelivery"]))
-    yield from _rows(_stack(facts["stack"]))
+    yield from _rows(_stack(facts["trigger"], facts["stack"]))
     yield ""
     yield "portability"
     if not facts["portability"]:
@@ -117,7 +117,7 @@ def _retries(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             delays += f" to {asked['max']:g} s"
         wanted = f"{asked['attempts']} deliveries, {asked['backoff']}, {delays}"
         yield "asked for", f"{wanted}  ({asked['file']}:{asked['line']})"
-    elif kind != "http":
+    elif kind not in ("http", "task"):
         yield "asked for", "nothing: the target's defaults"
     if facts["by"] is None:
         yield "by", "unknown: the adapter does not say"
@@ -125,6 +125,9 @@ def _retries(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not facts["by"]:
         http = "the caller decides" if kind == "http" else "what failed is lost"
         yield "by", f"nobody: {http}"
+    elif kind == "task":
+        yield "by", facts["by"]
+        yield "given up", "when the step's 'retry' is used up, to its 'catch', or the run fails"
     else:
         yield "by", facts["by"]
         attempts = facts["attempts"]
@@ -138,7 +141,7 @@ def _retries(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "see", facts["source"]
 
 
-def _stack(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _stack(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what all repetitions come to at the worst."""
     from portafaas.choreography.retries import span
 
@@ -148,7 +151,8 @@ def _stack(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     way = f" ({' -> '.join(chain)})" if len(chain) > 1 else ""
     if facts["runs"]:
         runs = "once" if facts["runs"] == 1 else f"{facts['runs']} times"
-        yield "at worst", f"one event runs it {runs}{way}, {tries}: {facts['calls']} calls"
+        what = "one attempt of a step" if kind == "task" else "one event"
+        yield "at worst", f"{what} runs it {runs}{way}, {tries}: {facts['calls']} calls"
     else:
         yield "at worst", f"one event runs it without bound{way}, {tries}"
     if facts["deliveries"] > 1:

@@ -25,9 +25,10 @@ def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return value
 
 
-def _complete(
+def complete_workflow(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
+    """Complete the name of a workflow of the manifest; nothing when it cannot be read."""
     from portafaas.errors import PortafaasError
     from portafaas.manifest.load import load_manifest
 
@@ -67,8 +68,9 @@ def format_of(format_: str | None, out: Path | None) -> str:
 @out_option
 @click.option("--all", "everything", is_flag=True, help="Draw secrets, too.")
 @click.option(
-    "--workflow", metavar="NAME", shell_complete=_complete, help="Draw the steps of this workflow."
-)
+    "--workflow", metavar="NAME", shell_complete=complete_workflow,
+    help="Draw the steps of this workflow.",
+)  # fmt: skip
 def command(
     manifest: Path,
     stage: str | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from portafaas.cli import options, workflow_picture
+from portafaas.cli import graph, options, workflow_picture
 from portafaas.cli.output import LINES, json_text, plain, print_json
 
 if TYPE_CHECKING:
@@ -37,21 +37,7 @@ def command() -> None:
     """
 
 
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[object]:
-    from click.shell_completion import CompletionItem
-
-    from portafaas.errors import PortafaasError
-    from portafaas.manifest.load import load_manifest
-
-    try:
-        document = load_manifest(Path(ctx.params.get("manifest") or "portafaas.yaml")).document
-    except PortafaasError:
-        return []
-    names = document.get("workflows") or {}
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-_workflow = click.argument("workflow", shell_complete=_complete)
+_workflow = click.argument("workflow", shell_complete=graph.complete_workflow)
 _run = click.argument("run")
 _target = options.one_target("The target whose runs are meant.  [default: local]", False)
 
@@ -124,9 +110,9 @@ def _value(text: str | None, option: str = "--input") -> Any:
         return json.loads(text)
     except OSError as exc:
         problem = f"{text[1:]}: {exc.strerror}"
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         where = "stdin" if text == "-" else text[1:] if text.startswith("@") else text
-        problem = f"{plain(where[:_LONGEST])} is not JSON: {exc}"
+        _refuse("PF8043", f"{option}: {plain(where[:_LONGEST])} is not JSON: {exc}")
     raise click.BadParameter(problem, param_hint=option)
 
 
@@ -163,7 +149,8 @@ def start(
     """Start a run of WORKFLOW and print its id.
 
     The input must be what the workflow's 'input' schema says. With --wait, the outcome is printed
-    as well; exits with 1 when the run has not succeeded.
+    as well; exits with 1 when the run has failed or was canceled. On this machine it ends as well
+    when the run cannot go on before a signal.
     """
     opened = _Opened(manifest, target, stage)
     flow = opened.workflow(workflow)
@@ -198,7 +185,15 @@ def _started(opened: _Opened, workflow: str, run: str, wait: bool, as_json: bool
             if opened.target is None:
                 click.echo("'portafaas deliver' runs it", err=True)
         return
-    found = _awaited(opened, workflow, run)
+    if not as_json:
+        # Whoever does not wait to the end has to know it.
+        click.echo(f"started {plain(run)}", err=True)
+    try:
+        found = _awaited(opened, workflow, run)
+    except KeyboardInterrupt:
+        then = "'portafaas deliver' goes on with it" if opened.target is None else "it goes on"
+        click.echo(f"{plain(run)} has not ended: {then}", err=True)
+        raise SystemExit(130) from None
     _show(opened, found, as_json)
     if found.state in ("failed", "canceled"):
         raise SystemExit(1)
@@ -209,16 +204,15 @@ def _awaited(opened: _Opened, workflow: str, run: str) -> RunState:
     if opened.target is None:
         from portafaas.local.broker import explained
         from portafaas.local.dispatch import Dispatcher
+        from portafaas.local.operations import LocalWorkflows
         from portafaas.local.resources import store
 
-        def over() -> bool:
-            return opened.workflows.status(workflow, run).state != "running"
-
+        here = LocalWorkflows(opened.root, opened.plan)
         with (
             explained(store(opened.root, opened.plan.stage)),
             Dispatcher(opened.plan, opened.root) as dispatcher,
         ):
-            dispatcher.run(until=over)
+            dispatcher.run(until=lambda: here.at_rest(run))
         return opened.workflows.status(workflow, run)
     from time import sleep
 
@@ -361,7 +355,7 @@ def cancel(
 
 
 @command.command("list")
-@click.argument("workflow", required=False, shell_complete=_complete)
+@click.argument("workflow", required=False, shell_complete=graph.complete_workflow)
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True,
     help="Most runs of each workflow to list.",

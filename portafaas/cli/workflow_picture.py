@@ -24,8 +24,9 @@ def register(group: click.Group, opened: Opened) -> None:
     @group.command("picture")
     @click.argument("run")
     @click.option(
-        "--workflow", metavar="NAME", help="The run's workflow.  [default: the one that knows it]"
-    )
+        "--workflow", metavar="NAME", shell_complete=graph.complete_workflow,
+        help="The run's workflow.  [default: the one that knows it]",
+    )  # fmt: skip
     @options.manifest
     @options.stage
     @options.one_target("The target whose run is meant.  [default: local]", False)

@@ -62,6 +62,14 @@ class LocalWorkflows(Workflows):
         with self._runs() as runs:
             return _state(runs, self._found(runs, workflow, run))
 
+    def at_rest(self, run: str) -> bool:
+        """Tell whether a run has ended, or cannot go on before it gets a signal."""
+        with self._runs() as runs:
+            found = runs.run(run)
+            if found is None or found.state != "running":
+                return True
+            return runs.held(run, now(runs.connection))
+
     def history(self, workflow: str, run: str) -> Sequence[StepEvent]:
         """Return what happened in a run."""
         with self._runs() as runs:

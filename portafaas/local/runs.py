@@ -272,6 +272,17 @@ class Runs:
         found: float | None = do.execute(f"select min(steps.due) {later}", (now,)).fetchone()[0]
         return found
 
+    def held(self, id: str, now: float) -> bool:
+        """Tell whether a run that has not ended cannot go on before a signal, or its timeout."""
+        row = self.connection.execute(
+            "select max(steps.kind = 'signal'), min(steps.kind = 'signal') from runs "
+            "join steps on steps.run = runs.id and steps.ended is null "
+            "where runs.id = ? and runs.state = 'running' "
+            "and (runs.wake is null or runs.wake > ?)",
+            (id, now),
+        ).fetchone()
+        return tuple(row) == (1, 1)
+
     def at_work(self, owner: str, now: float) -> bool:
         """Tell whether somebody else works on a run, or there is something to do for one."""
         query = (

@@ -190,7 +190,7 @@ class Validator:
                     (
                         "PF1002",
                         (*path, key),
-                        f"unknown key {key!r}; allowed: {allowed}",
+                        f"unknown key {key!r}; allowed: {allowed or 'none'}",
                         guess(key, properties),
                     )
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -41,6 +42,8 @@ workflows:
   quick:
     steps:
       one: {task: work, input: quick}
+  sleepy: {steps: {one: {wait: {seconds: 1h}}}}
+  ask: {steps: {one: {wait: {signal: approved, timeout: 1d}}}}
 """
 APP = """\
 import os, time
@@ -135,7 +138,7 @@ def test_a_run_from_start_to_end(root: Path) -> None:
 
 def test_what_is_slow_and_what_nobody_approves(root: Path) -> None:
     (run,) = cli(root, "workflow", "start", "fulfil", "-i", '{"id": "a", "n": 2}')
-    told = cli(root, "deliver", "--fast", "--timeouts", "--format", "json")
+    told = cli(root, "deliver", "--fast", "--timeouts", "--format", "json", status=1)
     found = cli(root, "workflow", "status", "fulfil", run, "--format", "json")
     assert (found["state"], found["error"]) == ("failed", "States.Timeout")
     assert found["cause"] == "work took over 1 s"
@@ -195,6 +198,30 @@ def test_start_waits_for_the_end(root: Path) -> None:
     assert (found["state"], found["output"]) == ("succeeded", {"did": "one"})
 
 
+def test_start_waits_no_longer_than_for_its_own_run(root: Path) -> None:
+    """A run that sleeps for an hour holds up nobody who waits for another one."""
+    (sleeping,) = cli(root, "workflow", "start", "sleepy")
+    found = cli(root, "workflow", "start", "ask", "--wait", "--format", "json")
+    assert (found["state"], found["waiting"]) == ("running", ["approved"])
+    found = cli(root, "workflow", "status", "sleepy", sleeping, "--format", "json")
+    assert found["state"] == "running"
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_run(root: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "portafaas", "workflow", "start", "sleepy", "--wait"],
+        cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as waiting:  # fmt: skip
+        assert waiting.stderr is not None
+        verb, run = waiting.stderr.readline().split()
+        assert verb == "started"
+        waiting.send_signal(signal.SIGINT)
+        out, told = waiting.communicate(timeout=30)
+    assert (waiting.returncode, out) == (130, "")
+    assert told == f"{run} has not ended: 'portafaas deliver' goes on with it\n"
+    assert cli(root, "workflow", "status", "sleepy", run, "--format", "json")["state"] == "running"
+
+
 def test_what_cannot_be_started(root: Path) -> None:
     (root / "bad.json").write_text('{"id": 7, "n": "x"}')
     wrong = cli(root, "workflow", "start", "fulfil", "-i", "@bad.json", "--format", "json", status=1)
@@ -208,6 +235,12 @@ def test_what_cannot_be_started(root: Path) -> None:
     large = json.dumps({"id": "x" * 300_000})
     wrong = cli(root, "workflow", "start", "fulfil", "-i", "-", "--format", "json", status=1, given=large)
     assert codes(wrong) == ["PF8043"]
-    for text in ("{", "@nowhere.json"):
-        cli(root, "workflow", "start", "fulfil", "-i", text, status=2)
+    for text in ("{", "", "-"):
+        for verb, *more in (("start",), ("signal", "run", "approved")):
+            wrong = cli(
+                root, "workflow", verb, "fulfil", *more, "-i", text, "--format", "json", status=1,
+                given="[" * 100_000,
+            )  # fmt: skip
+            assert codes(wrong) == ["PF8043"]
+    cli(root, "workflow", "start", "fulfil", "-i", "@nowhere.json", status=2)
     assert cli(root, "workflow", "list", "--format", "json") == []

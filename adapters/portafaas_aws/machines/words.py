@@ -140,7 +140,7 @@ def fields(template: Mapping[str, Any], context: Context) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, value in template.items():
         if name.endswith(".$"):
-            raise Unspeakable(f"the name {name!r} beside a path")
+            raise Unspeakable(f"the name {name!r} (a path needs no '.$' here: {name[:-2]!r})")
         out |= field(name, value, context)
     return out
 

@@ -127,6 +127,10 @@ def test_completion_completes_functions_and_targets(project: Path) -> None:
     assert complete("in") == ["init", "invoke"]
     assert complete("invoke", "h") == ["hello"]
     assert complete("build", "--target", "a") == ["all", "aws", "azure"]
+    manifest = project / "portafaas.yaml"
+    manifest.write_text(manifest.read_text() + "workflows:\n  pack: {steps: {one: {wait: {seconds: 1}}}}\n")
+    for words in (["graph", "--workflow"], ["workflow", "start"], ["workflow", "picture", "--workflow"]):
+        assert complete(*words, "p") == ["pack"]
 
 
 def test_events_generate_is_what_invoke_takes(project: Path, run: Run) -> None:

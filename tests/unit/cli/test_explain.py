@@ -35,6 +35,23 @@ def test_the_shop_is_explained_as_written_down(
     assert result.out == file.read_bytes().decode()
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_task_loses_nothing_and_is_repeated_by_its_step(
+    run: Run, tmp_path: Path, target: str
+) -> None:
+    manifest = tmp_path / "portafaas.yaml"
+    manifest.write_text(
+        "portafaas: 1\nname: one\nfunctions:\n  work: {handler: app:work, trigger: {task: {}}}\n"
+        "workflows:\n  flow: {steps: {do: {task: work}}}\n"
+    )
+    (tmp_path / "app.py").write_text("def work(task, context): ...\n")
+    text = run("explain", "work", "-t", target, "-m", str(manifest)).out
+    assert "when the step's 'retry' is used up" in text
+    assert "one attempt of a step runs it once" in text
+    for wrong in ("is lost", "the target's defaults", "however old"):
+        assert wrong not in text
+
+
 def test_all_targets_follow_one_another(run: Run) -> None:
     result = run("explain", "charge", "-m", str(SHOP))
     texts = [(GOLDEN / f"explain-charge.{target}.txt").read_bytes().decode() for target in TARGETS]

@@ -207,3 +207,8 @@ def test_an_unknown_stage_names_the_near_one(tmp_path: Path) -> None:
 def test_a_stage_that_breaks_the_manifest_is_told_with_the_stages_line(tmp_path: Path) -> None:
     found = one(tmp_path, STAGED, "broken")
     assert (found.code, found.line) == ("PF1001", 14)
+
+
+def test_where_no_key_is_allowed_it_says_so(tmp_path: Path) -> None:
+    found = one(tmp_path, GOOD.replace("{http: {path: /a}}", "{task: {x: 1}}"))
+    assert (found.code, found.message) == ("PF1002", "unknown key 'x'; allowed: none")
