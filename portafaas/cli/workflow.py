@@ -241,7 +241,8 @@ def _show(opened: _Opened, run: RunState, as_json: bool) -> None:
     values = _values(run)
     for name in ("workflow", "run", "state", "started", "ended", "error", "cause"):
         if values[name]:
-            text = plain(str(values[name]), LINES)
+            # Lines of a cause are set in: none looks like a field of ours.
+            text = plain(str(values[name]), LINES).replace("\n", f"\n{'':<10}")
             colour = _COLOURS[run.state] if name == "state" else None
             click.echo(f"{name + ':':<10}" + click.style(text, fg=colour))
     click.echo(f"{'input:':<10}{_short(run.input)}")

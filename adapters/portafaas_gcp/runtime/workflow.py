@@ -149,7 +149,8 @@ def status(address: str, run: str) -> RunStatus:
 def _execution(address: str, run: str) -> Mapping[str, Any]:
     from portafaas.runtime.resources import NotFound
 
-    found = _reader(address, run)("")
+    # Without a word of its own in the path, something else would be asked for.
+    found = _reader(address, run)("") if run.strip(".") else None
     if found is None:
         raise NotFound(f"there is no run {run}")
     return found
