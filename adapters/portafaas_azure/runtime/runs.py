@@ -29,7 +29,7 @@ def start(address: str, input: Any) -> str:
 
 def status(address: str, run: str) -> RunStatus:
     """Return how a run is; raises NotFound."""
-    found = call("GET", address, f"/{_word(run)}", None, "ask for a run of", ATTEMPTS)
+    found = call("GET", address, f"/{_id(run)}", None, "ask for a run of", ATTEMPTS)
     return RunStatus(
         run,
         found.get("state", "running"),
@@ -42,8 +42,14 @@ def status(address: str, run: str) -> RunStatus:
 
 def signal(address: str, run: str, name: str, payload: Any) -> None:
     """Signal a run; raises NotFound or NotWaiting. It is not repeated: it might have arrived."""
-    path = f"/{_word(run)}/{_word(name)}"
+    path = f"/{_id(run)}/{_word(name)}"
     call("POST", address, path, {"payload": payload}, "signal a run of", 1)
+
+
+def _id(run: str) -> str:
+    if not run.strip("."):  # Such a path would be of something else.
+        raise NotFound(f"there is no run {run!r}")
+    return _word(run)
 
 
 def _word(text: str) -> str:

@@ -148,3 +148,14 @@ def test_what_a_failed_run_says() -> None:
     assert ended("Completed", json.dumps(exact), None) == ("failed", exact)
     assert ended("Running", None, None) == ("running", {})
     assert ended("Terminated", "canceled", None) == ("canceled", {})
+
+
+@pytest.mark.parametrize("run", ["", ".", ".."])
+def test_an_id_that_is_no_part_of_a_path_is_of_no_run(
+    monkeypatch: pytest.MonkeyPatch, run: str
+) -> None:
+    monkeypatch.setattr(runs, "call", lambda *_: {"state": "running"})
+    with pytest.raises(NotFound):
+        runs.status("/portafaas/workflows/f", run)
+    with pytest.raises(NotFound):
+        runs.signal("/portafaas/workflows/f", run, "approved", None)
