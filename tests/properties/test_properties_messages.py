@@ -88,7 +88,7 @@ def _bodies(sent: QueueStimulus) -> list[str]:
     return [base64.b64encode(message.body).decode() for message in sent.messages]
 
 
-@settings(PROPERTY, max_examples=30)
+@settings(PROPERTY, max_examples=20)
 @given(batches())
 def test_messages_arrive_the_same(agree, sent):
     for function in ("work", "work-many"):
@@ -97,7 +97,7 @@ def test_messages_arrive_the_same(agree, sent):
         assert [seen["id"] for seen in observed.seen] == [item.id for item in sent.messages]
 
 
-@settings(PROPERTY, max_examples=30)
+@settings(PROPERTY, max_examples=20)
 @given(batches(ordered=True))
 def test_ordered_messages_are_held_back_the_same(agree, sent):
     observed = agree("work-ordered", sent)
@@ -232,7 +232,7 @@ def _structured(text: str) -> TopicStimulus:
     return TopicStimulus(MessageStimulus("m-1", text.encode(), content_type=kind))
 
 
-@settings(PROPERTY, max_examples=60)
+@settings(PROPERTY, max_examples=40)
 @example(
     _structured('{"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data_base64": 7}')
 )
