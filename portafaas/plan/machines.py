@@ -57,7 +57,7 @@ def workflows(
         elif "functions" in spec:
             found.add("PF2203", (*path, "functions"), "'functions' is of a 'file'")
         steps = spec.get("steps") or {}
-        if not steps and told is found and "file" not in block[name]:
+        if not steps and "file" not in block[name]:
             found.add("PF2200", path, f"workflow {name!r} has no steps", "add 'steps', or a 'file'")
         taken = message_schema(told, (*path, "input"), _schema(spec, "input"))
         out.append(

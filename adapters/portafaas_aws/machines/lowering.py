@@ -516,6 +516,18 @@ class _Lowering:
         else:
             self.seconds(scope, name, scope.context.path(step["seconds"]), following)
 
+    def only_if(self, scope: Scope, name: str, right: State, following: str, wrong: str) -> None:
+        """Go to *following* if *right* holds; else the run fails, and *wrong* says why."""
+        failing = {"Type": "Fail", "Error": rules.RUNTIME, "Cause": wrong}
+        scope.add(
+            name,
+            {
+                "Type": "Choice",
+                "Choices": [{**right, "Next": following}],
+                "Default": scope.add(f"{name}.wrong", failing),
+            },
+        )
+
     def until(self, scope: Scope, name: str, path: str, following: str) -> None:
         """Add a wait for a time that the document has: in UTC, while the service takes any zone."""
         right = every(
@@ -523,16 +535,7 @@ class _Lowering:
             variable(path, "StringMatches", "*Z"),
         )  # fmt: skip
         wrong = f"until of {name} is not there, or no time in UTC"
-        scope.add(
-            name,
-            {
-                "Type": "Choice",
-                "Choices": [{**right, "Next": f"{name}.wait"}],
-                "Default": scope.add(
-                    f"{name}.wrong", {"Type": "Fail", "Error": rules.RUNTIME, "Cause": wrong}
-                ),
-            },
-        )
+        self.only_if(scope, name, right, f"{name}.wait", wrong)
         scope.add(f"{name}.wait", {"Type": "Wait", "TimestampPath": path, "Next": following})
 
     def seconds(self, scope: Scope, name: str, path: str, following: str) -> None:
@@ -546,16 +549,7 @@ class _Lowering:
             variable(path, "NumericGreaterThanEquals", 0),
         )  # fmt: skip
         wrong = f"seconds of {name} are not there, or no number from 0"
-        scope.add(
-            name,
-            {
-                "Type": "Choice",
-                "Choices": [{**right, "Next": f"{name}.split"}],
-                "Default": scope.add(
-                    f"{name}.wrong", {"Type": "Fail", "Error": rules.RUNTIME, "Cause": wrong}
-                ),
-            },
-        )
+        self.only_if(scope, name, right, f"{name}.split", wrong)
         text = f"States.StringSplit(States.Format('{{}}', {path}), '.')"
         scope.add(
             f"{name}.split",

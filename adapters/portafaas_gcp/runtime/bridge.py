@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import sys
 
+from portafaas.runtime.context import Context
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
+
+    from portafaas.runtime.function import Function
 
     Environ = dict[str, Any]
 
@@ -154,3 +158,15 @@ def publish(entry: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
 
             current_app.before_request(unrouted)
     return entry
+
+
+def context_of(function: Function, request: Any) -> Context:
+    """Return the context of a call by the framework."""
+    environ = request.environ
+    return Context(
+        function,
+        invocation_id(environ),
+        target="gcp",
+        trace_parent=trace_parent(environ),
+        raw=request,
+    )

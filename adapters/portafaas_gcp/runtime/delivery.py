@@ -10,14 +10,14 @@ https://cloud.google.com/pubsub/docs/push#receive_push
 
 from __future__ import annotations
 
-from portafaas.runtime.context import Context
-from portafaas_gcp.runtime.bridge import invocation_id, publish, reply, trace_parent
+from portafaas_gcp.runtime.bridge import context_of, publish, reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from portafaas.runtime.context import Context
     from portafaas.runtime.event import Event
     from portafaas.runtime.function import Function
     from portafaas_gcp.runtime.settlement import Settlement
@@ -103,13 +103,7 @@ def bind_delivery(
         if request.method != "POST":
             return reply(405, [("allow", "POST")])
         environ = request.environ
-        context = Context(
-            function,
-            invocation_id(environ),
-            target="gcp",
-            trace_parent=trace_parent(environ),
-            raw=request,
-        )
+        context = context_of(function, request)
         try:
             return reply(204 if deliver(environ, request.get_data(), context) else 500)
         except ValueError as exc:

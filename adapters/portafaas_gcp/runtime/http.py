@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from portafaas.runtime import serve
-from portafaas.runtime.context import Context
 from portafaas.runtime.http import Headers, Request
 from portafaas_gcp.runtime.bridge import (
+    context_of,
     headers_of,
-    invocation_id,
     path_of,
     publish,
     reply,
-    trace_parent,
     utf8,
 )
 
@@ -41,13 +39,7 @@ def bind(function: Function) -> Callable[[Any], Any]:
         incoming.raw = request
         if by_platform:
             incoming.identity = caller(incoming.headers)
-        context = Context(
-            function,
-            invocation_id(environ),
-            target="gcp",
-            trace_parent=trace_parent(environ),
-            raw=request,
-        )
+        context = context_of(function, request)
         response = serve.run(function, incoming, context)
         body = response.body or b""
         if isinstance(body, str):

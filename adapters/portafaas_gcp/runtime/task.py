@@ -8,9 +8,8 @@ https://cloud.google.com/workflows/docs/calling-run-functions
 
 from __future__ import annotations
 
-from portafaas.runtime.context import Context
 from portafaas.runtime.task import run_task, task_of
-from portafaas_gcp.runtime.bridge import invocation_id, publish, reply, trace_parent
+from portafaas_gcp.runtime.bridge import context_of, publish, reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,14 +29,7 @@ def bind(function: Function) -> Callable[[Any], Any]:
 
         if request.method != "POST":
             return reply(405, [("allow", "POST")])
-        environ = request.environ
-        context = Context(
-            function,
-            invocation_id(environ),
-            target="gcp",
-            trace_parent=trace_parent(environ),
-            raw=request,
-        )
+        context = context_of(function, request)
         try:
             document = loads(request.get_data())
             if not isinstance(document, dict):
