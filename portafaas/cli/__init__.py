@@ -70,6 +70,10 @@ class _Lazy(click.Group):
             from portafaas.cli.output import fail
 
             fail(error)
+        except KeyboardInterrupt:
+            # Which click would make a 1, as if something had been wrong.
+            click.echo("interrupted", err=True)
+            raise SystemExit(130) from None
 
 
 @click.group(

@@ -185,10 +185,10 @@ def _started(opened: _Opened, workflow: str, run: str, wait: bool, as_json: bool
             if opened.target is None:
                 click.echo("'portafaas deliver' runs it", err=True)
         return
-    if not as_json:
-        # Whoever does not wait to the end has to know it.
-        click.echo(f"started {plain(run)}", err=True)
     try:
+        if not as_json:
+            # Whoever does not wait to the end has to know it.
+            click.echo(f"started {plain(run)}", err=True)
         found = _awaited(opened, workflow, run)
     except KeyboardInterrupt:
         then = "'portafaas deliver' goes on with it" if opened.target is None else "it goes on"

@@ -11,6 +11,7 @@ https://docs.stripe.com/api/idempotent_requests.
 
 from __future__ import annotations
 
+from portafaas.runtime.context import HandlerTimeout
 from portafaas.runtime.deadline import whole
 from portafaas.runtime.repeats import (
     delivery_digest,
@@ -201,6 +202,7 @@ class Single:
         claim = Claim(spec, context, key, digest)
         if claim.state == OURS:
             self._claim = claim
+            in_time(self, context)
         elif self._kind == "http":
             from portafaas.runtime.answers import refusal, replayed
 
@@ -272,6 +274,17 @@ class Single:
         """Forget that it was begun."""
         if self._claim is not None:
             self._claim.release()
+
+
+def in_time(run: Any, context: Context) -> None:
+    """Let go of what *run* has claimed, and raise HandlerTimeout, when there is no time left.
+
+    For somewhere within a ``whole``: the deadline waits for what has begun, and a handler that
+    began behind it would be done before its record has time to be written.
+    """
+    if not context.remaining():
+        run.release()
+        raise HandlerTimeout
 
 
 def _result(task: Any, answer: Mapping[str, Any] | None) -> Any:

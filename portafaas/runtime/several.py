@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portafaas.runtime.deadline import whole
-from portafaas.runtime.idempotency import BUSY, DONE, OURS, Claim
+from portafaas.runtime.idempotency import BUSY, DONE, OURS, Claim, in_time
 from portafaas.runtime.repeats import delivery_digest, delivery_key
 from portafaas.runtime.resources import ResourceError
 from portafaas.runtime.taxonomy import Permanent
@@ -42,6 +42,8 @@ class Several:
         self.answer: Any = self._result
         try:
             self._sort(batch)
+            if self._claims:
+                in_time(self, context)
         except BaseException:
             self.release()
             raise

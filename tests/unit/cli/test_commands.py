@@ -40,6 +40,20 @@ def test_a_mistyped_command_is_guessed(run: Run) -> None:
     assert "Did you mean 'build'" in result.err
 
 
+def test_ctrl_c_is_130_in_every_command(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of click's own it would be 1, as of what went wrong."""
+
+    def interrupted(*args: Any, **given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("portafaas.manifest.load.load_manifest", interrupted)
+    for name in ("check", "plan", "graph"):
+        result = run(name)
+        assert (result.code, result.out, result.err) == (130, "", "interrupted\n"), name
+
+
 def test_version(run: Run) -> None:
     from portafaas import __version__
 

@@ -157,6 +157,48 @@ def test_the_deadline_waits_until_what_is_done_is_recorded(
     assert record["state"] == "completed"
 
 
+@pytest.mark.parametrize("how", ["sync", "async", "batch", "http"])
+def test_no_handler_begins_when_the_claim_took_all_its_time(
+    once: Make, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Else the time for its record is over too, and what it did is done again."""
+    put, calls = Table.put, []
+
+    def slow(self: Table, *args: Any, **given: Any) -> Any:
+        row = put(self, *args, **given)
+        clock.now += 21 * (len(late) == 1)
+        return row
+
+    async def later(message: Message, context: Context) -> None:
+        calls.append(message.id)
+
+    @batch_handler
+    def several(batch: Any, context: Context) -> None:
+        calls.extend(message.id for message in batch)
+
+    handlers: dict[str, Any] = {
+        "sync": lambda message, context: calls.append(message.id),
+        "async": later,
+        "batch": several,
+        "http": lambda request, context: calls.append("m-1"),
+    }
+    function = once(handlers[how], kind="http" if how == "http" else "queue", timeout=20)
+    monkeypatch.setattr(Table, "put", slow)
+    late = [True]
+    if how == "http":
+        assert ask(function).status == 504
+    else:
+        assert deliver(function, message()) == ["m-1"]
+    assert calls == []
+    assert records(tmp_path) == []
+    late.clear()
+    if how == "http":
+        assert ask(function).status < 300
+    else:
+        assert deliver(function, message()) == []
+    assert calls == ["m-1"]
+
+
 @pytest.mark.parametrize("error", [ValueError("no"), Permanent("no"), SystemExit(3)])
 def test_what_failed_is_done_again(once: Make, tmp_path: Path, error: BaseException) -> None:
     errors = [error]
