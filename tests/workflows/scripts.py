@@ -35,9 +35,9 @@ def names(case: Case) -> dict[str, str]:
 def definitions(case: Case) -> dict[str, Any]:
     """Return the ``workflows:`` of a manifest that a case needs."""
     called = names(case)
-    out = {case.name: {"steps": _renamed(case.steps, called)}}
+    out = {case.name: {**case.schemas.get("", {}), "steps": _renamed(case.steps, called)}}
     for name, steps in case.workflows.items():
-        out[called[name]] = {"steps": _renamed(steps, called)}
+        out[called[name]] = {**case.schemas.get(name, {}), "steps": _renamed(steps, called)}
     return out
 
 
@@ -124,6 +124,8 @@ def machines(case: Case) -> dict[str, dict[str, Any]]:
         for name, spec in block.items()
     }
     assert not found.problems, found.problems
+    for name, spec in block.items():
+        out[name] |= {key: spec[key] for key in ("input", "output") if key in spec}
     return out
 
 
