@@ -37,7 +37,8 @@ class Case:
     ``ok(…)``, ``err(…)``, ``dies()`` are what they say, and anything else is the value that the task
     returns. ``signals``: name -> (seconds after it is waited for, payload). ``workflows``: steps of
     the workflows that it runs, by name. ``schemas``: ``input`` and ``output`` of a workflow by its
-    name, "" is the case's own. ``outcome`` ``{"ok": value}`` or ``{"error", "cause"}``; the
+    name, "" is the case's own. ``machine``: text of a States Language machine in place of ``steps``,
+    every function of which is ``one``. ``outcome`` ``{"ok": value}`` or ``{"error", "cause"}``; the
     cause of errors that the engine makes is not compared. ``needs``: what an engine must have to run
     it for real: ``dies``, ``slow`` (really waits), ``large``, ``until``, ``signal``.
     """
@@ -49,6 +50,7 @@ class Case:
     signals: dict[str, tuple[float, Any]] = field(default_factory=dict)
     workflows: dict[str, Any] = field(default_factory=dict)
     schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
+    machine: str = ""
     outcome: dict[str, Any] | None = None
     calls: list[tuple[Any, ...]] | None = None
     needs: tuple[str, ...] = ()

@@ -80,7 +80,10 @@ class AzureWorkflows(Workflows):
     def signal(self, workflow: str, run: str, name: str, payload: Any) -> None:
         """Hand a JSON value to a run that waits for the signal *name*."""
         found = self._found(workflow, run)
-        self._running(found, run, "signal")
+        state = state_of(found.get("runtimeStatus"))
+        if state != "running":
+            text = f"run {run} does not wait for {name!r}: it is {state}"
+            raise _refused("cannot signal:", Diagnostic("PF8041", text))
         for waited, instance, token in self._waits(found, DEEPEST):
             if waited == name:
                 path = f"instances/{instance}/raiseEvent/{name}.{token}"
@@ -93,7 +96,8 @@ class AzureWorkflows(Workflows):
 
     def cancel(self, workflow: str, run: str) -> None:
         """Stop a run, and its sub-workflows, which the platform would let go on."""
-        self._running(self._found(workflow, run), run, "cancel")
+        if state_of(self._found(workflow, run).get("runtimeStatus")) != "running":
+            raise _refused("cannot cancel:", Diagnostic("PF8042", f"run {run} has ended"))
         query = {"reason": "canceled"}
         self._ask("POST", f"instances/{run}/terminate", query, gone=True)
         for child in self._all({"instanceIdPrefix": f"{run}~"}):
@@ -106,10 +110,6 @@ class AzureWorkflows(Workflows):
             problem = Diagnostic("PF8040", f"there is no run {run!r} of {workflow!r}")
             raise _refused("no such run:", problem)
         return found
-
-    def _running(self, found: Mapping[str, Any], run: str, verb: str) -> None:
-        if state_of(found.get("runtimeStatus")) != "running":
-            raise _refused(f"cannot {verb}:", Diagnostic("PF8042", f"run {run} has ended"))
 
     def _one(self, instance: str, query: Mapping[str, str]) -> dict[str, Any] | None:
         found = self._ask("GET", f"instances/{instance}", query, gone=True)

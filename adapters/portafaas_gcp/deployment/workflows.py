@@ -30,11 +30,11 @@ class GcpWorkflows(Workflows):
         self._plan = plan
 
     def start(self, workflow: str, input: Any) -> str:
-        """Start a run; PF8042 for an input of more than 32 KB."""
+        """Start a run; PF8043 for an input of more than 32 KB."""
         try:
             argument = runs.argument_of(input)
         except ValueError as exc:
-            raise _refused("PF8042", str(exc)) from None
+            raise _refused("PF8043", str(exc)) from None
         path = f"{self._path(workflow)}/executions"
         found = self._cloud.call(_API, "POST", path, body={"argument": argument}, absent=True)
         if found is None:
@@ -79,7 +79,7 @@ class GcpWorkflows(Workflows):
         """Hand a JSON value to a run; as the handlers' client does."""
         state = self.status(workflow, run)
         if state.state != "running":
-            raise _refused("PF8042", f"run {run} has ended: {state.state}")
+            raise _refused("PF8041", f"run {run} does not wait for {name!r}: it is {state.state}")
         taken = False
         if name in state.waiting:
             body = {"signal": name, "payload": payload}
