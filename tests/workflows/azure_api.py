@@ -16,6 +16,9 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.workflows.azure_engine import (
+    CHILD,
+    CHILD_DONE,
+    CHILD_FAILED,
     RAISED,
     SCHEDULED,
     TASK_DONE,
@@ -55,11 +58,24 @@ def history_of(instance: Instance) -> list[dict[str, Any]]:
     scheduled: dict[int, dict[str, Any]] = {}
     for event in instance.history:
         kind = event["EventType"]
-        if kind == SCHEDULED:
+        if kind in (SCHEDULED, CHILD):
             scheduled[event["EventId"]] = shown = {
-                "EventType": "TaskScheduled", "Timestamp": event["Timestamp"],
-                "Name": event["Name"], "Input": event["Input"],
+                "EventType": "TaskScheduled" if kind == SCHEDULED else "SubOrchestrationInstanceCreated", "Timestamp": event["Timestamp"],
+                "Name": event["Name"],
             }  # fmt: skip
+            if kind == SCHEDULED:
+                shown["Input"] = event["Input"]
+            events.append(shown)
+        elif kind in (CHILD_DONE, CHILD_FAILED):
+            begun = scheduled[event["TaskScheduledId"]]
+            events.remove(begun)
+            done = kind == CHILD_DONE
+            shown = {
+                "EventType": f"SubOrchestrationInstance{'Completed' if done else 'Failed'}",
+                "Timestamp": event["Timestamp"], "ScheduledTime": begun["Timestamp"],
+                "FunctionName": begun["Name"],
+            }  # fmt: skip
+            shown |= {"Result": token_of(event["Result"])} if done else {"Reason": event["Reason"]}
             events.append(shown)
         elif kind in (TASK_DONE, TASK_FAILED):
             begun = scheduled[event["TaskScheduledId"]]
