@@ -8,6 +8,7 @@ from typing import Any
 from portafaas.deployment.workflows import StepEvent, What
 from portafaas.local.replay import PENDING, Replay, Strand
 from portafaas.local.runs import Kept, Run
+from portafaas.plan.machines import every_step
 from portafaas.runtime.states import Fault
 from portafaas.runtime.workflow import Request
 
@@ -19,6 +20,10 @@ class _History:
     def __init__(self, run: Run, kept: Sequence[Kept]) -> None:
         self.events: list[StepEvent] = []
         self._kept = {each.place: each for each in kept}
+        self._passing = {
+            name for name, step in every_step(run.machine or {"steps": {}})
+            if step["kind"] == "wait" and "signal" not in step
+        }  # fmt: skip
         self._kinds = dict(_kinds(run.machine or {"steps": {}}))
         self._replay: Replay | None = None
         if run.machine is None:
@@ -36,7 +41,9 @@ class _History:
         if isinstance(value, Fault):
             made = StepEvent(time, step, what, place, error=value.error, cause=value.cause)
         else:
-            made = StepEvent(time, step, what, place, detail=value)
+            # What passes time makes nothing; a signal's is what it carried.
+            detail = None if step in self._passing else value
+            made = StepEvent(time, step, what, place, detail=detail)
         self.events.append(made)
 
     def _ask(self, request: Request, strand: Strand) -> tuple[Any, float]:
@@ -76,6 +83,4 @@ def history(run: Run, kept: Sequence[Kept]) -> list[StepEvent]:
 
 
 def _kinds(machine: Mapping[str, Any]) -> Any:
-    from portafaas.plan.machines import every_step
-
     return ((name, step["kind"]) for name, step in every_step(machine))

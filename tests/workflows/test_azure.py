@@ -462,7 +462,7 @@ def test_operating_a_run_that_waits(operated: Any) -> None:
     ]
     with pytest.raises(DeploymentError) as raised:
         flows.signal("own-outer", run, "go", 1)
-    assert code(raised) == "PF8042"
+    assert code(raised) == "PF8041"
     with pytest.raises(DeploymentError) as raised:
         flows.cancel("own-outer", run)
     assert code(raised) == "PF8042"

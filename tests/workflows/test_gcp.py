@@ -231,7 +231,7 @@ def test_operations(cloud: World) -> None:
         ("PF8041", lambda: workflows.signal("waits", run, "gone", 1)),
         ("PF8040", lambda: workflows.status("waits", "none")),
         ("PF2002", lambda: workflows.start("wait", 1)),
-        ("PF8042", lambda: workflows.start("waits", "x" * 40_000)),
+        ("PF8043", lambda: workflows.start("waits", "x" * 40_000)),
         ("PF8042", lambda: workflows.retry("waits", run)),
     ):
         with pytest.raises(DeploymentError) as caught:
@@ -241,13 +241,13 @@ def test_operations(cloud: World) -> None:
     assert waiting == {"l", "r"}
     workflows.cancel("waits", run)
     assert workflows.status("waits", run).state == "canceled"
-    for what in (
-        lambda: workflows.cancel("waits", run),
-        lambda: workflows.signal("waits", run, "go-left", 1),
+    for code, what in (
+        ("PF8042", lambda: workflows.cancel("waits", run)),
+        ("PF8041", lambda: workflows.signal("waits", run, "go-left", 1)),
     ):
         with pytest.raises(DeploymentError) as caught:
             what()
-        assert caught.value.diagnostics[0].code == "PF8042"
+        assert caught.value.diagnostics[0].code == code
     again = workflows.retry("waits", run)
     states = {one.run: one.state for one in workflows.runs("waits", 10)}
     assert states[run] == "canceled" and states[again] == "running"

@@ -104,6 +104,11 @@ class _Lowering:
     ) -> dict[str, Any]:  # fmt: skip
         """Return ``StartAt`` and ``States``; *assigned* are variables that it begins with."""
         start = machine["start"]
+        if "output" in machine:
+            scope.verified = self.verifying(scope, machine, "output", rules.OUTPUT)
+        if "input" in machine:
+            first = self.verifying(scope, machine, "input", rules.INPUT)
+            start = scope.add(scope.name("input"), {**first, "Next": start})
         values = dict(assigned or {})
         if scope.keeps:
             values[scope.var("log")] = [NOTHING]
@@ -125,13 +130,28 @@ class _Lowering:
         if scope.top and scope.keeps:
             self.undoing(scope)
         if scope.top:
-            _shorten(scope)
+            if scope.verified is None:
+                _shorten(scope)
         return {"StartAt": start, "States": _reached(start, scope.states)}
 
     def steps(self, scope: Scope, machine: Machine, back: str | None) -> None:
         """Add the states of all steps; those of a loop end in *back*."""
         for name, step in machine["steps"].items():
             getattr(self, f"_{step['kind']}")(scope, name, step, back)
+
+    def verifying(self, scope: Scope, machine: Machine, key: str, error: str) -> State:
+        """Return a state, without what is next, that has a function check the document (W-21).
+
+        Step Functions knows no schemas. The schema is text: names in it might end in ``.$``.
+        """
+        return {
+            "Type": "Task",
+            "Resource": Place(self.places.function(machine["check"])),
+            "Parameters": {"input.$": "$", "schema": _json(machine[key]), "error": error},
+            "ResultPath": None,
+            "Retry": [{"ErrorEquals": [*TRANSIENT], **_TRANSIENT}],
+            "Catch": [scope.catcher(scope.name(key), scope.error())],
+        }
 
     # What steps have in common.
 
@@ -606,7 +626,8 @@ class _Lowering:
         self.produced(scope, name, step["input"], scope.context, state)
 
     def _succeed(self, scope: Scope, name: str, step: Step, back: str | None) -> None:
-        scope.add(name, {"Type": "Pass", "Next": back} if back else scope.ending())
+        following = back or (scope.ends() if scope.verified else None)
+        scope.add(name, {"Type": "Pass", "Next": following} if following else scope.ending())
 
     def _fail(self, scope: Scope, name: str, step: Step, back: str | None) -> None:
         error, cause = step["error"], step.get("cause", "")

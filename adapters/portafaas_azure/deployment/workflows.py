@@ -21,12 +21,17 @@ from portafaas_azure.deployment.account import Account
 from portafaas_azure.deployment.clouds import load
 from portafaas_azure.deployment.refusals import azure, refused
 from portafaas_azure.runtime.control import DEEPEST, ended, is_id, state_of
-from portafaas_azure.runtime.orchestrator import DEFINITION, SUFFIX, entry_of, unwrapped
+from portafaas_azure.runtime.orchestrator import DEFINITION, entry_of, unwrapped
 
 _KEY = "durabletask_extension"
 _API = "2024-04-01"
 #: Instances of one answer.
 _PAGE = 100
+#: Events of a history that are calls of tasks or sub-workflows.
+_CALLED = (
+    "TaskScheduled", "TaskCompleted", "TaskFailed", "SubOrchestrationInstanceCreated",
+    "SubOrchestrationInstanceCompleted", "SubOrchestrationInstanceFailed",
+)  # fmt: skip
 _TOKEN = "x-ms-continuation-token"
 
 
@@ -63,24 +68,23 @@ class AzureWorkflows(Workflows):
         return _state(workflow, found, tuple(sorted(waits)))
 
     def history(self, workflow: str, run: str) -> Sequence[StepEvent]:
-        """Return what happened in a run and its sub-workflows.
+        """Return what happened in a run; its sub-workflows are runs of their own.
 
         Of calls that go on, and of attempts whose process died, as much as the platform keeps.
         """
         self._found(workflow, run)
-        events: list[StepEvent] = []
-        children = [one["instanceId"] for one in self._all({"instanceIdPrefix": f"{run}~"})]
-        for instance in (run, *children):
-            query = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"}
-            found = self._one(instance, query)
-            if found is not None:
-                events += self._events(found, run)
+        query = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"}
+        found = self._one(run, query)
+        events = self._events(workflow, found) if found is not None else ()
         return sorted(events, key=lambda event: event.time)
 
     def signal(self, workflow: str, run: str, name: str, payload: Any) -> None:
         """Hand a JSON value to a run that waits for the signal *name*."""
         found = self._found(workflow, run)
-        self._running(found, run, "signal")
+        state = state_of(found.get("runtimeStatus"))
+        if state != "running":
+            text = f"run {run} does not wait for {name!r}: it is {state}"
+            raise _refused("cannot signal:", Diagnostic("PF8041", text))
         for waited, instance, token in self._waits(found, DEEPEST):
             if waited == name:
                 path = f"instances/{instance}/raiseEvent/{name}.{token}"
@@ -93,7 +97,8 @@ class AzureWorkflows(Workflows):
 
     def cancel(self, workflow: str, run: str) -> None:
         """Stop a run, and its sub-workflows, which the platform would let go on."""
-        self._running(self._found(workflow, run), run, "cancel")
+        if state_of(self._found(workflow, run).get("runtimeStatus")) != "running":
+            raise _refused("cannot cancel:", Diagnostic("PF8042", f"run {run} has ended"))
         query = {"reason": "canceled"}
         self._ask("POST", f"instances/{run}/terminate", query, gone=True)
         for child in self._all({"instanceIdPrefix": f"{run}~"}):
@@ -106,10 +111,6 @@ class AzureWorkflows(Workflows):
             problem = Diagnostic("PF8040", f"there is no run {run!r} of {workflow!r}")
             raise _refused("no such run:", problem)
         return found
-
-    def _running(self, found: Mapping[str, Any], run: str, verb: str) -> None:
-        if state_of(found.get("runtimeStatus")) != "running":
-            raise _refused(f"cannot {verb}:", Diagnostic("PF8042", f"run {run} has ended"))
 
     def _one(self, instance: str, query: Mapping[str, str]) -> dict[str, Any] | None:
         found = self._ask("GET", f"instances/{instance}", query, gone=True)
@@ -139,30 +140,27 @@ class AzureWorkflows(Workflows):
             if inner is not None:
                 yield from self._waits(inner, deep - 1)
 
-    def _events(self, found: Mapping[str, Any], run: str) -> Iterator[StepEvent]:
-        name = str(found.get("name", "")).removesuffix(SUFFIX)
-        waits: dict[str, str] = {}
-        for workflow in self.plan.workflows:
-            if entry_of(workflow.name).lower() == f"{name}{SUFFIX}".lower():
-                for step, spec in every_step(workflow.machine):
-                    waits.setdefault(spec.get("signal", ""), step)
-        before = f"{name}/" if found["instanceId"] != run else ""
+    def _events(self, workflow: str, found: Mapping[str, Any]) -> Iterator[StepEvent]:
+        machine = next(one.machine for one in self.plan.workflows if one.name == workflow)
+        waits = {step["signal"]: name for name, step in every_step(machine) if "signal" in step}
         for event in found.get("historyEvents") or ():
-            kind, when = event.get("EventType"), _seconds(event.get("Timestamp"))
+            kind, when = str(event.get("EventType")), _seconds(event.get("Timestamp"))
             called = str(event.get("FunctionName") or event.get("Name"))
             if called == DEFINITION:
                 continue
-            if kind in ("TaskScheduled", "TaskCompleted", "TaskFailed"):
-                yield from _call(event, kind, when, before)
+            if kind in _CALLED:
+                yield from _call(event, kind, when)
             elif kind == "EventRaised":
                 signal = str(event.get("Name", "")).rpartition(".")[0]
                 value = unwrapped(event.get("Input"), "payload").get("payload")
-                yield StepEvent(when, waits.get(signal, signal), "succeeded", before, detail=value)
+                step = waits.get(signal, signal)
+                yield StepEvent(when, step, "succeeded", step, detail=value)
         if state_of(found.get("runtimeStatus")) == "running":
             custom = found.get("customStatus")
             for signal in custom.get("waiting", {}) if isinstance(custom, Mapping) else ():
                 when = _seconds(found.get("lastUpdatedTime"))
-                yield StepEvent(when, waits.get(signal, signal), "waiting", before)
+                step = waits.get(signal, signal)
+                yield StepEvent(when, step, "waiting", step)
 
     def _ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None,
@@ -220,22 +218,25 @@ class AzureWorkflows(Workflows):
         return self._key
 
 
-def _call(event: Mapping[str, Any], kind: str, when: float, before: str) -> Iterator[StepEvent]:
-    """Yield the beginning and the end of one call of a task."""
+def _call(event: Mapping[str, Any], kind: str, when: float) -> Iterator[StepEvent]:
+    """Yield the beginning and the end of one call of a task, or of a sub-workflow."""
     given = unwrapped(event.get("Input"), "input")
-    answer = unwrapped(event.get("Result"), "ok") if kind == "TaskCompleted" else {}
-    place, step, attempt = answer.get("of") or (
+    over = kind in ("TaskCompleted", "SubOrchestrationInstanceCompleted")
+    answer = unwrapped(event.get("Result"), "ok") if over else {}
+    place, step, attempt = answer.get("of") or given.get("of") or (
         given.get("place", ""), given.get("step", event.get("FunctionName") or event.get("Name")),
         given.get("attempt", 1),
     )  # fmt: skip
     undo = "~undo" in place
-    place = before + str(place).rpartition("!")[0].removesuffix("~undo")
+    place = str(place).rpartition("!")[0]
     began = _seconds(event.get("ScheduledTime")) or when
     yield StepEvent(began, str(step), "started", place, int(attempt), given.get("input"))
-    if kind == "TaskScheduled":
+    if kind in ("TaskScheduled", "SubOrchestrationInstanceCreated"):
         return
-    if kind == "TaskFailed":
+    if not over:
         answer = {"error": "States.TaskFailed", "cause": str(event.get("Reason", ""))}
+    elif answer.get("stopped"):
+        answer = {"error": "States.Timeout"}
     if "error" in answer:
         what: What = "undo-failed" if undo else "failed"
         error, cause = str(answer["error"]), str(answer.get("cause", ""))
