@@ -31,6 +31,7 @@ from typing import Any, Self
 
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.local.driver.portafaas_local_resources import DEDUP, back, database
+from portafaas.local.driver.portafaas_local_resources import now as clock
 from portafaas.local.intake import Subscription, change_of, subscriptions
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
 from portafaas.plan.claims import days_of_claims
@@ -169,15 +170,42 @@ class Broker:
     # Time
 
     def _offset(self) -> float:
-        found = self._connection.execute("select value from broker where name = 'clock'").fetchone()
-        return float(found[0]) if found else 0.0
+        return self.now() - time()
 
     def now(self) -> float:
         """Return the time by the store's clock."""
-        return time() + self._offset()
+        return clock(self._connection)
+
+    def hold(self, at: float | None = None, *, anew: bool = False) -> None:
+        """Have the store's clock stand still, at *at* (default: now), until it is set forward.
+
+        *anew*: schedules fire again at instants that come again.
+        """
+        with self._transaction() as do:
+            value = self.now() if at is None else at
+            if anew:
+                do.execute("delete from broker where name like 'fired/%' and value > ?", (value,))
+            do.execute("insert or replace into broker (name, value) values ('held', ?)", (value,))
+
+    def held(self) -> bool:
+        """Tell whether the store's clock stands still."""
+        found = self._connection.execute("select 1 from broker where name = 'held'").fetchone()
+        return found is not None
+
+    def release(self) -> None:
+        """Have the store's clock go on, from where it is, or from this machine's time if later."""
+        with self._transaction() as do:
+            ahead = max(0.0, self._offset())
+            if do.execute("delete from broker where name = 'held'").rowcount:
+                do.execute(
+                    "insert or replace into broker (name, value) values ('clock', ?)", (ahead,)
+                )
 
     def advance(self, seconds: float) -> None:
         """Set the store's clock forward: what waits is older, and sooner due."""
+        if self.held():
+            self.hold(self.now() + max(0.0, seconds))
+            return
         with self._transaction() as do:
             do.execute(
                 "insert into broker (name, value) values ('clock', ?) "
