@@ -18,7 +18,8 @@ class Child:
 
     It has *root* as working folder and first on its import path, as a package has. *keep* are file
     descriptors that it holds open for as long as it lives; *output* is where what handlers print
-    goes (default: to this process' own). *apart*: Ctrl-C at the terminal is not for it.
+    goes (default: to this process' own). *apart*: Ctrl-C at the terminal is not for it. *module*
+    is what runs, with *arguments* behind the descriptors of orders and answers.
     """
 
     def __init__(
@@ -29,13 +30,15 @@ class Child:
         keep: Sequence[int] = (),
         output: IO[Any] | int | None = None,
         apart: bool = False,
+        module: str = "portafaas.local.child",
+        arguments: Sequence[str] = (),
     ) -> None:
         orders, self._orders = os.pipe()
         self._answers, answers = os.pipe()
         # By their numbers, rather than moved to known ones by a preexec_fn: that would run, between
         # fork and exec, what libraries of this process do after a fork (gRPC's aborts it).
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "portafaas.local.child", str(orders), str(answers)],
+            [sys.executable, "-m", module, str(orders), str(answers), *arguments],
             cwd=root,
             env={**os.environ, **environment},
             pass_fds=(orders, answers, *keep),
