@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -91,6 +91,7 @@ class Vendor:
         extra: Mapping[str, str],
         keep: Sequence[int] = (),
         output: IO[Any] | int | None = None,
+        observed: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> Child:
         """Start a process for *function*, as ``portafaas.local.process.Child`` is one."""
         variables = self.variables(function, root, extra)
@@ -100,6 +101,7 @@ class Vendor:
             keep=keep,
             output=output,
             apart=True,
+            observed=observed,
             module="portafaas.local.vendor_child",
             arguments=(str(self._file), function.name, str(self._scratch)),
         )

@@ -15,15 +15,15 @@ import pickle
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from portafaas.adapter import HttpOutcome, HttpStimulus, NativeRequest, TaskOutcome, TaskStimulus
 from portafaas.adapter.delivery import Delivered, Wish, limited, refused
 from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
-from portafaas.local.driver.portafaas_local_resources import TOLD
+from portafaas.local.driver.portafaas_local_resources import RUN_FILE, TOLD
 from portafaas.local.vendor import VARIABLES
 from portafaas.runtime import states
 from portafaas.vendor import NativeResult, VendorSession
@@ -41,18 +41,25 @@ class Place:
         self._facts: Mapping[str, Any] = facts[name]
         self._function = plan.function(name)
         self._emulation = adapter.emulation()
-        handle, told = tempfile.mkstemp(prefix="told-", dir=scratch)
-        os.close(handle)
-        self._told = Path(told)
-        self._variables: dict[str, str] = json.loads(os.environ.pop(VARIABLES)) | {TOLD: told}
+        own = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=scratch))
+        self._told, self._run = own / "told", own / "run"
+        self._variables: dict[str, str] = json.loads(os.environ.pop(VARIABLES)) | {
+            TOLD: str(self._told),
+            RUN_FILE: str(self._run),
+        }
         self._session: VendorSession | None = None
+        #: Gets what the process tells beside its answers, if somebody wants to know.
+        self.observed: Callable[[dict[str, Any]], None] | None = None
 
     def close(self) -> None:
         """End the runtime."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
-        self._told.unlink(missing_ok=True)
+
+    def begin(self, run: str) -> None:
+        """Say which mark the effects of the next order have."""
+        self._run.write_text(run, encoding="utf-8")
 
     def ready(self) -> VendorSession:
         """Return the runtime, started."""
@@ -72,8 +79,12 @@ class Place:
 
     def _invoke(self, request: NativeRequest, function: str = "") -> NativeResult:
         result = self.ready().invoke(request.payload, function=function or None)
-        if result.logs:
-            sys.stdout.write(result.logs if result.logs.endswith("\n") else f"{result.logs}\n")
+        logs = result.logs
+        if self.observed is not None:
+            if logs:
+                self.observed({"observed": "log", "time": time(), "stream": 2, "text": logs})
+        elif logs:
+            sys.stdout.write(logs if logs.endswith("\n") else f"{logs}\n")
             sys.stdout.flush()
         return result
 
@@ -130,8 +141,8 @@ class Place:
         request, name = emulation.request(plan, function, items)
         if request is None:
             return {"again": [], "dead": [], "untried": []}
-        self._told.write_bytes(b"")
         self.ready()
+        self._told.write_bytes(b"")
         begun = monotonic()
         result = self._invoke(request, name)
         passed = monotonic() - begun if rules.since_received else 0.0
@@ -192,8 +203,18 @@ def serve() -> None:
         os.fdopen(requests_at, "r") as requests,
         os.fdopen(answers_at, "w") as answers,
     ):
+        run = ""
+
+        def tell(facts: dict[str, Any]) -> None:
+            answers.write(json.dumps({**facts, "run": run}) + "\n")
+            answers.flush()
+
+        if "observed" in sys.argv[6:]:
+            place.observed = tell
         for line in requests:
             order: dict[str, Any] = json.loads(line)
+            run = order.get("run", "")
+            place.begin(run)
             if "items" in order:
                 answer = place.items(order["items"])
             elif "task" in order:

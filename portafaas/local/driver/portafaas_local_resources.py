@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Variable with the mark under which effects are kept, so that a run finds its own.
 RUN = "PORTAFAAS_RUN"
+#: Variable with a file that has the mark, for a process whose variables stay as they are.
+RUN_FILE = "PORTAFAAS_RUN_FILE"
 #: Variable with the file to which is written what a bridge asks of its platform, a JSON object a
 #: line: ``place``, ``operation``, ``given`` and ``arguments``.
 TOLD = "PORTAFAAS_TOLD"
@@ -212,6 +214,10 @@ def _opened(address: str) -> Iterator[tuple[sqlite3.Connection, str]]:
 
 def _effect(connection: sqlite3.Connection, **effect: Any) -> None:
     run = os.environ.get(RUN)
+    file = os.environ.get(RUN_FILE)
+    if file:
+        with open(file, encoding="utf-8") as lines:
+            run = lines.read()
     if run:
         connection.execute(
             "insert into effects (run, effect) values (?, ?)",
@@ -573,9 +579,12 @@ _WAITS = (
 
 
 def now(connection: sqlite3.Connection) -> float:
-    """Return the time by the store's clock, which a dispatcher may set forward."""
-    found = connection.execute("select value from broker where name = 'clock'").fetchone()
-    return time() + (float(found[0]) if found else 0.0)
+    """Return the time by the store's clock, which a dispatcher may set forward, or hold."""
+    found = dict(
+        connection.execute("select name, value from broker where name in ('clock', 'held')")
+    )
+    held = found.get("held")
+    return float(held) if held is not None else time() + float(found.get("clock", 0.0))
 
 
 def waited_for(connection: sqlite3.Connection, run: str) -> tuple[str, ...]:
