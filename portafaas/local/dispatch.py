@@ -167,7 +167,8 @@ class Dispatcher:
                 for _ in range(_processes(plan, function)):
                     self._workers.append(_Deliverer(self, function))
         for worker in self._workers:
-            worker.unlimited = worker.function.name in self._debugging
+            # What a vendor's runtime has, who has started it looks after.
+            worker.unlimited = vendor is not None or worker.function.name in self._debugging
         now = self.broker.now if virtual else time
         self._schedules = _Schedules(plan, now) if schedules else None
         self._swept = 0.0
