@@ -21,7 +21,7 @@ from typing import Any
 
 from portafaas.adapter.neutral import stimulus_to_json
 from portafaas.adapter.stimulus import HttpStimulus
-from portafaas.dev.instances import CRASH, MOST, Answer, Instances, problem
+from portafaas.dev.instances import CRASH, MEMORY, MOST, Answer, Instances, problem
 from portafaas.dev.worker import OK, REFUSED, TIMEOUT
 from portafaas.emulation import emulated
 from portafaas.local.process import Child, described
@@ -29,7 +29,7 @@ from portafaas.local.vendor import Vendor
 from portafaas.plan import BuildPlan, FunctionPlan
 
 #: What the answer of a child says of how it went.
-_HOW = {"timeout": TIMEOUT, "exit": CRASH, "refused": REFUSED}
+_HOW = {"timeout": TIMEOUT, "exit": CRASH, "memory": MEMORY, "refused": REFUSED}
 
 
 class Target:

@@ -465,6 +465,9 @@ class _Deliverer(Worker):
 
     def answered(self, answer: Mapping[str, Any]) -> None:
         """Record what the function says."""
+        if how := answer.get("how"):
+            assert self.lease is not None
+            self._hooks.ended(self.lease, how, answer["why"])
         settled = Settled(
             dict(answer["again"]),
             dict(answer["dead"]),

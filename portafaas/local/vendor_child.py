@@ -1,8 +1,8 @@
 """The child process that has a function's package in a platform's runtime; see ``vendor``.
 
 Its orders and answers are those of ``portafaas.local.child``. Beside ``again``, ``dead`` and
-``untried`` the answer to ``items`` may have ``copies``, ``lost``, ``alone`` and ``why``
-(``portafaas.local.broker.Settled``).
+``untried`` the answer to ``items`` may have ``copies``, ``lost`` and ``alone``
+(``portafaas.local.broker.Settled``), ``why`` it failed, and ``how`` the process came to its end.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from portafaas.local.vendor import VARIABLES
 from portafaas.runtime import states
 from portafaas.vendor import NativeError, NativeResult, VendorSession
 
+#: Type of the error of what had too much memory.
+_MEMORY = "OutOfMemory"
 #: Seconds between two looks at its memory.
 _WEIGH = 0.2
 #: Seconds that a runtime may take to start; what a platform allows depends on its machines.
@@ -117,7 +119,7 @@ class Place:
         with _Scales(self._facts["memory"]) as scales:
             result = session.invoke(request.payload, function=function or None)
         if scales.why and result.error is not None:
-            error = NativeError("exit", "OutOfMemory", scales.why)
+            error = NativeError("exit", _MEMORY, scales.why)
             result = replace(result, error=error)
         logs = result.logs
         if self.observed is not None:
@@ -133,8 +135,8 @@ class Place:
     def event(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Deliver a neutral event and return the outcome as JSON values.
 
-        With ``how`` (``timeout``, ``exit``, ``handler``, ``init``; ``refused`` by the platform's
-        front end) and ``why``, when it did not go well.
+        With ``how`` (``timeout``, ``exit``, ``memory``, ``handler``, ``init``; ``refused`` by the
+        platform's front end) and ``why``, when it did not go well.
         """
         stimulus = stimulus_from_json(document)
         plan, function = self._plan, self._function
@@ -161,7 +163,8 @@ class Place:
             answers.append((request, {"ok": result.ok, "value": result.value}))
             if result.error is not None:
                 why = f"{result.error.type}: {result.error.message}"
-                said = {"how": str(result.error.kind), "why": why}
+                how = "memory" if result.error.type == _MEMORY else str(result.error.kind)
+                said = {"how": how, "why": why}
         return answers, said
 
     def task(self, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,9 +224,13 @@ class Place:
                     pace = rules.crash
                 again.append((number, max(0.0, pace - passed)))
         why = f"{result.error.type}: {result.error.message}" if result.error else ""
+        how = ""
+        if died and result.error is not None:
+            memory = result.error.type == _MEMORY
+            how = "memory" if memory else "timeout" if result.error.kind == "timeout" else "crash"
         return {
             "again": again, "dead": dead, "untried": [], "copies": copies, "lost": lost,
-            "alone": died and rules.parts, "why": why,
+            "alone": died and rules.parts, "why": why, "how": how,
         }  # fmt: skip
 
     def _calls(self) -> list[dict[str, Any]]:
