@@ -10,7 +10,7 @@ import asyncio
 import base64
 import json
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 from portafaas.adapter.neutral import stimulus_to_json
 from portafaas.adapter.stimulus import HttpStimulus
-from portafaas.dev.instances import CRASH, MEMORY, MOST, Answer, Instances, problem
+from portafaas.dev.instances import CRASH, MEMORY, MOST, Answer, HttpRequest, Instances, problem
 from portafaas.dev.worker import OK, REFUSED, TIMEOUT
 from portafaas.emulation import emulated
 from portafaas.local.process import Child, described
@@ -88,6 +88,8 @@ class _Pool:
         self.pending: dict[int, tuple[asyncio.Future[Answer], float]] = {}
         #: Nothing that who looks for processes of ours may end.
         self.workers: list[Any] = []
+        #: Whether it may have sent or written something.
+        self.uses = bool(function.uses)
         self.used = 0.0
         self.retired = False
         self._owner = owner
@@ -165,7 +167,7 @@ class VendorInstances(Instances):
         for pool in before.values():
             self._home.run_in_executor(None, pool.retire)
 
-    async def renew(self, names: Iterable[str] | None = None, recent: float = 600.0) -> None:
+    async def renew(self, recent: float = 60.0) -> None:
         """Do nothing: new code is in a new package, which :meth:`serve` takes."""
 
     def spawn(self) -> tuple[subprocess.Popen[bytes], socket]:
@@ -184,17 +186,9 @@ class VendorInstances(Instances):
 
         return vendor.child(function, self.root, self._extra, observed=observed)
 
-    def http(
-        self,
-        pool: Any,
-        method: str,
-        path: str,
-        query: str,
-        headers: Iterable[tuple[bytes, bytes]],
-        body: bytes,
-        caller: str | None = None,
-    ) -> tuple[int, asyncio.Future[Answer]]:
+    def http(self, pool: Any, request: HttpRequest) -> tuple[int, asyncio.Future[Answer]]:
         """Hand a request to the function, in the target's envelope and within its limits."""
+        method, path, query, headers, body, caller = request
         pairs = tuple((name.decode("latin-1"), text.decode("latin-1")) for name, text in headers)
         stimulus = HttpStimulus(method, path, query, pairs, body, caller)
         event = stimulus_to_json(stimulus)

@@ -222,6 +222,9 @@ class Place:
                 pace = rules.paced(item.deliveries)
                 if died and rules.crash is not None:
                     pace = rules.crash
+                if 0 < rules.receives <= item.deliveries and not rules.since_received:
+                    # It is not delivered again: the platform makes an end of it.
+                    pace = 0.0
                 again.append((number, max(0.0, pace - passed)))
         why = f"{result.error.type}: {result.error.message}" if result.error else ""
         how = ""

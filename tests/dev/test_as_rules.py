@@ -137,7 +137,7 @@ def test_an_event_is_measured_as_json() -> None:
 
 
 def delivered(number: int, **facts: Any) -> Delivered:
-    known = {
+    known: dict[str, Any] = {
         "kind": "queue", "id": f"m{number}", "key": None, "body": b"", "content_type": None,
         "attributes": {}, "sent": 0.0, "expires": None, "deliveries": 1,
     }  # fmt: skip
