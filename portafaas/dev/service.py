@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -19,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
 from portafaas.dev.activity import Activity, Invocation
 from portafaas.dev.clock import Clock
 from portafaas.dev.deliveries import Deliveries
-from portafaas.dev.instances import Answer, Instances, debugged
+from portafaas.dev.instances import Answer, HttpRequest, Instances, Pool, debugged
 from portafaas.dev.logs import Console, entry_of
 from portafaas.dev.routing import Routes
 from portafaas.errors import DeploymentError, Diagnostic, InvocationError, PortafaasError
@@ -423,15 +424,15 @@ class Dev:
         pool = self._pool(function)
         began = time()
         headers = [
-            (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+            (name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace"))
             for name, value in stimulus.headers
         ]
         request = (
             stimulus.method, stimulus.path, stimulus.query, headers, stimulus.body, stimulus.caller,
         )  # fmt: skip
-        number, future = self.instances.http(pool, *request)
+        number, future = self.instances.http(pool, request)
         answer = await future
-        self.answered(function, number, request, answer, began, time() - began)
+        self.answered(pool, number, request, answer, began)
         return outcome_of(answer)
 
     async def invoke(self, function: str, stimulus: Stimulus) -> tuple[str, dict[str, Any]]:
@@ -468,32 +469,36 @@ class Dev:
         self.wake()
         return one.id, outcome
 
-    def _pool(self, function: str) -> Any:
+    def _pool(self, function: str) -> Pool:
         pool = self.instances.pools.get(function)
         if pool is None:
             raise InvocationError(f"no function is called {function!r}", code="PF7002")
         return pool
 
     def answered(
-        self, function: str, number: int, request: tuple[Any, ...], answer: Answer, began: float,
-        seconds: float,
-    ) -> None:  # fmt: skip
+        self, pool: Pool, number: int, request: HttpRequest, answer: Answer, began: float
+    ) -> None:
         """Record a request; of one that went well only when there is time."""
+        logs = self._logs.pop(number, None) if self._logs else None
+        made = partial(self._made, pool, number, request, answer, began, time() - began, logs)
+        if pool.uses:
+            # It may have sent something.
+            self.deliveries.wake()
+            self.activity.record(made())
+        else:
+            self.activity.record(made if answer[3] == 0 and logs is None else made())
+
+    def _made(
+        self, pool: Pool, number: int, request: HttpRequest, answer: Answer, began: float,
+        seconds: float, logs: list[dict[str, Any]] | None,
+    ) -> Invocation:  # fmt: skip
         from portafaas.dev.server import invocation
 
         id = self.instances.id(number)
-        logs = self._logs.pop(number, None)
-        uses = self.instances.pools[function].function.uses if function in self.instances.pools else ()
-        if uses:
-            # It may have sent something.
-            self.deliveries.wake()
-
-        def made() -> Invocation:
-            return invocation(
-                function, id, request, answer, began, seconds, logs or [], id if uses else ""
-            )  # type: ignore[arg-type]
-
-        self.activity.record(made if answer[3] == 0 and not uses and logs is None else made())
+        return invocation(
+            pool.function.name, id, request, answer, began, seconds, logs or [],
+            id if pool.uses else "",
+        )  # fmt: skip
 
     # What is told
 
