@@ -1,16 +1,18 @@
-"""The hello route of ``portafaas dev`` against uvicorn with a bare ASGI app, and other local servers.
+"""The hello route of ``portafaas dev`` against uvicorn with a bare ASGI app, and other servers.
 
-All run at once on 127.0.0.1, answer ``GET /hello`` with the same JSON, and are asked in turn, round by
-round, over kept-alive connections: by wrk if it is there, else by a client of this script (which takes
-more of the machine than wrk does: the ratios are then nearer to 1). Printed: the median of requests
-a second, and the median of each round's ratio to uvicorn's. Then each is started and asked until it
-answers, in turn: seconds to the first response, and the median of each round's ratio.
+All run at once on 127.0.0.1, answer ``GET /hello`` with the same JSON, and are asked in turn, round
+by round, over kept-alive connections: by wrk if it is there, else by a client of this script (which
+takes more of the machine than wrk does: the ratios are then nearer to 1). Printed: the median of
+requests a second, the median of each round's ratio to uvicorn's, and what processor time a request
+took, of all processes of the server: that depends less on what else the machine does. Then each is
+started and asked until it answers, in turn: seconds to the first response, and the median of each
+round's ratio.
 
     python benchmarks/dev_http.py [--peers FOLDER] [--rounds 5] [--seconds 3] [--starts 7] [--check]
 
 uvicorn runs with uvloop and httptools, one process, no access log. ``--peers`` has chalice and
-serverless-offline installed into FOLDER, with uv and npm, if they are not there; functions-framework
-is used where it can be imported. ``--check`` fails when a goal is missed.
+serverless-offline installed into FOLDER, with uv and npm, if they are not there;
+functions-framework is used where it can be imported. ``--check`` fails when a goal is missed.
 """
 
 from __future__ import annotations
@@ -136,6 +138,23 @@ class Peer:
                 if asked(self.port):
                     return perf_counter() - begin
             time.sleep(0.002)
+
+    def processor(self) -> float:
+        """Return the seconds of processor that its processes have taken; 0 where it is not told."""
+        assert self.process is not None
+        known: dict[int, tuple[int, float]] = {}
+        for entry in Path("/proc").iterdir() if Path("/proc/self/stat").exists() else ():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    facts = (entry / "stat").read_text().rpartition(")")[2].split()
+                    ticks = int(facts[11]) + int(facts[12])
+                    known[int(entry.name)] = (int(facts[1]), ticks / os.sysconf("SC_CLK_TCK"))
+        total = 0.0
+        for pid, (_, seconds) in known.items():
+            while pid not in (0, self.process.pid) and pid in known:
+                pid = known[pid][0]
+            total += seconds if pid == self.process.pid else 0.0
+        return total
 
     def stop(self) -> None:
         """End it, and all it has started."""
@@ -342,7 +361,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, nargs="*", default=[1, 16])
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    client = "wrk" if shutil.which("wrk") else "this script's client: the server is not all it measures"
+    client = "wrk" if shutil.which("wrk") else "this script's client"
     print(f"load {os.getloadavg()[0]:.1f}, {client}")
     missed = []
     with tempfile.TemporaryDirectory(prefix="dev-http-") as folder:
@@ -357,15 +376,20 @@ def main() -> int:
                     without[server.name] = f"it does not start: {exc}"
             for count in options.connections:
                 rates: dict[str, list[float]] = {server.name: [] for server in running}
+                costs: dict[str, list[float]] = {server.name: [] for server in running}
                 wrong: dict[str, str] = {}
                 # One connection measures a round trip; the goal is what a crowd gets.
                 for number in range(options.rounds + 1):
                     for server in running:
-                        found, why = rate(server.port, count, options.seconds if number else 1)
+                        before = server.processor()
+                        seconds = options.seconds if number else 1
+                        found, why = rate(server.port, count, seconds)
                         if why:
                             wrong[server.name] = why
                         if number:
                             rates[server.name].append(found)
+                            taken = server.processor() - before
+                            costs[server.name].append(taken / max(1.0, found * seconds))
                 print(f"\n{count} connection{'s' * (count > 1)}")
                 for name, values in rates.items():
                     pairs = zip(values, rates["uvicorn"], strict=True)
@@ -373,7 +397,8 @@ def main() -> int:
                     print(
                         f"  {name:20} {statistics.median(values):7.0f} /s  "
                         f"{statistics.median(shares):5.2f}x of uvicorn "
-                        f"({min(shares):.2f} to {max(shares):.2f})  {wrong.get(name, '')}"
+                        f"({min(shares):.2f} to {max(shares):.2f})  "
+                        f"{statistics.median(costs[name]) * 1e6:5.0f} us  {wrong.get(name, '')}"
                     )
                     if name == "portafaas" and name in wrong:
                         missed.append(wrong[name])
@@ -396,7 +421,8 @@ def main() -> int:
             times = [taken / base for taken, base in zip(values, starts["uvicorn"], strict=False)]
             print(
                 f"  {name:20} {statistics.median(values) * 1000:7.0f} ms  "
-                f"{statistics.median(times):5.2f}x of uvicorn ({min(times):.2f} to {max(times):.2f})"
+                f"{statistics.median(times):5.2f}x of uvicorn "
+                f"({min(times):.2f} to {max(times):.2f})"
             )
             if name == "portafaas" and statistics.median(times) > START:
                 missed.append(f"start: {statistics.median(times):.2f}x")
