@@ -141,23 +141,26 @@ class Instances:
             for _ in range(function.min_instances if function.kind == "http" else 0):
                 fresh.start()
 
-    async def renew(self, names: Iterable[str] | None = None, recent: float = 600.0) -> None:
+    async def renew(self, recent: float = 60.0) -> None:
         """Replace processes by new ones, of new code; the old ones finish what they are at.
 
-        A pool that has been used in the last *recent* seconds is replaced when its new process is
-        ready, the others at once: they get one when there is something to do.
+        The pool that was used last goes on until its new process is ready. The others have none
+        until there is something to do, or it is their turn to get ready: those that were used in
+        the last *recent* seconds, one after the other.
         """
-        chosen = [pool for name, pool in self.pools.items() if names is None or name in names]
-        waiting = []
-        for pool in sorted(chosen, key=lambda pool: -pool.used):
-            if not pool.workers and not pool.pending:
-                continue
-            fresh = Pool(self, pool.plan, pool.function)
-            if monotonic() - pool.used < recent:
-                waiting.append(self._swap(pool, fresh))
-            else:
-                self._put(pool, fresh)
-        await asyncio.gather(*waiting)
+        stale = [pool for pool in self.pools.values() if pool.workers or pool.pending]
+        stale.sort(key=lambda pool: -pool.used)
+        fresh = [Pool(self, pool.plan, pool.function) for pool in stale]
+        for old, new in zip(stale[1:], fresh[1:], strict=True):
+            self._put(old, new)
+        if stale:
+            await self._swap(stale[0], fresh[0])
+        self.later(self._warm([pool for pool in fresh[1:] if monotonic() - pool.used < recent]))
+
+    async def _warm(self, pools: list[Pool]) -> None:
+        for pool in pools:
+            if not pool.retired and not pool.workers and not pool.starting:
+                await pool.ready()
 
     async def _swap(self, pool: Pool, fresh: Pool) -> None:
         await fresh.ready()

@@ -366,7 +366,7 @@ class Dev:
                     Diagnostic(error.code, error.message, hint=error.hint)
                 ]
                 self.problems = found
-                self.console.diagnostics(found, f"{error.message} The last good one goes on.")
+                self.console.diagnostics(found, f"{error.message.rstrip(':')}; the last good one goes on:")
                 plan = None
             else:
                 self.problems = []
