@@ -231,8 +231,8 @@ class Instances:
     def later(self, work: Awaitable[Any]) -> None:
         """Have *work* done, and keep it from being collected meanwhile."""
         task = asyncio.ensure_future(work)
-        self._tasks.add(task)  # type: ignore[arg-type]
-        task.add_done_callback(self._tasks.discard)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # Calls
 
@@ -351,7 +351,7 @@ class Pool:
 
     def _filed(self, message: bytes) -> bytes:
         descriptor, name = tempfile.mkstemp(dir=self.instances.folder)
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(message)
         return marshal.dumps((FILE, name))
 
@@ -416,7 +416,7 @@ class Pool:
         """Make the pipe that whatever is not the handler's own print goes to."""
         reading, writing = os.pipe()
         transport, _ = await self.instances.loop.connect_read_pipe(
-            lambda: _Output(self), open(reading, "rb", buffering=0)
+            lambda: _Output(self), os.fdopen(reading, "rb", buffering=0)
         )
         self._output = (writing, transport)
 
@@ -527,9 +527,12 @@ class Pool:
             processes.append(instance.process)
             if instance.transport is not None:
                 instance.transport.abort()
-        for future, _ in self.pending.values():
-            future.cancel()
-        self.pending.clear()
+        for number in list(self.pending):
+            waiting, _ = self.pending.pop(number)
+            if not waiting.done():
+                why = "the application has ended"
+                headers, body = problem(503, "Service Unavailable", why)
+                waiting.set_result((503, headers, body, CRASH, why, None))
         self._close()
         return processes
 
@@ -648,7 +651,7 @@ class Instance(asyncio.Protocol):
 
 
 class _Output(asyncio.Protocol):
-    """What processes of a pool print around the handler's own streams: their children, libraries."""
+    """What processes print around the handler's own streams: their children, libraries."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

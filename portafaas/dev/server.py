@@ -1,4 +1,4 @@
-"""The HTTP server: routes of functions at ``/``, and our own below ``/_portafaas/``. A bare ASGI app."""
+"""The HTTP server, a bare ASGI app: functions' routes, and our own below ``/_portafaas/``."""
 
 from __future__ import annotations
 
@@ -90,9 +90,10 @@ class Server:
         pool = instances.pools[found]
         number, future = instances.http(pool, request)
         answer = await future
+        # First: who has the answer finds it recorded.
+        dev.answered(pool, number, request, answer, began)
         await send({"type": "http.response.start", "status": answer[0], "headers": answer[1]})
         await send({"type": "http.response.body", "body": answer[2]})
-        dev.answered(pool, number, request, answer, began)
 
     async def _own(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is ours, for callers on this machine alone.
