@@ -83,23 +83,23 @@ HOWE = {
 #: When each day begins, what is scheduled, and some of what must come of it, by hand.
 DAYS = {
     "Berlin, to summer": (
-        "2026-03-28T12:00", BERLIN,
+        "2026-03-28T12:07", BERLIN,
         {"night": [], "lisbon": [], "control": ["2026-03-29T02:30:00.000Z"]},
     ),
     "Berlin, to winter": (
-        "2026-10-24T12:00", BERLIN,
+        "2026-10-24T12:07", BERLIN,
         {"night": ["2026-10-25T00:30:00.000Z"], "lisbon": ["2026-10-25T00:30:00.000Z"]},
     ),
     "New York, to summer": (
-        "2026-03-07T18:00", YORK, {"night": ["2026-03-08T06:30:00.000Z"]}
+        "2026-03-07T18:07", YORK, {"night": ["2026-03-08T06:30:00.000Z"]}
     ),
     "New York, to winter": (
-        "2026-10-31T18:00", YORK,
+        "2026-10-31T18:07", YORK,
         {"night": ["2026-11-01T05:30:00.000Z", "2026-11-01T07:30:00.000Z"]},
     ),
-    "Lord Howe, to winter": ("2026-04-04T00:00", HOWE, {"night": ["2026-04-04T14:45:00.000Z"]}),
+    "Lord Howe, to winter": ("2026-04-04T00:07", HOWE, {"night": ["2026-04-04T14:45:00.000Z"]}),
     "Lord Howe, to summer": (
-        "2026-10-03T03:00", HOWE, {"night": ["2026-10-03T15:15:00.000Z"], "early": []}
+        "2026-10-03T03:07", HOWE, {"night": ["2026-10-03T15:15:00.000Z"], "early": []}
     ),
 }  # fmt: skip
 
