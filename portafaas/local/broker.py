@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 RETENTION = 345_600
 #: Seconds that dead letters are kept (SQS: 14 days).
 DEAD_RETENTION = 1_209_600
+#: What was sent and shared out, and what invocations did, stays to be looked at: so many of the
+#: newest.
+TAIL = 10_000
 #: Rows that are taken in in one transaction.
 _PART = 1000
 
@@ -60,6 +63,7 @@ create index if not exists deliveries_due on deliveries (box, state, due);
 create index if not exists deliveries_order on deliveries (box, state, number);
 create index if not exists deliveries_key on deliveries (box, key, number) where key is not null;
 create index if not exists deliveries_lease on deliveries (lease) where lease is not null;
+create index if not exists deliveries_expires on deliveries (expires) where expires is not null;
 """
 
 _COLUMNS = (
@@ -252,10 +256,9 @@ class Broker:
         do = self._connection
         count = 0
         while True:
-            cursor = self._cursor()
             found = do.execute(
-                "select 1 from messages where number > ? union all select 1 from changes limit 1",
-                (cursor,),
+                "select 1 from messages where number > coalesce((select value from broker "
+                "where name = 'taken'), 0) union all select 1 from changes limit 1"
             ).fetchone()
             if found is None:
                 return count
@@ -385,6 +388,15 @@ class Broker:
     def _owner_file(self, owner: str) -> Path:
         return self._folder / "dispatchers" / owner
 
+    def ready(self) -> frozenset[str]:
+        """Return the functions whose inboxes have something due; each may yet have to wait."""
+        found = self._connection.execute(
+            "select key from json_each(?) where exists (select 1 from deliveries "
+            "where box = json_each.value and state = 'waiting' and due <= ?)",
+            (json.dumps(self._boxes), self.now()),
+        )
+        return frozenset(name for (name,) in found)
+
     def lease(self, function: FunctionPlan, seconds: float) -> Lease | None:
         """Return what *function* is to do next, for *seconds* at most; None when nothing is due."""
         self.lock()
@@ -407,14 +419,14 @@ class Broker:
                 if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
                     return None
             unblocked = _UNBLOCKED[self._order(function)]
-            # In this order, so that it ends with the first few.
-            by, index = "number", "deliveries_order"
-            if rules is not None and rules.requeues:
-                by, index = "due, number", "deliveries_due"
+            # In the order of an index, so that it ends with the first few.
+            index, order = "deliveries_due", "due, number"
+            if unblocked and not (rules is not None and rules.requeues):
+                index, order = "deliveries_order", "number"
             rows = do.execute(
                 f"select {', '.join(_COLUMNS)}, alone from deliveries as d indexed by {index} "
                 f"where box = ? and state = 'waiting' and due <= ?{unblocked} "
-                f"order by {by} limit ?",
+                f"order by {order} limit ?",
                 (box, now, *((now,) if unblocked else ()), size),
             ).fetchall()
             # What was in a batch that crashed comes alone, so that only the culprit comes again.
@@ -536,7 +548,8 @@ class Broker:
     def sweep(self) -> None:
         """Take back leases that ended or whose dispatcher is gone; drop what nobody wants."""
         do = self._connection
-        owners = do.execute("select distinct owner from deliveries where state = 'leased'")
+        # "lease is not null": its index has what is under way, and nothing of what waits.
+        owners = do.execute("select distinct owner from deliveries where lease is not null")
         for (owner,) in owners.fetchall():
             if owner != self.owner and not self.alive(owner):
                 # It was not the function's fault.
@@ -545,26 +558,26 @@ class Broker:
         with self._transaction():
             do.execute(
                 "update deliveries set state = 'waiting', lease = null, owner = null, "
-                "until = null, due = ?, alone = 1 where state = 'leased' and until < ?",
+                "until = null, due = ?, alone = 1 "
+                "where lease is not null and state = 'leased' and until < ?",
                 (self.now(), time()),
             )
             self._drop()
 
     def _drop(self) -> None:
+        """Remove what is over. Looks at the ends of indexes only, however much waits."""
         do, now = self._connection, self.now()
-        do.execute("delete from deliveries where state = 'waiting' and expires <= ?", (now,))
+        do.execute("delete from deliveries where expires <= ? and state = 'waiting'", (now,))
         kept = {f"queue/{queue.name}": queue.retention for queue in self._plan.queues}
         for name, rules in self._rules.items():
             if rules.retention:
                 kept[self._boxes[name]] = rules.retention
-        for (box,) in do.execute("select distinct box from deliveries").fetchall():
+        for box in self._filled():
+            self._drop_old(box, now - kept.get(box, RETENTION))
             do.execute(
-                "delete from deliveries where box = ? and state = 'waiting' and sent < ?",
-                (box, now - kept.get(box, RETENTION)),
+                "delete from deliveries where box = ? and state = 'dead' and due < ?",
+                (box, now - DEAD_RETENTION),
             )
-        do.execute(
-            "delete from deliveries where state = 'dead' and due < ?", (now - DEAD_RETENTION,)
-        )
         for bucket in self._plan.buckets:
             if days := days_of_claims(self._plan, bucket.name):
                 do.execute(
@@ -572,10 +585,59 @@ class Broker:
                     "and modified < ?",
                     (bucket.name, time() - days * 86_400),
                 )
-        # Never the newest: its number is how far this broker has come.
+        self._drop_messages()
         do.execute(
-            "delete from messages where number < ? and sent < ?", (self._cursor(), time() - DEDUP)
+            "delete from effects where number <= (select max(number) from effects) - ?", (TAIL,)
         )
+
+    def _filled(self) -> Iterator[str]:
+        """Yield the boxes that have anything, also those of functions that are no more."""
+        box = ""
+        while True:
+            (found,) = self._connection.execute(
+                "select min(box) from deliveries where box > ?", (box,)
+            ).fetchone()
+            if found is None:
+                return
+            yield (box := found)
+
+    def _drop_old(self, box: str, before: float) -> None:
+        """Remove what waits and was sent *before*: numbers are in the order of that."""
+        first = (
+            "select sent from deliveries where box = ? and state = 'waiting' "
+            "order by number limit 1"
+        )
+        while (found := self._connection.execute(first, (box,)).fetchone()) and found[0] < before:
+            done = self._connection.execute(
+                "delete from deliveries where sent < ? and number in (select number "
+                "from deliveries where box = ? and state = 'waiting' order by number limit ?)",
+                (before, box, _PART),
+            )
+            if done.rowcount < _PART:
+                return
+
+    def _drop_messages(self) -> None:
+        """Remove what was shared out, but the last, which people look at.
+
+        What says how it is known again stays for as long as that is asked.
+        """
+        # Never the newest: its number is how far this broker has come.
+        cursor, old = self._cursor(), time() - DEDUP
+        # Not for long at once: others wait for the store.
+        for _ in range(20):
+            first = self._connection.execute(
+                "select number, sent from messages order by number limit 1"
+            ).fetchone()
+            if first is None or (first[0] > cursor - TAIL and first[1] >= old):
+                return
+            done = self._connection.execute(
+                "delete from messages where (sent < ? or (dedup is null and number <= ?)) "
+                "and number in (select number from messages where number < ? "
+                "order by number limit ?)",
+                (old, cursor - TAIL, cursor, _PART),
+            )
+            if done.rowcount < _PART:
+                return
 
     def alive(self, owner: str) -> bool:
         """Tell whether another broker is there, or processes that work for it."""
@@ -595,18 +657,18 @@ class Broker:
         with self._transaction() as do:
             do.execute(
                 "update deliveries set state = 'waiting', lease = null, owner = null, "
-                f"until = null, attempts = attempts - 1 where state = 'leased' and {which}",
+                "until = null, attempts = attempts - 1 "
+                f"where lease is not null and state = 'leased' and {which}",
                 values,
             )
 
     def next_due(self) -> float | None:
         """Return in how many seconds something is due that is not yet; None when nothing is."""
         now = self.now()
-        marks = ", ".join("?" * len(self._boxes))
         (found,) = self._connection.execute(
-            f"select min(due) from deliveries where state = 'waiting' and due > ? "
-            f"and box in ({marks})",
-            (now, *self._boxes.values()),
+            "select min((select due from deliveries where box = json_each.value "
+            "and state = 'waiting' and due > ? order by due limit 1)) from json_each(?)",
+            (now, json.dumps(self._boxes)),
         ).fetchone()
         return None if found is None else max(0.0, found - now)
 
