@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -207,7 +208,10 @@ def summary(item: Mapping[str, Any]) -> str:
             return f"{text} → {status}" if status else text
         case "queue":
             messages = values.get("messages") or []
-            return str(messages[0].get("id")) if len(messages) == 1 else f"{len(messages)} messages"
+            if len(messages) != 1:
+                return f"{len(messages)} messages"
+            body = messages[0].get("body") or messages[0].get("id") or ""
+            return (body if isinstance(body, str) else json.dumps(body, ensure_ascii=False))[:200]
         case "topic":
             attributes = values.get("attributes") or {}
             said = (attributes.get("ce-type"), attributes.get("ce-subject"))

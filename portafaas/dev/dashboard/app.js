@@ -106,7 +106,10 @@ async function draw(entry, place, signal) {
       h('p', 'There is no such view. ', h('a', {href: '#/map'}, 'To the map')));
   }
   try {
-    if (!app.service) app.service = await get(['service'], {}, signal);
+    if (!app.service) {
+      app.service = await get(['service'], {}, signal);
+      bar();
+    }
     const value = await entry[1].load(place, app, signal);
     const node = entry[1].render(value, place, app);
     node.dataset.key = location.hash || '#/map';

@@ -3,6 +3,8 @@ import {h, picture, shape} from './dom.js';
 import {get} from './server.js';
 import {count} from './words.js';
 
+// What is smaller than this nobody reads: it scrolls instead, until all of it is asked for.
+const LEAST = 0.8;
 let known = null, zoom = 0;
 const flashes = new Set();
 
@@ -62,7 +64,7 @@ export function render(found, place, app) {
     h('div.row', {role: 'group', 'aria-label': 'Size of the picture'},
       h('button', {type: 'button', 'data-zoom': '-', onclick: () => scale(1 / 1.25),
         title: 'Smaller'}, '−', h('span.hidden', ' Smaller')),
-      h('button', {type: 'button', onclick: () => scale(0)}, 'Fit'),
+      h('button', {type: 'button', onclick: () => scale(0)}, 'Show all'),
       h('button', {type: 'button', onclick: () => scale(1.25), title: 'Larger'}, '+',
         h('span.hidden', ' Larger')))),
   h('p.soft', found.about, ' Each box leads to what is in it.'),
@@ -75,8 +77,9 @@ function table(found, nodes) {
   const order = ['function', 'queue', 'topic', 'table', 'bucket', 'workflow'];
   const list = found.graph.nodes.filter(node => order.includes(node.kind))
     .sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
+  const names = new Map(found.graph.nodes.map(node => [node.id, node.name]));
   const edges = id => found.graph.edges.filter(edge => edge.target === id && edge.kind !== 'read')
-    .map(edge => edge.source.slice(edge.source.indexOf(':') + 1));
+    .map(edge => names.get(edge.source));
   return h('div.scroll', {tabindex: '0', role: 'region', 'aria-label': 'Everything in the picture'},
     h('table', h('thead', h('tr', ['Kind', 'Name', 'Started or fed by', 'Now'].map(word =>
       h('th', {scope: 'col'}, word)))),
@@ -147,17 +150,16 @@ function mark(element, node, facts) {
     shape('text', {x: right - wide / 2, y: box.y + box.height + 6, 'text-anchor': 'middle'}, text)));
 }
 
-function fit(canvas) {
-  const svg = canvas.querySelector('svg'), [, , wide] = svg.getAttribute('viewBox').split(' ');
-  // Smaller than this nobody reads it: it scrolls instead.
-  zoom ||= Math.min(1.15, Math.max(0.72, (canvas.clientWidth - 2) / wide));
-  const [, , w, high] = svg.getAttribute('viewBox').split(' ').map(Number);
-  svg.setAttribute('width', w * zoom);
+function fit(canvas, least = LEAST) {
+  const svg = canvas.querySelector('svg');
+  const [, , wide, high] = svg.getAttribute('viewBox').split(' ').map(Number);
+  zoom ||= Math.min(1.15, Math.max(least, (canvas.clientWidth - 2) / wide));
+  svg.setAttribute('width', wide * zoom);
   svg.setAttribute('height', high * zoom);
 }
 
 function scale(by) {
   zoom = by ? Math.min(3, Math.max(0.3, zoom * by)) : 0;
-  fit(document.querySelector('.canvas'));
+  fit(document.querySelector('.canvas'), 0.3);
 }
 

@@ -4,6 +4,8 @@ import {get, post} from './server.js';
 import {body, brief, count, lasted, plain, state, when} from './words.js';
 
 const chosen = new Set();
+const REASONS = {attempts: 'failed every time', age: 'too old', permanent: 'failed for good',
+  poison: 'cannot be read', handler: 'given up by the handler', platform: 'given up by the platform'};
 
 export async function load(place, app, signal) {
   const boxes = await get(['boxes'], {}, signal);
@@ -119,10 +121,11 @@ function letter(one, redrive, purge, app) {
         if (event.target.checked) chosen.add(one.number); else chosen.delete(one.number);
         app.refresh();
       }}), h('span.hidden', `Choose ${plain(one.id)}`)),
-    h('details.entry', h('summary', h('span.entry-head', state('dead', plain(one.reason) || 'given up'),
+    h('details.entry', h('summary', h('span.entry-head', state('dead', REASONS[one.reason] || plain(one.reason) || 'given up'),
       h('code', brief(one.id, 48)), one.key && h('span.tag', `key ${brief(one.key, 30)}`),
       h('span.soft', one.time ? when(Date.parse(one.time) / 1000, false) : '')),
-    one.error && h('span.error-text', brief(one.error, 160))),
+    h('span.preview', one.error ? h('span.error-text', brief(one.error, 160))
+      : h('code.soft', brief(one.body.text ?? 'not text', 140)))),
     h('dl.pairs', pairs([['Function', one.function], ['Attempts', one.attempts], ['Id', one.id],
       ['Sent', when(one.sent)], ['Correlation', one.correlation],
       ['Trace', one.trace]]), pairs(Object.entries(one.attributes))),
@@ -142,7 +145,8 @@ function message(one) {
     h('summary', h('span.entry-head', state(one.state, one.state === 'later' ? `due in ${lasted(one.due)}` : ''),
       h('code', brief(one.id, 48)), one.key && h('span.tag', `key ${brief(one.key, 30)}`),
       one.attempts > 0 && h('span.soft', count(one.attempts, 'attempt')),
-      h('span.soft', when(one.sent)))),
+      h('span.soft', when(one.sent))),
+    h('span.preview', h('code.soft', brief(one.body.text ?? 'not text', 140)))),
     h('dl.pairs', pairs([['Id', one.id], ['Kind', one.kind], ['Content type', one.content_type],
       ['Expires', one.expires && when(one.expires)]]), pairs(Object.entries(one.attributes))),
     h('h3', 'Body'), body(one.body));

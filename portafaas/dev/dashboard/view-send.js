@@ -22,7 +22,7 @@ export async function load(place, app, signal) {
       limit: 20}, signal);
     result.calls = recent.invocations.filter(one => one.started >= result.began);
   } else result = null;
-  return {kind, name: query[kind], key, ...found};
+  return {...found, kind, name: query[kind], key};
 }
 
 // Bodies that are JSON are easier to edit as values.
@@ -44,7 +44,7 @@ export function render(found, place, app) {
     ['Queues', 'queue', service.queues, one => one.name],
     ['Topics', 'topic', service.topics, one => one.name]];
   const value = found ? found.key : '';
-  const pick = h('label.field', h('span', 'To'), h('select.grow', {id: 'to', value,
+  const pick = h('label.field.wide-label', h('span', 'To'), h('select.grow', {id: 'to', value,
     onchange: event => {
       const [kind, ...name] = event.target.value.split('/');
       app.go(kind ? `#/send?${kind}=${encodeURIComponent(name.join('/'))}` : '#/send');
@@ -102,7 +102,7 @@ function editor(found, app) {
   return h('div.columns.send', h('form', {onsubmit: submit, onkeydown: event => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit(event);
   }},
-  h('label.field', {'data-keep': found.key}, h('span', 'Start from'), h('select.grow', {onchange: event => {
+  h('label.field.wide-label', {'data-keep': found.key}, h('span', 'Start from'), h('select.grow', {onchange: event => {
     area().value = text(Number(event.target.value));
     check();
   }}, found.samples.map((one, index) => h('option', {value: index}, one.name)))),
