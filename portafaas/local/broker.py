@@ -172,15 +172,43 @@ class Broker:
     # Time
 
     def _offset(self) -> float:
-        found = self._connection.execute("select value from broker where name = 'clock'").fetchone()
-        return float(found[0]) if found else 0.0
+        found = dict(
+            self._connection.execute(
+                "select name, value from broker where name in ('clock', 'held')"
+            ).fetchall()
+        )
+        held = found.get("held")
+        return float(held) - time() if held is not None else float(found.get("clock", 0.0))
 
     def now(self) -> float:
         """Return the time by the store's clock."""
         return time() + self._offset()
 
+    def hold(self, at: float | None = None) -> None:
+        """Have the store's clock stand still, at *at* (default: now), until it is set forward."""
+        with self._transaction() as do:
+            value = self.now() if at is None else at
+            do.execute("insert or replace into broker (name, value) values ('held', ?)", (value,))
+
+    def held(self) -> bool:
+        """Tell whether the store's clock stands still."""
+        found = self._connection.execute("select 1 from broker where name = 'held'").fetchone()
+        return found is not None
+
+    def release(self) -> None:
+        """Have the store's clock go on, from where it is, or from this machine's time if later."""
+        with self._transaction() as do:
+            ahead = max(0.0, self._offset())
+            if do.execute("delete from broker where name = 'held'").rowcount:
+                do.execute(
+                    "insert or replace into broker (name, value) values ('clock', ?)", (ahead,)
+                )
+
     def advance(self, seconds: float) -> None:
         """Set the store's clock forward: what waits is older, and sooner due."""
+        if self.held():
+            self.hold(self.now() + max(0.0, seconds))
+            return
         with self._transaction() as do:
             do.execute(
                 "insert into broker (name, value) values ('clock', ?) "

@@ -570,9 +570,12 @@ _WAITS = (
 
 
 def now(connection: sqlite3.Connection) -> float:
-    """Return the time by the store's clock, which a dispatcher may set forward."""
-    found = connection.execute("select value from broker where name = 'clock'").fetchone()
-    return time() + (float(found[0]) if found else 0.0)
+    """Return the time by the store's clock, which a dispatcher may set forward, or hold."""
+    found = dict(
+        connection.execute("select name, value from broker where name in ('clock', 'held')")
+    )
+    held = found.get("held")
+    return float(held) if held is not None else time() + float(found.get("clock", 0.0))
 
 
 def waited_for(connection: sqlite3.Connection, run: str) -> tuple[str, ...]:
