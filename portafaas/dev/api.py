@@ -91,6 +91,8 @@ async def handle(dev: Any, scope: Scope, receive: Receive, send: Send) -> None:
             raise Refused(405, "PF8059", "only GET is for this")
         elif parts == ["events"]:
             await events(dev, receive, send)
+        elif scope["path"] == ROOT.rstrip("/"):
+            await reply(send, 308, b"", (("location", ROOT),))
         elif parts == ["picture.css"]:
             headers = (("content-type", "text/css; charset=utf-8"), ("cache-control", "no-cache"))
             await reply(send, 200, stylesheet(), headers)

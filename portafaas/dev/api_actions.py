@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from portafaas.adapter.neutral import is_neutral, outcome_to_json, stimulus_from_json
+from portafaas.adapter.neutral import is_neutral, stimulus_from_json
 from portafaas.adapter.stimulus import HttpStimulus, Stimulus, TaskStimulus
 from portafaas.dev.api_http import Call, Refused
 from portafaas.dev.api_runs import known_workflow, operations
@@ -17,6 +16,8 @@ from portafaas.plan import FunctionPlan, ScheduleTrigger
 
 #: Seconds by which the clock may be advanced at once: a year.
 _FARTHEST = 366 * 86_400
+#: Seconds that a request waits for what is due until the new time.
+_PATIENCE = 20.0
 
 
 async def invoke(call: Call) -> dict[str, Any]:
@@ -35,23 +36,12 @@ async def invoke(call: Call) -> dict[str, Any]:
         stimulus = stimulus_from_json(event)
     except (TypeError, ValueError, AttributeError) as exc:
         raise Refused(422, "PF7001", f"the event cannot be read: {exc}") from None
-    if isinstance(stimulus, HttpStimulus):
-        return {"outcome": await _asked(dev.request(function, stimulus))}
-    if isinstance(stimulus, TaskStimulus):
-        return {"outcome": await _task(dev, function, stimulus)}
+    if isinstance(stimulus, (HttpStimulus, TaskStimulus)):
+        id_, outcome = await dev.invoke(function.name, stimulus)
+        return {"outcome": outcome, "invocation": id_}
     ids = await asyncio.to_thread(_handed, dev, function, stimulus)
     dev.wake()
     return {"queued": ids}
-
-
-async def _asked(answer: Any) -> Any:
-    found = await answer if inspect.isawaitable(answer) else answer
-    return found if isinstance(found, dict) else outcome_to_json(found)
-
-
-async def _task(dev: Any, function: FunctionPlan, stimulus: TaskStimulus) -> Any:
-    """Call a workflow's function by itself: no run knows of it."""
-    return await _asked(dev.request(function, stimulus))
 
 
 def _handed(dev: Any, function: FunctionPlan, stimulus: Stimulus) -> list[str]:
@@ -212,11 +202,12 @@ def retry(call: Call) -> dict[str, Any]:
 
 
 def advance(call: Call) -> dict[str, Any]:
-    """Set the store's clock forward by ``seconds``: what is due by then is delivered now."""
+    """Set a virtual clock forward by ``seconds``: what is due by then is done on the way.
+
+    Answers after :data:`_PATIENCE` seconds at the latest, whether all of it is done or not.
+    """
     seconds = call.given("seconds", (int, float))
     if isinstance(seconds, bool) or not 0 < seconds <= _FARTHEST:
         raise Refused(422, "PF8059", "seconds must be more than 0, and a year at most")
-    with broker_of(call.dev) as broker:
-        broker.advance(float(seconds))
-    call.dev.wake()
-    return clock(call)
+    done = call.dev.clock.advance(float(seconds), _PATIENCE)
+    return {**clock(call), "done": done}

@@ -44,12 +44,6 @@ def broker_of(dev: Any) -> Iterator[Broker]:
         yield broker
 
 
-def offset(connection: sqlite3.Connection) -> float:
-    """Return how many seconds the store's clock is ahead."""
-    found = connection.execute("select value from broker where name = 'clock'").fetchone()
-    return float(found[0]) if found else 0.0
-
-
 def box_names(plan: BuildPlan) -> dict[str, list[FunctionPlan]]:
     """Return the boxes, queues first, and the functions that each is for."""
     found: dict[str, list[FunctionPlan]] = {f"queue/{queue.name}": [] for queue in plan.queues}
@@ -164,7 +158,8 @@ def waiting(call: Call) -> dict[str, Any]:
     dev, box = call.dev, known_box(call.dev.plan, call.params["box"])
     limit = call.number("limit", 50, 500)
     with broker_of(dev) as broker, opened(dev) as connection:
-        now, ahead = broker.now(), offset(connection)
+        now = broker.now()
+        ahead = now - time()
         rows = connection.execute(
             "select number, state, kind, id, key, substr(body, 1, ?), length(body), attributes, "
             "content_type, sent, due, expires, attempts from deliveries "
@@ -331,7 +326,7 @@ def _bucket(call: Call) -> str:
 
 
 def clock(call: Call) -> dict[str, Any]:
-    """Return the store's clock: ``now`` (seconds since 1970), and how far it is ``ahead``."""
-    with opened(call.dev) as connection:
-        ahead = offset(connection)
-    return {"now": time() + ahead, "ahead": ahead}
+    """Return the store's clock: ``now`` (seconds since 1970), how far it is ``ahead``, its mode."""
+    with broker_of(call.dev) as broker:
+        now = broker.now()
+    return {"now": now, "ahead": now - time(), "mode": call.dev.clock.mode}

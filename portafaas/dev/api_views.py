@@ -37,6 +37,8 @@ def service(call: Call) -> dict[str, Any]:
         "target": dev.target,
         "url": dev.url,
         "version": portafaas.__version__,
+        "clock": dev.clock.mode,
+        "problems": [problem.as_dict() for problem in dev.problems],
         "functions": [_function(function) for function in plan.functions],
         "queues": [
             {"name": q.name, "ordered": q.ordered, "delay": q.delay, "retention": q.retention}
@@ -302,11 +304,15 @@ def secrets(call: Call) -> list[dict[str, Any]]:
 
 
 def findings(call: Call) -> list[dict[str, Any]]:
-    """Return what ``check`` says for the targets: code, message, path, file, line, hint."""
-    return [
-        {**problem.as_dict(), "target": getattr(problem, "target", None)}
-        for problem in call.dev.findings
-    ]
+    """Return what ``check`` says: code, message, path, file, line, hint, and for which ``targets``.
+
+    First what keeps the files as they are now from running here, of no target.
+    """
+    found: dict[Any, list[str]] = {problem: [] for problem in call.dev.problems}
+    for target, problems in call.dev.findings_of.items():
+        for problem in problems:
+            found.setdefault(problem, []).append(target)
+    return [{**problem.as_dict(), "targets": targets} for problem, targets in found.items()]
 
 
 def known_function(plan: BuildPlan, name: str) -> FunctionPlan:

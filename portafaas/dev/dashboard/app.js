@@ -1,7 +1,7 @@
 // The frame: navigation, the view of the address, what is live, and what is told.
 import {h, icon, morph} from './dom.js';
 import {again, get, listen} from './server.js';
-import {lasted, plain} from './words.js';
+import {plain, when} from './words.js';
 import * as map from './view-map.js';
 import * as invocations from './view-invocations.js';
 import * as queues from './view-queues.js';
@@ -185,7 +185,7 @@ function navigation() {
 function bar() {
   const {service, numbers, connection} = app;
   const words = {live: 'Live', lost: 'No connection', connecting: 'Connecting'}[connection];
-  const ahead = numbers?.clock.ahead > 1;
+  const clock = numbers?.clock;
   const dark = isDark();
   const made = h('div.bar', {'data-key': 'bar'},
     h('button.plain.menu', {type: 'button', 'aria-controls': 'nav', 'data-key': 'menu',
@@ -195,9 +195,8 @@ function bar() {
       service?.stage && h('span.tag', service.stage),
       service?.target && h('span.tag.as', `as ${service.target}`)),
     h('div.right', {'data-key': 'right'},
-      ahead && h('a.clock', {href: '#/environment', 'data-key': 'clock'}, icon('time'),
-        h('span.wide', `clock ${lasted(numbers.clock.ahead)} ahead`),
-        h('span.narrow', `+${lasted(numbers.clock.ahead)}`)),
+      clock?.mode === 'virtual' && h('a.clock', {href: '#/environment', 'data-key': 'clock'},
+        icon('time'), h('span.wide', 'clock stands at '), when(clock.now, false)),
       h('button.live', {type: 'button', 'data-key': 'live', class: connection,
         'aria-pressed': String(app.live), onclick: pause,
         title: app.live ? 'Stop following what happens' : 'Follow what happens'},
@@ -267,14 +266,15 @@ function connected(now) {
 function heard(event) {
   if (event.type === 'reload') {
     app.service = null;
-    const failed = event.ok === false || event.error;
-    app.tell(failed ? `The new code cannot be used: ${event.error || 'see the terminal'}`
-      : 'The code was loaded again.', failed ? 'bad' : 'good');
+    const [first] = event.problems || [];
+    app.tell(event.ok ? 'The new code runs.'
+      : `The files as they are now cannot run; the last good ones go on. ${first?.message || ''}`,
+    event.ok ? 'good' : 'bad');
     for (const [, view] of VIEWS) view.forget?.();
     refresh(true);
     return;
   }
-  if (!app.live || document.hidden) return;
+  if (!app.live || document.hidden || event.type === 'log') return;
   app.shown?.[1].heard?.(event, app);
   refresh();
 }

@@ -30,9 +30,13 @@ export function render({secrets, clock}, place, app) {
     h('p.soft.small', 'Values are never shown here, nor sent to this page.')),
     h('section', {'aria-labelledby': 'clock'}, h('h2', {id: 'clock'}, 'Clock'),
       h('p', h('strong.big', when(clock.now, false)), ' ', h('span.soft', clock.ahead > 1
-        ? `${lasted(clock.ahead)} ahead of this machine's clock` : 'as this machine’s clock')),
-      h('p.soft', 'Setting it forward makes due what waits: delays, attempts, timers of workflows. ' +
-        'It is never set back. Handlers keep the clock of this machine.'),
+        ? `${lasted(clock.ahead)} ahead of this machine’s` : clock.ahead < -1
+          ? `${lasted(-clock.ahead)} behind this machine’s` : 'as this machine’s', clock.mode === 'virtual' && ', virtual')),
+      clock.mode !== 'virtual' ? h('p.soft', 'It cannot be set. With a virtual clock it stands still ' +
+        'until you set it forward, and schedules, delays and attempts follow at once: ',
+      h('code', 'portafaas dev --clock virtual')) : [
+      h('p.soft', 'It stands still until it is set forward; what is due on the way is done, and ' +
+        'schedules fire at each of their instants. It is never set back. Handlers keep the clock of this machine.'),
       h('div.row', {role: 'group', 'aria-label': 'Set the clock forward by'},
         STEPS.map(([word, seconds]) => h('button', {type: 'button', onclick: () => advance(seconds)},
           `+ ${word}`))),
@@ -42,7 +46,7 @@ export function render({secrets, clock}, place, app) {
         if (value > 0) advance(value * 60);
       }}, h('label.field', {'data-keep': 'minutes'}, h('span', 'Minutes'),
         h('input', {name: 'minutes', type: 'number', min: '0.1', step: 'any', value: '30', required: true})),
-      h('button', {type: 'submit'}, 'Set forward'))),
+      h('button', {type: 'submit'}, 'Set forward'))]),
     h('section', h('h2', 'What is running'), h('dl.facts', [['Service', service.service],
       service.stage && ['Stage', service.stage], ['As', service.target || 'local, neutral semantics'],
       ['Address', h('code', service.url)], ['portafaas', service.version],

@@ -18,7 +18,7 @@ export function render(found, place) {
       'for again whenever a file changes.', told.length > 0 && ` ${told.join(', ')}.`),
     sorted.length ? h('ul.findings', sorted.map((one, number) => h('li.card', {'data-key': `${number} ${one.code}`},
       h('div.entry-head', state(one.severity, one.severity), h('code', one.code),
-        one.target && h('span.tag', one.target),
+        one.targets.map(target => h('span.tag', target)),
         one.file && h('code.soft', plain(one.file + (one.line ? `:${one.line}` : '')))),
       h('p.finding-text', plain(one.message)),
       one.path && h('p.small', h('code.soft', plain(one.path))),

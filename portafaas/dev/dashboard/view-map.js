@@ -80,14 +80,13 @@ function table(found, nodes) {
   const names = new Map(found.graph.nodes.map(node => [node.id, node.name]));
   const edges = id => found.graph.edges.filter(edge => edge.target === id && edge.kind !== 'read')
     .map(edge => names.get(edge.source));
-  return h('div.scroll', {tabindex: '0', role: 'region', 'aria-label': 'Everything in the picture'},
-    h('table', h('thead', h('tr', ['Kind', 'Name', 'Started or fed by', 'Now'].map(word =>
+  return h('table.cards.everything', h('thead', h('tr', ['Kind', 'Name', 'Started or fed by', 'Now'].map(word =>
       h('th', {scope: 'col'}, word)))),
     h('tbody', list.map(node => h('tr', {'data-key': node.id},
       h('td.soft', found.kinds[node.kind]),
       h('th', {scope: 'row'}, h('a', {href: link(node.id)}, node.name)),
       h('td.soft', [...new Set(edges(node.id))].join(', ') || '–'),
-      h('td', h('span.pills', pills(node.id, nodes[node.id]))))))));
+      h('td', h('span.pills', pills(node.id, nodes[node.id])))))));
 }
 
 function pills(id, facts) {

@@ -37,7 +37,7 @@ function list(boxes) {
 }
 
 const number = (value, kind = '') =>
-  h('td.number', value ? h('strong', {class: kind}, value) : h('span.soft', value ?? '–'));
+  h('td.number', {class: value ? '' : 'zero'}, value ? h('strong', {class: kind}, value) : h('span.soft', value ?? '–'));
 
 function table(boxes) {
   const heads = ['Name', 'Goes to', 'Ready', 'Due later', 'Under way', 'Dead letters', 'Oldest'];
@@ -53,7 +53,7 @@ function table(boxes) {
         cell.dataset.label = heads[place + 2];
         return cell;
       }),
-    h('td.number.nowrap', {'data-label': 'Oldest'},
+    h('td.number.nowrap', {'data-label': 'Oldest', class: one.oldest === null ? 'zero' : ''},
       one.oldest === null ? h('span.soft', '–') : lasted(one.oldest))))));
 }
 

@@ -2,7 +2,7 @@
 import {h} from './dom.js';
 import {get, post} from './server.js';
 import {count, plain} from './words.js';
-import {exchange, rows} from './view-invocations.js';
+import {at, exchange, rows} from './view-invocations.js';
 
 // What was done last: where, what came of it, and the invocations since.
 let result = null, sending = false;
@@ -129,7 +129,8 @@ function outcome(found) {
   }
   const {answer, calls} = result;
   const ids = answer.queued || (answer.id ? [answer.id] : []);
-  return [answer.outcome ? exchange(answer.outcome)
+  return [answer.invocation && h('p', h('a', {href: at(answer.invocation)}, 'Its logs and its trace')),
+  answer.outcome ? exchange(answer.outcome)
     : h('p', ids.length === 1 ? 'It has the id ' : `${count(ids.length, 'message')}: `,
       ids.map((id, n) => [n > 0 && ', ', h('code', plain(id))]), '.'),
   h('h3', found.kind === 'function' ? 'Its invocations since' : 'Invocations since'),

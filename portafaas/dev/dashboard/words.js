@@ -16,6 +16,8 @@ export function when(seconds, precise = true) {
 
 export function lasted(seconds) {
   if (seconds === null || seconds === undefined) return '–';
+  // Two times of one moment of a clock that stands still may differ by less than this.
+  if (seconds < 1e-5) return '0 ms';
   if (seconds < 0.0095) return `${(seconds * 1000).toFixed(1)} ms`;
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 59.95) return `${seconds.toFixed(seconds < 9.95 ? 2 : 1)} s`;
@@ -108,7 +110,9 @@ function dump(base64) {
       part.map(b => b.toString(16).padStart(2, '0')).join(' ').padEnd(48) + ' ' +
       part.map(b => b > 31 && b < 127 ? String.fromCharCode(b) : '.').join(''));
   }
-  return code(lines.join('\n'), false);
+  const node = code(lines.join('\n'), false);
+  node.classList.add('dump');
+  return node;
 }
 
 const STATES = {
