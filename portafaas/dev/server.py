@@ -24,6 +24,8 @@ PREFIX = "/_portafaas"
 CALLER = b"portafaas-caller"
 #: Bytes of a body beyond which it is not even read.
 _MOST = 64 * 1024 * 1024
+#: Headers whose values are not recorded.
+_SECRET = frozenset((b"authorization", b"proxy-authorization", b"x-api-key"))
 #: Hosts under which this machine alone is meant.
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]", "::1"))
 
@@ -227,7 +229,10 @@ def invocation(
     from portafaas.adapter.stimulus import HttpStimulus
 
     method, path, query, headers, body, caller = request
-    pairs = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+    pairs = tuple(
+        (name.decode("latin-1"), "[redacted]" if name in _SECRET else value.decode("latin-1"))
+        for name, value in headers
+    )
     status, _, _, how, why, trace = answer
     one = Invocation(
         function, "http", began, seconds, STATUS[how], id, mark=mark, logs=logs, error=why,

@@ -216,7 +216,7 @@ class Worker:
         from portafaas.runtime import serve
         from portafaas.runtime.context import Context, HandlerTimeout, ended, endings
         from portafaas.runtime.deadline import call
-        from portafaas.runtime.http import Headers
+        from portafaas.runtime.http import Headers, HttpError
         from portafaas.runtime.text import percent_decode
 
         _, number, method, path, query, given, body, caller = order
@@ -257,11 +257,11 @@ class Worker:
                 how = REFUSED
             response = serve.after(function, request, result)
         except BaseException as exc:
-            how, error = ERROR, exc
+            error = exc
             if isinstance(exc, HandlerTimeout):
                 how, why = TIMEOUT, f"the handler did not end within {function.timeout} s"
-            else:
-                why = _text(exc)
+            elif not isinstance(exc, HttpError) or exc.status >= 500:
+                how, why = ERROR, _text(exc)
             response = serve.failed(function, request, context, exc)
         if endings:
             ended(context, request, response, error)
