@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -19,10 +20,10 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
 from portafaas.dev.activity import Activity, Invocation
 from portafaas.dev.clock import Clock
 from portafaas.dev.deliveries import Deliveries
-from portafaas.dev.instances import Answer, Instances, debugged
+from portafaas.dev.instances import Answer, HttpRequest, Instances, Pool, debugged
 from portafaas.dev.logs import Console, entry_of
 from portafaas.dev.routing import Routes
-from portafaas.errors import DeploymentError, Diagnostic, InvocationError, PortafaasError
+from portafaas.errors import DeploymentError, Diagnostic, InvocationError, PortafaasError, guess
 from portafaas.local.debugger import PORT as PORT_OF
 from portafaas.local.debugger import WAIT
 from portafaas.local.resources import environment, store
@@ -64,7 +65,7 @@ class Dev:
         target: str | None = None,
         host: str = "127.0.0.1",
         port: int = PORT,
-        clock: Literal["real", "virtual"] = "real",
+        clock: Literal["real", "virtual"] | float = "real",
         environment: Mapping[str, str] | None = None,
         debug: tuple[str, ...] = (),
         debug_port: int = 5678,
@@ -157,6 +158,7 @@ class Dev:
             ready.wait()
             if self._failed is not None:
                 raise self._failed
+            self.clock.begin()
             self.deliveries = self._deliveries(self.plan)
             self.deliveries.start()
         except BaseException:
@@ -296,6 +298,11 @@ class Dev:
         plan = build_plan(load_manifest(self.manifest, self.given_stage))
         functions, first, wait = self._debug
         if functions:
+            known = [f.name for f in plan.functions]
+            for name in functions:
+                if name != "*" and name not in known:
+                    text = f"no function is called {name!r}"
+                    raise InvocationError(text, hint=guess(name, known), code="PF7002")
             names = [f.name for f in plan.functions if "*" in functions or f.name in functions]
             more = {WAIT: "1"} if wait else {}
             self.debugging = {
@@ -355,9 +362,8 @@ class Dev:
             if sources:
                 # Before the plan is made again: that takes longer.
                 self.deliveries.renew()
-                renewing = asyncio.run_coroutine_threadsafe(
-                    self.instances.renew(), self._running()
-                )
+                renewing = asyncio.run_coroutine_threadsafe(self.instances.renew(), self._running())
+            plan: BuildPlan | None = None
             try:
                 plan = self._planned()
             except PortafaasError as error:
@@ -365,10 +371,11 @@ class Dev:
                     Diagnostic(error.code, error.message, hint=error.hint)
                 ]
                 self.problems = found
-                self.console.diagnostics(found, f"{error.message} The last good one goes on.")
-                plan = None
+                why = error.message.rstrip(":")
+                self.console.diagnostics(found, f"{why}; the last good one goes on:")
             else:
                 self.problems = []
+                assert plan is not None
                 if plan != self.plan:
                     self._change(plan)
             if sources:
@@ -423,15 +430,15 @@ class Dev:
         pool = self._pool(function)
         began = time()
         headers = [
-            (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+            (name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace"))
             for name, value in stimulus.headers
         ]
         request = (
             stimulus.method, stimulus.path, stimulus.query, headers, stimulus.body, stimulus.caller,
         )  # fmt: skip
-        number, future = self.instances.http(pool, *request)
+        number, future = self.instances.http(pool, request)
         answer = await future
-        self.answered(function, number, request, answer, began, time() - began)
+        self.answered(pool, number, request, answer, began)
         return outcome_of(answer)
 
     async def invoke(self, function: str, stimulus: Stimulus) -> tuple[str, dict[str, Any]]:
@@ -468,32 +475,36 @@ class Dev:
         self.wake()
         return one.id, outcome
 
-    def _pool(self, function: str) -> Any:
+    def _pool(self, function: str) -> Pool:
         pool = self.instances.pools.get(function)
         if pool is None:
             raise InvocationError(f"no function is called {function!r}", code="PF7002")
         return pool
 
     def answered(
-        self, function: str, number: int, request: tuple[Any, ...], answer: Answer, began: float,
-        seconds: float,
-    ) -> None:  # fmt: skip
+        self, pool: Pool, number: int, request: HttpRequest, answer: Answer, began: float
+    ) -> None:
         """Record a request; of one that went well only when there is time."""
+        logs = self._logs.pop(number, None) if self._logs else None
+        made = partial(self._made, pool, number, request, answer, began, time() - began, logs)
+        if pool.uses:
+            # It may have sent something.
+            self.deliveries.wake()
+            self.activity.record(made())
+        else:
+            self.activity.record(made if answer[3] == 0 and logs is None else made())
+
+    def _made(
+        self, pool: Pool, number: int, request: HttpRequest, answer: Answer, began: float,
+        seconds: float, logs: list[dict[str, Any]] | None,
+    ) -> Invocation:  # fmt: skip
         from portafaas.dev.server import invocation
 
         id = self.instances.id(number)
-        logs = self._logs.pop(number, None)
-        uses = self.instances.pools[function].function.uses if function in self.instances.pools else ()
-        if uses:
-            # It may have sent something.
-            self.deliveries.wake()
-
-        def made() -> Invocation:
-            return invocation(
-                function, id, request, answer, began, seconds, logs or [], id if uses else ""
-            )  # type: ignore[arg-type]
-
-        self.activity.record(made if answer[3] == 0 and not uses and logs is None else made())
+        return invocation(
+            pool.function.name, id, request, answer, began, seconds, logs or [],
+            id if pool.uses else "",
+        )  # fmt: skip
 
     # What is told
 
@@ -510,7 +521,7 @@ class Dev:
             self.console.log(function, line, entry)
             self.activity.tell({"type": "log", "function": function, **entry})
 
-    def _before(self, made: list[Invocation]) -> None:
+    def _before(self, made: Sequence[Invocation]) -> None:
         """Finish records before they are written; in the record's thread."""
         marks = {one.mark: one for one in made if one.mark}
         if marks:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.local.driver.portafaas_local_resources import DEDUP, back, database
+from portafaas.local.driver.portafaas_local_resources import now as clock
 from portafaas.local.intake import Subscription, change_of, subscriptions
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
 from portafaas.plan.claims import days_of_claims
@@ -172,24 +173,21 @@ class Broker:
     # Time
 
     def _offset(self) -> float:
-        found = dict(
-            self._connection.execute(
-                "select name, value from broker where name in ('clock', 'held')"
-            ).fetchall()
-        )
-        held = found.get("held")
-        return float(held) - time() if held is not None else float(found.get("clock", 0.0))
+        return self.now() - time()
 
     def now(self) -> float:
         """Return the time by the store's clock."""
-        found = self._connection.execute("select value from broker where name = 'held'").fetchone()
-        # The same each time that one asks while it stands still, which a difference is not.
-        return float(found[0]) if found else time() + self._offset()
+        return clock(self._connection)
 
-    def hold(self, at: float | None = None) -> None:
-        """Have the store's clock stand still, at *at* (default: now), until it is set forward."""
+    def hold(self, at: float | None = None, *, anew: bool = False) -> None:
+        """Have the store's clock stand still, at *at* (default: now), until it is set forward.
+
+        *anew*: schedules fire again at instants that come again.
+        """
         with self._transaction() as do:
             value = self.now() if at is None else at
+            if anew:
+                do.execute("delete from broker where name like 'fired/%' and value > ?", (value,))
             do.execute("insert or replace into broker (name, value) values ('held', ?)", (value,))
 
     def held(self) -> bool:

@@ -6,6 +6,8 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -121,7 +123,8 @@ def test_letters_are_paged_redriven_and_purged_one_by_one(service: Running) -> N
     assert service.get(f"{PAYMENTS}/letters")["total"] == 2
     service.post("clock", {"seconds": 61})
     service.until(lambda: service.get(f"{PAYMENTS}/letters")["total"] == 3)
-    for body in ({}, {"numbers": [1], "all": True}, {"numbers": "1"}, []):
+    wrong: list[Any] = [{}, {"numbers": [1], "all": True}, {"numbers": "1"}, []]
+    for body in wrong:
         service.post(f"{PAYMENTS}/purge", body, 422)
     assert service.get(f"{PAYMENTS}/letters")["total"] == 3
     keep = service.get(f"{PAYMENTS}/letters?limit=1")["letters"][0]["number"]
@@ -152,12 +155,15 @@ def test_every_generated_sample_is_taken_and_reaches_its_function(service: Runni
         sample = service.get(f"functions/{name}/sample")["samples"][-1]["event"]
         answer = service.post(f"functions/{name}/invoke", {"event": sample})
         assert ("outcome" in answer) == (function["kind"] in ("http", "task"))
-        service.until(
-            lambda n=name, b=before: service.get("numbers")["nodes"][f"function:{n}"]["calls"] > b
-        )
+        service.until(partial(_called, service, name, before))
         if "invocation" in answer:
-            found = service.until(lambda i=answer["invocation"]: _found(service, i))
+            found = service.until(partial(_found, service, answer["invocation"]))
             assert found["function"] == name
+
+
+def _called(service: Running, function: str, before: int) -> bool:
+    calls: int = service.get("numbers")["nodes"][f"function:{function}"]["calls"]
+    return calls > before
 
 
 def _found(service: Running, id: str) -> dict[str, object] | None:
@@ -166,16 +172,18 @@ def _found(service: Running, id: str) -> dict[str, object] | None:
 
 
 def test_events_that_fit_nothing_are_refused(service: Running) -> None:
-    for event in ({}, {"queue": {"messages": []}}, {"http": {"verb": "GET"}}, {"http": 7}):
+    events: list[Any] = [{}, {"queue": {"messages": []}}, {"http": {"verb": "GET"}}, {"http": 7}]
+    for event in events:
         error = service.post("functions/order/invoke", {"event": event}, 422)["error"]
         assert error["code"] == "PF7001"
     service.post("functions/order/invoke", {}, 422)
     service.post("functions/none/invoke", {"event": {"http": {}}}, 404)
     # A queue without 'ordered' takes no key; a message has no such member; attributes are text.
-    for body in ({"body": 1, "key": "k"}, {"body": 1, "colour": 2}, {"x": 1}, {"body": 1, "delay": 1e9},
-                 {"body": 1, "attributes": {"a": 1}}):  # fmt: skip
+    messages: list[Any] = [{"body": 1, "key": "k"}, {"body": 1, "colour": 2}, {"x": 1},
+                           {"body": 1, "delay": 1e9}, {"body": 1, "attributes": {"a": 1}}]  # fmt: skip
+    for body in messages:
         service.post("queues/payments/send", body, 422)
-    for body in ({"data": {}}, {"data": {}, "type": 7}, {"type": "kiosk.ordered"}):
+    for body in [{"data": {}}, {"data": {}, "type": 7}, {"type": "kiosk.ordered"}]:
         service.post("topics/news/publish", body, 422)
     assert service.post("topics/news/publish", {"data": {"id": "n"}, "type": "kiosk.ordered"})["id"]
 
@@ -293,7 +301,7 @@ def test_the_feed_tells_of_what_happens(service: Running) -> None:
     connection, answer = _events(service)
     assert answer.getheader("content-type", "").startswith("text/event-stream")
     service.order("fed")
-    seen = set()
+    seen: set[str] = set()
     while not {"invocation", "boxes"} <= seen:
         line = answer.readline().decode()
         if line.startswith("data: "):

@@ -1,6 +1,6 @@
 // The frame: navigation, the view of the address, what is live, and what is told.
 import {h, icon, morph} from './dom.js';
-import {again, get, listen} from './server.js';
+import {Failure, Lost, again, get, listen} from './server.js';
 import {plain, when} from './words.js';
 import * as map from './view-map.js';
 import * as invocations from './view-invocations.js';
@@ -71,9 +71,11 @@ function read() {
     try { return decodeURIComponent(part); } catch { return part; }
   });
   const path = parts.length ? parts : ['map'];
-  return {path, query: Object.fromEntries(new URLSearchParams(after || ''))};
+  return {path, query: Object.fromEntries(new URLSearchParams(after || '')), hash: location.hash};
 }
 
+// Whether what is known of the service may be old.
+let stale = false;
 let asked = 0, loading = null, timer = 0, late = false;
 
 async function open() {
@@ -92,6 +94,7 @@ async function open() {
   app.shown = entry;
   main.removeAttribute('aria-busy');
   main.replaceChildren(drawn);
+  main.dataset.at = place.hash;
   const head = main.querySelector('h1');
   document.title = `${head?.textContent || title} · ${app.service?.service || 'portafaas dev'}`;
   if (moved) { head?.focus({preventScroll: true}); scrollTo(0, 0); }
@@ -106,22 +109,24 @@ async function draw(entry, place, signal) {
       h('p', 'There is no such view. ', h('a', {href: '#/map'}, 'To the map')));
   }
   try {
-    if (!app.service) {
+    if (!app.service || stale) {
       app.service = await get(['service'], {}, signal);
+      stale = false;
       bar();
     }
     const value = await entry[1].load(place, app, signal);
     const node = entry[1].render(value, place, app);
-    node.dataset.key = location.hash || '#/map';
+    node.dataset.key = place.hash || '#/map';
     return node;
   } catch (error) {
     if (error.name === 'AbortError') return h('div');
+    if (!(error instanceof Failure || error instanceof Lost)) console.error(error);
     return problem(entry[2], error);
   }
 }
 
 function problem(title, error) {
-  const gone = error.status === undefined;
+  const gone = error instanceof Lost;
   return h('div', {'data-key': 'error'}, h('h1', {tabindex: '-1'}, title),
     h('div.panel.bad', {role: 'alert'},
       h('h2', gone ? 'The server does not answer' : 'This cannot be shown'),
@@ -226,11 +231,12 @@ function isDark() {
 }
 
 function theme() {
-  app.theme = isDark() ? 'light' : 'dark';
+  const wanted = isDark() ? 'light' : 'dark';
   // Back to what the system says is no theme of its own, so that it follows.
   const system = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
+  app.theme = wanted === system ? null : wanted;
   try {
-    if (app.theme === system) localStorage.removeItem('portafaas-theme');
+    if (!app.theme) localStorage.removeItem('portafaas-theme');
     else localStorage.setItem('portafaas-theme', app.theme);
   } catch { /* without storage it lasts as long as the page */ }
   paint();
@@ -258,14 +264,14 @@ function connected(now) {
   if (now === 'live') {
     banner.replaceChildren();
     if (before === 'lost') app.tell('Connected again.', 'good');
-    app.service = null;
+    stale = true;
     refresh(true);
   }
 }
 
 function heard(event) {
   if (event.type === 'reload') {
-    app.service = null;
+    stale = true;
     const [first] = event.problems || [];
     app.tell(event.ok ? 'The new code runs.'
       : `The files as they are now cannot run; the last good ones go on. ${first?.message || ''}`,

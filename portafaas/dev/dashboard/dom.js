@@ -107,7 +107,10 @@ export function morph(from, to) {
     if (!to.hasAttribute(name) && !stays(name)) from.removeAttribute(name);
   }
   for (const {name, value} of [...to.attributes]) {
-    if (from.getAttribute(name) !== value && !stays(name)) from.setAttribute(name, value);
+    if (from.getAttribute(name) === value || stays(name)) continue;
+    // As an attribute the policy would refuse it.
+    if (name === 'style') from.style.cssText = to.style.cssText;
+    else from.setAttribute(name, value);
   }
   for (const name of HANDLERS) if (from[name] !== to[name]) from[name] = to[name];
   if (from.nodeName !== 'TEXTAREA' && from.nodeName !== 'INPUT') children(from, to);

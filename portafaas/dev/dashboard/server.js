@@ -10,6 +10,10 @@ export class Failure extends Error {
   }
 }
 
+export class Lost extends Error {
+  constructor() { super('The server does not answer.'); }
+}
+
 // The feed says when the server is there again: requests only report that it was not.
 const feed = {source: null, wait: 500, timer: 0, state: 'connecting', hear: () => {}, told: () => {}};
 
@@ -20,14 +24,18 @@ function state(now) {
 }
 
 async function ask(path, options) {
-  let answer;
+  let answer, value = null;
   try {
     answer = await fetch(`api/${path}`, options);
+    value = await answer.json();
   } catch (error) {
-    if (error.name !== 'AbortError' && feed.state === 'live') lost();
-    throw error;
+    if (error.name === 'AbortError') throw error;
+    // No answer, or a part of one.
+    if (!answer || answer.ok) {
+      if (feed.state === 'live') lost();
+      throw new Lost();
+    }
   }
-  const value = await answer.json().catch(() => null);
   if (!answer.ok) {
     throw new Failure(answer.status, value?.error || {
       code: '', message: `the server answered with status ${answer.status}`, hint: null,
