@@ -180,7 +180,7 @@ function navigation() {
     return h('li', {'data-key': name},
       h('a', {href: `#/${name}`, 'aria-current': name === here ? 'page' : null},
         icon(name), h('span.label', title),
-        said && h('span.badge', {class: said[0]}, said[1], h('span.hidden', ` ${said[2]}`))));
+        said && h('span.badge', {class: said[0], title: `${said[1]} ${said[2]}`}, said[1], h('span.hidden', ` ${said[2]}`))));
   }));
   const nav = $('nav');
   if (nav.firstElementChild) morph(nav.firstElementChild, list);

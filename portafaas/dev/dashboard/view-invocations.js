@@ -158,7 +158,7 @@ function ordered(trace) {
   const parents = new Map(trace.map(item => [item.id, spans.get(item.parent_id)]));
   const add = (item, deep) => {
     out.push({...item, key: item.id, start: item.started, deep});
-    (item.spans || []).filter(span => span.span_id !== item.span_id).forEach((span, number) => out.push({...span, span: true, deep: deep + 1,
+    (item.spans || []).filter(span => span.span_id !== item.span_id).forEach((span, number) => out.push({...span, span: true, deep: deep + 1, name: span.name === item.function ? 'handler' : span.name,
       id: null, key: `${item.id}/${number}`, status: span.status === 'ok' || !span.status ? 'ok' : 'error'}));
     for (const other of trace) {
       if (parents.get(other.id) === item.id && other.id !== item.id) add(other, Math.min(deep + 1, 6));

@@ -116,7 +116,7 @@ function editor(found, app) {
       if (value !== undefined) area().value = JSON.stringify(value, null, 2);
     }}, 'Tidy'),
     h('span.soft.small', {id: 'event-help'}, 'Ctrl and Enter ', verb.toLowerCase(), found.kind === 'topic' ? 'es.' : 's.'))),
-  h('section', {'aria-labelledby': 'outcome', 'aria-live': 'polite'}, h('h2', {id: 'outcome'}, 'What came of it'),
+  h('section', {'aria-labelledby': 'outcome'}, h('h2', {id: 'outcome'}, 'What came of it'),
     outcome(found)));
 }
 

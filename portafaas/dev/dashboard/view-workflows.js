@@ -126,13 +126,28 @@ function oneRun(run, app) {
   h('dl.facts', facts.filter(Boolean).map(([name, value]) => h('div', h('dt', name), h('dd', value)))),
   run.error && h('section.panel.bad', h('h2', plain(run.error)), h('p', plain(run.cause))),
   run.waiting.map(name => signal(run, name, base, app)),
-  h('h2', 'Steps'), run.picture ? h('div.canvas.steps', {tabindex: '0', role: 'region',
+  h('div.run-grid', h('section', h('h2', 'Steps'), run.picture ? h('div.canvas.steps', {tabindex: '0', role: 'region',
     'aria-label': 'Picture of the run; scrolls. What it shows is in the table below, too.'},
-  drawn(run.picture)) : h('p.empty', 'Its workflow is no longer known.'),
-  h('h2', 'What happened'), history(run),
+  drawn(run.picture)) : h('p.empty', 'Its workflow is no longer known.')),
+  h('section', h('h2', 'What happened'), history(run))),
   h('div.columns', h('section', h('h2', 'Input'), json(run.input)),
     h('section', h('h2', 'Output'), run.state === 'succeeded' ? json(run.output)
       : h('p.empty', going ? 'It has not ended.' : 'None: it did not succeed.'))));
+}
+
+// Once, show the step that the run is at, or where it begins: the picture may be larger than its frame.
+export function shown(main) {
+  const canvas = main.querySelector('.canvas.steps');
+  if (!canvas || canvas.placed) return;
+  canvas.placed = true;
+  const steps = [...canvas.querySelectorAll('.node')];
+  const at = ['failed', 'waiting', 'running'].map(word => steps.find(node =>
+    node.querySelector('.state')?.textContent.startsWith(word))).find(Boolean);
+  const target = at || canvas.querySelector('.dot');
+  if (!target) return;
+  const frame = canvas.getBoundingClientRect(), area = target.getBoundingClientRect();
+  canvas.scrollLeft += area.left + area.width / 2 - frame.left - frame.width / 2;
+  if (at) canvas.scrollTop += area.top + area.height / 2 - frame.top - frame.height / 2;
 }
 
 function signal(run, name, base, app) {
