@@ -58,6 +58,10 @@ def test_wheel_holds_what_is_read_at_run_time(built: Any) -> None:
     assert {f"portafaas_{target}/options.schema.json" for target in TARGETS} <= names
     assert {
         "portafaas/manifest/schema/manifest.v1.schema.json",
+        "portafaas/dev/dashboard/index.html",
+        "portafaas/dev/dashboard/dashboard.css",
+        "portafaas/dev/dashboard/app.js",
+        "portafaas/dev/dashboard/view-map.js",
         "portafaas/testing/project/kit/web.py",
         "portafaas/testing/project/kit/work.py",
         "portafaas/testing/project/kit/views.py",
