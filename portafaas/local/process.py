@@ -18,7 +18,8 @@ class Child:
 
     It has *root* as working folder and first on its import path, as a package has. *keep* are file
     descriptors that it holds open for as long as it lives; *output* is where what handlers print
-    goes (default: to this process' own). *apart*: Ctrl-C at the terminal is not for it.
+    goes (default: to this process' own), *errors* where what they write to stderr goes, logs among
+    it. *apart*: Ctrl-C at the terminal is not for it.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Child:
         *,
         keep: Sequence[int] = (),
         output: IO[Any] | int | None = None,
+        errors: IO[Any] | int | None = None,
         apart: bool = False,
     ) -> None:
         orders, self._orders = os.pipe()
@@ -40,6 +42,7 @@ class Child:
             env={**os.environ, **environment},
             pass_fds=(orders, answers, *keep),
             stdout=output,
+            stderr=errors,
             start_new_session=apart,
         )
         os.close(orders)
