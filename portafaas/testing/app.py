@@ -74,19 +74,33 @@ class App:
         self.folder = store(home, self.plan.stage)
         self._home = home
         self._executor = executor
-        executor.begin(home)
-        self._broker = FrozenBroker(self.folder, self.plan)
-        self._broker._connection.executescript(_SENT)
-        self._loop = Loop(self.plan, self._broker, self.folder, executor)
-        self._config: dict[str, Any] = {}
-        self._context = self._made()
         self._functions = {function.name: function for function in self.plan.functions}
         self._kinds: dict[str, set[str]] = {
             kind: set(names) for kind, names in resources_spec(self.plan).items()
         }
+        self._open()
+
+    def _open(self) -> None:
+        self._executor.begin(self._home)
+        self._broker = FrozenBroker(self.folder, self.plan)
+        self._broker._connection.executescript(_SENT)
+        self._loop = Loop(self.plan, self._broker, self.folder, self._executor)
+        self._config: dict[str, Any] = {}
+        self._context = self._made()
         self.clock = Clock(self._broker, self._loop.until)
         self.broker = BrokerFaults(self, self._loop, self._broker)
         self.api_keys({"test": KEY})
+
+    def reset(self) -> None:
+        """Begin anew: an empty store, the clock of now, no faults, secrets or settings.
+
+        For each example of a test by Hypothesis, whose fixture lives for all of them.
+        """
+        import shutil
+
+        self.close()
+        shutil.rmtree(self._home / ".portafaas", ignore_errors=True)
+        self._open()
 
     def close(self) -> None:
         """End the test: nothing of it goes on."""
@@ -215,8 +229,7 @@ class App:
         self, bucket: str, key: str, data: bytes | str, *, content_type: str | None = None
     ) -> None:
         """Store an object, which functions with an object trigger hear of."""
-        more = {} if content_type is None else {"content_type": content_type}
-        self.bucket(bucket).put(key, data, **more)
+        self.bucket(bucket).write(key, data, content_type=content_type)
 
     def fire(self, function: str, at: Any = None) -> str:
         """Have a schedule fire, and return the instant, RFC 3339.
@@ -227,7 +240,7 @@ class App:
         found = self._function(function, "schedule")
         moment = self._loop.fires_after(found, self._broker.virtual)
         if at is not None:
-            moment, wanted = instant_of(at), moment
+            moment = instant_of(at)
             trigger = found.trigger
             assert isinstance(trigger, ScheduleTrigger)
             if self._loop.fires_after(found, moment) != moment:
@@ -318,7 +331,7 @@ class App:
         return found
 
     def bucket(self, name: str) -> Bucket:
-        """Return a bucket's client: ``get``, ``put``, ``list``, ..."""
+        """Return a bucket's client: ``read``, ``write``, ``list``, ``delete``, ..."""
         found: Bucket = self._context.buckets[self._resource("bucket", name)]
         return found
 

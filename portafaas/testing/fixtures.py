@@ -1,8 +1,4 @@
-"""The fixtures ``app`` and ``portafaas_target``; see ``portafaas.testing.plugin``.
-
-``pytest_plugins = ["portafaas.testing.fixtures"]`` in a conftest has them, too, where no manifest
-is above the tests.
-"""
+"""The fixtures ``portafaas_app`` and ``portafaas_target``; see ``portafaas.testing.plugin``."""
 
 from __future__ import annotations
 
@@ -30,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("portafaas_target", targets, indirect=True, scope="session")
 
 
-def _targets(config: pytest.Config, item: pytest.Item) -> list[str]:
+def _targets(config: pytest.Config, item: pytest.Item) -> list[Any]:
     given = config.getoption("portafaas_target") or []
     asked = [name for text in given for name in text.replace(",", " ").split()]
     if "all" in asked:
@@ -40,12 +36,14 @@ def _targets(config: pytest.Config, item: pytest.Item) -> list[str]:
     marked = _marked(item, "targets")
     if isinstance(marked, str):
         marked = marked.replace(",", " ").split()
-    if marked is not None and asked:
+    if marked and asked:
         # The option chooses among what the test is for.
-        asked = [name for name in marked if name in asked]
+        chosen = [name for name in marked if name in asked]
+        if not chosen:
+            reason = f"is for {', '.join(marked)} only"
+            return [pytest.param(marked[0], marks=pytest.mark.skip(reason=reason))]
+        asked = chosen
     found = asked or marked or config.getini("portafaas_targets") or [LOCAL]
-    if marked is not None and given and not asked:
-        found = []
     return list(dict.fromkeys(found))
 
 
@@ -88,12 +86,6 @@ def portafaas_app(
         yield made
     finally:
         made.close()
-
-
-@pytest.fixture
-def app(portafaas_app: App) -> App:
-    """The application that the tests are of; see ``portafaas.testing.app.App``."""
-    return portafaas_app
 
 
 def _session(request: pytest.FixtureRequest) -> Session:

@@ -215,8 +215,11 @@ class Loop:
         policy = self._retries[function.name]
         again = {}
         for item in items:
-            spent = policy is None or item.attempts >= policy["attempts"]
-            again[item.number] = 0.0 if spent else delay_of(policy, item.attempts)
+            if policy is None or item.attempts >= policy["attempts"]:
+                # Core buries it at the next delivery.
+                again[item.number] = 0.0
+            else:
+                again[item.number] = delay_of(policy, item.attempts)
         return Settled(again, alone=True)
 
     def _twice(self, items: Sequence[Item], settled: Settled) -> Settled:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from types import ModuleType
 
 _entered = ""
@@ -20,6 +21,8 @@ def enter(root: str) -> None:
     global _entered
     root = os.path.realpath(root)
     if root == _entered:
+        if root not in sys.path:
+            sys.path.insert(0, root)
         return
     if _entered:
         _aside[_entered] = {
@@ -41,5 +44,5 @@ def _of(module: ModuleType, root: str) -> bool:
     if not isinstance(file, str) or not os.path.realpath(file).startswith(root + os.sep):
         return False
     loader = type(getattr(module, "__loader__", None)).__module__
-    inner = os.path.relpath(os.path.realpath(file), root).split(os.sep)
+    inner = Path(os.path.realpath(file)).relative_to(root).parts
     return not loader.startswith("_pytest.") and not {"site-packages", ".venv"} & set(inner)

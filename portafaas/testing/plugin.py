@@ -70,6 +70,16 @@ def manifest_of(config: pytest.Config, folder: Path) -> str | None:
         place = above
 
 
+def _has_app(parent: pytest.Collector) -> bool:
+    """Tell whether the project, or another plugin, has a fixture ``app`` of its own."""
+    try:
+        found = parent.session._fixturemanager.getfixturedefs("app", parent)
+    except (AttributeError, TypeError):
+        # Internal, though stable since pytest 8.1; those nearer to a test come first anyway.
+        return False
+    return bool(found)
+
+
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> None:
     """Offer the fixtures to tests below a manifest, and its handlers to ``import``."""
     config = parent.config
@@ -80,6 +90,10 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
         from portafaas.testing import fixtures
 
         config.pluginmanager.register(fixtures, _FIXTURES)
+        if not _has_app(parent):
+            from portafaas.testing import short
+
+            config.pluginmanager.register(short)
     if manifest is not None:
         from portafaas.testing.modules import enter
 

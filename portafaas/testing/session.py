@@ -49,7 +49,7 @@ class Session:
     def _made(self, setting: Setting) -> Executor:
         root = setting.manifest.parent
         if setting.target == LOCAL:
-            kind = Processes if setting.processes else InProcess
+            kind: type[Executor] = Processes if setting.processes else InProcess
             return kind(plan_of(setting), root, self._folder)
         from portafaas.testing.packages import Packages
 

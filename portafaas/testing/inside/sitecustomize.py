@@ -23,7 +23,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
         def exec_module(module):  # type: ignore[no-untyped-def]
             load(module)
-            import portafaas_testing_faults
+            import portafaas_testing_faults  # type: ignore[import-not-found]
 
             portafaas_testing_faults.install(module.Function)
 
