@@ -18,6 +18,7 @@ COMMANDS = {
     "deliver": "Deliver what waits on this machine to the functions it is for.",
     "deploy": "Build the service and put it where it runs.",
     "destroy": "Remove what 'deploy' made, but for data.",
+    "dev": "Run the whole application on this machine.",
     "diff": "Show what 'deploy' would change.",
     "dlq": "Look at dead letters, deliver them again, or remove them.",
     "drift": "Tell what is no longer as it was deployed.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
@@ -11,6 +10,8 @@ from typing import Any, NoReturn
 import click
 
 from portafaas.errors import Diagnostic, DiagnosticsError, PortafaasError
+from portafaas.printable import UNSAFE
+from portafaas.printable import plain as plain
 
 #: What is left of control characters in texts of several lines.
 LINES = "\t\n"
@@ -25,31 +26,10 @@ def wants_json() -> bool:
     return ctx is not None and bool(ctx.meta.get(JSON))
 
 
-#: What a terminal takes for more than text: control characters (ESC and CSI among them), marks that
-#: turn the direction of writing, line separators, and lone surrogates, which cannot be encoded.
-#: https://www.unicode.org/reports/tr36/#Bidirectional_Text_Spoofing
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-
-
-def plain(text: str, keep: str = "") -> str:
-    """Return *text*, which anybody may have sent, such that a terminal only shows it.
-
-    Control characters but those of *keep* are written as Python does: ``\\x1b``.
-    """
-
-    def written(found: re.Match[str]) -> str:
-        char = found[0]
-        return char if char in keep else char.encode("unicode_escape").decode("ascii")
-
-    return _UNSAFE.sub(written, text)
-
-
 def json_text(value: Any, indent: int | None = None) -> str:
     """Return the JSON text of *value*, which a terminal only shows."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    return _UNSAFE.sub(
+    return UNSAFE.sub(
         lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text
     )
 

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import time
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.local.driver.portafaas_local_resources import DEDUP, back, database
@@ -35,6 +35,10 @@ from portafaas.local.intake import Subscription, change_of, subscriptions
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
 from portafaas.plan.claims import days_of_claims
 from portafaas.record import dataclass, field
+from portafaas.runtime.control import carried
+
+if TYPE_CHECKING:
+    from portafaas.adapter.delivery import DeliveryRules
 
 #: Seconds that topics, buckets, tables and schedules keep what is not done (SNS, SQS: 4 days).
 RETENTION = 345_600
@@ -108,6 +112,11 @@ class Item:
     letter: str | None
     origin: str | None
 
+    @property
+    def deliveries(self) -> int:
+        """How often it was delivered, those of what it is a copy of included."""
+        return self.attempts + carried(self.attributes)
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -124,24 +133,37 @@ class Settled:
 
     ``again``: number -> seconds. ``dead``: number -> letter. ``untried``: numbers of items that
     were held back; it was no attempt. ``alone``: what comes again comes one by one.
+
+    Of other platforms: ``copies`` are portafaas' own attributes of what comes again as a copy,
+    behind what waits. ``lost``: numbers of items that are gone. ``anew``: the count of deliveries
+    begins anew.
     """
 
     again: Mapping[int, float] = field(default_factory=dict)
     dead: Mapping[int, str] = field(default_factory=dict)
     untried: Sequence[int] = ()
     alone: bool = False
+    copies: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    lost: Sequence[int] = ()
+    anew: bool = False
 
 
 class Broker:
     """The deliveries of one service and stage; a context manager. Not for several threads.
 
     *folder* is that of ``portafaas.local.resources.store``. Leases are its own: they end with the
-    process that took them, and with all that inherited :meth:`lock`.
+    process that took them, and with all that inherited :meth:`lock`. *rules* are those of another
+    platform, by function.
     """
 
-    def __init__(self, folder: Path, plan: BuildPlan) -> None:
+    def __init__(
+        self, folder: Path, plan: BuildPlan, rules: Mapping[str, DeliveryRules] | None = None
+    ) -> None:
         self._folder = folder
         self._plan = plan
+        self._rules = dict(rules or {})
+        #: What the platform has made an end of since somebody took them from here.
+        self.ended: list[tuple[str, Item]] = []
         with explained(folder, (sqlite3.Error, OSError)):
             self._connection = database(str(folder))
             self._connection.execute("pragma busy_timeout = 30000")
@@ -169,15 +191,43 @@ class Broker:
     # Time
 
     def _offset(self) -> float:
-        found = self._connection.execute("select value from broker where name = 'clock'").fetchone()
-        return float(found[0]) if found else 0.0
+        found = dict(
+            self._connection.execute(
+                "select name, value from broker where name in ('clock', 'held')"
+            ).fetchall()
+        )
+        held = found.get("held")
+        return float(held) - time() if held is not None else float(found.get("clock", 0.0))
 
     def now(self) -> float:
         """Return the time by the store's clock."""
         return time() + self._offset()
 
+    def hold(self, at: float | None = None) -> None:
+        """Have the store's clock stand still, at *at* (default: now), until it is set forward."""
+        with self._transaction() as do:
+            value = self.now() if at is None else at
+            do.execute("insert or replace into broker (name, value) values ('held', ?)", (value,))
+
+    def held(self) -> bool:
+        """Tell whether the store's clock stands still."""
+        found = self._connection.execute("select 1 from broker where name = 'held'").fetchone()
+        return found is not None
+
+    def release(self) -> None:
+        """Have the store's clock go on, from where it is, or from this machine's time if later."""
+        with self._transaction() as do:
+            ahead = max(0.0, self._offset())
+            if do.execute("delete from broker where name = 'held'").rowcount:
+                do.execute(
+                    "insert or replace into broker (name, value) values ('clock', ?)", (ahead,)
+                )
+
     def advance(self, seconds: float) -> None:
         """Set the store's clock forward: what waits is older, and sooner due."""
+        if self.held():
+            self.hold(self.now() + max(0.0, seconds))
+            return
         with self._transaction() as do:
             do.execute(
                 "insert into broker (name, value) values ('clock', ?) "
@@ -343,22 +393,27 @@ class Broker:
         due = "select 1 from deliveries where box = ? and state = 'waiting' and due <= ? limit 1"
         if do.execute(due, (box, now)).fetchone() is None:
             return None
-        trigger = function.trigger
+        trigger, rules = function.trigger, self._rules.get(function.name)
         size, most = 1, 0
         if isinstance(trigger, QueueTrigger):
             size, most = trigger.batch, self._plan.queue(trigger.queue).max_concurrency
+        if rules is not None and rules.batch:
+            size = min(size, rules.batch)
         with self._transaction():
+            if rules is not None and rules.receives:
+                self._end(function, rules, now)
             if most:
                 busy = "select count(distinct lease) from deliveries where box = ? and state = ?"
                 if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
                     return None
+            unblocked = _UNBLOCKED[self._order(function)]
             rows = do.execute(
                 # In this order, so that it ends with the first few.
                 f"select {', '.join(_COLUMNS)}, alone from deliveries as d "
                 "indexed by deliveries_order "
-                "where box = ? and state = 'waiting' and due <= ?"
-                f"{_UNBLOCKED if self._ordered(function) else ''} order by number limit ?",
-                (box, now, *((now,) if self._ordered(function) else ()), size),
+                f"where box = ? and state = 'waiting' and due <= ?{unblocked} "
+                "order by number limit ?",
+                (box, now, *((now,) if unblocked else ()), size),
             ).fetchall()
             # What was in a batch that crashed comes alone, so that only the culprit comes again.
             cut = next((n for n, row in enumerate(rows) if row[-1]), None)
@@ -374,13 +429,34 @@ class Broker:
         offset = self._offset()
         return Lease(lease, function.name, tuple(_item(row, offset, 1) for row in rows))
 
-    def _ordered(self, function: FunctionPlan) -> bool:
-        trigger = function.trigger
+    def _order(self, function: FunctionPlan) -> str:
+        trigger, rules = function.trigger, self._rules.get(function.name)
+        if rules is not None:
+            return rules.order
+        ordered = isinstance(trigger, TableTrigger)
         if isinstance(trigger, QueueTrigger):
-            return self._plan.queue(trigger.queue).ordered
-        if isinstance(trigger, TopicTrigger):
-            return self._plan.topic(trigger.topic).ordered
-        return isinstance(trigger, TableTrigger)
+            ordered = self._plan.queue(trigger.queue).ordered
+        elif isinstance(trigger, TopicTrigger):
+            ordered = self._plan.topic(trigger.topic).ordered
+        return "key" if ordered else "none"
+
+    def _end(self, function: FunctionPlan, rules: DeliveryRules, now: float) -> None:
+        """Make an end of what the platform has delivered as often as it does."""
+        do, offset = self._connection, self._offset()
+        rows = do.execute(
+            f"select {', '.join(_COLUMNS)} from deliveries where box = ? and state = 'waiting' "
+            "and due <= ? and attempts >= ? order by number",
+            (self._boxes[function.name], now, rules.receives),
+        ).fetchall()
+        for row in rows:
+            item = _item(row, offset)
+            text = ""
+            if rules.buries:
+                text = _platform_letter(function, item)
+                self._bury(do, item, text, "number = ?", (item.number,), now)
+            else:
+                do.execute("delete from deliveries where number = ?", (item.number,))
+            self.ended.append((text, item))
 
     def settle(self, lease: Lease, settled: Settled) -> None:
         """Record what became of a lease. What another has by now, since it ended, is his."""
@@ -392,9 +468,13 @@ class Broker:
                 mine = (item.number, lease.id)
                 if item.number in settled.dead:
                     self._bury(do, item, settled.dead[item.number], held, mine, now)
+                elif item.number in settled.copies:
+                    own = settled.copies[item.number]
+                    self._copy(do, item, own, held, mine, now + settled.again[item.number])
                 elif item.number in settled.again:
+                    count = ", attempts = 0" if settled.anew else ""
                     do.execute(
-                        f"update deliveries set {free}, due = ?, alone = ? where {held}",
+                        f"update deliveries set {free}, due = ?, alone = ?{count} where {held}",
                         (now + settled.again[item.number], settled.alone, *mine),
                     )
                 elif item.number in settled.untried:
@@ -406,13 +486,32 @@ class Broker:
                 else:
                     do.execute(f"delete from deliveries where {held}", mine)
 
+    def _copy(
+        self,
+        do: sqlite3.Connection,
+        item: Item,
+        own: Mapping[str, str],
+        held: str,
+        mine: tuple[int, str],
+        due: float,
+    ) -> None:
+        """Put a copy of it behind what waits, with attributes of its *own*, and remove it."""
+        done = do.execute(
+            "insert into deliveries (box, state, kind, id, key, body, content_type, attributes, "
+            "due, sent, expires) select box, 'waiting', kind, id, key, body, content_type, ?, ?, "
+            f"sent, expires from deliveries where {held}",
+            (json.dumps({**item.attributes, **own}), due, *mine),
+        )
+        if done.rowcount:
+            do.execute("delete from deliveries where number = ?", mine[:1])
+
     def _bury(
         self,
         do: sqlite3.Connection,
         item: Item,
         letter: str,
         held: str,
-        mine: tuple[int, str],
+        mine: tuple[int] | tuple[int, str],
         now: float,
     ) -> None:
         """Make it a dead letter, or a message of the queue that its queue names for them."""
@@ -424,7 +523,7 @@ class Broker:
         done = do.execute(
             "insert into deliveries (box, state, kind, id, key, body, content_type, attributes, "
             "due, letter, origin, sent, expires, attempts) select ?, ?, kind, id, key, body, "
-            f"content_type, attributes, ?, ?, box, {own} from deliveries where {held}",
+            f"content_type, {_UNCOUNTED}, ?, ?, box, {own} from deliveries where {held}",
             (box, state, now, letter, *mine),
         )
         if done.rowcount:
@@ -453,6 +552,9 @@ class Broker:
         do, now = self._connection, self.now()
         do.execute("delete from deliveries where state = 'waiting' and expires <= ?", (now,))
         kept = {f"queue/{queue.name}": queue.retention for queue in self._plan.queues}
+        for name, rules in self._rules.items():
+            if rules.retention:
+                kept[self._boxes[name]] = rules.retention
         for (box,) in do.execute("select distinct box from deliveries").fetchall():
             do.execute(
                 "delete from deliveries where box = ? and state = 'waiting' and sent < ?",
@@ -569,12 +671,29 @@ class Broker:
             )
 
 
-#: Nothing earlier of its key is leased, or waits for its next attempt.
-_UNBLOCKED = (
-    " and (d.key is null or not exists (select 1 from deliveries as e where e.box = d.box "
+#: Nothing earlier, of its key or at all, is leased, or waits for its next attempt.
+_UNBLOCKED = {
+    "none": "",
+    "key": " and (d.key is null or not exists (select 1 from deliveries as e where e.box = d.box "
     "and e.key = d.key and e.number < d.number "
-    "and (e.state = 'leased' or (e.state = 'waiting' and e.due > ?))))"
-)
+    "and (e.state = 'leased' or (e.state = 'waiting' and e.due > ?))))",
+    "all": " and not exists (select 1 from deliveries as e where e.box = d.box "
+    "and e.number < d.number "
+    "and (e.state = 'leased' or (e.state = 'waiting' and e.due > ?)))",
+}
+#: The attributes without what says that it is a copy: a letter that is redriven is as new.
+_UNCOUNTED = """json_remove(attributes, '$."pf-attempt"', '$."pf-sent"', '$."pf-to"')"""
+
+
+def _platform_letter(function: FunctionPlan, item: Item) -> str:
+    """Return the letter of what nobody but the platform has given up."""
+    from portafaas.runtime.text import epoch_time
+
+    facts = {
+        "reason": "platform", "error": "", "attempts": item.deliveries, "function": function.name,
+        "id": item.id, "time": epoch_time(time()), "trace": "", "correlation": "",
+    }  # fmt: skip
+    return json.dumps(facts, separators=(",", ":"))
 
 
 def inbox(function: FunctionPlan) -> str:

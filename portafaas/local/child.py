@@ -3,7 +3,8 @@
 Reads one JSON object a line - ``{"spec", "event"}``, of the local broker ``{"spec", "items"}``, of
 a workflow ``{"spec", "task"}``, or ``{"spec", "load": true}`` to get ready for that - and writes
 the outcome of each, so that what handlers print stays apart: from and to the file descriptors whose
-numbers are its arguments.
+numbers are its arguments. With a third one, ``observed``, what functions print and which spans they
+had are lines, too: ``portafaas.local.observed``.
 """
 
 from __future__ import annotations
@@ -32,8 +33,19 @@ def serve() -> None:
         os.fdopen(requests_at, "r") as requests,
         os.fdopen(answers_at, "w") as answers,
     ):
+        if os.environ.get("PORTAFAAS_DEBUG_PORT"):
+            from portafaas.local.debugger import listen
+
+            listen()
+        observer = None
+        if "observed" in sys.argv[3:]:
+            from portafaas.local.observed import Observer
+
+            observer = Observer(answers_at)
         for line in requests:
             order: dict[str, Any] = json.loads(line)
+            if observer is not None:
+                observer.begin(order.get("run", ""))
             spec = order["spec"]
             function = functions.get(spec["name"])
             if function is None:
@@ -53,7 +65,11 @@ def serve() -> None:
                 answer = {"ready": True}
             else:
                 answer = outcome_to_json(deliver(function, stimulus_from_json(order["event"])))
-            answers.write(json.dumps(answer) + "\n")
+            text = json.dumps(answer) + "\n"
+            if observer is not None:
+                observer.write(text)
+                continue
+            answers.write(text)
             answers.flush()
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,8 +18,10 @@ class Child:
 
     It has *root* as working folder and first on its import path, as a package has. *keep* are file
     descriptors that it holds open for as long as it lives; *output* is where what handlers print
-    goes (default: to this process' own), *errors* where what they write to stderr goes, logs among
-    it. *apart*: Ctrl-C at the terminal is not for it.
+    goes (default: to this process' own). *apart*: Ctrl-C at the terminal is not for it.
+    *observed* gets what its functions print and what spans they had: it goes to nobody else, and
+    an order may have a ``run``, which these say (``portafaas.local.observed``). *module* is what
+    runs, with *arguments* behind the descriptors of orders and answers.
     """
 
     def __init__(
@@ -29,20 +31,25 @@ class Child:
         *,
         keep: Sequence[int] = (),
         output: IO[Any] | int | None = None,
-        errors: IO[Any] | int | None = None,
         apart: bool = False,
+        observed: Callable[[Mapping[str, Any]], None] | None = None,
+        module: str = "portafaas.local.child",
+        arguments: Sequence[str] = (),
     ) -> None:
+        self._observed = observed
         orders, self._orders = os.pipe()
         self._answers, answers = os.pipe()
         # By their numbers, rather than moved to known ones by a preexec_fn: that would run, between
         # fork and exec, what libraries of this process do after a fork (gRPC's aborts it).
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "portafaas.local.child", str(orders), str(answers)],
+            [
+                *(sys.executable, "-m", module, str(orders), str(answers), *arguments),
+                *(() if observed is None else ("observed",)),
+            ],
             cwd=root,
             env={**os.environ, **environment},
             pass_fds=(orders, answers, *keep),
             stdout=output,
-            stderr=errors,
             start_new_session=apart,
         )
         os.close(orders)
@@ -84,11 +91,14 @@ class Child:
         read = self._reader.read(1 << 16)
         if not read:
             raise EOFError
-        self._part += read
-        if not self._part.endswith(b"\n"):
-            return None
-        line, self._part = self._part, b""
-        answer: dict[str, Any] = json.loads(line)
+        *lines, self._part = (self._part + read).split(b"\n")
+        answer: dict[str, Any] | None = None
+        for line in lines:
+            value: dict[str, Any] = json.loads(line)
+            if self._observed is not None and "observed" in value:
+                self._observed(value)
+            else:
+                answer = value
         return answer
 
     def kill(self) -> int:

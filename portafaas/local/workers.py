@@ -6,7 +6,7 @@ import selectors
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from portafaas.local.process import Child, described
 from portafaas.local.workflows import Engine, Order
@@ -40,6 +40,11 @@ class Worker(ABC):
         self.function = function
         self.spec = function_spec(plan, function)
         self.ends = 0.0
+        #: Of the code that its process runs; see ``Dispatcher.renew``.
+        self.generation = 0
+        #: Whether its process may have any amount of memory.
+        self.unlimited = False
+        self._outgrown = False
         self._start = start
         self._selector = selector
         self._child: Child | None = None
@@ -70,9 +75,23 @@ class Worker(ABC):
         """Tell whether there is a process."""
         return self._child is not None
 
+    @property
+    def pid(self) -> int | None:
+        """The process' id, None when there is none."""
+        return None if self._child is None else self._child.pid
+
+    def discard(self) -> None:
+        """End a process that is at nothing: the next call gets a new one."""
+        self._end()
+
+    def how(self, late: bool) -> Literal["crash", "timeout", "memory"]:
+        """Return how a process came to its end."""
+        return "memory" if self._outgrown else "timeout" if late else "crash"
+
     def child(self) -> Child:
         """Return the process, started when there is none."""
         if self._child is None:
+            self._outgrown = False
             self._child = self._start(self.function)
             self._selector.register(self._child, selectors.EVENT_READ, self)
         return self._child
@@ -95,6 +114,13 @@ class Worker(ABC):
         self._end()
         if self.busy:
             self.ended(f"the function did not answer within {self.function.timeout} s", True)
+
+    def outgrown(self, why: str) -> None:
+        """End a process that has too much memory."""
+        self._outgrown = True
+        self._end()
+        if self.busy:
+            self.ended(why, False)
 
     def stop(self) -> None:
         """End the process, whatever it does."""
@@ -124,11 +150,13 @@ class TaskWorker(Worker):
         engine: Engine,
         called: Callable[[Order, int], None],
         replied: Callable[[Order, Mapping[str, Any]], Mapping[str, Any]],
+        told: Callable[[Order, Literal["crash", "timeout", "memory"], str], None],
     ) -> None:
         super().__init__(plan, function, start, selector)
         self._engine = engine
         self._called = called
         self._replied = replied
+        self._told = told
         self._order: Order | None = None
         self._ready = False
 
@@ -147,7 +175,7 @@ class TaskWorker(Worker):
             return
         self._ready = False
         self.ends = monotonic() + START
-        self.child().send({"spec": self.spec, "load": True})
+        self.child().send({"spec": self.spec, "load": True, "run": _mark(self._order)})
 
     def _call(self) -> None:
         order = self._order
@@ -158,7 +186,7 @@ class TaskWorker(Worker):
         self.ends = monotonic() + seconds
         child = self.child()
         self._called(order, child.pid)
-        child.send({"spec": self.spec, "task": order.task()})
+        child.send({"spec": self.spec, "task": order.task(), "run": _mark(order)})
 
     def answered(self, answer: Mapping[str, Any]) -> None:
         """Keep the answer; what was called to get ready is called for the task now."""
@@ -175,10 +203,12 @@ class TaskWorker(Worker):
         if late and self._ready:
             within = order.timeout is not None and order.timeout < self.function.timeout + GRACE
             cause = f"{self.function.name} took over {self.function.timeout} s"
+            self._told(order, "timeout", cause)
             self._settle({"error": states.TIMEOUT, "cause": "" if within else cause})
         else:
             if late:
                 why = f"the function's module was not loaded within {START:.0f} s"
+            self._told(order, self.how(late), why)
             self._settle({"error": states.TASK_FAILED, "cause": why})
 
     def given_up(self) -> None:
@@ -189,6 +219,11 @@ class TaskWorker(Worker):
         order, self._order = self._order, None
         assert order is not None
         self._engine.answer(order, self._replied(order, answer))
+
+
+def _mark(order: Order) -> str:
+    """Return the mark of a call, which its effects have."""
+    return f"{order.run}/{order.place}/{order.attempt}"
 
 
 def processes(function: FunctionPlan) -> int:

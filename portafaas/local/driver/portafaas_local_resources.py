@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 #: Variable with the mark under which effects are kept, so that a run finds its own.
 RUN = "PORTAFAAS_RUN"
+#: Variable with a file that has the mark, for a process whose variables stay as they are.
+RUN_FILE = "PORTAFAAS_RUN_FILE"
+#: Variable with the file to which is written what a bridge asks of its platform, a JSON object a
+#: line: ``place``, ``operation``, ``given`` and ``arguments``.
+TOLD = "PORTAFAAS_TOLD"
 #: Seconds for which an ordered queue or topic knows what it has had (SQS FIFO: 5 minutes).
 DEDUP = 300
 
@@ -209,6 +214,10 @@ def _opened(address: str) -> Iterator[tuple[sqlite3.Connection, str]]:
 
 def _effect(connection: sqlite3.Connection, **effect: Any) -> None:
     run = os.environ.get(RUN)
+    file = os.environ.get(RUN_FILE)
+    if file:
+        with open(file, encoding="utf-8") as lines:
+            run = lines.read()
     if run:
         connection.execute(
             "insert into effects (run, effect) values (?, ?)",
@@ -570,9 +579,12 @@ _WAITS = (
 
 
 def now(connection: sqlite3.Connection) -> float:
-    """Return the time by the store's clock, which a dispatcher may set forward."""
-    found = connection.execute("select value from broker where name = 'clock'").fetchone()
-    return time() + (float(found[0]) if found else 0.0)
+    """Return the time by the store's clock, which a dispatcher may set forward, or hold."""
+    found = dict(
+        connection.execute("select name, value from broker where name in ('clock', 'held')")
+    )
+    held = found.get("held")
+    return float(held) if held is not None else time() + float(found.get("clock", 0.0))
 
 
 def waited_for(connection: sqlite3.Connection, run: str) -> tuple[str, ...]:
@@ -591,3 +603,54 @@ def _run(connection: sqlite3.Connection, workflow: str, run: str) -> tuple[Any, 
     if found is None:
         raise NotFound(f"workflow {workflow!r} has no run {run!r}")
     return found[0], found[1]
+
+
+class Teller:
+    """Stands for a client of a platform's broker: whatever it is called with is written down.
+
+    A bridge calls it while it settles a delivery; who delivers does what it asks.
+    """
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __getattr__(self, operation: str) -> Any:
+        def called(*given: Any, **arguments: Any) -> dict[str, Any]:
+            file = os.environ.get(TOLD)
+            if not file:
+                raise ResourceError(f"{operation}: nothing here delivers: {TOLD} is not set")
+            call = {
+                "place": self._place, "operation": operation, "given": given,
+                "arguments": arguments,
+            }  # fmt: skip
+            line = json.dumps(call, default=_told)
+            with open(file, "a", encoding="utf-8") as out:
+                out.write(line + "\n")
+            return {}
+
+        return called
+
+
+def client(place: str) -> Teller:
+    """Return what stands for the client of *place*, a service, a queue or a topic."""
+    return Teller(place)
+
+
+def _told(value: Any) -> Any:
+    """Return bytes, and a message of Service Bus, as JSON values."""
+    if isinstance(value, (bytes, bytearray)):
+        from base64 import b64encode
+
+        return {"base64": b64encode(value).decode("ascii")}
+    due = value.scheduled_enqueue_time_utc
+    properties = value.application_properties or {}
+    return {
+        "attributes": {_text(name): _text(text) for name, text in properties.items()},
+        "after": max(0.0, round(due.timestamp() - time(), 3)) if due else 0.0,
+    }
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

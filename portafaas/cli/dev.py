@@ -1,0 +1,148 @@
+"""``portafaas dev``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from portafaas.cli import options
+
+
+@click.command()
+@click.option("--port", default=8300, show_default=True, help="Where to serve; 0: any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine.")
+@click.option(
+    "--as",
+    "target",
+    metavar="TARGET",
+    help="Have this target's semantics: its envelopes, delays, limits.  [default: the neutral ones]",
+)
+@options.manifest
+@options.stage
+@click.option(
+    "--clock",
+    type=click.Choice(["real", "virtual"]),
+    default="real",
+    show_default=True,
+    help="Of what is due when, and of schedules; a virtual one stands still until it is set.",
+)
+@click.option(
+    "--env",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set an environment variable of the functions; repeat it.",
+)
+@click.option(
+    "--debug",
+    multiple=True,
+    is_flag=False,
+    flag_value="*",
+    metavar="[FUNCTION]",
+    help="Let a debugger attach to this function, or to all; repeat it.",
+)
+@click.option("--debug-port", default=5678, show_default=True, help="The first function's.")
+@click.option("--debug-wait", is_flag=True, help="Call nothing before the debugger is there.")
+@click.option("--reload/--no-reload", default=True, help="Run new code when files change.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print what functions log.",
+)
+def command(
+    port: int,
+    host: str,
+    target: str | None,
+    manifest: Path,
+    stage: str | None,
+    clock: Literal["real", "virtual"],
+    env: tuple[str, ...],
+    debug: tuple[str, ...],
+    debug_port: int,
+    debug_wait: bool,
+    reload: bool,
+    log_format: str,
+) -> None:
+    """Run the whole application on this machine, until Ctrl-C.
+
+    Functions with an http trigger are served at their routes; queues, topics, buckets, tables,
+    schedules and workflows work among them, on the store below .portafaas/, which outlives it.
+    Each function runs in processes of its own, from the sources; when these change, the next
+    request is answered by new ones.
+    """
+    from portafaas.dev.logs import Console
+    from portafaas.dev.service import Dev
+
+    json_lines = log_format == "json"
+    console = Console(sys.stderr, json_lines=json_lines)
+    dev = Dev(
+        manifest, stage=stage, target=target, host=host, port=port, clock=clock,
+        environment=_environment(env), debug=debug, debug_port=debug_port, debug_wait=debug_wait,
+        reload=reload, console=console,
+    )  # fmt: skip
+    ended = threading.Event()
+    status = [0]
+
+    def stop(number: int, frame: object) -> None:
+        if status[0]:
+            # The second time: whoever says so does not want to wait.
+            dev.kill()
+            raise SystemExit(128 + number)
+        status[0] = 128 + number
+        ended.set()
+
+    before = [(each, signal.signal(each, stop)) for each in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        dev.start()
+        if not ended.is_set():
+            _greet(dev, console)
+        while not ended.wait(1.0):
+            if not dev.running:
+                status[0] = 1
+                break
+    finally:
+        dev.stop()
+        for each, handler in before:
+            signal.signal(each, handler)
+    if status[0]:
+        raise SystemExit(status[0])
+
+
+def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair or pair.startswith("="):
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--env")
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _greet(dev: object, console: object) -> None:
+    from portafaas.dev.logs import Console
+    from portafaas.dev.service import Dev
+    from portafaas.local.debugger import PORT
+    from portafaas.plan import HttpTrigger, ScheduleTrigger
+
+    assert isinstance(dev, Dev) and isinstance(console, Console)
+    plan = dev.plan
+    stage = f" ({plan.stage})" if plan.stage else ""
+    console.notice(f"{plan.service}{stage} at {dev.url}, dashboard at {dev.url}/_portafaas/")
+    for function in plan.functions:
+        trigger = function.trigger
+        if isinstance(trigger, HttpTrigger):
+            methods = ",".join(trigger.methods) or "ANY"
+            auth = f"  ({trigger.auth.scheme})" if trigger.auth else ""
+            console.notice(f"  {methods} {trigger.path} -> {function.name}{auth}")
+        elif isinstance(trigger, ScheduleTrigger):
+            console.notice(f"  {trigger.cron} {trigger.timezone} -> {function.name}")
+    for name, variables in dev.debugging.items():
+        console.notice(f"  debugger of {name}: 127.0.0.1:{variables[PORT]}")
+    if dev.clock.mode == "virtual":
+        from datetime import UTC, datetime
+
+        now = datetime.fromtimestamp(dev.clock.now(), UTC).isoformat(timespec="seconds")
+        console.notice(f"  the clock stands at {now}")

@@ -1,0 +1,269 @@
+"""The HTTP server: routes of functions at ``/``, and our own below ``/_portafaas/``. A bare ASGI app."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any
+
+from portafaas.dev.activity import Invocation
+from portafaas.dev.instances import CRASH, MEMORY, Answer, problem
+from portafaas.dev.worker import ERROR, OK, REFUSED, TIMEOUT
+
+if TYPE_CHECKING:
+    from portafaas.dev.service import Dev
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+#: Below this nothing is the application's.
+PREFIX = "/_portafaas"
+#: Header with who calls, for routes with ``auth: iam``: what a platform's gate would find out.
+CALLER = b"portafaas-caller"
+#: Bytes of a body beyond which it is not even read.
+_MOST = 64 * 1024 * 1024
+#: Hosts under which this machine alone is meant.
+LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]", "::1"))
+
+STATUS = {
+    OK: "ok", REFUSED: "refused", ERROR: "error", TIMEOUT: "timeout", CRASH: "crash",
+    MEMORY: "memory",
+}  # fmt: skip
+
+
+class Server:
+    """The application that uvicorn serves."""
+
+    def __init__(self, dev: Dev) -> None:
+        self._dev = dev
+        try:
+            from portafaas.dev import api  # type: ignore[attr-defined,unused-ignore]
+        except ImportError:
+            self._api: Any = None
+        else:
+            self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        dev = self._dev
+        path: str = scope["raw_path"].decode("latin-1")
+        if path.startswith(PREFIX) and path[11:12] in ("", "/"):
+            await self._own(scope, receive, send)
+            return
+        method: str = scope["method"]
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        preflight = method == "OPTIONS" and any(
+            name == b"access-control-request-method" for name, _ in headers
+        )
+        name = dev.routes.find(method, path, preflight)
+        if type(name) is not str:
+            await _no_route(send, method, name)  # type: ignore[arg-type]
+            return
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body"):
+            parts = [body]
+            size = len(body)
+            while message.get("more_body"):
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return
+                part = message.get("body", b"")
+                size += len(part)
+                if size <= _MOST:
+                    parts.append(part)
+            if size > _MOST:
+                text = f"the body has {size} bytes; nothing above {_MOST} is read"
+                await _answer(send, 413, *problem(413, "Content Too Large", text))
+                return
+            body = b"".join(parts)
+        query: str = scope["query_string"].decode("latin-1")
+        caller = None
+        if dev.callers:
+            for key, value in headers:
+                if key == CALLER:
+                    caller = value.decode("latin-1")
+                    headers = [pair for pair in headers if pair[0] != CALLER]
+                    break
+        began, start = time(), perf_counter()
+        instances = dev.instances
+        number, future = instances.http(
+            instances.pools[name], method, path, query, headers, body, caller
+        )
+        answer = await future
+        await send({"type": "http.response.start", "status": answer[0], "headers": answer[1]})
+        await send({"type": "http.response.body", "body": answer[2]})
+        seconds = perf_counter() - start
+        dev.answered(
+            name, number, (method, path, query, headers, body, caller), answer, began, seconds
+        )
+
+    async def _own(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what is ours, for callers on this machine alone.
+
+        A page of the web must not reach it: neither by a name that it makes mean this machine, nor
+        by a request that browsers send without asking.
+        """
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not local_host(host):
+            text = f"{host!r} is not this machine: say localhost"
+            await _answer(send, 421, *problem(421, "Misdirected Request", text))
+            return
+        if scope["method"] not in ("GET", "HEAD"):
+            origin = headers.get(b"origin")
+            if origin is not None and origin != b"http://" + headers.get(b"host", b""):
+                text = "requests of other origins are refused"
+                await _answer(send, 403, *problem(403, "Forbidden", text))
+                return
+            kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+            if kind != b"application/json":
+                text = "say content-type: application/json"
+                await _answer(send, 415, *problem(415, "Unsupported Media Type", text))
+                return
+        path = scope["raw_path"].decode("latin-1")
+        if path == f"{PREFIX}/v1/traces":
+            await self._traces(receive, send)
+        elif self._api is not None:
+            await self._api.handle(self._dev, scope, receive, send)
+        elif path == f"{PREFIX}/events":
+            await events(self._dev, receive, send)
+        elif path == f"{PREFIX}/api/service":
+            await _json(send, 200, self._dev.facts())
+        else:
+            await _answer(send, 404, *problem(404, "Not Found", "there is nothing here"))
+
+    async def _traces(self, receive: Receive, send: Send) -> None:
+        """Take spans, as OTLP's JSON: https://opentelemetry.io/docs/specs/otlp/#otlphttp."""
+        message = await receive()
+        body = message.get("body", b"")
+        while message.get("more_body"):
+            message = await receive()
+            body += message.get("body", b"")
+        try:
+            self._dev.spans(json.loads(body))
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+            await _answer(send, 400, *problem(400, "Bad Request", f"no spans of OTLP: {exc}"))
+            return
+        await _json(send, 200, {})
+
+
+def local_host(host: str) -> bool:
+    """Tell whether a ``host`` header means this machine."""
+    name, _, port = host.rpartition(":")
+    if not port.isdigit():
+        name = host
+    return name.lower() in LOOPBACK or name.lower().endswith(".localhost")
+
+
+async def events(dev: Dev, receive: Receive, send: Send) -> None:
+    """Send what happens as it does: https://html.spec.whatwg.org/multipage/server-sent-events.html.
+
+    One event a message, its ``data`` a JSON object with ``type``.
+    """
+    import asyncio
+
+    headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b": hello\n\n", "more_body": True})
+    with dev.activity.listen() as listener:
+
+        async def gone() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                continue
+            listener.close()
+
+        watching = asyncio.ensure_future(gone())
+        try:
+            async for event in listener:
+                data = b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n"
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        finally:
+            watching.cancel()
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _json(send: Send, status: int, value: Any) -> None:
+    body = json.dumps(value, ensure_ascii=False).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await _answer(send, status, headers, body)
+
+
+async def _no_route(send: Send, method: str, allowed: tuple[str, ...]) -> None:
+    """Answer as the runtime does (H-12, H-13)."""
+    status, title = (405, "Method Not Allowed") if allowed else (404, "Not Found")
+    body = json.dumps({"type": "about:blank", "title": title, "status": status}).encode()
+    headers = [(b"content-type", b"application/problem+json")]
+    if allowed:
+        headers.append((b"allow", ", ".join(allowed).encode()))
+    if method == "HEAD":
+        headers, body = headers[1:], b""
+    else:
+        headers.append((b"content-length", b"%d" % len(body)))
+    await _answer(send, status, headers, body)
+
+
+def invocation(
+    function: str,
+    id: str,
+    request: tuple[str, str, str, list[tuple[bytes, bytes]], bytes, str | None],
+    answer: Answer,
+    began: float,
+    seconds: float,
+    logs: list[dict[str, Any]],
+    mark: str,
+) -> Invocation:
+    """Return the record of a request."""
+    from portafaas.adapter.neutral import outcome_to_json, stimulus_to_json
+    from portafaas.adapter.stimulus import HttpStimulus
+
+    method, path, query, headers, body, caller = request
+    pairs = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+    status, _, _, how, why, trace = answer
+    one = Invocation(
+        function, "http", began, seconds, STATUS[how], id, mark=mark, logs=logs, error=why,
+        request=stimulus_to_json(HttpStimulus(method, path, query, pairs, body, caller)),
+        response=outcome_to_json(outcome_of(answer)),
+    )  # fmt: skip
+    if how == OK and status >= 500:
+        one.status, one.error = "error", f"answered {status}"
+    if trace is None:
+        # Nobody has seen its ids, so that any will do.
+        from portafaas.runtime.trace import Span, parse_parent
+
+        sent = dict(pairs)
+        span = Span(parse_parent(sent.get("traceparent")), began, [])
+        correlation = sent.get("x-correlation-id") or span.trace_id
+        trace = (span.trace_id, span.span_id, span.parent_id, correlation)
+    one.trace_id, one.span_id, one.parent_id, one.correlation_id = trace
+    one.spans = [
+        {
+            "name": f"{method} {path}", "start": began, "seconds": seconds,
+            "status": "ok" if one.status in ("ok", "refused") else "error",
+            "span_id": one.span_id, "parent": one.parent_id,
+        }
+    ]  # fmt: skip
+    return one
+
+
+def outcome_of(answer: Answer) -> Any:
+    """Return the neutral outcome of an answer."""
+    from portafaas.adapter.stimulus import HttpOutcome
+
+    status, headers, body = answer[:3]
+    kept = sorted(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in headers
+        if name not in (b"set-cookie", b"content-length")
+    )
+    cookies = tuple(value.decode("latin-1") for name, value in headers if name == b"set-cookie")
+    return HttpOutcome(status, tuple(kept), cookies, body)

@@ -1,0 +1,370 @@
+"""A process that runs one function for ``portafaas dev``; started before it is known which.
+
+Its argument is the number of one end of a stream socket. The first frame from there says what to
+be: the function, its environment, and file descriptors: the socket that requests come from, which
+all processes of the function read, so that each takes the next one when it is free; a piece of
+memory where it says which request it is at; where to print. Answers and logs go to the stream.
+
+A frame of the stream is its length (4 bytes, little-endian) and a value of ``marshal``: both ends
+are the same Python. A message of the socket is such a value alone; one that is too long for it
+names a file with the value.
+"""
+
+from __future__ import annotations
+
+import io
+import marshal
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from contextvars import ContextVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from portafaas.runtime.context import Context
+    from portafaas.runtime.function import Function
+    from portafaas.runtime.http import Response
+
+#: What messages of the socket are.
+HTTP, EVENT, END, FILE = 0, 1, 2, 3
+#: What frames of the stream are.
+READY, ANSWER, LOG = 0, 1, 2
+#: How an http invocation went; beyond OK the answer's notes have the error.
+OK, REFUSED, ERROR, TIMEOUT = 0, 1, 2, 3
+#: Which request a thread is at, and since when on the monotonic clock; 0 for none.
+SLOT = struct.Struct("<Qd")
+LENGTH = struct.Struct("<I")
+#: Bytes of the longest message of the socket.
+LONGEST = 65_536
+#: Number of the request that this thread, or this task, is at.
+_at: ContextVar[int] = ContextVar("portafaas-number", default=0)
+#: Variable with the mark of effects (``portafaas.local.driver``).
+_RUN = "PORTAFAAS_RUN"
+
+
+class _Stream:
+    """The way to who started this process; frames of several threads do not mix."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.socket = socket.socket(fileno=descriptor)
+        self._lock = threading.Lock()
+
+    def send(self, value: tuple[Any, ...]) -> None:
+        data = marshal.dumps(value)
+        frame = LENGTH.pack(len(data)) + data
+        # The deadline's signal must not leave half a frame behind.
+        with self._lock:
+            _whole(self.socket, frame)
+
+    def first(self) -> tuple[dict[str, Any], list[int]]:
+        """Return what to be, and the descriptors that come with it."""
+        data, descriptors, _, _ = socket.recv_fds(self.socket, 1 << 16, 8)
+        if not data:
+            raise SystemExit(0)
+        (size,) = LENGTH.unpack_from(data)
+        while len(data) < size + 4:
+            data += self.socket.recv(1 << 20)
+        return marshal.loads(data[4:]), descriptors
+
+    def watch(self) -> None:
+        """End this process when nobody is at the other end."""
+        while True:
+            try:
+                if not self.socket.recv(1):
+                    break
+            except OSError:
+                break
+        os._exit(0)
+
+
+def _whole(to: socket.socket, frame: bytes) -> None:
+    """Send all of *frame*; ``portafaas.runtime.deadline`` lets this come to its end."""
+    try:
+        sent = to.send(frame)
+        while sent < len(frame):
+            sent += to.send(frame[sent:])
+    except OSError:
+        # Nobody is there to hear it: watch() ends the process.
+        return
+
+
+class _Printed(io.RawIOBase):
+    """What a handler prints, as frames of log that say in which invocation."""
+
+    def __init__(self, worker: Worker, descriptor: int) -> None:
+        super().__init__()
+        self._worker = worker
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, data: Any) -> int:
+        text = bytes(data)
+        number = self._worker.number()
+        self._worker.stream.send((LOG, number, self._descriptor, time.time(), text))
+        return len(text)
+
+
+class Worker:
+    """The function, and the threads that run it."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self.stream = stream
+        self.function: Function
+        self._marks = False
+        self._alone = True
+        self._last = 0
+
+    def number(self) -> int:
+        """Return the number of the request that what is printed now belongs to; 0 for none.
+
+        Async handlers have it in their context; another thread's is known when there is but one.
+        """
+        return _at.get() or (self._last if self._alone else 0)
+
+    def run(self) -> None:
+        """Be what the first frame says until there is nothing more to do."""
+        what, descriptors = self.stream.first()
+        requests, slots = descriptors[:2]
+        for number, descriptor in zip((1, 2), descriptors[2:4], strict=False):
+            os.dup2(descriptor, number)
+        for descriptor in descriptors[2:]:
+            os.close(descriptor)
+        os.environ.update(what["environment"])
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109 (a plain string is what sys.path wants)
+        threading.Thread(target=self.stream.watch, name="watch", daemon=True).start()
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            printed = io.TextIOWrapper(
+                _Printed(self, number),  # type: ignore[arg-type]
+                encoding="utf-8", errors="backslashreplace", line_buffering=True,
+            )  # fmt: skip
+            setattr(sys, name, printed)
+        if what["debug"]:
+            from portafaas.local.debugger import listen
+
+            listen()
+        import mmap
+
+        from portafaas.runtime.function import Function
+
+        self.function = Function(what["spec"])
+        self._ids: str = what["ids"]
+        concurrency = self.function.concurrency
+        self._alone = concurrency == 1
+        self._marks = self._alone and bool(self.function.uses)
+        memory = mmap.mmap(slots, SLOT.size * concurrency)
+        taken = socket.socket(fileno=requests)
+        if what["load"]:
+            self._load()
+        self.stream.send((READY, os.getpid()))
+        if concurrency == 1:
+            # On the main thread, where the deadline interrupts what blocks.
+            self._serve(taken, memory, 0)
+        else:
+            threads = [
+                threading.Thread(target=self._serve, args=(taken, memory, n * SLOT.size))
+                for n in range(concurrency)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+    def _load(self) -> None:
+        # What fails now does so again when it is called, and is told then.
+        try:
+            self.function.load()
+        except Exception:
+            return
+
+    def _serve(self, requests: socket.socket, memory: Any, slot: int) -> None:
+        send, pack_into = self.stream.send, SLOT.pack_into
+        while True:
+            message = requests.recv(LONGEST + 4096)
+            if not message:
+                return
+            order = marshal.loads(message)
+            if order[0] == FILE:
+                order = _read(order[1])
+            kind = order[0]
+            if kind == END:
+                return
+            number = order[1]
+            pack_into(memory, slot, number, time.monotonic())
+            _at.set(number)
+            self._last = number
+            answer = self._http(order) if kind == HTTP else self._event(order)
+            send(answer)
+            _at.set(0)
+            pack_into(memory, slot, 0, 0.0)
+
+    def _http(self, order: tuple[Any, ...]) -> tuple[Any, ...]:
+        from portafaas.runtime import serve
+        from portafaas.runtime.context import Context, HandlerTimeout, ended, endings
+        from portafaas.runtime.deadline import call
+        from portafaas.runtime.http import Headers
+        from portafaas.runtime.text import percent_decode
+
+        _, number, method, path, query, given, body, caller = order
+        headers: dict[str, str] = {}
+        for name, value in given:
+            if b"_" in name:
+                continue
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            if key in headers:
+                text = f"{headers[key]}{'; ' if key == 'cookie' else ','}{text}"
+            headers[key] = text
+        request = _request_class().__new__(_request_class())
+        request.order = order
+        request.method = method
+        request.path = percent_decode(path)
+        request.raw_query = query
+        request.headers = Headers.of(headers)
+        request.body = body
+        if caller is not None:
+            from portafaas.runtime.auth import Identity
+
+            request.identity = Identity(caller, {}, (), "iam")
+        function = self.function
+        id = f"{self._ids}{number:012x}"
+        if self._marks:
+            os.environ[_RUN] = id
+        context = Context(
+            function, id, target="local", trace_parent=headers.get("traceparent")
+        )
+        how, why = OK, ""
+        # As portafaas.runtime.serve.run, but that it is noted how it went.
+        error: BaseException | None = None
+        try:
+            result = serve.before(function, request, context)
+            if result is None:
+                result = call(function.handle, request, context, function.timeout)
+            else:
+                how = REFUSED
+            response = serve.after(function, request, result)
+        except BaseException as exc:
+            how, error = ERROR, exc
+            if isinstance(exc, HandlerTimeout):
+                how, why = TIMEOUT, f"the handler did not end within {function.timeout} s"
+            else:
+                why = _text(exc)
+            response = serve.failed(function, request, context, exc)
+        if endings:
+            ended(context, request, response, error)
+        return (ANSWER, number, response.status, *_sendable(response, method), how, why,
+                _trace(context) if context._made else None)  # fmt: skip
+
+    def _event(self, order: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Deliver a neutral event, as JSON text; answer with the outcome's."""
+        import json
+
+        from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
+        from portafaas.local import runner
+
+        _, number, text = order
+        if self._marks:
+            os.environ[_RUN] = f"{self._ids}{number:012x}"
+        outcome = runner.deliver(self.function, stimulus_from_json(json.loads(text)))
+        body = json.dumps(outcome_to_json(outcome), ensure_ascii=False).encode()
+        return (ANSWER, number, 0, [], body, OK, "", None)
+
+
+_requests: Any = None
+
+
+def _request_class() -> Any:
+    """Return the Request whose ``raw`` is made when it is asked for."""
+    global _requests
+    if _requests is None:
+        from portafaas.runtime.http import Request
+
+        class Sent(Request):
+            __slots__ = ("order",)
+            _fill = {**Request._fill, "raw": _raw}
+
+        _requests = Sent
+    return _requests
+
+
+def _raw(request: Any) -> Any:
+    """Return the request as ``portafaas.local.runner`` hands it on."""
+    from portafaas.adapter.stimulus import HttpStimulus
+
+    _, _, method, path, query, given, body, caller = request.order
+    pairs = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in given)
+    return HttpStimulus(method, path, query, pairs, body, caller)
+
+
+def _sendable(response: Response, method: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Return headers and body as an ASGI server takes them."""
+    body = response.body or b""
+    if isinstance(body, str):
+        body = body.encode("utf-8")
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in response.headers.items()
+        if body or name != "content-type"
+    ]
+    for cookie in response.cookies:
+        headers.append((b"set-cookie", cookie.encode("latin-1")))
+    if body or not (response.status in (204, 304) or method == "HEAD"):
+        headers.append((b"content-length", b"%d" % len(body)))
+    return headers, body
+
+
+def _trace(context: Context) -> tuple[str, str, str, str] | None:
+    try:
+        span = context.span
+        return span.trace_id, span.span_id, span.parent_id, context.correlation_id
+    except Exception:
+        # The handler may have put anything there.
+        return None
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return repr(error)[:4000]
+    except BaseException:
+        return type(error).__name__
+
+
+def _read(file: str) -> Any:
+    with open(file, "rb") as opened:  # noqa: PTH123 (pathlib would have to be imported)
+        order = marshal.loads(opened.read())
+    os.unlink(file)  # noqa: PTH108
+    return order
+
+
+def main() -> None:
+    """Get ready for whatever function it will be, then run it."""
+    stream = _Stream(int(sys.argv[1]))
+    # What nearly every function needs, loaded while nobody waits.
+    import json
+    import logging
+    import mmap
+
+    from portafaas.local import resources
+    from portafaas.runtime import deadline, function, log, serve, text
+
+    for module in (json, logging, mmap, resources, function, log, serve, text):
+        assert module
+    deadline.whole(_whole)
+    Worker(stream).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""The child process that has a function's package in a platform's runtime; see ``vendor``.
+
+Its orders and answers are those of ``portafaas.local.child``. Beside ``again``, ``dead`` and
+``untried`` the answer to ``items`` may have ``copies``, ``lost``, ``alone`` and ``why``
+(``portafaas.local.broker.Settled``).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import pickle
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import monotonic, time
+from typing import Any
+
+from portafaas.adapter import HttpOutcome, HttpStimulus, NativeRequest, TaskOutcome, TaskStimulus
+from portafaas.adapter.delivery import Delivered, Wish, limited, refused
+from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
+from portafaas.local.driver.portafaas_local_resources import RUN_FILE, TOLD
+from portafaas.local.vendor import VARIABLES
+from portafaas.runtime import states
+from portafaas.vendor import NativeResult, VendorSession
+
+#: Seconds that a runtime may take to start; what a platform allows depends on its machines.
+_INIT = 60.0
+
+
+class Place:
+    """One execution environment of one function."""
+
+    def __init__(self, file: Path, name: str, scratch: Path) -> None:
+        adapter, plan, self._package, facts, self._python = pickle.loads(file.read_bytes())
+        self._adapter, self._plan = adapter, plan
+        self._facts: Mapping[str, Any] = facts[name]
+        self._function = plan.function(name)
+        self._emulation = adapter.emulation()
+        own = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=scratch))
+        self._told, self._run = own / "told", own / "run"
+        self._variables: dict[str, str] = json.loads(os.environ.pop(VARIABLES)) | {
+            TOLD: str(self._told),
+            RUN_FILE: str(self._run),
+        }
+        self._session: VendorSession | None = None
+        #: Gets what the process tells beside its answers, if somebody wants to know.
+        self.observed: Callable[[dict[str, Any]], None] | None = None
+
+    def close(self) -> None:
+        """End the runtime."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def begin(self, run: str) -> None:
+        """Say which mark the effects of the next order have."""
+        self._run.write_text(run, encoding="utf-8")
+
+    def ready(self) -> VendorSession:
+        """Return the runtime, started."""
+        if self._session is None:
+            facts = self._facts
+            self._session = self._adapter.vendor_runtime().start(
+                self._package,
+                entry=facts["entry"],
+                function=self._function.entry,
+                python=self._python,
+                env={**self._variables},
+                timeout=float(facts["timeout"]),
+                memory=facts["memory"],
+                settings={"init_timeout": _INIT},
+            )
+        return self._session
+
+    def _invoke(self, request: NativeRequest, function: str = "") -> NativeResult:
+        result = self.ready().invoke(request.payload, function=function or None)
+        logs = result.logs
+        if self.observed is not None:
+            if logs:
+                self.observed({"observed": "log", "time": time(), "stream": 2, "text": logs})
+        elif logs:
+            sys.stdout.write(logs if logs.endswith("\n") else f"{logs}\n")
+            sys.stdout.flush()
+        return result
+
+    # An event, as 'portafaas invoke' and the HTTP server have it.
+
+    def event(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Deliver a neutral event and return the outcome as JSON values."""
+        stimulus = stimulus_from_json(document)
+        plan, function = self._plan, self._function
+        requests = self._adapter.encode(plan, function, stimulus)
+        if not isinstance(stimulus, HttpStimulus):
+            answers = [self._answer(request) for request in requests]
+            outcome = self._adapter.decode(plan, function, stimulus, answers)
+            return outcome_to_json(outcome)
+        limits = self._emulation.http(plan, function)
+        found = refused(limits, stimulus, requests[0])
+        if found is None:
+            outcome = self._adapter.decode(
+                plan, function, stimulus, [self._answer(requests[0])]
+            )
+            assert isinstance(outcome, HttpOutcome)
+            found = limited(limits, outcome)
+        return outcome_to_json(found)
+
+    def _answer(self, request: NativeRequest) -> tuple[NativeRequest, dict[str, Any]]:
+        result = self._invoke(request)
+        return request, {"ok": result.ok, "value": result.value}
+
+    def task(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Do one call for a workflow; return ``{"ok"}`` or ``{"error", "cause"}``."""
+        stimulus = TaskStimulus(**document)
+        (request,) = self._adapter.encode(self._plan, self._function, stimulus)
+        result = self._invoke(request)
+        if result.error is not None and result.error.kind == "timeout":
+            seconds = self._function.timeout
+            cause = f"{self._function.name} took over {seconds} s"
+            return {"error": states.TIMEOUT, "cause": cause}
+        answer = {"ok": result.ok, "value": result.value}
+        outcome = self._adapter.decode(
+            self._plan, self._function, stimulus, [(request, answer)]
+        )
+        assert isinstance(outcome, TaskOutcome)
+        if outcome.error:
+            return {"error": outcome.error, "cause": outcome.cause}
+        return {"ok": outcome.output}
+
+    # Deliveries, as the broker has them.
+
+    def items(self, order: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Deliver *order* (of ``worker.order_of``) as the platform would, and say what follows."""
+        items = [_delivered(one) for one in order]
+        plan, function, emulation = self._plan, self._function, self._emulation
+        rules = emulation.rules(plan, function)
+        request, name = emulation.request(plan, function, items)
+        if request is None:
+            return {"again": [], "dead": [], "untried": []}
+        self.ready()
+        self._told.write_bytes(b"")
+        begun = monotonic()
+        result = self._invoke(request, name)
+        passed = monotonic() - begun if rules.since_received else 0.0
+        answer = {"ok": result.ok, "value": result.value}
+        numbers = {item.number for item in items}
+        died = result.error is not None and result.error.kind in ("exit", "timeout")
+        failed = numbers if died else emulation.failed(plan, function, items, request, answer)
+        wishes = emulation.wishes(function, items, self._calls())
+        again, dead, copies, lost = [], [], [], []
+        for item in items:
+            number, wish = item.number, wishes.get(item.number, Wish())
+            if number not in failed:
+                if wish.letter is not None:
+                    dead.append((number, wish.letter))
+                elif wish.copy is not None:
+                    again.append((number, wish.after))
+                    copies.append((number, wish.copy))
+            elif wish.after is not None and wish.copy is None:
+                again.append((number, wish.after))
+            elif died and rules.loses and not item.copied:
+                lost.append(number)
+            else:
+                pace = rules.paced(item.deliveries)
+                if died and rules.crash is not None:
+                    pace = rules.crash
+                again.append((number, max(0.0, pace - passed)))
+        why = f"{result.error.type}: {result.error.message}" if result.error else ""
+        return {
+            "again": again, "dead": dead, "untried": [], "copies": copies, "lost": lost,
+            "alone": died and rules.parts, "why": why,
+        }  # fmt: skip
+
+    def _calls(self) -> list[dict[str, Any]]:
+        text = self._told.read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def _delivered(one: Mapping[str, Any]) -> Delivered:
+    return Delivered(
+        one["number"], one["kind"], one["id"], one["key"], base64.b64decode(one["body"]),
+        one["content_type"], one["attributes"], one["sent"], one["expires"], one["attempts"],
+    )  # fmt: skip
+
+
+def serve() -> None:
+    """Answer every line until the parent closes the pipe."""
+    requests_at, answers_at = map(int, sys.argv[1:3])
+    place = Place(Path(sys.argv[3]), sys.argv[4], Path(sys.argv[5]))
+
+    def ended(number: int, frame: object) -> None:
+        place.close()
+        os._exit(128 + number)
+
+    signal.signal(signal.SIGTERM, ended)
+    with (
+        contextlib.suppress(BrokenPipeError),
+        contextlib.closing(place),
+        os.fdopen(requests_at, "r") as requests,
+        os.fdopen(answers_at, "w") as answers,
+    ):
+        run = ""
+
+        def tell(facts: dict[str, Any]) -> None:
+            answers.write(json.dumps({**facts, "run": run}) + "\n")
+            answers.flush()
+
+        if "observed" in sys.argv[6:]:
+            place.observed = tell
+        for line in requests:
+            order: dict[str, Any] = json.loads(line)
+            run = order.get("run", "")
+            place.begin(run)
+            if "items" in order:
+                answer = place.items(order["items"])
+            elif "task" in order:
+                answer = place.task(order["task"])
+            elif "load" in order:
+                place.ready()
+                answer = {"ready": True}
+            else:
+                answer = place.event(order["event"])
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+
+
+if __name__ == "__main__":
+    serve()
