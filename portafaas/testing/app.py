@@ -19,7 +19,7 @@ from portafaas.local.secrets import LocalSecrets
 from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, ScheduleTrigger
 from portafaas.plan.config import VARIABLE
 from portafaas.plan.entry import resources_spec
-from portafaas.runtime.control import CLAIM, split
+from portafaas.runtime.control import CLAIM, carried, split
 from portafaas.testing.clock import Clock, Duration, FrozenBroker, instant_of, seconds_of
 from portafaas.testing.executors import Executor
 from portafaas.testing.loop import Loop, instant
@@ -46,7 +46,7 @@ create table if not exists kit_sent (
 create trigger if not exists kit_sends after insert on messages begin
     insert into kit_sent values (new.number, new.kind, new.name, new.id, new.body,
         new.content_type, new.attributes, new.key, new.delay, new.dedup,
-        new.sent + coalesce((select value from broker where name = 'clock'), 0));
+        coalesce((select value from broker where name = 'held'), new.sent));
 end;
 """
 
@@ -82,7 +82,7 @@ class App:
 
     def _open(self) -> None:
         self._executor.begin(self._home)
-        self._broker = FrozenBroker(self.folder, self.plan)
+        self._broker = FrozenBroker(self.folder, self.plan, self._executor.rules())
         self._broker._connection.executescript(_SENT)
         self._loop = Loop(self.plan, self._broker, self.folder, self._executor)
         self._config: dict[str, Any] = {}
@@ -165,7 +165,7 @@ class App:
         if function is None:
             return Response(404, {}, (), b"", "")
         answer, invocation = self._loop.request(function, stimulus)
-        if answer.ended:
+        if answer.value is None:
             # What gateways answer when a function does not.
             return Response(502, {}, (), b"", answer.why)
         found = answer.value
@@ -256,10 +256,7 @@ class App:
 
     def start(self, workflow: str, input: Any = None) -> Run:
         """Start a run of a workflow; :meth:`settle` works on it."""
-        from portafaas.local.runs import Runs  # noqa: F401 (the tables are there from now on)
-
         self._resource("workflow", workflow)
-        self._broker.sync()
         return Run(self, workflow, self.workflow(workflow).start(input))
 
     def run(self, workflow: str, run: str) -> Run:
@@ -293,7 +290,7 @@ class App:
         stimulus = stimulus_from_json(event) if isinstance(event, Mapping) else event
         invocation = Invocation(function, found.kind, self._broker.virtual, 1, input=stimulus)
         answer = self._loop._run(invocation, lambda: self._executor.invoke(found, stimulus))
-        if answer.ended:
+        if answer.value is None:
             return {"error": answer.why}
         invocation.result = answer.value
         if answer.value.get("failed") or answer.value.get("error"):
@@ -516,11 +513,14 @@ class App:
 
     def _states(self, box: str) -> dict[str, tuple[str, int]]:
         rows: list[tuple[Any, ...]] = self._broker.rows(
-            "select id, state, attempts from deliveries where box = ? or origin = ? "
-            "order by number",
+            "select id, state, attempts, attributes from deliveries "
+            "where box = ? or origin = ? order by number",
             (box, box),
         )
-        return {id: (state, attempts) for id, state, attempts in rows}
+        return {
+            id: (state, attempts + carried(json.loads(attributes)))
+            for id, state, attempts, attributes in rows
+        }
 
     def _claimed(self, place: str) -> bytes:
         bucket, _, key = place.partition("/")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
 
+from portafaas.adapter.delivery import DeliveryRules
 from portafaas.local.broker import Broker
 from portafaas.plan import BuildPlan, FunctionPlan
 
@@ -58,8 +59,10 @@ def instant_of(instant: str | float | datetime) -> float:
 class FrozenBroker(Broker):
     """The local broker, by a clock that stands still. ``virtual`` is what that shows."""
 
-    def __init__(self, folder: Path, plan: BuildPlan) -> None:
-        super().__init__(folder, plan)
+    def __init__(
+        self, folder: Path, plan: BuildPlan, rules: Mapping[str, DeliveryRules] | None = None
+    ) -> None:
+        super().__init__(folder, plan, rules)
         self.virtual = time()
         #: Seconds, given to the next message of a box.
         self.slow: dict[str, list[float]] = {}
@@ -74,11 +77,7 @@ class FrozenBroker(Broker):
 
     def sync(self) -> None:
         """Tell the store, so that other processes' clients see the same time."""
-        with self._transaction() as do:
-            do.execute(
-                "insert or replace into broker (name, value) values ('clock', ?)",
-                (self._offset(),),
-            )
+        self.hold(self.virtual)
 
     def advance(self, seconds: float) -> None:
         """Move the clock; what is kept grows older by handlers' clocks."""

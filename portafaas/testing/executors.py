@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from portafaas.adapter import HttpOutcome, HttpStimulus, Stimulus
+from portafaas.adapter.delivery import DeliveryRules
 from portafaas.adapter.neutral import stimulus_to_json
-from portafaas.local.broker import Item, has_dead_letters, inbox
+from portafaas.local.broker import Item, Settled, has_dead_letters, inbox
 from portafaas.local.process import Child, described
 from portafaas.local.resources import environment
 from portafaas.local.worker import order_of
@@ -30,6 +31,7 @@ from portafaas.plan.entry import function_spec
 from portafaas.runtime import config, deadline, resources
 from portafaas.runtime.context import Context, HandlerTimeout, endings
 from portafaas.runtime.function import Function
+from portafaas.runtime.recovery import delay_of
 from portafaas.testing.inside import portafaas_testing_faults as inside
 from portafaas.testing.records import Line
 
@@ -54,9 +56,6 @@ class Answer:
 
 class Executor(ABC):
     """Runs the functions of one project for one test after another."""
-
-    #: Seconds by which a crash or hang is known, and what the target makes of it.
-    target = "local"
 
     def __init__(self, plan: BuildPlan, root: Path, home: Path) -> None:
         self.plan = plan
@@ -98,6 +97,22 @@ class Executor(ABC):
     def left(self) -> dict[str, list[Any]]:
         """Return the faults that have not come yet."""
 
+    def rules(self) -> Mapping[str, DeliveryRules] | None:
+        """Return how the target delivers to each function; None for this machine's way."""
+        return None
+
+    def gone(self, function: FunctionPlan, items: Sequence[Item]) -> Settled:
+        """Return what becomes of deliveries that got no answer."""
+        policy = function_spec(self.plan, function).get("retry")
+        again = {}
+        for item in items:
+            if policy is None or item.attempts >= policy["attempts"]:
+                # Core buries it at the next delivery.
+                again[item.number] = 0.0
+            else:
+                again[item.number] = delay_of(policy, item.attempts)
+        return Settled(again, alone=True)
+
     def renew(self) -> None:  # noqa: B027 (nothing to do where nothing is kept)
         """Forget what processes keep: the next call is a cold start."""
 
@@ -112,21 +127,6 @@ class Executor(ABC):
     def close(self) -> None:
         """Free everything."""
         self.end()
-
-
-def lines_of(text: str) -> list[Line]:
-    """Return the lines of structured logs in what a process wrote."""
-    found = []
-    for line in text.splitlines():
-        start = line.find('{"time"')
-        if start < 0:
-            continue
-        try:
-            entry, _ = json.JSONDecoder().raw_decode(line[start:])
-        except ValueError:
-            continue
-        found.append(line_of(entry))
-    return found
 
 
 def line_of(entry: Mapping[str, Any]) -> Line:
@@ -302,7 +302,7 @@ class InProcess(Executor):
             # What it had made is gone with it.
             self._functions.pop(function.name, None)
         elif isinstance(answer.exception, HandlerTimeout):
-            answer.error = f"the function did not answer within {function.timeout} s"
+            answer.error = f"handler exceeded its timeout of {function.timeout} s"
         elif answer.exception is not None:
             from portafaas.runtime.recovery import described as told
 
@@ -436,23 +436,14 @@ class Processes(Executor):
 
     def __init__(self, plan: BuildPlan, root: Path, home: Path) -> None:
         super().__init__(plan, root, home)
-        self._children: dict[str, tuple[Child, Any]] = {}
+        self._children: dict[str, Child] = {}
+        self._printed: list[str] = []
 
     def request(self, function: FunctionPlan, stimulus: HttpStimulus) -> Answer:
         """See Executor."""
-        import base64
-
         answer = self.invoke(function, stimulus)
-        if answer.ended:
-            return answer
-        found = answer.value
-        body = (
-            base64.b64decode(found["body_base64"])
-            if "body_base64" in found
-            else found["body"].encode("utf-8")
-        )
-        headers = tuple(sorted(found["headers"].items()))
-        answer.value = HttpOutcome(found["status"], headers, tuple(found["cookies"]), body)
+        if answer.value is not None:
+            answer.value = http_of(answer.value)
         return answer
 
     def deliver(self, function: FunctionPlan, items: Sequence[Item]) -> Answer:
@@ -476,33 +467,32 @@ class Processes(Executor):
         return read_faults(self.home / "faults.json")
 
     def _ask(self, function: FunctionPlan, order: Mapping[str, Any]) -> Answer:
-        made = self._children.get(function.name)
-        if made is None:
-            output = (self.home / f"{function.name}.log").open("ab+")
+        child = self._children.get(function.name)
+        if child is None:
             variables = self.environment(function) | {
                 inside.FAULTS: str(self.home / "faults.json"),
                 "PYTHONPATH": os.pathsep.join(
                     filter(None, (str(INSIDE), os.environ.get("PYTHONPATH")))
                 ),
             }
-            made = Child(self.root, variables, output=output, errors=output), output
-            self._children[function.name] = made
-        child, output = made
-        start = output.seek(0, os.SEEK_END)
-        found = child.ask({"spec": function_spec(self.plan, function), **order})
+            child = self._children[function.name] = Child(
+                self.root, variables, observed=self._hear
+            )
+        self._printed = []
+        found = child.ask({"spec": function_spec(self.plan, function), **order, "run": RUN})
         answer = Answer(found)
         if found is None:
             del self._children[function.name]
             answer.ended = "crash"
             answer.why = f"the function ended its process: {described(child.close())}"
-        output.seek(start)
-        text = output.read().decode("utf-8", "replace")
-        sys.stderr.write(text)
-        if found is None:
-            output.close()
-        answer.logs = lines_of(text)
+        sys.stderr.write("".join(self._printed))
+        answer.logs = read_log(self.home / "faults.json")
         answer.error = error_of(answer.logs)
         return answer
+
+    def _hear(self, facts: Mapping[str, Any]) -> None:
+        if facts["observed"] == "log":
+            self._printed.append(facts["text"])
 
     def begin(self, home: Path) -> None:
         """See Executor."""
@@ -516,19 +506,33 @@ class Processes(Executor):
     def end(self) -> None:
         """End the processes."""
         children, self._children = self._children, {}
-        for child, output in children.values():
+        for child in children.values():
             child.close()
-            output.close()
+
+
+def http_of(found: Mapping[str, Any]) -> HttpOutcome:
+    """Return the answer of http that ``neutral.outcome_to_json`` has written."""
+    import base64
+
+    if "body_base64" in found:
+        body = base64.b64decode(found["body_base64"])
+    else:
+        body = found["body"].encode("utf-8")
+    headers = tuple(sorted(found["headers"].items()))
+    return HttpOutcome(found["status"], headers, tuple(found["cookies"]), body)
 
 
 def error_of(lines: Sequence[Line]) -> str:
     """Return what a failed handler's log says of its exception: type and text."""
     for line in lines:
-        if line.message.startswith("handler exceeded its timeout"):
-            return line.message
-        if line.message.startswith("handler failed: "):
+        # Some platforms count failures by what is before it.
+        start = line.message.find("handler exceeded its timeout")
+        if start >= 0:
+            return line.message[start:]
+        _, failed, text = line.message.partition("handler failed: ")
+        if failed:
             trace = str(line.fields.get("exception") or "").rstrip().rpartition("\n")[2]
-            return trace.rpartition("portafaas.runtime.taxonomy.")[2] or line.message[16:]
+            return trace.removeprefix("portafaas.runtime.taxonomy.") or text
     return ""
 
 
@@ -546,6 +550,15 @@ def write_faults(file: Path, waiting: Mapping[str, Sequence[Mapping[str, Any]]])
                 data = pickle.dumps(fault["error"], 4)
                 fault["error"] = base64.b64encode(data).decode("ascii")
     file.write_text(json.dumps(found), encoding="utf-8")
+    # That there is another order: what has been waited for is over.
+    file.with_suffix(inside.ORDER).touch()
+    file.with_suffix(inside.LOG).write_bytes(b"")
+
+
+def read_log(faults: Path) -> list[Line]:
+    """Return what handlers logged since :func:`write_faults` wrote the file *faults*."""
+    text = faults.with_suffix(inside.LOG).read_text(encoding="utf-8")
+    return [line_of(json.loads(line)) for line in text.splitlines()]
 
 
 def read_faults(file: Path) -> dict[str, list[Any]]:

@@ -76,11 +76,13 @@ def portafaas_app(
     """The application: ``app`` under a name that a project's own fixtures do not have."""
     item: pytest.Item = request.node
     config = request.config
+    problem = ""
     try:
         executor = _session(request).executor(_setting(config, item, portafaas_target))
     except PortafaasError as exc:
-        hint = f"\n{exc.hint}" if exc.hint else ""
-        pytest.fail(f"no app on target {portafaas_target!r}: {exc}{hint}", pytrace=False)
+        problem = f"{exc}\n{exc.hint}" if exc.hint else str(exc)
+    if problem:
+        pytest.fail(f"no app on target {portafaas_target!r}: {problem}", pytrace=False)
     made = App(executor, tmp_path, portafaas_target)
     try:
         yield made

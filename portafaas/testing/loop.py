@@ -15,9 +15,7 @@ from portafaas.adapter import HttpStimulus
 from portafaas.local.broker import Item, Lease, Settled
 from portafaas.local.workflows import Engine, Order
 from portafaas.plan import BuildPlan, FunctionPlan, ScheduleTrigger
-from portafaas.plan.entry import function_spec
 from portafaas.runtime import states
-from portafaas.runtime.recovery import delay_of
 from portafaas.testing.clock import FrozenBroker
 from portafaas.testing.executors import Answer, Executor
 from portafaas.testing.records import Invocation
@@ -40,9 +38,6 @@ class Loop:
         self._broker = broker
         self._executor = executor
         self._functions = {function.name: function for function in plan.functions}
-        self._retries = {
-            f.name: function_spec(plan, f).get("retry") for f in plan.functions
-        }
         self.invocations: list[Invocation] = []
         #: function -> faults that are still to come.
         self.faults: dict[str, list[Any]] = {}
@@ -89,6 +84,8 @@ class Loop:
                     some = True
                 continue
             lease = self._broker.lease(function, _LEASE)
+            # What the platform itself has given up.
+            self._broker.ended.clear()
             if lease is not None:
                 self._deliver(function, lease)
                 some = True
@@ -160,13 +157,12 @@ class Loop:
         )
         answer = self._run(invocation, lambda: self._executor.request(function, stimulus))
         invocation.result = answer.value
-        if not answer.ended and (answer.value.status >= 500):
+        if answer.value is not None and answer.value.status >= 500 and not answer.ended:
             invocation.status = "error"
         return answer, invocation
 
     def _run(self, invocation: Invocation, do: Callable[[], Answer]) -> Answer:
         self.invocations.append(invocation)
-        self._broker.sync()
         self._executor.faults(self.faults)
         try:
             answer = do()
@@ -192,35 +188,25 @@ class Loop:
         items = lease.items
         invocation = Invocation(
             function.name, function.kind, self._broker.virtual,
-            max(item.attempts for item in items), tuple(item.id for item in items), items,
+            max(item.deliveries for item in items), tuple(item.id for item in items), items,
         )  # fmt: skip
         answer = self._run(invocation, lambda: self._executor.deliver(function, items))
         if not answer.ended and self.dropped.get(function.name):
             self.dropped[function.name] -= 1
-            invocation.status = answer.ended = "lost"
+            answer.value, invocation.status = None, "lost"
             invocation.error = "the answer was lost, as the test wanted"
-        settled = (
-            self._ended(function, items)
-            if answer.ended
-            else Settled(
-                dict(answer.value["again"]), dict(answer.value["dead"]), answer.value["untried"]
-            )
-        )
+        if answer.value is None:
+            settled = self._executor.gone(function, items)
+        else:
+            found = answer.value
+            settled = Settled(
+                dict(found["again"]), dict(found["dead"]), found["untried"],
+                found.get("alone", False), dict(found.get("copies", ())), found.get("lost", ()),
+            )  # fmt: skip
+        failed = bool(settled.again or settled.dead)
         settled = self._twice(items, settled)
         self._broker.settle(lease, settled)
-        self._tell(invocation, items, settled)
-
-    def _ended(self, function: FunctionPlan, items: Sequence[Item]) -> Settled:
-        """Have what got no answer come again, as the dispatcher does."""
-        policy = self._retries[function.name]
-        again = {}
-        for item in items:
-            if policy is None or item.attempts >= policy["attempts"]:
-                # Core buries it at the next delivery.
-                again[item.number] = 0.0
-            else:
-                again[item.number] = delay_of(policy, item.attempts)
-        return Settled(again, alone=True)
+        self._tell(invocation, items, settled, failed)
 
     def _twice(self, items: Sequence[Item], settled: Settled) -> Settled:
         """Forget that some are done, as brokers may."""
@@ -230,16 +216,23 @@ class Loop:
                 item.number not in again
                 and item.number not in settled.dead
                 and item.number not in settled.untried
+                and item.number not in settled.lost
             )
             if done and self.repeated.get(item.box):
                 self.repeated[item.box] -= 1
                 again[item.number] = 0.0
-        return Settled(again, settled.dead, settled.untried, settled.alone)
+        rest = (settled.untried, settled.alone, settled.copies, settled.lost, settled.anew)
+        return Settled(again, settled.dead, *rest)
 
-    def _tell(self, invocation: Invocation, items: Sequence[Item], settled: Settled) -> None:
+    @staticmethod
+    def _tell(
+        invocation: Invocation, items: Sequence[Item], settled: Settled, failed: bool
+    ) -> None:
         outcomes, delays = {}, {}
         for item in items:
-            if item.number in settled.dead:
+            if item.number in settled.lost:
+                outcomes[item.id] = "lost"
+            elif item.number in settled.dead:
                 outcomes[item.id] = "dead"
             elif item.number in settled.again:
                 outcomes[item.id] = "again"
@@ -247,10 +240,9 @@ class Loop:
             else:
                 outcomes[item.id] = "held" if item.number in settled.untried else "done"
         invocation.outcomes, invocation.delays = outcomes, delays
-        if invocation.status == "ok" and (invocation.error or settled.dead):
-            invocation.status = "error"
-            if "did not answer within" in invocation.error:
-                invocation.status = "timeout"
+        if invocation.status == "ok" and (failed or invocation.error):
+            late = invocation.error.startswith("handler exceeded its timeout")
+            invocation.status = "timeout" if late else "error"
         if not invocation.error and settled.dead:
             letter = json.loads(next(iter(settled.dead.values())))
             invocation.error = letter.get("error", "")
@@ -262,7 +254,7 @@ class Loop:
         )
         answer = self._run(invocation, lambda: self._executor.call(function, order.task()))
         value = answer.value
-        if answer.ended:
+        if value is None:
             name = states.TIMEOUT if answer.ended == "timeout" else states.TASK_FAILED
             value = {"error": name, "cause": answer.why}
         elif "error" in value:

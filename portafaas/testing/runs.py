@@ -74,7 +74,6 @@ class Run:
 
     def signal(self, name: str, payload: Any = None) -> None:
         """Hand a value to it; raises NotWaiting when it does not wait for the signal."""
-        self._app._broker.sync()
         self._app.workflow(self.workflow).signal(self.id, name, payload)
 
     def cancel(self) -> None:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 
 import pytest
+
+import portafaas
+
+# What is loaded within a run of pytester is forgotten behind it, and classes loaded twice are two.
+for _module in pkgutil.walk_packages(portafaas.__path__, "portafaas."):
+    if not _module.name.startswith(
+        ("portafaas.__main__", "portafaas.testing.project", "portafaas.testing.inside", "portafaas.dev",
+         "portafaas.cli")
+    ):  # fmt: skip
+        importlib.import_module(_module.name)
+for _name in ("yaml", "jsonschema", "sqlite3"):
+    importlib.import_module(_name)
 
 pytest_plugins = ["pytester"]
 
@@ -54,6 +68,13 @@ async def tell(event, context):
 def nightly(event, context):
     context.logger.info("it is %s", event.time)
 """
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pytest under test has no plugin but ours: others take their time to load."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "portafaas.testing.plugin")
 
 
 @pytest.fixture

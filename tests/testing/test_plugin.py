@@ -8,7 +8,12 @@ import sys
 import pytest
 
 
-def test_a_project_without_a_manifest_notices_nothing(pytester: pytest.Pytester) -> None:
+def test_a_project_without_a_manifest_notices_nothing(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As it is installed: by its entry point.
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    monkeypatch.delenv("PYTEST_PLUGINS")
     pytester.makeini("[pytest]\naddopts = --strict-markers -p no:cacheprovider\n")
     pytester.makepyfile(
         """
@@ -33,8 +38,6 @@ def test_a_project_without_a_manifest_notices_nothing(pytester: pytest.Pytester)
     )
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
-    fixtures = pytester.runpytest_inprocess("--fixtures")
-    assert "portafaas_app" not in fixtures.stdout.str()
 
 
 def test_without_a_manifest_there_is_no_app(pytester: pytest.Pytester) -> None:
@@ -154,7 +157,7 @@ def test_a_manifest_that_is_not_valid_says_where(demo: pytest.Pytester) -> None:
     demo.makepyfile("def test_it(app):\n    pass\n")
     result = demo.runpytest_inprocess()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*portafaas.yaml:8:*PF20*wrok*"])
+    result.stdout.fnmatch_lines(["*portafaas.yaml:9:14: PF2005*wrok*"])
 
 
 def test_tests_share_nothing_but_modules(passes) -> None:

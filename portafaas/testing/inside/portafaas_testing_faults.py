@@ -10,6 +10,7 @@ crash leaves behind.
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 #: Variable with the file that holds the faults still to come: JSON, function -> list of faults,
 #: each ``{"what": "fail"|"crash"|"hang", "after": bool, "error": pickled, in base64}``.
 FAULTS = "PORTAFAAS_TEST_FAULTS"
+#: What takes the place of that file's suffix in the name of one that is touched before each order.
+ORDER = ".order"
+#: ... and of the one that lines of the log are written to.
+LOG = ".log"
 #: Exit status of a process that crashes on request.
 STATUS = 70
 
@@ -107,6 +112,56 @@ def faulty(handle: Callable[..., Any], function: Any) -> Callable[..., Any]:
     return call_async
 
 
+class _Waits:
+    """Time that bridges wait within an invocation, and which passes for portafaas alone.
+
+    Where a platform cannot put off a delivery its bridge sleeps. Here nothing is waited for: the
+    clocks that portafaas reads go ahead instead, until the next order.
+    """
+
+    def __init__(self, file: str) -> None:
+        import time
+
+        self._file = beside(file, ORDER)
+        self._skew = 0.0
+        self._order = 0
+        self._time, self._monotonic, self._sleep = time.time, time.monotonic, time.sleep
+        for name in ("time", "monotonic", "sleep"):
+            setattr(time, name, getattr(self, name))
+
+    def _at(self) -> int:
+        try:
+            return os.stat(self._file).st_mtime_ns  # noqa: PTH116
+        except FileNotFoundError:
+            return 0
+
+    def _ahead(self, caller: Any) -> float:
+        if not self._skew or not _ours(caller):
+            return 0.0
+        if self._at() != self._order:
+            self._skew = 0.0
+        return self._skew
+
+    def time(self) -> float:
+        return self._time() + self._ahead(sys._getframe(1))
+
+    def monotonic(self) -> float:
+        return self._monotonic() + self._ahead(sys._getframe(1))
+
+    def sleep(self, seconds: float) -> None:
+        if not _ours(sys._getframe(1)):
+            self._sleep(seconds)
+            return
+        if self._at() != self._order:
+            self._skew, self._order = 0.0, self._at()
+        self._skew += seconds
+
+
+def _ours(frame: Any) -> bool:
+    name = str(frame.f_globals.get("__name__"))
+    return name.startswith(("portafaas.", "portafaas_")) and name != "portafaas_local_resources"
+
+
 def load(function: Any, original: Callable[[Any], None]) -> None:
     """Load *function* as *original*, ``Function._load``, does; its handler is :func:`faulty`."""
     if function.idempotency is None:
@@ -123,11 +178,42 @@ def load(function: Any, original: Callable[[Any], None]) -> None:
         idempotency.once = once
 
 
-def install(kind: Any) -> None:
-    """Have every ``portafaas.runtime.function.Function`` of this process be :func:`faulty`."""
-    original = kind._load
+def install(module: Any) -> None:
+    """Change ``portafaas.runtime.function``, or ``.log``, of this process.
+
+    Every function is :func:`faulty`, and nothing is waited for; what is logged is also written
+    down as JSON, whatever the platform makes of it.
+    """
+    if module.__name__.endswith(".log"):
+        configure = module.configure
+
+        class _Log(module.logging.Handler):  # type: ignore[misc]
+            """Opens the file for each line: of another test it is another one."""
+
+            def emit(self, record: Any) -> None:
+                line = self.format(record)
+                with open(beside(os.environ[FAULTS], LOG), "a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+
+        def configured(*, propagate: bool) -> None:
+            configure(propagate=propagate)
+            root = module.logging.getLogger("portafaas")
+            if not any(isinstance(handler, _Log) for handler in root.handlers):
+                handler = _Log()
+                handler.setFormatter(module.JsonFormatter())
+                root.addHandler(handler)
+
+        module.configure = configured
+        return
+    _Waits(os.environ[FAULTS])
+    original = module.Function._load
 
     def loading(self: Any) -> None:
         load(self, original)
 
-    kind._load = loading
+    module.Function._load = loading
+
+
+def beside(file: str, suffix: str) -> str:
+    """Return the name of another file of :data:`FAULTS`."""
+    return os.path.splitext(file)[0] + suffix  # noqa: PTH122

@@ -5,17 +5,17 @@ import importlib.machinery
 import os
 import sys
 
-_NAME = "portafaas.runtime.function"
+_NAMES = ["portafaas.runtime.function", "portafaas.runtime.log"]
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Puts faults around handlers once the runtime of the package is there."""
+    """Changes modules of the package's runtime once they are there."""
 
     def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
-        """Find the module as others do, and patch it when it is loaded."""
-        if name != _NAME:
+        """Find the module as others do, and change it when it is loaded."""
+        if name not in _NAMES:
             return None
-        sys.meta_path.remove(self)
+        _NAMES.remove(name)
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         if spec is None or spec.loader is None:
             return None
@@ -25,7 +25,7 @@ class _Finder(importlib.abc.MetaPathFinder):
             load(module)
             import portafaas_testing_faults  # type: ignore[import-not-found]
 
-            portafaas_testing_faults.install(module.Function)
+            portafaas_testing_faults.install(module)
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
