@@ -157,8 +157,12 @@ class Loop:
         )
         answer = self._run(invocation, lambda: self._executor.request(function, stimulus))
         invocation.result = answer.value
-        if answer.value is not None and answer.value.status >= 500 and not answer.ended:
-            invocation.status = "error"
+        if answer.value is not None and not answer.ended:
+            if answer.value.status >= 500:
+                invocation.status = "error"
+            else:
+                # What a handler raises to answer with is no failure of it.
+                invocation.error = ""
         return answer, invocation
 
     def _run(self, invocation: Invocation, do: Callable[[], Answer]) -> Answer:

@@ -228,7 +228,9 @@ class _Made:
         least = schema.get("minLength", 0)
         most = schema.get("maxLength", least + 30)
         if "pattern" in schema:
-            return st.from_regex(schema["pattern"]).filter(lambda text: least <= len(text) <= most)
+            # JSON Schema's '$' is the end of the text, Python's may be before a line's end.
+            texts = st.from_regex(schema["pattern"]).filter(lambda text: text[-1:] != "\n")
+            return texts.filter(lambda text: least <= len(text) <= most)
         # What no queue carries is no message: lone surrogates.
         return st.text(
             st.characters(exclude_categories=("Cs",)), min_size=least, max_size=most
