@@ -1,4 +1,7 @@
-"""From an order to its notification, on each target: pytest --portafaas-target local,aws,azure,gcp."""
+"""From an order to its notification.
+
+On each target: ``pytest --portafaas-target local,aws,azure,gcp``.
+"""
 
 ORDER = {"customer": "Ada", "lines": [{"sku": "tea", "count": 2}, {"sku": "cup"}]}
 

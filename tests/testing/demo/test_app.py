@@ -341,7 +341,7 @@ def test_what_goes_in_circles_ends(app, monkeypatch) -> None:
 
 @pytest.mark.portafaas(processes=True)
 def test_functions_in_processes_of_their_own(app) -> None:
-    import kit_handlers
+    import kit_handlers  # type: ignore[import-not-found]
 
     seen = len(kit_handlers.SEEN)
     app.fail("work", error=Permanent("no"), times=1)

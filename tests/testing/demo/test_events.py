@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -67,7 +68,7 @@ def test_what_is_said_is_in_the_event(app) -> None:
         events.queue(plan, "wrok")
 
 
-SCHEMAS = [
+SCHEMAS: list[dict[str, Any]] = [
     {"type": "object", "properties": {"id": {"type": "string", "pattern": "^[A-Z]{2}-\\d{4}$"}},
      "required": ["id"]},
     {"type": "array", "items": {"$ref": "#/$defs/line"}, "minItems": 2,
