@@ -101,7 +101,10 @@ class Emulated(Emulation):
                 record["dynamodb"]["SequenceNumber"] = f"{item.number:029d}"
                 continue
             record["receiptHandle"] = str(item.number)
-            record["attributes"]["ApproximateReceiveCount"] = str(item.deliveries)
+            system = record["attributes"]
+            system["ApproximateReceiveCount"] = str(item.deliveries)
+            # When it reached the queue, whatever happened when.
+            system["SentTimestamp"] = str(round(item.sent * 1000))
         return request, ""
 
     def wishes(

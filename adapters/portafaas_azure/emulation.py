@@ -78,6 +78,7 @@ class Emulated(Emulation):
         return DeliveryRules(
             batch=1,
             order="key" if is_ordered(plan, function) else "none",
+            requeues=sends_copies(plan, function),
             gone=float(settings["lockDuration"][2:-1]),
             receives=0 if receives == MANY else receives,
             loses=function.kind == "schedule",
@@ -127,6 +128,8 @@ class Emulated(Emulation):
         elif function.kind == "object":
             metadata = payload["metadata"]
             metadata["DeliveryCount"]["value"] = item.deliveries
+            for part in ("EnqueuedTimeUtc", "EnqueuedTime"):
+                metadata[part]["value"] = epoch_time(item.sent)
             for part in ("ApplicationProperties", "UserProperties"):
                 metadata[part]["value"] |= item.control()
         return NativeRequest(payload, request.ids), name

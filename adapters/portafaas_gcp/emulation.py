@@ -11,8 +11,9 @@ from portafaas.adapter import NativeRequest
 from portafaas.adapter.delivery import Delivered, DeliveryRules, Emulation, HttpRules, Wish
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.runtime.control import DEAD
+from portafaas.runtime.text import epoch_time
 from portafaas_gcp.lowering import binding_of
-from portafaas_gcp.recovery import COUNTED, dead_letters, is_ordered
+from portafaas_gcp.recovery import COUNTED, dead_letters, is_copied, is_ordered
 from portafaas_gcp.runtime.settlement import ORDERED
 
 #: Bytes of requests and of answers that are not streamed:
@@ -69,6 +70,7 @@ class Emulated(Emulation):
         return DeliveryRules(
             batch=1,
             order="key" if is_ordered(plan, function) else "none",
+            requeues=is_copied(plan, function),
             pace=_seconds(policy["minimumBackoff"]),
             longest=_seconds(policy["maximumBackoff"]),
             gone=float(settings["ackDeadlineSeconds"]),
@@ -114,7 +116,9 @@ class Emulated(Emulation):
         if dead_letters(plan, function):
             document["deliveryAttempt"] = item.deliveries
         if function.kind == "object":
-            document["message"]["attributes"] |= item.control()
+            message = document["message"]
+            message["attributes"] |= item.control()
+            message["publishTime"] = message["publish_time"] = epoch_time(item.sent)
         payload["body"] = base64.b64encode(json.dumps(document).encode()).decode("ascii")
         return NativeRequest(payload, request.ids), name
 

@@ -44,6 +44,8 @@ class DeliveryRules:
     #: Most messages of one invocation, whatever ``batch`` says.
     batch: int = 0
     order: Order = "none"
+    #: What comes again lines up behind what waits by then: it is a copy.
+    requeues: bool = False
     #: After a failure for which the bridge asked nothing: delivered again so much later, ...
     pace: float = 0.0
     #: ... twice as much after each delivery, up to this.

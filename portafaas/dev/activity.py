@@ -30,8 +30,9 @@ LONGEST = 65_536
 MOST_LINES = 1000
 #: Seconds between two writes.
 _PAUSE = 0.05
-#: Invocations that are written at once, of those that went well; the newest are.
-_AT_ONCE = 400
+#: Invocations that are written of those that went well: so many in a crowd, and a second for good.
+#: Beyond that the newest are written, so that recording takes little of the time that they take.
+_CROWD, _STEADY = 1000, 200
 #: Events that wait for one listener; the oldest are dropped.
 _WAITING = 2000
 
@@ -96,10 +97,12 @@ class Invocation:
     effects: list[dict[str, Any]] = field(default_factory=list)
     #: Under which its effects are found; not kept.
     mark: str = ""
+    #: Whether request and answer may be too long to be kept as they are; not kept.
+    long: bool = True
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "mark"}
+        return {name: getattr(self, name) for name in self.__slots__ if name not in ("mark", "long")}
 
     def summary(self) -> dict[str, Any]:
         """Return what a list shows of it."""
@@ -189,6 +192,7 @@ class Activity:
         self._closed = False
         #: Called with what has come together since the last write, by the thread that writes.
         self.before: Callable[[Sequence[Invocation]], None] | None = None
+        self._room, self._filled = float(_CROWD), 0.0
         #: How many went well and were not written, since too many came at once.
         self.skipped = 0
         self._thread: threading.Thread | None = None
@@ -259,15 +263,8 @@ class Activity:
             connection.close()
 
     def _write(self, connection: sqlite3.Connection) -> None:
-        pending = _taken(self._pending)
         late = _taken(self._late)
-        if len(pending) > _AT_ONCE:
-            kept = [one for one in pending if isinstance(one, Invocation) and one.status != "ok"]
-            rest = pending[-_AT_ONCE:]
-            known = {id(one) for one in rest}
-            kept = [one for one in kept[-KEPT:] if id(one) not in known]
-            self.skipped += len(pending) - len(rest) - len(kept)
-            pending = [*kept, *rest]
+        pending = self._chosen(_taken(self._pending))
         made: list[Invocation] = []
         for one in pending:
             made.append(one if isinstance(one, Invocation) else one())
@@ -288,7 +285,7 @@ class Activity:
                 [
                     (
                         one.id, one.function, one.kind, one.status, one.started, one.seconds,
-                        one.trace_id, json.dumps(_cut(one.document()), ensure_ascii=False),
+                        one.trace_id, _text(one),
                     )
                     for one in made
                 ],
@@ -304,8 +301,26 @@ class Activity:
         except BaseException:
             connection.execute("rollback")
             raise
-        for one in made:
-            self.tell({"type": "invocation", **one.summary()})
+        if self._listeners:
+            for one in made:
+                self.tell({"type": "invocation", **one.summary()})
+
+    def _chosen(self, pending: list[Any]) -> list[Any]:
+        """Return those of *pending* that are written."""
+        now = time.monotonic()
+        self._room = min(_CROWD, self._room + (now - self._filled) * _STEADY)
+        self._filled = now
+        room = int(self._room)
+        if len(pending) <= room:
+            self._room -= len(pending)
+            return pending
+        # What is given as a function went well, and nobody has logged anything.
+        kept = [one for one in pending if isinstance(one, Invocation)][-KEPT:]
+        rest = [one for one in pending if not isinstance(one, Invocation)]
+        rest = rest[max(0, len(rest) - room) :]
+        self._room -= len(rest)
+        self.skipped += len(pending) - len(kept) - len(rest)
+        return [*kept, *rest]
 
     @staticmethod
     def _append(connection: sqlite3.Connection, id_: str, what: str, value: Any) -> None:
@@ -418,11 +433,13 @@ def _add(values: list[Any], what: str, value: Any) -> None:
     values.append(dict(value))
 
 
-def _cut(document: dict[str, Any]) -> dict[str, Any]:
-    """Return *document* with what is too long of request and answer shortened."""
-    for name in ("request", "response"):
-        document[name] = cut(document[name])
-    return document
+def _text(one: Invocation) -> str:
+    """Return the JSON text of *one*, with what is too long of request and answer shortened."""
+    document = one.document()
+    if one.long:
+        for name in ("request", "response"):
+            document[name] = cut(document[name])
+    return json.dumps(document, ensure_ascii=False, default=str)
 
 
 def cut(value: Any, longest: int = LONGEST) -> Any:

@@ -36,6 +36,8 @@ from portafaas.plan.entry import function_spec
 
 #: Seconds that a request waits for a process before there is another one.
 PATIENCE = 0.05
+#: Seconds of an invocation below which more processes would be of no use.
+_SLOW = 0.002
 #: Most processes of a function when nothing bounds its instances.
 MOST = 8
 #: Seconds between two looks at memory.
@@ -72,6 +74,10 @@ def problem(status: int, title: str, detail: str) -> tuple[list[tuple[bytes, byt
     return [(b"content-type", b"application/problem+json"), (b"content-length", length)], body
 
 
+#: method, path and query as sent, headers with names in lower case, body, caller.
+HttpRequest = tuple[str, str, str, list[tuple[bytes, bytes]], bytes, str | None]
+
+
 class Instances:
     """All pools of one application; for its event loop's thread.
 
@@ -96,6 +102,7 @@ class Instances:
         #: All but the last 12 digits of an invocation's id.
         self.ids = str(uuid.uuid4())[:24]
         self._number = 0
+        self.loop: asyncio.AbstractEventLoop
         self._retired: set[Pool] = set()
         self._spares: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
         self._ticking: asyncio.TimerHandle | None = None
@@ -104,11 +111,6 @@ class Instances:
         self._refilling = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self.folder = tempfile.mkdtemp(prefix="portafaas-")
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that it belongs to."""
-        return asyncio.get_running_loop()
 
     def number(self) -> int:
         """Return the number of the next invocation."""
@@ -120,7 +122,11 @@ class Instances:
         return f"{self.ids}{number:012x}"
 
     def serve(self, plan: BuildPlan) -> None:
-        """Have the functions of *plan*; those that are not as before get new processes."""
+        """Have the functions of *plan*; those that are not as before get new processes.
+
+        The running event loop is the one that it belongs to.
+        """
+        self.loop = asyncio.get_running_loop()
         names = {function.name for function in plan.functions}
         for name in list(self.pools):
             if name not in names:
@@ -135,23 +141,26 @@ class Instances:
             for _ in range(function.min_instances if function.kind == "http" else 0):
                 fresh.start()
 
-    async def renew(self, names: Iterable[str] | None = None, recent: float = 600.0) -> None:
+    async def renew(self, recent: float = 60.0) -> None:
         """Replace processes by new ones, of new code; the old ones finish what they are at.
 
-        A pool that has been used in the last *recent* seconds is replaced when its new process is
-        ready, the others at once: they get one when there is something to do.
+        The pool that was used last goes on until its new process is ready. The others have none
+        until there is something to do, or it is their turn to get ready: those that were used in
+        the last *recent* seconds, one after the other.
         """
-        chosen = [pool for name, pool in self.pools.items() if names is None or name in names]
-        waiting = []
-        for pool in sorted(chosen, key=lambda pool: -pool.used):
-            if not pool.workers and not pool.pending:
-                continue
-            fresh = Pool(self, pool.plan, pool.function)
-            if monotonic() - pool.used < recent:
-                waiting.append(self._swap(pool, fresh))
-            else:
-                self._put(pool, fresh)
-        await asyncio.gather(*waiting)
+        stale = [pool for pool in self.pools.values() if pool.workers or pool.pending]
+        stale.sort(key=lambda pool: -pool.used)
+        fresh = [Pool(self, pool.plan, pool.function) for pool in stale]
+        for old, new in zip(stale[1:], fresh[1:], strict=True):
+            self._put(old, new)
+        if stale:
+            await self._swap(stale[0], fresh[0])
+        self.later(self._warm([pool for pool in fresh[1:] if monotonic() - pool.used < recent]))
+
+    async def _warm(self, pools: list[Pool]) -> None:
+        for pool in pools:
+            if not pool.retired and not pool.workers and not pool.starting:
+                await pool.ready()
 
     async def _swap(self, pool: Pool, fresh: Pool) -> None:
         await fresh.ready()
@@ -227,22 +236,10 @@ class Instances:
 
     # Calls
 
-    def http(
-        self,
-        pool: Pool,
-        method: str,
-        path: str,
-        query: str,
-        headers: Iterable[tuple[bytes, bytes]],
-        body: bytes,
-        caller: str | None = None,
-    ) -> tuple[int, asyncio.Future[Answer]]:
-        """Hand a request to the function; *path* and *query* are as sent, names in any case."""
+    def http(self, pool: Pool, request: HttpRequest) -> tuple[int, asyncio.Future[Answer]]:
+        """Hand a request to the function."""
         self._number = number = self._number + 1
-        message = marshal.dumps(
-            (HTTP, number, method, path, query, [tuple(pair) for pair in headers], body, caller)
-        )
-        return number, pool.submit(number, message)
+        return number, pool.submit(number, marshal.dumps((HTTP, number, *request)))
 
     def event(self, pool: Pool, event: Mapping[str, Any]) -> tuple[int, asyncio.Future[Answer]]:
         """Hand a neutral event to the function; the answer's body is the outcome as JSON."""
@@ -310,6 +307,8 @@ class Pool:
             **function.environment, **instances.environment(plan, function), **debugging
         }  # fmt: skip
         self.concurrency = function.concurrency
+        #: Whether it may send and write.
+        self.uses = bool(function.uses)
         self.most = min(function.max_instances or MOST, 40)
         #: When it was last called, on the monotonic clock.
         self.used = 0.0
@@ -335,7 +334,7 @@ class Pool:
     def submit(self, number: int, message: bytes) -> asyncio.Future[Answer]:
         """Have a process do it when one is free."""
         instances = self.instances
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = instances.loop.create_future()
         self.used = now = monotonic()
         self.pending[number] = (future, now)
         if len(message) > LONGEST:
@@ -439,9 +438,11 @@ class Pool:
     def look(self, now: float, weigh: bool) -> None:
         """Add processes for what waits, and end those that take too long or too much."""
         at: set[int] = set()
+        slow = False
         for instance in self.workers:
             for number, since in instance.at():
                 at.add(number)
+                slow = slow or now - since > _SLOW
                 limit = self.function.timeout + GRACE + (0.0 if instance.answers else START)
                 if now - since > limit:
                     instance.kill(
@@ -451,6 +452,9 @@ class Pool:
                     )  # fmt: skip
             if weigh and not self.debugged:
                 instance.weigh(self.function.memory)
+        if not slow and not self._backlog and any(each.ready for each in self.workers):
+            # They are quick: another one would only take their time.
+            return
         untaken = 0
         for number, (_, since) in self.pending.items():
             if now - since < PATIENCE:

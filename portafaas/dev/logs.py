@@ -30,7 +30,7 @@ _STATUS = {
     "crash": "31", "memory": "31",
 }  # fmt: skip
 #: Invocations that went well and are printed one by one, of those that are printed together.
-_ONE_BY_ONE = 40
+_ONE_BY_ONE = 20
 
 
 def entry_of(line: str, when: float = 0.0) -> dict[str, Any]:
@@ -138,23 +138,29 @@ class Console:
         fine = [one for one in done if one.status == "ok"]
         crowd: dict[str, int] = {}
         single = {id(one) for one in fine[:_ONE_BY_ONE]} if len(fine) > _ONE_BY_ONE else None
+        lines = []
         for one in done:
             if one.status == "ok" and single is not None and id(one) not in single:
                 crowd[one.function] = crowd.get(one.function, 0) + 1
-                continue
-            if self._json:
+            elif self._json:
                 record = self._record("INFO" if one.status == "ok" else "ERROR", about(one))
-                self._line(json.dumps({**record, **one.summary()}, ensure_ascii=False))
-                continue
-            text = plain(about(one))
-            milliseconds = self._styled(f"{one.seconds * 1000:.0f} ms", "2")
-            status = "" if one.status == "ok" else f" {self._styled(one.status, _STATUS[one.status])}"
-            why = f": {plain(one.error)}" if one.error and one.status != "ok" else ""
-            self._head(one.started + one.seconds, one.function, "", f"{text} {milliseconds}{status}{why}")
+                lines.append(json.dumps({**record, **one.summary()}, ensure_ascii=False))
+            else:
+                text = f"{plain(about(one))} {self._styled(f'{one.seconds * 1000:.0f} ms', '2')}"
+                if one.status != "ok":
+                    text += f" {self._styled(one.status, _STATUS[one.status])}"
+                    text += f": {plain(one.error)}" if one.error else ""
+                lines.append(self._text(one.started + one.seconds, one.function, "", text))
         for function, count in crowd.items():
-            self._head(time(), function, "", self._styled(f"and {count} more that went well", "2"))
+            text = self._styled(f"and {count} more that went well", "2")
+            lines.append(self._text(time(), function, "", text))
+        if lines:
+            self._line("\n".join(lines))
 
     def _head(self, when: float, function: str, level: str, text: str) -> None:
+        self._line(self._text(when, function, level, text))
+
+    def _text(self, when: float, function: str, level: str, text: str) -> str:
         moment = datetime.fromtimestamp(when).strftime("%H:%M:%S.%f")[:-3]
         label = f"{self._styled(level, _COLOURS.get(level, ''))} " if level else ""
         name = self._styled(f"{function[: self._width]:<{self._width}}", _of(function))
@@ -162,7 +168,7 @@ class Console:
         lines = [f"{self._styled(moment, '2')} {name} {label}{first}"]
         indent = " " * (self._width + 14)
         lines += [f"{indent}{line}" for line in rest if line]
-        self._line("\n".join(lines))
+        return "\n".join(lines)
 
     def _line(self, text: str) -> None:
         with self._lock:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
-from time import perf_counter, time
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from portafaas.dev.activity import Invocation
-from portafaas.dev.instances import CRASH, MEMORY, Answer, problem
+from portafaas.dev.instances import CRASH, MEMORY, Answer, HttpRequest, problem
 from portafaas.dev.worker import ERROR, OK, REFUSED, TIMEOUT
 
 if TYPE_CHECKING:
@@ -22,8 +22,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 PREFIX = "/_portafaas"
 #: Header with who calls, for routes with ``auth: iam``: what a platform's gate would find out.
 CALLER = b"portafaas-caller"
+#: Headers that say something to the server.
+_TELLING = frozenset(
+    (CALLER, b"access-control-request-method", b"content-length", b"transfer-encoding")
+)
 #: Bytes of a body beyond which it is not even read.
 _MOST = 64 * 1024 * 1024
+#: Headers whose values are not recorded.
+_SECRET = frozenset((b"authorization", b"proxy-authorization", b"x-api-key"))
 #: Hosts under which this machine alone is meant.
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]", "::1"))
 
@@ -56,51 +62,37 @@ class Server:
             return
         method: str = scope["method"]
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        preflight = method == "OPTIONS" and any(
-            name == b"access-control-request-method" for name, _ in headers
-        )
-        name = dev.routes.find(method, path, preflight)
-        if type(name) is not str:
-            await _no_route(send, method, name)  # type: ignore[arg-type]
-            return
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            parts = [body]
-            size = len(body)
-            while message.get("more_body"):
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return
-                part = message.get("body", b"")
-                size += len(part)
-                if size <= _MOST:
-                    parts.append(part)
-            if size > _MOST:
-                text = f"the body has {size} bytes; nothing above {_MOST} is read"
-                await _answer(send, 413, *problem(413, "Content Too Large", text))
-                return
-            body = b"".join(parts)
-        query: str = scope["query_string"].decode("latin-1")
+        preflight = sized = False
         caller = None
-        if dev.callers:
-            for key, value in headers:
-                if key == CALLER:
-                    caller = value.decode("latin-1")
-                    headers = [pair for pair in headers if pair[0] != CALLER]
-                    break
-        began, start = time(), perf_counter()
+        for name, value in headers:
+            if name in _TELLING:
+                if name == CALLER:
+                    if dev.callers:
+                        caller = value.decode("latin-1")
+                elif name == b"access-control-request-method":
+                    preflight = method == "OPTIONS"
+                else:
+                    sized = True
+        if caller is not None:
+            headers = [pair for pair in headers if pair[0] != CALLER]
+        found = dev.routes.find(method, path, preflight)
+        if type(found) is not str:
+            await _no_route(send, method, found)  # type: ignore[arg-type]
+            return
+        # Without these two there is no body: https://www.rfc-editor.org/rfc/rfc9112#section-6.3
+        body: bytes | None = await _body(receive, send) if sized else b""
+        if body is None:
+            return
+        query: str = scope["query_string"].decode("latin-1")
+        request = (method, path, query, headers, body, caller)
+        began = time()
         instances = dev.instances
-        number, future = instances.http(
-            instances.pools[name], method, path, query, headers, body, caller
-        )
+        pool = instances.pools[found]
+        number, future = instances.http(pool, request)
         answer = await future
         await send({"type": "http.response.start", "status": answer[0], "headers": answer[1]})
         await send({"type": "http.response.body", "body": answer[2]})
-        seconds = perf_counter() - start
-        dev.answered(
-            name, number, (method, path, query, headers, body, caller), answer, began, seconds
-        )
+        dev.answered(pool, number, request, answer, began)
 
     async def _own(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is ours, for callers on this machine alone.
@@ -150,6 +142,31 @@ class Server:
             await _answer(send, 400, *problem(400, "Bad Request", f"no spans of OTLP: {exc}"))
             return
         await _json(send, 200, {})
+
+
+async def _body(receive: Receive, send: Send) -> bytes | None:
+    """Return the body; None when the client has gone, or has its answer for sending too much."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        return None
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    parts = [body]
+    size = len(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= _MOST:
+            parts.append(part)
+    if size > _MOST:
+        text = f"the body has {size} bytes; nothing above {_MOST} is read"
+        await _answer(send, 413, *problem(413, "Content Too Large", text))
+        return None
+    return b"".join(parts)
 
 
 def local_host(host: str) -> bool:
@@ -215,7 +232,7 @@ async def _no_route(send: Send, method: str, allowed: tuple[str, ...]) -> None:
 def invocation(
     function: str,
     id: str,
-    request: tuple[str, str, str, list[tuple[bytes, bytes]], bytes, str | None],
+    request: HttpRequest,
     answer: Answer,
     began: float,
     seconds: float,
@@ -227,12 +244,16 @@ def invocation(
     from portafaas.adapter.stimulus import HttpStimulus
 
     method, path, query, headers, body, caller = request
-    pairs = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+    pairs = tuple(
+        (name.decode("latin-1"), "[redacted]" if name in _SECRET else value.decode("latin-1"))
+        for name, value in headers
+    )
     status, _, _, how, why, trace = answer
     one = Invocation(
         function, "http", began, seconds, STATUS[how], id, mark=mark, logs=logs, error=why,
         request=stimulus_to_json(HttpStimulus(method, path, query, pairs, body, caller)),
         response=outcome_to_json(outcome_of(answer)),
+        long=len(body) + len(answer[2]) + len(query) > 16_000,
     )  # fmt: skip
     if how == OK and status >= 500:
         one.status, one.error = "error", f"answered {status}"

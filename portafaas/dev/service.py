@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -19,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
 from portafaas.dev.activity import Activity, Invocation
 from portafaas.dev.clock import Clock
 from portafaas.dev.deliveries import Deliveries
-from portafaas.dev.instances import Answer, Instances, debugged
+from portafaas.dev.instances import Answer, HttpRequest, Instances, Pool, debugged
 from portafaas.dev.logs import Console, entry_of
 from portafaas.dev.routing import Routes
 from portafaas.errors import DeploymentError, Diagnostic, InvocationError, PortafaasError
@@ -30,6 +31,7 @@ from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger
 
 if TYPE_CHECKING:
     from portafaas.adapter import HttpStimulus, Stimulus
+    from portafaas.dev.emulate import Target
     from portafaas.dev.reload import Watcher
     from portafaas.local.dispatch import Dispatcher, Hooks
 
@@ -104,6 +106,7 @@ class Dev:
         self._lock: int | None = None
         self._stopped = threading.Event()
         self._failed: BaseException | None = None
+        self._as: Target | None = None
         self.clock = Clock(self, clock)
         self.plan: BuildPlan
         self.stage = ""
@@ -137,8 +140,17 @@ class Dev:
         needed(bool(self._debug[0]), self._reload)
         listening = bound(self.host, self.port)
         self.port = listening.getsockname()[1]
-        instances = Instances(self.root, self._variables, self._printed)
-        spare = instances.spawn()
+        spare = None
+        if self.target is None:
+            instances = Instances(self.root, self._variables, self._printed)
+            spare = instances.spawn()
+        else:
+            from portafaas.dev.emulate import Target, VendorInstances
+
+            self._as = Target(self.manifest, self.given_stage, self.target)
+            instances = VendorInstances(
+                self._as, self.root, self._variables, self._printed, self._environment
+            )
         try:
             self.plan = self._planned()
             self.stage = self.plan.stage
@@ -147,7 +159,8 @@ class Dev:
             self.activity = Activity(store(self.root, self.stage))
             self.activity.before = self._before
             self.console.names(function.name for function in self.plan.functions)
-            instances.add_spare(spare)
+            if spare is not None:
+                instances.add_spare(spare)
             self._adopt(self.plan)
             ready = threading.Event()
             self._thread = threading.Thread(
@@ -161,13 +174,15 @@ class Dev:
             self.deliveries.start()
         except BaseException:
             listening.close()
-            if self._thread is None:
+            if self._thread is not None:
+                self.stop()
+            elif spare is not None:
                 process, ours = spare
                 ours.close()
                 process.kill()
                 process.wait()
-            else:
-                self.stop()
+            if self._as is not None:
+                self._as.close()
             self._drop_lock()
             raise
         self.started = time()
@@ -196,6 +211,8 @@ class Dev:
             deliveries.stop()
         if hasattr(self, "activity"):
             self.activity.close()
+        if self._as is not None:
+            self._as.close()
         self._drop_lock()
 
     @property
@@ -293,6 +310,8 @@ class Dev:
         from portafaas.manifest.load import load_manifest
         from portafaas.plan.build import build_plan
 
+        if self._as is not None:
+            return self._as.build().plan
         plan = build_plan(load_manifest(self.manifest, self.given_stage))
         functions, first, wait = self._debug
         if functions:
@@ -320,13 +339,15 @@ class Dev:
         return {**own, **self._environment}
 
     def _deliveries(self, plan: BuildPlan) -> Deliveries:
+        vendor = None if self._as is None else self._as.vendor
+
         def make(hooks: Hooks) -> Dispatcher:
             from portafaas.local.dispatch import Dispatcher
 
             return Dispatcher(
                 plan, self.root, schedules=True, hooks=hooks, extra=self._environment,
                 observed=True, limited=True, virtual=self.clock.mode == "virtual",
-                debugging=self.debugging,
+                debugging=self.debugging, vendor=vendor,
             )  # fmt: skip
 
         return Deliveries(plan, self.root, make, self.activity, self.console)
@@ -365,11 +386,13 @@ class Dev:
                     Diagnostic(error.code, error.message, hint=error.hint)
                 ]
                 self.problems = found
-                self.console.diagnostics(found, f"{error.message} The last good one goes on.")
+                self.console.diagnostics(found, f"{error.message.rstrip(':')}; the last good one goes on:")
                 plan = None
             else:
                 self.problems = []
-                if plan != self.plan:
+                assert plan is not None
+                # A target's runtime has the sources as they were packaged.
+                if self._as is not None or plan != self.plan:
                     self._change(plan)
             if sources:
                 renewing.result(90)
@@ -423,15 +446,15 @@ class Dev:
         pool = self._pool(function)
         began = time()
         headers = [
-            (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+            (name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace"))
             for name, value in stimulus.headers
         ]
         request = (
             stimulus.method, stimulus.path, stimulus.query, headers, stimulus.body, stimulus.caller,
         )  # fmt: skip
-        number, future = self.instances.http(pool, *request)
+        number, future = self.instances.http(pool, request)
         answer = await future
-        self.answered(function, number, request, answer, began, time() - began)
+        self.answered(pool, number, request, answer, began)
         return outcome_of(answer)
 
     async def invoke(self, function: str, stimulus: Stimulus) -> tuple[str, dict[str, Any]]:
@@ -468,32 +491,36 @@ class Dev:
         self.wake()
         return one.id, outcome
 
-    def _pool(self, function: str) -> Any:
+    def _pool(self, function: str) -> Pool:
         pool = self.instances.pools.get(function)
         if pool is None:
             raise InvocationError(f"no function is called {function!r}", code="PF7002")
         return pool
 
     def answered(
-        self, function: str, number: int, request: tuple[Any, ...], answer: Answer, began: float,
-        seconds: float,
-    ) -> None:  # fmt: skip
+        self, pool: Pool, number: int, request: HttpRequest, answer: Answer, began: float
+    ) -> None:
         """Record a request; of one that went well only when there is time."""
+        logs = self._logs.pop(number, None) if self._logs else None
+        made = partial(self._made, pool, number, request, answer, began, time() - began, logs)
+        if pool.uses:
+            # It may have sent something.
+            self.deliveries.wake()
+            self.activity.record(made())
+        else:
+            self.activity.record(made if answer[3] == 0 and logs is None else made())
+
+    def _made(
+        self, pool: Pool, number: int, request: HttpRequest, answer: Answer, began: float,
+        seconds: float, logs: list[dict[str, Any]] | None,
+    ) -> Invocation:  # fmt: skip
         from portafaas.dev.server import invocation
 
         id = self.instances.id(number)
-        logs = self._logs.pop(number, None)
-        uses = self.instances.pools[function].function.uses if function in self.instances.pools else ()
-        if uses:
-            # It may have sent something.
-            self.deliveries.wake()
-
-        def made() -> Invocation:
-            return invocation(
-                function, id, request, answer, began, seconds, logs or [], id if uses else ""
-            )  # type: ignore[arg-type]
-
-        self.activity.record(made if answer[3] == 0 and not uses and logs is None else made())
+        return invocation(
+            pool.function.name, id, request, answer, began, seconds, logs or [],
+            id if pool.uses else "",
+        )  # fmt: skip
 
     # What is told
 

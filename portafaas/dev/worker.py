@@ -22,12 +22,17 @@ import threading
 import time
 from contextvars import ContextVar
 
+from portafaas.runtime.context import Context, HandlerTimeout, ended, endings
+from portafaas.runtime.deadline import call, whole
+from portafaas.runtime.function import Function
+from portafaas.runtime.http import Headers, HttpError, Request
+from portafaas.runtime.serve import after, before, failed
+from portafaas.runtime.text import percent_decode
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from portafaas.runtime.context import Context
-    from portafaas.runtime.function import Function
     from portafaas.runtime.http import Response
 
 #: What messages of the socket are.
@@ -157,8 +162,6 @@ class Worker:
             listen()
         import mmap
 
-        from portafaas.runtime.function import Function
-
         self.function = Function(what["spec"])
         self._ids: str = what["ids"]
         concurrency = self.function.concurrency
@@ -213,12 +216,6 @@ class Worker:
             pack_into(memory, slot, 0, 0.0)
 
     def _http(self, order: tuple[Any, ...]) -> tuple[Any, ...]:
-        from portafaas.runtime import serve
-        from portafaas.runtime.context import Context, HandlerTimeout, ended, endings
-        from portafaas.runtime.deadline import call
-        from portafaas.runtime.http import Headers
-        from portafaas.runtime.text import percent_decode
-
         _, number, method, path, query, given, body, caller = order
         headers: dict[str, str] = {}
         for name, value in given:
@@ -228,10 +225,10 @@ class Worker:
             if key in headers:
                 text = f"{headers[key]}{'; ' if key == 'cookie' else ','}{text}"
             headers[key] = text
-        request = _request_class().__new__(_request_class())
+        request: Any = _Request.__new__(_Request)
         request.order = order
         request.method = method
-        request.path = percent_decode(path)
+        request.path = percent_decode(path) if "%" in path else path
         request.raw_query = query
         request.headers = Headers.of(headers)
         request.body = body
@@ -243,30 +240,29 @@ class Worker:
         id = f"{self._ids}{number:012x}"
         if self._marks:
             os.environ[_RUN] = id
-        context = Context(
-            function, id, target="local", trace_parent=headers.get("traceparent")
-        )
+        context = Context(function, id, target="local", trace_parent=headers.get("traceparent"))
         how, why = OK, ""
         # As portafaas.runtime.serve.run, but that it is noted how it went.
         error: BaseException | None = None
         try:
-            result = serve.before(function, request, context)
+            result = before(function, request, context)
             if result is None:
                 result = call(function.handle, request, context, function.timeout)
             else:
                 how = REFUSED
-            response = serve.after(function, request, result)
+            response = after(function, request, result)
         except BaseException as exc:
-            how, error = ERROR, exc
+            error = exc
             if isinstance(exc, HandlerTimeout):
                 how, why = TIMEOUT, f"the handler did not end within {function.timeout} s"
-            else:
-                why = _text(exc)
-            response = serve.failed(function, request, context, exc)
+            elif not isinstance(exc, HttpError) or exc.status >= 500:
+                how, why = ERROR, _text(exc)
+            response = failed(function, request, context, exc)
         if endings:
             ended(context, request, response, error)
-        return (ANSWER, number, response.status, *_sendable(response, method), how, why,
-                _trace(context) if context._made else None)  # fmt: skip
+        trace = _trace(context) if context._made else None
+        headers_out, body_out = _sendable(response, method)
+        return (ANSWER, number, response.status, headers_out, body_out, how, why, trace)
 
     def _event(self, order: tuple[Any, ...]) -> tuple[Any, ...]:
         """Deliver a neutral event, as JSON text; answer with the outcome's."""
@@ -283,21 +279,10 @@ class Worker:
         return (ANSWER, number, 0, [], body, OK, "", None)
 
 
-_requests: Any = None
+class _Request(Request):
+    """One whose ``raw`` is made when it is asked for."""
 
-
-def _request_class() -> Any:
-    """Return the Request whose ``raw`` is made when it is asked for."""
-    global _requests
-    if _requests is None:
-        from portafaas.runtime.http import Request
-
-        class Sent(Request):
-            __slots__ = ("order",)
-            _fill = {**Request._fill, "raw": _raw}
-
-        _requests = Sent
-    return _requests
+    __slots__ = ("order",)
 
 
 def _raw(request: Any) -> Any:
@@ -307,6 +292,9 @@ def _raw(request: Any) -> Any:
     _, _, method, path, query, given, body, caller = request.order
     pairs = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in given)
     return HttpStimulus(method, path, query, pairs, body, caller)
+
+
+_Request._fill = {**Request._fill, "raw": _raw}
 
 
 def _sendable(response: Response, method: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -358,11 +346,11 @@ def main() -> None:
     import mmap
 
     from portafaas.local import resources
-    from portafaas.runtime import deadline, function, log, serve, text
+    from portafaas.runtime import log
 
-    for module in (json, logging, mmap, resources, function, log, serve, text):
+    for module in (json, logging, mmap, resources, log):
         assert module
-    deadline.whole(_whole)
+    whole(_whole)
     Worker(stream).run()
 
 

@@ -407,12 +407,14 @@ class Broker:
                 if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
                     return None
             unblocked = _UNBLOCKED[self._order(function)]
+            # In this order, so that it ends with the first few.
+            by, index = "number", "deliveries_order"
+            if rules is not None and rules.requeues:
+                by, index = "due, number", "deliveries_due"
             rows = do.execute(
-                # In this order, so that it ends with the first few.
-                f"select {', '.join(_COLUMNS)}, alone from deliveries as d "
-                "indexed by deliveries_order "
+                f"select {', '.join(_COLUMNS)}, alone from deliveries as d indexed by {index} "
                 f"where box = ? and state = 'waiting' and due <= ?{unblocked} "
-                "order by number limit ?",
+                f"order by {by} limit ?",
                 (box, now, *((now,) if unblocked else ()), size),
             ).fetchall()
             # What was in a batch that crashed comes alone, so that only the culprit comes again.

@@ -167,7 +167,8 @@ class Dispatcher:
                 for _ in range(_processes(plan, function)):
                     self._workers.append(_Deliverer(self, function))
         for worker in self._workers:
-            worker.unlimited = worker.function.name in self._debugging
+            # What a vendor's runtime has, who has started it looks after.
+            worker.unlimited = vendor is not None or worker.function.name in self._debugging
         now = self.broker.now if virtual else time
         self._schedules = _Schedules(plan, now) if schedules else None
         self._swept = 0.0
@@ -464,6 +465,9 @@ class _Deliverer(Worker):
 
     def answered(self, answer: Mapping[str, Any]) -> None:
         """Record what the function says."""
+        if how := answer.get("how"):
+            assert self.lease is not None
+            self._hooks.ended(self.lease, how, answer["why"])
         settled = Settled(
             dict(answer["again"]),
             dict(answer["dead"]),

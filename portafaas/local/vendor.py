@@ -48,6 +48,7 @@ class Vendor:
     ) -> None:
         self.adapter = adapter
         self.plan = plan
+        self.package = package
         self._facts: Mapping[str, Any] = descriptor["functions"]
         self._emulation = adapter.emulation()
         self._scratch = scratch

@@ -1,8 +1,8 @@
 """The child process that has a function's package in a platform's runtime; see ``vendor``.
 
 Its orders and answers are those of ``portafaas.local.child``. Beside ``again``, ``dead`` and
-``untried`` the answer to ``items`` may have ``copies``, ``lost``, ``alone`` and ``why``
-(``portafaas.local.broker.Settled``).
+``untried`` the answer to ``items`` may have ``copies``, ``lost`` and ``alone``
+(``portafaas.local.broker.Settled``), ``why`` it failed, and ``how`` the process came to its end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import pickle
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
@@ -24,12 +26,47 @@ from portafaas.adapter import HttpOutcome, HttpStimulus, NativeRequest, TaskOutc
 from portafaas.adapter.delivery import Delivered, Wish, limited, refused
 from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
 from portafaas.local.driver.portafaas_local_resources import RUN_FILE, TOLD
+from portafaas.local.memory import below, resident
 from portafaas.local.vendor import VARIABLES
 from portafaas.runtime import states
-from portafaas.vendor import NativeResult, VendorSession
+from portafaas.vendor import NativeError, NativeResult, VendorSession
 
+#: Type of the error of what had too much memory.
+_MEMORY = "OutOfMemory"
+#: Seconds between two looks at its memory.
+_WEIGH = 0.2
 #: Seconds that a runtime may take to start; what a platform allows depends on its machines.
 _INIT = 60.0
+
+
+class _Scales:
+    """Ends the runtime when it takes more memory than it has, in MiB; a context manager."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        #: Why it was ended, if it was.
+        self.why = ""
+
+    def _run(self) -> None:
+        while not self._over.wait(_WEIGH):
+            processes = below(os.getpid())
+            used = sum(map(resident, processes)) >> 20
+            if used > self._most:
+                self.why = f"the function used {used} MiB of memory; it has {self._most} MiB"
+                for number in processes:
+                    with contextlib.suppress(OSError):
+                        os.kill(number, signal.SIGKILL)
+                return
+
+    def __enter__(self) -> _Scales:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
 
 
 class Place:
@@ -78,7 +115,12 @@ class Place:
         return self._session
 
     def _invoke(self, request: NativeRequest, function: str = "") -> NativeResult:
-        result = self.ready().invoke(request.payload, function=function or None)
+        session = self.ready()
+        with _Scales(self._facts["memory"]) as scales:
+            result = session.invoke(request.payload, function=function or None)
+        if scales.why and result.error is not None:
+            error = NativeError("exit", _MEMORY, scales.why)
+            result = replace(result, error=error)
         logs = result.logs
         if self.observed is not None:
             if logs:
@@ -91,27 +133,39 @@ class Place:
     # An event, as 'portafaas invoke' and the HTTP server have it.
 
     def event(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Deliver a neutral event and return the outcome as JSON values."""
+        """Deliver a neutral event and return the outcome as JSON values.
+
+        With ``how`` (``timeout``, ``exit``, ``memory``, ``handler``, ``init``; ``refused`` by the
+        platform's front end) and ``why``, when it did not go well.
+        """
         stimulus = stimulus_from_json(document)
         plan, function = self._plan, self._function
         requests = self._adapter.encode(plan, function, stimulus)
         if not isinstance(stimulus, HttpStimulus):
-            answers = [self._answer(request) for request in requests]
+            answers, said = self._answers(requests)
             outcome = self._adapter.decode(plan, function, stimulus, answers)
-            return outcome_to_json(outcome)
+            return outcome_to_json(outcome) | said
         limits = self._emulation.http(plan, function)
-        found = refused(limits, stimulus, requests[0])
-        if found is None:
-            outcome = self._adapter.decode(
-                plan, function, stimulus, [self._answer(requests[0])]
-            )
-            assert isinstance(outcome, HttpOutcome)
-            found = limited(limits, outcome)
-        return outcome_to_json(found)
+        over = refused(limits, stimulus, requests[0])
+        if over is not None:
+            return outcome_to_json(over) | {"how": "refused", "why": "the request is too large"}
+        answers, said = self._answers(requests)
+        outcome = self._adapter.decode(plan, function, stimulus, answers)
+        assert isinstance(outcome, HttpOutcome)
+        return outcome_to_json(limited(limits, outcome)) | said
 
-    def _answer(self, request: NativeRequest) -> tuple[NativeRequest, dict[str, Any]]:
-        result = self._invoke(request)
-        return request, {"ok": result.ok, "value": result.value}
+    def _answers(
+        self, requests: Sequence[NativeRequest]
+    ) -> tuple[list[tuple[NativeRequest, dict[str, Any]]], dict[str, str]]:
+        answers, said = [], {}
+        for request in requests:
+            result = self._invoke(request)
+            answers.append((request, {"ok": result.ok, "value": result.value}))
+            if result.error is not None:
+                why = f"{result.error.type}: {result.error.message}"
+                how = "memory" if result.error.type == _MEMORY else str(result.error.kind)
+                said = {"how": how, "why": why}
+        return answers, said
 
     def task(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Do one call for a workflow; return ``{"ok"}`` or ``{"error", "cause"}``."""
@@ -168,11 +222,18 @@ class Place:
                 pace = rules.paced(item.deliveries)
                 if died and rules.crash is not None:
                     pace = rules.crash
+                if 0 < rules.receives <= item.deliveries and not rules.since_received:
+                    # It is not delivered again: the platform makes an end of it.
+                    pace = 0.0
                 again.append((number, max(0.0, pace - passed)))
         why = f"{result.error.type}: {result.error.message}" if result.error else ""
+        how = ""
+        if died and result.error is not None:
+            memory = result.error.type == _MEMORY
+            how = "memory" if memory else "timeout" if result.error.kind == "timeout" else "crash"
         return {
             "again": again, "dead": dead, "untried": [], "copies": copies, "lost": lost,
-            "alone": died and rules.parts, "why": why,
+            "alone": died and rules.parts, "why": why, "how": how,
         }  # fmt: skip
 
     def _calls(self) -> list[dict[str, Any]]:

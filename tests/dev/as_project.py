@@ -1,14 +1,13 @@
 """A project whose functions fail as they are told, and its broker, delivering as a platform does.
 
 A message says what is to become of it: ``fails``, ``fails 2`` (twice, then well), ``throttled``,
-``permanent``, ``exits``, ``exits 1``, anything else is done. Every delivery that a handler sees is
+``permanent``, ``exits``, ``exits 1``, ``hogs 1`` (memory), anything else is done. Every delivery that a handler sees is
 a line of a log.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,12 +18,13 @@ from portafaas.local import resources
 from portafaas.local.broker import Lease
 from portafaas.local.dispatch import Dispatcher, Hooks, Report
 from portafaas.runtime.resources import Outgoing
+from portafaas.runtime.rows import Write
 from tests.faults.target import PYTHON
 
 MANIFEST = """\
 portafaas: 1
 name: as-it-is
-python: "%s"
+python: "PYTHON"
 defaults:
   timeout: 5s
   retry: {attempts: 3, initial: 90.2s, max: 1h, backoff: exponential, jitter: false}
@@ -49,10 +49,11 @@ queues:
   steps: {ordered: true, dead-letter: true}
 topics: {news: {}}
 tables: {orders: {key: id}}
-""" % PYTHON
+""".replace("PYTHON", PYTHON)
 
 SOURCE = '''\
 import os
+import time
 
 from portafaas.runtime.taxonomy import Permanent, Throttled
 
@@ -71,6 +72,9 @@ def act(kind, what, attempt, *facts):
         raise Permanent("never")
     if word == "exits":
         os._exit(3)
+    if word == "hogs":
+        held = b"x" * (400 << 20)
+        time.sleep(1.5)
 
 
 def work(message, context):
@@ -86,11 +90,12 @@ def row(event, context):
 
 
 def tick(event, context):
-    act("tick", os.environ.get("TICK", "") or open(os.environ["LOG"] + ".tick").read(), event.attempt)
+    with open(os.environ["LOG"] + ".tick") as file:
+        act("tick", file.read(), event.attempt, event.time)
 
 
 def web(request, context):
-    return {"got": len(request.body), "target": context.target, "more": "x" * int(request.query.get("give", 0))}
+    return {"got": len(request.body), "target": context.target, "more": "x" * int(request.query["give"])}
 '''
 
 
@@ -143,6 +148,30 @@ class Cloud(Hooks):
         ]
         resources.send(address, messages, key is not None)
 
+    def publish(self, *texts: str) -> None:
+        address = str(resources.store(self.root, "") / "topic" / "news")
+        messages = [
+            Outgoing(
+                f"{text}#{number}", json.dumps({"do": text}).encode(),
+                content_type="application/json",
+                attributes={
+                    "ce-specversion": "1.0", "ce-id": f"{text}#{number}", "ce-source": "/test",
+                    "ce-type": "test.happened",
+                },
+            )
+            for number, text in enumerate(texts)
+        ]  # fmt: skip
+        resources.publish(address, messages, False)
+
+    def put(self, id: str, text: str) -> None:
+        address = str(resources.store(self.root, "") / "table" / "orders")
+        row = {"id": id, "do": text}
+        resources.write_row(address, Write("put", {"id": id}, row=row), "")
+
+    def fire(self, text: str, instant: str) -> None:
+        self.log.with_suffix(".tick").write_text(text)
+        assert self.dispatcher.broker.fire(self.plan.function("tick"), instant)
+
     def run(self) -> list[Report]:
         """Deliver all; return what became of it, and begin a new log."""
         self.reports.clear()
@@ -169,6 +198,3 @@ def letters(cloud: Cloud, origin: str) -> list[tuple[str, int]]:
     facts = [json.loads(item.letter or "{}") for item in found]
     return [(fact["reason"], fact["attempts"]) for fact in facts]
 
-
-def until(cloud: Cloud) -> float:
-    return time.time()
