@@ -41,19 +41,19 @@ from portafaas.vendor import NativeError, NativeResult
 
 
 class _Place(Place):
-    """An execution environment that keeps what its runtime wrote."""
+    """An execution environment that keeps what its runtime wrote.
+
+    Its memory has no limit: the processes of all functions are this process' own.
+    """
 
     def __init__(self, file: Path, name: str, scratch: Path) -> None:
         super().__init__(file, name, scratch)
         self.logs: list[str] = []
         self.error: NativeError | None = None
-        self.observed = self._hear
-
-    def _hear(self, facts: Mapping[str, Any]) -> None:
-        self.logs.append(facts["text"])
 
     def _invoke(self, request: NativeRequest, function: str = "") -> NativeResult:
-        result = super()._invoke(request, function)
+        result = self.ready().invoke(request.payload, function=function or None)
+        self.logs.append(result.logs)
         if result.error is not None and self.error is None:
             self.error = result.error
         return result
