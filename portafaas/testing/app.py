@@ -167,7 +167,7 @@ class App:
         answer, invocation = self._loop.request(function, stimulus)
         if answer.value is None:
             # What gateways answer when a function does not.
-            return Response(502, {}, (), b"", answer.why)
+            return Response(500, {}, (), b"", answer.why)
         found = answer.value
         assert isinstance(found, HttpOutcome)
         error = invocation.error if found.status >= 500 else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from portafaas.errors import PortafaasError
 from portafaas.plan import BuildPlan
 from portafaas.testing.executors import Executor, InProcess, Processes
 
@@ -28,6 +29,7 @@ class Session:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._executors: dict[Setting, Executor] = {}
+        self._failed: dict[Setting, PortafaasError] = {}
 
     def executor(self, setting: Setting) -> Executor:
         """Return the executor of *setting*, made when it is first asked for.
@@ -39,11 +41,18 @@ class Session:
         from portafaas.testing.modules import enter
 
         enter(str(setting.manifest.parent))
+        if setting in self._failed:
+            raise self._failed[setting]
         found = self._executors.get(setting)
         if found is None:
             for other in [each for each in self._executors if each.target != setting.target]:
                 self._executors.pop(other).close()
-            found = self._executors[setting] = self._made(setting)
+            try:
+                found = self._executors[setting] = self._made(setting)
+            except PortafaasError as exc:
+                # The next test would wait for the same.
+                self._failed[setting] = exc
+                raise
         return found
 
     def _made(self, setting: Setting) -> Executor:

@@ -59,7 +59,7 @@ def nightly(event, context):
 
 
 def changed(event, context):
-    context.logger.info("%s: %s -> %s", event.kind, event.old, event.new)
+    context.logger.info("%s: %s", event.kind, event.new["id"])
 
 
 def stored(event, context):
