@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import click
@@ -24,6 +26,17 @@ def _starters() -> dict[str, str]:
         for item in sorted(folder.iterdir(), key=lambda item: item.name)
         if item.is_dir()
     }
+
+
+def _files(folder: Traversable, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the files of a template, as paths, and their content for the service *name*."""
+    for item in folder.iterdir():
+        if item.is_file() and item.name != "description.txt":
+            text = item.read_text("utf-8").replace("{{name}}", name)
+            yield _RENAMED.get(item.name, item.name), text
+        elif item.is_dir() and item.name != "__pycache__":
+            for file, text in _files(item, name):
+                yield f"{item.name}/{file}", text
 
 
 def _service_name(text: str) -> str:
@@ -66,11 +79,7 @@ def command(directory: Path, name: str | None, template: str, format_: str) -> N
         )
     name = name or _service_name(directory.absolute().name)
     source = resources.files("portafaas_templates").joinpath("starters", template)
-    files = {
-        _RENAMED.get(item.name, item.name): item.read_text("utf-8").replace("{{name}}", name)
-        for item in source.iterdir()
-        if item.is_file() and item.name != "description.txt"
-    }
+    files = dict(_files(source, name))
     taken = sorted(file for file in files if (directory / file).exists())
     if taken:
         raise DiagnosticsError(
@@ -85,6 +94,7 @@ def command(directory: Path, name: str | None, template: str, format_: str) -> N
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for file, text in sorted(files.items()):
+            (directory / file).parent.mkdir(exist_ok=True)
             (directory / file).write_text(text, encoding="utf-8")
     except OSError as exc:
         raise DiagnosticsError(

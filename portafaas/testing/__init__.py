@@ -1,4 +1,9 @@
-"""The conformance kit: what every adapter must do, as cases that any adapter can be run against.
+"""For tests: of applications, with pytest's fixture ``app``; and of adapters, the conformance kit.
+
+``docs/testing.md`` is about the first: ``plugin`` and ``fixtures`` (pytest), ``app`` (what tests
+see), ``events``, ``strategies``, ``loop``, ``clock``, ``executors``, ``packages``, ``records``.
+
+The conformance kit is what every adapter must do, as cases that any adapter can be run against:
 
 ``portafaas.testing.cases``    what is delivered to which function, and what must come of it
 ``portafaas.testing.service``  the functions the cases use, as a manifest

@@ -535,8 +535,8 @@ class Execution:
             entry["stepEntryMetadata"] = {"progressType": "PROGRESS_TYPE_FOR", "progressNumber": str(number)}
         with self.changed:
             self.entries.append(entry)
-            number = str(len(self.entries))
-        entry |= {"entryId": number, "name": f"{self.name}/stepEntries/{number}"}
+            last = str(len(self.entries))
+        entry |= {"entryId": last, "name": f"{self.name}/stepEntries/{last}"}
         return entry
 
     def callback(self) -> Any:
