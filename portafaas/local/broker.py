@@ -453,9 +453,10 @@ class Broker:
                 if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
                     return None
             unblocked = _UNBLOCKED[self._order(function)]
-            # In the order of an index, so that it ends with the first few.
+            # In the order of an index, so that it ends with the first few. What comes again keeps
+            # its place in an ordered queue, and where the platform's queues keep it.
             index, order = "deliveries_due", "due, number"
-            if unblocked and not (rules is not None and rules.requeues):
+            if unblocked if rules is None else not rules.requeues:
                 index, order = "deliveries_order", "number"
             rows = do.execute(
                 f"select {', '.join(_COLUMNS)}, alone from deliveries as d indexed by {index} "
