@@ -530,9 +530,9 @@ class Execution:
             "step": step, "routine": ROUTINE.get(), "state": "STATE_IN_PROGRESS", "createTime": stamp(time.time()),
             "stepType": kind, "navigationInfo": {"parent": parent},
         }  # fmt: skip
-        routine, number = PROGRESS.get()
-        if number and routine == ROUTINE.get():
-            entry["stepEntryMetadata"] = {"progressType": "PROGRESS_TYPE_FOR", "progressNumber": str(number)}
+        routine, place = PROGRESS.get()
+        if place and routine == ROUTINE.get():
+            entry["stepEntryMetadata"] = {"progressType": "PROGRESS_TYPE_FOR", "progressNumber": str(place)}
         with self.changed:
             self.entries.append(entry)
             last = str(len(self.entries))

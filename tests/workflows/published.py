@@ -7,6 +7,7 @@ cases' answers. Machines have no inputs: :func:`inputs` makes some of the paths 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -20,7 +21,19 @@ from tests.workflows.shared import shared
 from tests.workflows.virtual import execute
 
 SEBS, ASL = shared("sebs/workflows"), shared("workflows/asl")
+ALL = os.environ.get("PORTAFAAS_FLOW_PUBLISHED") == "all"
 _FUNCTIONS = ("one", "two", "three", "undo", "unmake")
+
+
+def there() -> bool:
+    """Tell whether the cases are here."""
+    return SEBS.is_dir() and ASL.is_dir()
+
+
+def sample(step: int = 1, first: int = 0) -> list[Case]:
+    """Return every so many of the cases, or all with ``PORTAFAAS_FLOW_PUBLISHED=all``."""
+    every = [*sebs(), *machines()]
+    return every if ALL else every[first::step]
 
 
 def translated(machine: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -26,7 +26,7 @@ from portafaas.vendor.contract import VendorRuntimeError
 from portafaas.vendor.environment import prepare
 from portafaas_gcp.adapter import ADAPTER
 from portafaas_gcp.vendor import runtime
-from tests.workflows import scripts
+from tests.workflows import histories, published, scripts
 from tests.workflows.cases import CASES, Case
 from tests.workflows.gcp import PARENT, Engine, Functions, deploy, eventually
 from tests.workflows.generated import FAMILIES, generate
@@ -97,6 +97,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_case(world: World, case: Case) -> None:
     assert not [found for found in ADAPTER.check(world.plan(case)) if found.severity == "error"]
     assert not world.differs(case)
+
+
+@pytest.mark.skipif(not published.there(), reason="shared/cases is not here")
+def test_published(world: World) -> None:
+    found = {case.name: world.differs(case) for case in published.sample(5)}
+    assert {name: text for name, text in found.items() if text} == {}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -290,27 +296,34 @@ def test_history(cloud: World) -> None:
     run = workflows.start("saga", {})
     done = eventually(lambda: (s := workflows.status("saga", run)).state != "running" and s, 20)
     assert (done.state, done.error, done.cause) == ("failed", "Broken", "so it is")
-    found = [(event.step, event.what, event.attempt) for event in workflows.history("saga", run)]
+    found = [(event.place, event.what, event.attempt) for event in workflows.history("saga", run)]
     assert found == [
-        ("a", "started", 0),
         ("a", "started", 1),
-        ("a", "succeeded", 0),
+        ("a", "succeeded", 1),
         ("again", "started", 0),
-        ("inc", "started", 0),
-        ("inc", "started", 1),
-        ("inc", "started", 2),
-        ("inc", "succeeded", 0),
-        ("inc", "started", 0),
-        ("inc", "started", 1),
-        ("inc", "succeeded", 0),
+        ("again/0/inc", "started", 1),
+        ("again/0/inc", "failed", 1),
+        ("again/0/inc", "started", 2),
+        ("again/0/inc", "succeeded", 2),
+        ("again/1/inc", "started", 1),
+        ("again/1/inc", "succeeded", 1),
         ("again", "succeeded", 0),
-        ("c", "started", 0),
         ("c", "started", 1),
-        ("c", "failed", 0),
-        ("a", "undone", 0),
+        ("c", "failed", 1),
+        ("a~undo", "started", 1),
+        ("a~undo", "undone", 1),
     ]
-    places = [event.place for event in workflows.history("saga", run) if event.step == "inc"]
-    assert places[0] == "inc" and places[-1] == "inc#1"
+
+
+def test_a_history_is_what_others_tell_but_for_what_is_not_kept(cloud: World) -> None:
+    plan = _service(cloud, histories.RUN)
+    labels = {"clock": "wait", "large": True, "signals": dict(histories.RUN.signals)}
+    body = {"argument": json.dumps({"input": histories.RUN.input}), "labels": labels}
+    name = cloud.engine.call("POST", f"/v1/{PARENT}/flow-told/executions", body)["name"]
+    found = _operations(plan, cloud).history("told", name.rpartition("/")[2])
+    assert histories.places(found) == histories.places(histories.wanted())
+    assert {(e.error, e.cause, e.detail) for e in found} == {("", "", None)}
+    assert histories.in_order(found)
 
 
 def test_a_run_that_the_platform_ends() -> None:

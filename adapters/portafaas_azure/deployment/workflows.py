@@ -10,28 +10,22 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from portafaas.deployment.workflows import RunState, State, StepEvent, What, Workflows
+from portafaas.deployment.workflows import RunState, State, StepEvent, Workflows
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.plan import BuildPlan
-from portafaas.plan.machines import every_step
 from portafaas_azure.deployment.account import Account
 from portafaas_azure.deployment.clouds import load
+from portafaas_azure.deployment.histories import events_of, seconds
 from portafaas_azure.deployment.refusals import azure, refused
 from portafaas_azure.runtime.control import DEEPEST, ended, is_id, state_of
-from portafaas_azure.runtime.orchestrator import DEFINITION, entry_of, unwrapped
+from portafaas_azure.runtime.orchestrator import entry_of, unwrapped
 
 _KEY = "durabletask_extension"
 _API = "2024-04-01"
 #: Instances of one answer.
 _PAGE = 100
-#: Events of a history that are calls of tasks or sub-workflows.
-_CALLED = (
-    "TaskScheduled", "TaskCompleted", "TaskFailed", "SubOrchestrationInstanceCreated",
-    "SubOrchestrationInstanceCompleted", "SubOrchestrationInstanceFailed",
-)  # fmt: skip
 _TOKEN = "x-ms-continuation-token"
 
 
@@ -70,13 +64,12 @@ class AzureWorkflows(Workflows):
     def history(self, workflow: str, run: str) -> Sequence[StepEvent]:
         """Return what happened in a run; its sub-workflows are runs of their own.
 
-        Of calls that go on, and of attempts whose process died, as much as the platform keeps.
+        Of calls that go on, as much as the platform keeps.
         """
         self._found(workflow, run)
         query = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"}
         found = self._one(run, query)
-        events = self._events(workflow, found) if found is not None else ()
-        return sorted(events, key=lambda event: event.time)
+        return events_of(found) if found is not None else []
 
     def signal(self, workflow: str, run: str, name: str, payload: Any) -> None:
         """Hand a JSON value to a run that waits for the signal *name*."""
@@ -140,28 +133,6 @@ class AzureWorkflows(Workflows):
             if inner is not None:
                 yield from self._waits(inner, deep - 1)
 
-    def _events(self, workflow: str, found: Mapping[str, Any]) -> Iterator[StepEvent]:
-        machine = next(one.machine for one in self.plan.workflows if one.name == workflow)
-        waits = {step["signal"]: name for name, step in every_step(machine) if "signal" in step}
-        for event in found.get("historyEvents") or ():
-            kind, when = str(event.get("EventType")), _seconds(event.get("Timestamp"))
-            called = str(event.get("FunctionName") or event.get("Name"))
-            if called == DEFINITION:
-                continue
-            if kind in _CALLED:
-                yield from _call(event, kind, when)
-            elif kind == "EventRaised":
-                signal = str(event.get("Name", "")).rpartition(".")[0]
-                value = unwrapped(event.get("Input"), "payload").get("payload")
-                step = waits.get(signal, signal)
-                yield StepEvent(when, step, "succeeded", step, detail=value)
-        if state_of(found.get("runtimeStatus")) == "running":
-            custom = found.get("customStatus")
-            for signal in custom.get("waiting", {}) if isinstance(custom, Mapping) else ():
-                when = _seconds(found.get("lastUpdatedTime"))
-                step = waits.get(signal, signal)
-                yield StepEvent(when, step, "waiting", step)
-
     def _ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None,
         body: str | None = None, gone: bool = False,
@@ -218,34 +189,6 @@ class AzureWorkflows(Workflows):
         return self._key
 
 
-def _call(event: Mapping[str, Any], kind: str, when: float) -> Iterator[StepEvent]:
-    """Yield the beginning and the end of one call of a task, or of a sub-workflow."""
-    given = unwrapped(event.get("Input"), "input")
-    over = kind in ("TaskCompleted", "SubOrchestrationInstanceCompleted")
-    answer = unwrapped(event.get("Result"), "ok") if over else {}
-    place, step, attempt = answer.get("of") or given.get("of") or (
-        given.get("place", ""), given.get("step", event.get("FunctionName") or event.get("Name")),
-        given.get("attempt", 1),
-    )  # fmt: skip
-    undo = "~undo" in place
-    place = str(place).rpartition("!")[0]
-    began = _seconds(event.get("ScheduledTime")) or when
-    yield StepEvent(began, str(step), "started", place, int(attempt), given.get("input"))
-    if kind in ("TaskScheduled", "SubOrchestrationInstanceCreated"):
-        return
-    if not over:
-        answer = {"error": "States.TaskFailed", "cause": str(event.get("Reason", ""))}
-    elif answer.get("stopped"):
-        answer = {"error": "States.Timeout"}
-    if "error" in answer:
-        what: What = "undo-failed" if undo else "failed"
-        error, cause = str(answer["error"]), str(answer.get("cause", ""))
-        yield StepEvent(when, str(step), what, place, int(attempt), error=error, cause=cause)
-    else:
-        what = "undone" if undo else "succeeded"
-        yield StepEvent(when, str(step), what, place, int(attempt), answer.get("ok"))
-
-
 def _state(workflow: str, found: Mapping[str, Any], waiting: tuple[str, ...] = ()) -> RunState:
     state: State
     state, result = ended(  # type: ignore[assignment]
@@ -255,24 +198,14 @@ def _state(workflow: str, found: Mapping[str, Any], waiting: tuple[str, ...] = (
         workflow,
         str(found["instanceId"]),
         state,
-        _seconds(found.get("createdTime")),
-        0.0 if state == "running" else _seconds(found.get("lastUpdatedTime")),
+        seconds(found.get("createdTime")),
+        0.0 if state == "running" else seconds(found.get("lastUpdatedTime")),
         unwrapped(found.get("input"), "input").get("input"),
         result.get("output"),
         result.get("error", ""),
         result.get("cause", ""),
         waiting,
     )
-
-
-def _seconds(text: Any) -> float:
-    """Return seconds since 1970 of .NET's text, 0 for none."""
-    if not isinstance(text, str) or not text:
-        return 0.0
-    from portafaas_azure.runtime.orchestrator import moment_of
-
-    found: datetime = moment_of(text)
-    return found.timestamp()
 
 
 def _refused(what: str, problem: Diagnostic) -> DeploymentError:
