@@ -245,6 +245,26 @@ class Broker:
             back(self._connection)
             raise
 
+    def limit(self) -> None:
+        """Have senders to this store keep to what the platform takes, or to nothing without one."""
+        limits: dict[str, tuple[int, bool]] = {}
+        for function in self._plan.functions:
+            rules, trigger = self._rules.get(function.name), function.trigger
+            if rules is None or not rules.message:
+                continue
+            name = f"topic/{trigger.topic}" if isinstance(trigger, TopicTrigger) else ""
+            if isinstance(trigger, QueueTrigger):
+                name = f"queue/{trigger.queue}"
+            if name:
+                limits[name] = min((rules.message, rules.text), limits.get(name, (1 << 62, False)))
+        rows = [
+            (f"{'text' if text else 'limit'}/{name}", most)
+            for name, (most, text) in limits.items()
+        ]
+        with self._transaction() as do:
+            do.execute("delete from broker where name like 'limit/%' or name like 'text/%'")
+            do.executemany("insert into broker (name, value) values (?, ?)", rows)
+
     # In
 
     def take_in(self) -> int:

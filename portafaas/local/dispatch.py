@@ -142,6 +142,7 @@ class Dispatcher:
         self._vendor = vendor
         rules = None if vendor is None else vendor.rules()
         self.broker = broker or Broker(store(root, plan.stage), plan, rules)
+        self.broker.limit()
         self._observed = observed
         self._limited = limited
         self._weighed = 0.0

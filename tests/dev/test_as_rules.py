@@ -280,3 +280,32 @@ def test_all_that_came_later_waits(manifest: Path) -> None:
         broker.advance(51)
         again = broker.lease(work, 60)
         assert again is not None and [item.id for item in again.items][:2] == ["d", "k"]
+
+
+def test_senders_keep_to_what_the_platform_takes(manifest: Path) -> None:
+    plan = planned(manifest, None)
+    own = {
+        "work": DeliveryRules(message=1000),
+        "step": DeliveryRules(message=1000, text=True),
+        "hear": DeliveryRules(message=10),
+    }
+    folder = manifest.parent / "store"
+
+    def put(queue: str, body: bytes) -> None:
+        message = Outgoing("m", body, attributes={"a": "b"})
+        send(str(folder / "queue" / queue), [message], False)
+
+    with Broker(folder, plan, own) as broker:
+        put("jobs", b"x" * 5000)  # nobody has said anything yet
+        broker.limit()
+        put("jobs", b"\xff" * 998)
+        for queue, body in (("jobs", 999), ("steps", 749)):
+            with pytest.raises(ResourceError, match="1000 bytes at most") as caught:
+                put(queue, b"\xff" * body)
+            assert not caught.value.retryable
+        # Not as base64 what is text.
+        put("steps", b"x" * 998)
+        assert broker.take_in() == 3
+    with Broker(folder, plan) as broker:
+        broker.limit()
+        put("jobs", b"x" * 5000)
