@@ -163,8 +163,9 @@ class Broker:
         self._folder = folder
         self._plan = plan
         self._rules = dict(rules or {})
-        #: What the platform has made an end of since somebody took them from here.
-        self.ended: list[tuple[str, Item]] = []
+        #: What the platform has made an end of since somebody took it from here: function, letter
+        #: ("": it is lost), what it was.
+        self.ended: list[tuple[str, str, Item]] = []
         with explained(folder, (sqlite3.Error, OSError)):
             self._connection = database(str(folder))
             self._connection.execute("pragma busy_timeout = 30000")
@@ -421,7 +422,11 @@ class Broker:
             size = min(size, rules.batch)
         with self._transaction():
             if rules is not None and rules.receives:
-                self._end(function, rules, now)
+                self._give_up(
+                    function, rules.buries,
+                    "box = ? and state = 'waiting' and due <= ? and attempts >= ?",
+                    (box, now, rules.receives), now,
+                )  # fmt: skip
             if most:
                 busy = "select count(distinct lease) from deliveries where box = ? and state = ?"
                 if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
@@ -462,23 +467,22 @@ class Broker:
             ordered = self._plan.topic(trigger.topic).ordered
         return "key" if ordered else "none"
 
-    def _end(self, function: FunctionPlan, rules: DeliveryRules, now: float) -> None:
-        """Make an end of what the platform has delivered as often as it does."""
+    def _give_up(
+        self, function: FunctionPlan, buries: bool, which: str, values: Sequence[Any], now: float
+    ) -> None:
+        """Make an end of what the platform would make an end of, and keep it in ``ended``."""
         do, offset = self._connection, self._offset()
         rows = do.execute(
-            f"select {', '.join(_COLUMNS)} from deliveries where box = ? and state = 'waiting' "
-            "and due <= ? and attempts >= ? order by number",
-            (self._boxes[function.name], now, rules.receives),
+            f"select {', '.join(_COLUMNS)} from deliveries where {which} order by number", values
         ).fetchall()
         for row in rows:
-            item = _item(row, offset)
-            text = ""
-            if rules.buries:
+            item, text = _item(row, offset), ""
+            if buries:
                 text = _platform_letter(function, item)
                 self._bury(do, item, text, "number = ?", (item.number,), now)
             else:
                 do.execute("delete from deliveries where number = ?", (item.number,))
-            self.ended.append((text, item))
+            self.ended.append((function.name, text, item))
 
     def settle(self, lease: Lease, settled: Settled) -> None:
         """Record what became of a lease. What another has by now, since it ended, is his."""
@@ -577,6 +581,14 @@ class Broker:
         for name, rules in self._rules.items():
             if rules.retention:
                 kept[self._boxes[name]] = rules.retention
+        for function in self._plan.functions:
+            own = self._rules.get(function.name)
+            if own is not None and own.keeps:
+                box = self._boxes[function.name]
+                self._give_up(
+                    function, True, "box = ? and state = 'waiting' and sent < ?",
+                    (box, now - kept.get(box, RETENTION)), now,
+                )  # fmt: skip
         for (box,) in do.execute("select distinct box from deliveries").fetchall():
             do.execute(
                 "delete from deliveries where box = ? and state = 'waiting' and sent < ?",

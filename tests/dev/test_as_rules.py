@@ -249,7 +249,8 @@ def test_the_platform_makes_an_end(manifest: Path, buries: bool) -> None:
             assert lease is not None
             broker.settle(lease, Settled({lease.items[0].number: 0.0}))
         assert broker.lease(work, 60) is None
-        ((text, item),) = broker.ended
+        ((function, text, item),) = broker.ended
+        assert function == "work"
         assert item.id == "a" and bool(text) is buries
         letters = broker.dead("queue/jobs")
         assert len(letters) == buries
@@ -309,3 +310,19 @@ def test_senders_keep_to_what_the_platform_takes(manifest: Path) -> None:
     with Broker(folder, plan) as broker:
         broker.limit()
         put("jobs", b"x" * 5000)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_what_was_kept_too_long(manifest: Path, keeps: bool) -> None:
+    plan = planned(manifest, None)
+    own = {"work": DeliveryRules(retention=100, keeps=keeps)}
+    with Broker(manifest.parent / "store", plan, own) as broker:
+        put(broker, "a")
+        broker.advance(99)
+        broker.sweep()
+        assert broker.waiting(plan.function("work")) == 1
+        broker.advance(2)
+        broker.sweep()
+        assert broker.waiting(plan.function("work")) == 0
+        assert [bool(text) for _, text, _ in broker.ended] == [True] * keeps
+        assert len(broker.dead("queue/jobs")) == keeps
