@@ -171,7 +171,7 @@ class VendorInstances(Instances):
 
     def serve(self, plan: BuildPlan) -> None:
         """Have the functions of the newest package."""
-        self._home = asyncio.get_running_loop()
+        self.loop = self._home = asyncio.get_running_loop()
         vendor = self._target.vendor
         before, self.pools = self.pools, {
             function.name: _Pool(self, vendor, function) for function in vendor.plan.functions
