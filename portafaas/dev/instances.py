@@ -36,8 +36,9 @@ from portafaas.plan.entry import function_spec
 
 #: Seconds that a request waits for a process before there is another one.
 PATIENCE = 0.05
-#: Seconds of an invocation below which more processes would be of no use.
-_SLOW = 0.002
+#: Seconds of an invocation below which more processes would be of no use, and how many are done
+#: within :data:`PATIENCE` by a process that is quick, though it had to wait for a processor.
+_SLOW, _QUICK = 0.002, 5
 #: Most processes of a function when nothing bounds its instances.
 MOST = 8
 #: Seconds between two looks at memory.
@@ -316,6 +317,8 @@ class Pool:
         self.workers: list[Instance] = []
         self.starting = 0
         self.retired = False
+        #: How many answers there were since the last look.
+        self._done = 0
         self._failures = 0
         self._backlog: deque[bytes] = deque()
         self._ours, self._theirs = _messages()
@@ -367,6 +370,7 @@ class Pool:
     def answered(self, number: int, answer: Answer) -> None:
         """Hand an answer to who waits for it."""
         waiting = self.pending.pop(number, None)
+        self._done += 1
         if waiting is not None and not waiting[0].done():
             waiting[0].set_result(answer)
         backlog = self._backlog
@@ -452,7 +456,8 @@ class Pool:
                     )  # fmt: skip
             if weigh and not self.debugged:
                 instance.weigh(self.function.memory)
-        if not slow and not self._backlog and any(each.ready for each in self.workers):
+        done, self._done = self._done, 0
+        if self.workers and (not slow or done > _QUICK * len(self.workers)):
             # They are quick: another one would only take their time.
             return
         untaken = 0
