@@ -380,6 +380,7 @@ class Broker:
         self.lock()
         box, do = self._boxes[function.name], self._connection
         now = self.now()
+        offset = now - time()
         due = "select 1 from deliveries where box = ? and state = 'waiting' and due <= ? limit 1"
         if do.execute(due, (box, now)).fetchone() is None:
             return None
@@ -414,7 +415,6 @@ class Broker:
                 "attempts = attempts + 1 where number = ?",
                 [(lease, self.owner, time() + seconds, row[0]) for row in rows],
             )
-        offset = self._offset()
         return Lease(lease, function.name, tuple(_item(row, offset, 1) for row in rows))
 
     def _ordered(self, function: FunctionPlan) -> bool:
@@ -427,7 +427,8 @@ class Broker:
 
     def settle(self, lease: Lease, settled: Settled) -> None:
         """Record what became of a lease. What another has by now, since it ended, is his."""
-        now = self.now()
+        # What is done needs no time.
+        now = self.now() if settled.again or settled.dead or settled.untried else 0.0
         held = "number = ? and state = 'leased' and lease = ?"
         free = "state = 'waiting', lease = null, owner = null, until = null"
         with self._transaction() as do:
