@@ -1,19 +1,21 @@
 """Messages that wait in the local broker, drained: how fast, in how much memory, and whether all.
 
-Each variant sends its messages to the store of a project of its own, then a dispatcher, in a
-process of its own as ``portafaas dev`` and ``portafaas deliver`` are, delivers them to a handler
-that notes the number of each in a file. Printed: messages a second; the share of the floor, which
-is what the store cannot be without: one transaction that leases and one that removes, for as many
-messages as the variant takes at once, in a database opened alike, measured right after it; and the
-resident memory (now, and at most so far) of dispatcher and function after 10 % and at the end. A
-message that is missing, or that came twice, ends it with an error.
+Each variant sends its messages to the store of a project of its own, then a dispatcher in a process
+of its own, or ``portafaas dev`` (``dev-...``), which records what happens as well, delivers them to
+a handler that notes the number of each in a file. Printed: messages a second; the share of the
+floor, which is what the store cannot be without: one transaction that leases and one that removes,
+for as many messages as the variant takes at once, in a database opened alike, measured right after
+it; the processor time of a message, which depends less on what else the machine does (floor, and
+all processes that deliver); and the peak of resident memory of dispatcher and function after 10 %
+and at the end. A message that is missing, or came twice, ends it with an error.
 
-    python benchmarks/dev_drain.py [--messages 100000] [--variants single,batch,ordered,topic]
+    python benchmarks/dev_drain.py [--messages 100000] [--variants single,batch,...]
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sqlite3
@@ -23,7 +25,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time, sleep
 from typing import Any
 
 from portafaas.local.broker import Broker
@@ -61,7 +63,10 @@ def one(message, context):
     os.write(ledger, struct.pack("<Q", data["n"]))
 """
 #: How many messages a variant takes at once, and of how many keys they are.
-VARIANTS = {"single": (1, 0), "batch": (10, 0), "ordered": (10, 500), "topic": (1, 0)}
+VARIANTS = {
+    "single": (1, 0), "batch": (10, 0), "ordered": (10, 500), "topic": (1, 0),
+    "dev-single": (1, 0), "dev-batch": (10, 0),
+}  # fmt: skip
 
 
 class Watch(Hooks):
@@ -101,7 +106,53 @@ def drain(root: Path, messages: int) -> None:
     start = perf_counter()
     with Dispatcher(plan, root, hooks=watch) as dispatcher:
         dispatcher.run()
-    print(json.dumps({"seconds": perf_counter() - start, "samples": watch.samples}))
+    seconds = perf_counter() - start
+    used = os.times()
+    busy = used.user + used.system + used.children_user + used.children_system
+    print(json.dumps({"seconds": seconds, "busy": busy, "samples": watch.samples}))
+
+
+def drain_by_dev(root: Path, messages: int) -> dict[str, Any]:
+    """Have ``portafaas dev`` deliver all; return what :func:`drain` prints."""
+    command = [sys.executable, "-m", "portafaas", "dev", "--port", "0", "--no-reload"]
+    ledger, samples = root / "ledger", {}
+    start = perf_counter()
+    with (root / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=root, stdout=log, stderr=log)
+    try:
+        for when, count in (("10 %", messages // 10), ("100 %", messages)):
+            while not ledger.exists() or ledger.stat().st_size < 8 * count:
+                if process.poll() is not None or perf_counter() - start > 3600:
+                    raise SystemExit((root / "log").read_text()[-2000:])
+                sleep(0.01)
+            seconds = perf_counter() - start
+            sleep(0.5)  # what is settled, and recorded, after the handler has done it
+            workers = [memory(pid) for pid in children(process.pid)]
+            most = max(workers, default=(0.0, 0.0), key=lambda each: each[1])
+            samples[when] = [*memory(process.pid), *most]
+        busy = sum(processor(pid) for pid in (process.pid, *children(process.pid)))
+    finally:
+        process.terminate()
+        process.wait(30)
+    return {"seconds": seconds, "busy": busy, "samples": samples}
+
+
+def processor(pid: int) -> float:
+    """Return the seconds of processor that a process has taken."""
+    facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def children(parent: int) -> list[int]:
+    """Return the processes that *parent* has started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                facts = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(facts[1]) == parent:
+                    found.append(int(entry.name))
+    return found
 
 
 def feed(root: Path, name: str, messages: int, keys: int) -> float:
@@ -128,8 +179,10 @@ def feed(root: Path, name: str, messages: int, keys: int) -> float:
     return perf_counter() - start
 
 
-def floor(folder: Path, messages: int, size: int) -> float:
-    """Return messages a second of two transactions for *size* of them, in a store opened alike."""
+def floor(folder: Path, messages: int, size: int) -> tuple[float, float]:
+    """Return messages a second, and seconds of processor of one, of two transactions for
+    *size* of them, in a store opened alike.
+    """
     connection = database(str(folder))
     connection.execute(
         "create table floor (number integer primary key, state text, body blob, lease text)"
@@ -141,7 +194,7 @@ def floor(folder: Path, messages: int, size: int) -> float:
         ((n, b"x" * 200) for n in range(messages)),
     )
     connection.execute("commit")
-    start = perf_counter()
+    start, used = perf_counter(), process_time()
     for first in range(0, messages, size):
         numbers = [(n,) for n in range(first, min(first + size, messages))]
         connection.execute("begin immediate")
@@ -152,9 +205,9 @@ def floor(folder: Path, messages: int, size: int) -> float:
         connection.execute("begin immediate")
         connection.executemany("delete from floor where number = ?", numbers)
         connection.execute("commit")
-    taken = perf_counter() - start
+    taken, used = perf_counter() - start, process_time() - used
     connection.close()
-    return messages / taken
+    return messages / taken, used / messages
 
 
 def one(name: str, messages: int) -> float:
@@ -164,10 +217,13 @@ def one(name: str, messages: int) -> float:
         root = Path(folder)
         (root / "portafaas.yaml").write_text(_MANIFEST)
         (root / "work.py").write_text(_HANDLER)
-        fed = feed(root, name, messages, keys)
-        command = [sys.executable, __file__, "--drain", str(root), "--messages", str(messages)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        found = json.loads(done.stdout.splitlines()[-1])
+        fed = feed(root, name.removeprefix("dev-"), messages, keys)
+        if name.startswith("dev-"):
+            found = drain_by_dev(root, messages)
+        else:
+            command = [sys.executable, __file__, "--drain", str(root), "--messages", str(messages)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            found = json.loads(done.stdout.splitlines()[-1])
         data = (root / "ledger").read_bytes()
         numbers = [n for (n,) in struct.iter_unpack("<Q", data)]
         if sorted(numbers) != list(range(messages)):
@@ -187,10 +243,11 @@ def one(name: str, messages: int) -> float:
             raise SystemExit(f"{name}: {left} still wait")
         size_mb = sum(f.stat().st_size for f in store(root, "").glob("resources.db*")) / 1e6
         rate = messages / found["seconds"]
-        bare = floor(root / "floor", min(messages, 20_000), size)
+        bare, cost = floor(root / "floor", min(messages, 20_000), size)
     early, late = found["samples"]["10 %"], found["samples"]["100 %"]
     print(
-        f"{name:8} {rate:7.0f} /s  floor {bare:7.0f} /s  ratio {rate / bare:5.3f}  "
+        f"{name:10} {rate:7.0f} /s  floor {bare:7.0f} /s  ratio {rate / bare:5.3f}  "
+        f"processor {cost * 1e6:4.0f} and {found['busy'] / messages * 1e6:5.0f} us  "
         f"sent at {messages / fed:6.0f} /s  store {size_mb:5.1f} MB  "
         f"dispatcher {early[1]:.1f} -> {late[1]:.1f} MiB  function {early[3]:.1f} -> {late[3]:.1f}"
     )

@@ -73,8 +73,8 @@ def measured(save: Callable[[int], None], seen: Callable[[int], bool], rounds: i
     """Return the seconds of each round."""
     times = []
     for number in range(1, rounds + 1):
-        # Not in step with what looks at intervals.
-        time.sleep(0.3 + 0.01 * (number * 7 % 10))
+        # As fast as a person saves, and not in step with what looks at intervals.
+        time.sleep(1.5 + 0.01 * (number * 7 % 10))
         save(number)
         start = perf_counter()
         while not seen(number):

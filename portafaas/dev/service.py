@@ -137,17 +137,23 @@ class Dev:
         use), PF8051 (not this machine's own address), PF8052 (another one is at this store), PF8053
         (a package is missing), PF8018 (the store cannot be used).
         """
+        if self.target is not None:
+            from portafaas.dev.emulate import Target
+
+            self._as = Target(
+                self.manifest, self.given_stage, self.target, debugged=bool(self._debug[0]),
+                report=self.console.notice,
+            )  # fmt: skip
         needed(bool(self._debug[0]), self._reload)
         listening = bound(self.host, self.port)
         self.port = listening.getsockname()[1]
         spare = None
-        if self.target is None:
+        if self._as is None:
             instances = Instances(self.root, self._variables, self._printed)
             spare = instances.spawn()
         else:
-            from portafaas.dev.emulate import Target, VendorInstances
+            from portafaas.dev.emulate import VendorInstances
 
-            self._as = Target(self.manifest, self.given_stage, self.target)
             instances = VendorInstances(
                 self._as, self.root, self._variables, self._printed, self._environment
             )

@@ -41,9 +41,6 @@ from portafaas.runtime.control import carried
 if TYPE_CHECKING:
     from portafaas.adapter.delivery import DeliveryRules
 
-if TYPE_CHECKING:
-    from portafaas.adapter.stimulus import MessageStimulus, Stimulus
-
 #: Seconds that topics, buckets, tables and schedules keep what is not done (SNS, SQS: 4 days).
 RETENTION = 345_600
 #: Seconds that dead letters are kept (SQS: 14 days).
@@ -73,6 +70,9 @@ _COLUMNS = (
     "number", "box", "kind", "id", "key", "body", "content_type", "attributes", "sent", "expires",
     "attempts", "letter", "origin",
 )  # fmt: skip
+
+
+_ATTEMPTS = _COLUMNS.index("attempts")
 
 
 @contextmanager
@@ -170,8 +170,9 @@ class Broker:
         self._folder = folder
         self._plan = plan
         self._rules = dict(rules or {})
-        #: What the platform has made an end of since somebody took them from here.
-        self.ended: list[tuple[str, Item]] = []
+        #: What the platform has made an end of since somebody took it from here: function, letter
+        #: ("": it is lost), what it was.
+        self.ended: list[tuple[str, str, Item]] = []
         with explained(folder, (sqlite3.Error, OSError)):
             self._connection = database(str(folder))
             self._connection.execute("pragma busy_timeout = 30000")
@@ -251,6 +252,26 @@ class Broker:
         except BaseException:
             back(self._connection)
             raise
+
+    def limit(self) -> None:
+        """Have senders to this store keep to what the platform takes, or to nothing without one."""
+        limits: dict[str, tuple[int, bool]] = {}
+        for function in self._plan.functions:
+            rules, trigger = self._rules.get(function.name), function.trigger
+            if rules is None or not rules.message:
+                continue
+            name = f"topic/{trigger.topic}" if isinstance(trigger, TopicTrigger) else ""
+            if isinstance(trigger, QueueTrigger):
+                name = f"queue/{trigger.queue}"
+            if name:
+                limits[name] = min((rules.message, rules.text), limits.get(name, (1 << 62, False)))
+        rows = [
+            (f"{'text' if text else 'limit'}/{name}", most)
+            for name, (most, text) in limits.items()
+        ]
+        with self._transaction() as do:
+            do.execute("delete from broker where name like 'limit/%' or name like 'text/%'")
+            do.executemany("insert into broker (name, value) values (?, ?)", rows)
 
     # In
 
@@ -368,37 +389,6 @@ class Broker:
             self._insert(box, "schedule", id_, None, body, None, "{}", now, now, None)
         return True
 
-    def hand(self, function: FunctionPlan, stimulus: Stimulus) -> list[str]:
-        """Put what the platform would deliver into the box of *function*; return the ids.
-
-        Of a queue and a topic nobody else gets it. Objects and rows need not be there.
-        """
-        from portafaas.adapter.neutral import stimulus_to_json
-        from portafaas.adapter.stimulus import QueueStimulus, TopicStimulus
-
-        messages: tuple[MessageStimulus, ...] = ()
-        if isinstance(stimulus, QueueStimulus):
-            messages = stimulus.messages
-        elif isinstance(stimulus, TopicStimulus):
-            messages = (stimulus.message,)
-        box = self._boxes[function.name]
-        ids = []
-        with self._transaction():
-            now = self.now()
-            for message in messages:
-                self._insert(
-                    box, function.kind, message.id, message.key, message.body,
-                    message.content_type, json.dumps(dict(message.attributes)), now, now, None,
-                )  # fmt: skip
-                ids.append(message.id)
-            if not messages:
-                body = json.dumps(stimulus_to_json(stimulus)).encode()
-                ids = [f"{function.name}@{uuid.uuid4().hex[:12]}"]
-                self._insert(
-                    box, function.kind, ids[0], None, body, None, "{}", now, now, None
-                )
-        return ids
-
     # Out
 
     def lock(self) -> int:
@@ -436,6 +426,7 @@ class Broker:
         self.lock()
         box, do = self._boxes[function.name], self._connection
         now = self.now()
+        offset = now - time()
         due = "select 1 from deliveries where box = ? and state = 'waiting' and due <= ? limit 1"
         if do.execute(due, (box, now)).fetchone() is None:
             return None
@@ -446,24 +437,27 @@ class Broker:
         if rules is not None and rules.batch:
             size = min(size, rules.batch)
         with self._transaction():
-            if rules is not None and rules.receives:
-                self._end(function, rules, now)
             if most:
                 busy = "select count(distinct lease) from deliveries where box = ? and state = ?"
                 if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
                     return None
             unblocked = _UNBLOCKED[self._order(function)]
-            # In the order of an index, so that it ends with the first few. What comes again keeps
-            # its place in an ordered queue, and where the platform's queues keep it.
-            index, order = "deliveries_due", "due, number"
-            if unblocked if rules is None else not rules.requeues:
-                index, order = "deliveries_order", "number"
-            rows = do.execute(
-                f"select {', '.join(_COLUMNS)}, alone from deliveries as d indexed by {index} "
-                f"where box = ? and state = 'waiting' and due <= ?{unblocked} "
-                f"order by {order} limit ?",
-                (box, now, *((now,) if unblocked else ()), size),
-            ).fetchall()
+            # In the order of an index, so that it ends with the first few.
+            by, index = "due, number", "deliveries_due"
+            if unblocked or (rules is not None and not rules.requeues):
+                by, index = "number", "deliveries_order"
+            while True:
+                rows = do.execute(
+                    f"select {', '.join(_COLUMNS)}, alone from deliveries as d indexed by {index} "
+                    f"where box = ? and state = 'waiting' and due <= ?{unblocked} "
+                    f"order by {by} limit ?",
+                    (box, now, *((now,) if unblocked else ()), size),
+                ).fetchall()
+                most = 0 if rules is None else rules.receives
+                over = [row for row in rows if 0 < most <= row[_ATTEMPTS]]
+                if rules is None or not over:
+                    break
+                self._give_up(function, rules.buries, over, now)
             # What was in a batch that crashed comes alone, so that only the culprit comes again.
             cut = next((n for n, row in enumerate(rows) if row[-1]), None)
             rows = rows[:1] if cut == 0 else rows[:cut]
@@ -475,7 +469,6 @@ class Broker:
                 "attempts = attempts + 1 where number = ?",
                 [(lease, self.owner, time() + seconds, row[0]) for row in rows],
             )
-        offset = self._offset()
         return Lease(lease, function.name, tuple(_item(row, offset, 1) for row in rows))
 
     def _order(self, function: FunctionPlan) -> str:
@@ -489,27 +482,24 @@ class Broker:
             ordered = self._plan.topic(trigger.topic).ordered
         return "key" if ordered else "none"
 
-    def _end(self, function: FunctionPlan, rules: DeliveryRules, now: float) -> None:
-        """Make an end of what the platform has delivered as often as it does."""
+    def _give_up(
+        self, function: FunctionPlan, buries: bool, rows: Sequence[Sequence[Any]], now: float
+    ) -> None:
+        """Make an end of what the platform makes an end of, and keep it in ``ended``."""
         do, offset = self._connection, self._offset()
-        rows = do.execute(
-            f"select {', '.join(_COLUMNS)} from deliveries where box = ? and state = 'waiting' "
-            "and due <= ? and attempts >= ? order by number",
-            (self._boxes[function.name], now, rules.receives),
-        ).fetchall()
         for row in rows:
-            item = _item(row, offset)
-            text = ""
-            if rules.buries:
+            item, text = _item(row[: len(_COLUMNS)], offset), ""
+            if buries:
                 text = _platform_letter(function, item)
                 self._bury(do, item, text, "number = ?", (item.number,), now)
             else:
                 do.execute("delete from deliveries where number = ?", (item.number,))
-            self.ended.append((text, item))
+            self.ended.append((function.name, text, item))
 
     def settle(self, lease: Lease, settled: Settled) -> None:
         """Record what became of a lease. What another has by now, since it ended, is his."""
-        now = self.now()
+        # What is done needs no time.
+        now = self.now() if settled.again or settled.dead or settled.untried else 0.0
         held = "number = ? and state = 'leased' and lease = ?"
         free = "state = 'waiting', lease = null, owner = null, until = null"
         with self._transaction() as do:
@@ -607,6 +597,11 @@ class Broker:
         for name, rules in self._rules.items():
             if rules.retention:
                 kept[self._boxes[name]] = rules.retention
+        for function in self._plan.functions:
+            own = self._rules.get(function.name)
+            if own is not None and own.keeps:
+                box = self._boxes[function.name]
+                self._give_up(function, True, self._old(box, now - kept.get(box, RETENTION)), now)
         for box in self._filled():
             self._drop_old(box, now - kept.get(box, RETENTION))
             do.execute(
@@ -635,6 +630,14 @@ class Broker:
             if found is None:
                 return
             yield (box := found)
+
+    def _old(self, box: str, before: float) -> list[Any]:
+        """Return what waits and was sent *before*, if the first of it was."""
+        part = f"select {', '.join(_COLUMNS)} from deliveries where box = ? and state = 'waiting'"
+        first = self._connection.execute(f"{part} order by number limit 1", (box,)).fetchone()
+        if first is None or _item(first, 0.0).sent >= before:
+            return []
+        return self._connection.execute(f"{part} and sent < ?", (box, before)).fetchall()
 
     def _drop_old(self, box: str, before: float) -> None:
         """Remove what waits and was sent *before*: numbers are in the order of that."""

@@ -28,6 +28,16 @@ def _call(url: str, body: bytes = b"hello") -> tuple[int, dict[str, Any]]:
         return error.code, json.loads(error.read())
 
 
+def test_no_debugger_in_a_vendors_runtime(tmp_path: Path) -> None:
+    from portafaas.dev.service import Dev
+    from portafaas.errors import DeploymentError
+
+    (tmp_path / "portafaas.yaml").write_text(MANIFEST)
+    dev = Dev(tmp_path / "portafaas.yaml", target="aws", port=0, debug=("*",), reload=False)
+    with pytest.raises(DeploymentError, match="PF8060"):
+        dev.start()
+
+
 def test_an_application_as_a_target_has_it(tmp_path: Path) -> None:
     from portafaas.dev.service import Dev
 
@@ -58,3 +68,5 @@ def test_an_application_as_a_target_has_it(tmp_path: Path) -> None:
         (tmp_path / "portafaas.yaml").write_text(MANIFEST.replace("timeout: 5s", "timeout: 5h"))
         assert not dev.reload()
         assert _call(f"{dev.url}/web?give=0")[1]["was"] == 5
+        places = [Path(dev.instances.folder), dev._as.vendor.package]  # type: ignore[union-attr]
+    assert dev._failed is None and not any(place.exists() for place in places)
