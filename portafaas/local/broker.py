@@ -24,7 +24,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Self
@@ -48,6 +48,8 @@ DEAD_RETENTION = 1_209_600
 #: What was sent and shared out, and what invocations did, stays to be looked at: so many of the
 #: newest.
 TAIL = 10_000
+#: Seconds for which what another broker has made may not be locked yet.
+_YOUNG = 3600.0
 #: Rows that are taken in in one transaction.
 _PART = 1000
 
@@ -403,7 +405,16 @@ class Broker:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 self._lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(self._lock, fcntl.LOCK_EX)
+                self._forget_the_killed(file.parent)
         return self._lock
+
+    def _forget_the_killed(self, folder: Path) -> None:
+        """Remove the files of brokers that were killed; not one that is locked the next moment."""
+        before = time() - _YOUNG
+        for file in list(folder.iterdir()):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < before and not self.alive(file.name):
+                    file.unlink()
 
     def gone(self, owner: str) -> None:
         """Remove what a broker leaves that is not :meth:`alive`."""
