@@ -137,7 +137,7 @@ function problem(title, error) {
 
 // Look again, at once or as soon as there was a pause; views keep focus and what is open.
 function refresh(now = false) {
-  if (timer) { late = late || now; return; }
+  if (timer) { late = true; return; }
   timer = setTimeout(async () => {
     await Promise.all([frame(), redraw()]);
     timer = setTimeout(() => { timer = 0; if (late) { late = false; refresh(); } }, PAUSE);
