@@ -77,6 +77,7 @@ class Server:
             headers = [pair for pair in headers if pair[0] != CALLER]
         found = dev.routes.find(method, path, preflight)
         if type(found) is not str:
+            dev.console.unserved(method, path, 405 if found else 404)
             await _no_route(send, method, found)  # type: ignore[arg-type]
             return
         # Without these two there is no body: https://www.rfc-editor.org/rfc/rfc9112#section-6.3
@@ -118,6 +119,8 @@ class Server:
                 text = "say content-type: application/json"
                 await _answer(send, 415, *problem(415, "Unsupported Media Type", text))
                 return
+        if scope["method"] == "HEAD":
+            send = _without_length(send)
         path = scope["raw_path"].decode("latin-1")
         if path == f"{PREFIX}/v1/traces":
             await self._traces(receive, send)
@@ -168,6 +171,21 @@ async def _body(receive: Receive, send: Send) -> bytes | None:
         await _answer(send, 413, *problem(413, "Content Too Large", text))
         return None
     return b"".join(parts)
+
+
+def _without_length(send: Send) -> Send:
+    """Return what sends the answer to HEAD: ``portafaas.dev.protocol`` waits for announced bodies.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-8.6: the length may be left out.
+    """
+
+    async def sent(message: MutableMapping[str, Any]) -> None:
+        if "headers" in message:
+            kept = [pair for pair in message["headers"] if pair[0].lower() != b"content-length"]
+            message = {**message, "headers": kept}
+        await send(message)
+
+    return sent
 
 
 def local_host(host: str) -> bool:

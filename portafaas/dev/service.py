@@ -262,12 +262,13 @@ class Dev:
     async def _served(self, listening: socket.socket, ready: threading.Event) -> None:
         import uvicorn
 
+        from portafaas.dev.protocol import protocol
         from portafaas.dev.server import Server
 
         self._loop = asyncio.get_running_loop()
         self.instances.serve(self.plan)
         config = uvicorn.Config(
-            Server(self), loop="none", http="auto", ws="none", lifespan="off", access_log=False,
+            Server(self), loop="none", http=protocol(), ws="none", lifespan="off", access_log=False,
             log_config=None, server_header=False, proxy_headers=False, backlog=1024,
             timeout_keep_alive=30,
         )  # fmt: skip

@@ -143,7 +143,7 @@ def served(folder: Path, **settings: Any) -> Iterator[Dev]:
 
 
 def call(
-    dev: Dev, method: str, path: str, body: bytes | None = None, **headers: str
+    dev: Dev, method: str, path: str, body: bytes | None = None, **headers: Any
 ) -> tuple[int, Any]:
     """Send a request; return status and body, as JSON where it is."""
     connection = http.client.HTTPConnection("127.0.0.1", dev.port, timeout=60)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,9 @@ def test_calls_from_within(dev: Dev) -> None:
 def test_only_this_machine_reaches_what_is_ours(dev: Dev) -> None:
     assert call(dev, "GET", "/_portafaas/api/service")[0] == 200
     assert call(dev, "GET", "/_portafaas/api/service", host="shop.example")[0] == 421
-    post = ("POST", "/_portafaas/v1/traces", b'{"resourceSpans": []}')
+    post: tuple[Any, ...] = ("POST", "/_portafaas/v1/traces", b'{"resourceSpans": []}')
     assert call(dev, *post)[0] == 415
-    kind = {"content_type": "application/json"}
+    kind: dict[str, Any] = {"content_type": "application/json"}
     assert call(dev, *post, **kind)[0] == 200
     assert call(dev, *post, **kind, origin="https://shop.example")[0] == 403
     assert call(dev, *post, **kind, origin=dev.url, host=dev.url[7:])[0] == 200
@@ -288,6 +289,10 @@ def test_a_real_clock_cannot_be_set(dev: Dev) -> None:
 # Changes
 
 
+def answers(dev: Dev, word: str) -> bool:
+    return bool(call(dev, "GET", "/hello") == (200, {"hello": word}))
+
+
 def test_new_code_answers_and_broken_code_does_not_replace_the_plan(tmp_path: Path) -> None:
     with served(tmp_path, reload=True) as dev:
         source = tmp_path / "app.py"
@@ -295,7 +300,7 @@ def test_new_code_answers_and_broken_code_does_not_replace_the_plan(tmp_path: Pa
         for word in ("there", "where"):  # as long as another: only the time differs, if that
             assert call(dev, "GET", "/hello")[0] == 200
             source.write_text(text.replace("world", word))
-            until(lambda word=word: call(dev, "GET", "/hello") == (200, {"hello": word}))
+            until(partial(answers, dev, word))
         assert call(dev, "POST", "/orders/old")[0] == 200
         assert newest(dev, "work")["logs"][0]["text"] == "working at old"
         source.write_text(text.replace("working at", "now at"))
