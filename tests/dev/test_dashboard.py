@@ -481,7 +481,7 @@ def test_empty_views_say_what_to_do_and_reloads_are_told(browser: Any, tmp_path:
             "#/schedules": "Nothing runs by the clock",
             "#/data": "Nothing is kept here",
             "#/workflows": "There are no workflows",
-            "#/findings": "Nothing was found",
+            "#/findings": "They are being looked for",
             "#/environment": "The manifest declares none.",
         }.items():
             here = page.go(place)

@@ -142,12 +142,14 @@ function problem(title, error) {
 function refresh(now = false) {
   if (timer) { late = Math.max(late, now ? 2 : 1); return; }
   timer = setTimeout(async () => {
+    const began = performance.now();
     await Promise.all([frame(), redraw(now)]);
     timer = setTimeout(() => {
       const again = late;
       timer = late = 0;
       if (again) refresh(again === 2);
-    }, PAUSE);
+      // A store that is large or busy is asked less often.
+    }, Math.max(PAUSE, 2 * (performance.now() - began)));
   }, now ? 0 : 60);
 }
 
