@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from portafaas.dev.api_http import Call, Refused
@@ -143,4 +144,30 @@ def run(call: Call) -> dict[str, Any]:
         if document
         else [],
         "picture": picture,
+        "calls": _calls(dev, id_),
     }  # fmt: skip
+
+
+def _calls(dev: Any, run: str) -> dict[str, dict[str, Any]]:
+    """Return the invocations of a run's steps that are still known, by place and attempt."""
+    if not dev.activity.file.exists():
+        return {}
+    connection = sqlite3.connect(f"{dev.activity.file.as_uri()}?mode=ro", uri=True, timeout=10)
+    try:
+        rows = connection.execute(
+            "select json_extract(document, '$.request.task.key'), "
+            "json_extract(document, '$.request.task.attempt'), id, status, seconds "
+            "from invocations where kind = 'task' "
+            "and json_extract(document, '$.request.task.run') = ? order by number",
+            (run,),
+        ).fetchall()
+    except sqlite3.OperationalError:
+        # Nothing was recorded yet.
+        return {}
+    finally:
+        connection.close()
+    return {
+        f"{key.removeprefix(run)[1:]} {attempt}": {"id": id_, "status": status, "seconds": seconds}
+        for key, attempt, id_, status, seconds in rows
+        if key
+    }

@@ -143,7 +143,7 @@ def numbers(call: Call) -> dict[str, Any]:
         else:
             nodes.setdefault(f"function:{box['name']}", {}).update(facts)
     runs = _stored(dev, nodes)
-    problems = [finding["severity"] for finding in findings(call)]
+    problems = [finding["severity"] for finding in findings(call)["findings"]]
     return {
         "nodes": nodes,
         "dead": dead,
@@ -303,16 +303,20 @@ def secrets(call: Call) -> list[dict[str, Any]]:
     ]
 
 
-def findings(call: Call) -> list[dict[str, Any]]:
+def findings(call: Call) -> dict[str, Any]:
     """Return what ``check`` says: code, message, path, file, line, hint, and for which ``targets``.
 
-    First what keeps the files as they are now from running here, of no target.
+    First what keeps the files as they are now from running here, of no target. ``checked`` are the
+    targets that were asked; none before the first time.
     """
     found: dict[Any, list[str]] = {problem: [] for problem in call.dev.problems}
     for target, problems in call.dev.findings_of.items():
         for problem in problems:
             found.setdefault(problem, []).append(target)
-    return [{**problem.as_dict(), "targets": targets} for problem, targets in found.items()]
+    return {
+        "checked": list(call.dev.findings_of),
+        "findings": [{**one.as_dict(), "targets": targets} for one, targets in found.items()],
+    }
 
 
 def known_function(plan: BuildPlan, name: str) -> FunctionPlan:

@@ -244,6 +244,8 @@ def test_a_run_is_drawn_signalled_retried_and_canceled(service: Running) -> None
     assert {step["name"]: step["run"]["state"] for step in found["steps"]} == {
         "wrap": "succeeded", "ask": "waiting", "done": "not-reached",
     }  # fmt: skip
+    call = service.until(lambda: service.get(path)["calls"]["wrap 1"])
+    assert service.get(f"invocations/{call['id']}")["request"]["task"]["run"] == run["run"]
     assert found["picture"][0] == "svg" and [e["what"] for e in found["history"]][-1] == "waiting"
     assert service.post(f"{path}/signal", {"name": "other"}, 409)["error"]["code"] == "PF8041"
     assert service.post(f"{path}/retry", {}, 409)["error"]["code"] == "PF8042"
@@ -286,7 +288,10 @@ def test_the_clock_goes_forward_only(service: Running) -> None:
 
 
 def test_findings_have_code_place_and_targets(service: Running) -> None:
-    found = service.until(lambda: service.dev.findings_of and service.get("findings"))
+    service.until(lambda: service.get("findings")["checked"])
+    answer = service.get("findings")
+    assert {"aws", "azure", "gcp"} <= set(answer["checked"])
+    found = answer["findings"]
     assert {"code", "message", "severity", "targets"} <= set(found[0])
     assert any(one.get("line") and one["targets"] for one in found)
 

@@ -336,6 +336,11 @@ def test_a_run_goes_on_before_the_eyes(page: Page, service: Running) -> None:
     here.get_by_role("button", name="Signal").click()
     here.wait_for_selector("dd .state:text('succeeded')")
     assert '"Ada"' in here.inner_text("main")
+    run = here.url
+    here.get_by_role("link", name="logs of wrap").click()
+    here.wait_for_selector("h2:text('Logs')")
+    here.get_by_role("link", name="delivery", exact=True).click()
+    _until(here, lambda: here.url == run)
     here.get_by_role("button", name="Run again").click()
     here.wait_for_selector("text=It waits for the signal")
     here.get_by_role("button", name="Cancel the run").click()
@@ -476,7 +481,7 @@ def test_empty_views_say_what_to_do_and_reloads_are_told(browser: Any, tmp_path:
             "#/schedules": "Nothing runs by the clock",
             "#/data": "Nothing is kept here",
             "#/workflows": "There are no workflows",
-            "#/findings": "Nothing was found",
+            "#/findings": "They are being looked for",
             "#/environment": "The manifest declares none.",
         }.items():
             here = page.go(place)

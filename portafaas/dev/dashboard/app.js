@@ -76,10 +76,12 @@ function read() {
 
 // Whether what is known of the service may be old.
 let stale = false;
-let asked = 0, loading = null, timer = 0, late = false;
+let asked = 0, loading = null, timer = 0, late = 0;
 
 async function open() {
   const place = app.place = read();
+  // Until it is there, nothing is drawn anew.
+  app.shown = null;
   const entry = VIEWS.find(([name]) => name === place.path[0]);
   navigation();
   loading?.abort();
@@ -135,19 +137,27 @@ function problem(title, error) {
       h('p', h('button', {type: 'button', onclick: () => open()}, 'Try again'))));
 }
 
-// Look again, at once or as soon as there was a pause; views keep focus and what is open.
+// Look again, at once or as soon as there was a pause; views keep focus and what is open. What
+// somebody did himself (`now`) is shown also to who does not follow what happens.
 function refresh(now = false) {
-  if (timer) { late = late || now; return; }
+  if (timer) { late = Math.max(late, now ? 2 : 1); return; }
   timer = setTimeout(async () => {
-    await Promise.all([frame(), redraw()]);
-    timer = setTimeout(() => { timer = 0; if (late) { late = false; refresh(); } }, PAUSE);
+    const began = performance.now();
+    await Promise.all([frame(), redraw(now)]);
+    timer = setTimeout(() => {
+      const again = late;
+      timer = late = 0;
+      if (again) refresh(again === 2);
+      // A store that is large or busy is asked less often.
+    }, Math.max(PAUSE, 2 * (performance.now() - began)));
   }, now ? 0 : 60);
 }
 
-async function redraw() {
+async function redraw(now) {
   const entry = app.shown, place = app.place, mine = asked;
   if (!entry || document.querySelector('dialog[open]')) return;
   const drawn = await draw(entry, place, undefined);
+  if (!app.live && !now) return;
   // A broken connection has its banner; what was shown stays.
   if (mine !== asked || (drawn.dataset.key === 'error' && app.connection !== 'live')) return;
   const main = $('main');

@@ -68,7 +68,10 @@ export function rows(invocations) {
 function one(found, app) {
   const facts = [['State', state(found.status)], ['Began', when(found.started)],
     ['Took', lasted(found.seconds)], found.attempt > 1 && ['Attempt', found.attempt],
-    found.box && ['From', h('a', {href: `#/queues/${encodeURIComponent(found.box)}`}, found.box)],
+    /^(queue|function)\//.test(found.box) && ['From', h('a', {href: `#/queues/${encodeURIComponent(found.box)}`}, found.box)],
+    found.request?.task?.run && ['Of the run', h('a', {href: `#/workflows/${
+      [found.request.task.workflow, found.request.task.run].map(encodeURIComponent).join('/')}`},
+    plain(found.request.task.workflow))],
     found.target && ['As', found.target], ['Invocation', h('code', plain(found.id))],
     found.trace_id && ['Trace', h('code', plain(found.trace_id))],
     found.correlation_id && ['Correlation', h('code', plain(found.correlation_id))]];

@@ -13,6 +13,7 @@ export async function load(place, app, signal) {
   if (!kind) return null;
   const key = `${kind}/${query[kind]}`;
   const found = await get([`${kind}s`, query[kind], 'sample'], {}, signal);
+  for (const sample of found.samples) sample.event = tidy(sample.event);
   if (query.of) {
     const before = await get(['invocations', query.of], {}, signal).catch(() => null);
     if (before?.request) found.samples.unshift({name: 'as it was', event: tidy(before.request)});
@@ -30,6 +31,10 @@ function tidy(value) {
   if (Array.isArray(value)) return value.map(tidy);
   if (!value || typeof value !== 'object') return value;
   return Object.fromEntries(Object.entries(value).map(([name, each]) => {
+    // Headers as a mapping, unless one comes twice.
+    if (name === 'headers' && Array.isArray(each) && new Set(each.map(([key]) => key)).size === each.length) {
+      return [name, Object.fromEntries(each)];
+    }
     if (name !== 'body' || typeof each !== 'string') return [name, tidy(each)];
     try {
       const found = JSON.parse(each);
@@ -109,6 +114,7 @@ function editor(found, app) {
   h('label.field.column', {'data-keep': `${found.key} ${found.samples.map(s => s.name)}`}, h('span', label),
     h('textarea.code', {id: 'event', spellcheck: 'false', autocapitalize: 'off', rows: 22,
       'aria-describedby': 'event-problem event-help', value: text(0), oninput: check})),
+  needs(found, app),
   h('p.error-text', {id: 'event-problem', role: 'alert', 'data-keep': 'problem'}),
   h('div.row', h('button.primary', {type: 'submit'}, verb),
     h('button', {type: 'button', onclick: () => {
@@ -118,6 +124,15 @@ function editor(found, app) {
     h('span.soft.small', {id: 'event-help'}, 'Ctrl and Enter ', verb.toLowerCase(), found.kind === 'topic' ? 'es.' : 's.'))),
   h('section', {'aria-labelledby': 'outcome'}, h('h2', {id: 'outcome'}, 'What came of it'),
     outcome(found)));
+}
+
+// Keys are neither made up nor recorded: one has to put them in.
+function needs(found, app) {
+  const {auth} = app.service.functions.find(one => found.kind === 'function' && one.name === found.name) || {};
+  const header = {key: 'x-api-key', jwt: 'authorization'}[auth];
+  if (auth === 'iam') return h('p.soft.small', 'Who calls goes into ', h('code', 'http.caller'), '.');
+  return header && h('p.soft.small', 'This route wants the header ', h('code', header),
+    '. Its value is not recorded, and so not part of what was sent before.');
 }
 
 function outcome(found) {

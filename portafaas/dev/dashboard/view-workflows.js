@@ -1,6 +1,7 @@
 // Workflows and their runs: the picture of a run, step by step, and what can be done to it.
 import {h, picture} from './dom.js';
 import {get, post} from './server.js';
+import {at as invocation} from './view-invocations.js';
 import {brief, count, json, lasted, plain, state, when} from './words.js';
 
 export async function load(place, app, signal) {
@@ -171,6 +172,14 @@ function signal(run, name, base, app) {
     h('p.error-text', {role: 'alert'}), h('button.primary', {type: 'submit'}, 'Signal')));
 }
 
+// Of a call the way to its invocation, on the line that says how it ended.
+function logs(run, event) {
+  const call = run.calls[`${event.place} ${event.attempt}`];
+  const ended = ['succeeded', 'failed', 'undone', 'undo-failed'].includes(event.what);
+  return call && ended && [' ', h('a.small', {href: invocation(call.id)}, 'logs',
+    h('span.hidden', ` of ${plain(event.place)}`))];
+}
+
 function history(run) {
   if (!run.history.length) return h('p.empty', 'Nothing yet.');
   return h('table.cards', h('thead', h('tr', h('th', {scope: 'col'}, 'After'),
@@ -179,7 +188,7 @@ function history(run) {
   h('tbody', run.history.map((event, number) => h('tr', {'data-key': String(number)},
     h('td.nowrap', lasted(Math.max(0, event.time - run.started))),
     h('th', {scope: 'row'}, plain(event.place || event.step)),
-    h('td', state(event.what), event.attempt > 1 && h('span.tag', `attempt ${event.attempt}`)),
+    h('td.nowrap', state(event.what), logs(run, event), event.attempt > 1 && h('span.tag', `attempt ${event.attempt}`)),
     h('td.what', event.error ? h('span.error-text', brief(`${event.error}: ${event.cause}`, 160))
       : event.detail !== null && h('details', h('summary', h('span.soft', brief(event.detail, 60))),
         json(event.detail)))))));
