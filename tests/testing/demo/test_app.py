@@ -36,6 +36,18 @@ def test_requests_are_routed_as_on_a_platform(app) -> None:
         app.get("hello")
 
 
+def test_tokens(app) -> None:
+    token = app.token("ada", role="admin")
+    assert app.get("/secret", bearer=token).json() == {"who": "ada", "role": "admin"}
+    assert app.get("/secret").status == 401
+    assert app.get("/secret", bearer=app.token(exp=1)).status == 401
+    assert app.get("/secret", bearer=app.token(scopes=[])).status == 403
+    assert app.get("/secret", bearer=f"{token[:-8]}AAAAAAAA").status == 401
+    assert app.get("/curved", bearer=app.token("bo", function="curved")).json()["who"] == "bo"
+    with pytest.raises(LookupError, match="with 'auth: jwt' 'hello'; there are: secret, curved"):
+        app.token(function="hello")
+
+
 def test_a_handler_that_fails_says_why(app) -> None:
     found = app.get("/hello/broken", key=app.key)
     assert found.status == 500
