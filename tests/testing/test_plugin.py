@@ -191,7 +191,9 @@ def test_tests_share_nothing_but_modules(passes) -> None:
     )
 
 
-def test_handlers_can_be_patched_and_covered(passes) -> None:
+def test_handlers_can_be_patched_and_covered(passes, demo) -> None:
+    (demo.mkdir("tests") / "conftest.py").write_text("import greetings\n")
+    (demo.path / "tests" / "test_more.py").write_text("def test_more(app):\n    pass\n")
     passes(
         """
         import greetings
@@ -222,7 +224,21 @@ def test_handlers_can_be_patched_and_covered(passes) -> None:
             assert asyncio.run(test()) == 200
             app.settle()
             assert app.logs("tell").one().message == "done: Ada"
-        """
+
+        def test_the_alarm_of_another_plugin_stays(app):
+            import signal
+            before = signal.signal(signal.SIGALRM, lambda *given: None)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 100)
+                mine = signal.getsignal(signal.SIGALRM)
+                assert app.get("/hello/Ada").ok
+                assert signal.getsignal(signal.SIGALRM) is mine
+                assert 90 < signal.getitimer(signal.ITIMER_REAL)[0] <= 100
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+        """,
+        count=5,
     )
 
 

@@ -231,6 +231,15 @@ def test_a_handler_runs_out_of_time(app) -> None:
     assert [each.status for each in app.invocations("work")] == ["timeout", "ok"]
 
 
+def test_a_handler_that_does_not_end_is_ended(app) -> None:
+    begun = time.monotonic()
+    run = app.start("approve", {"id": "seven", "slow": True})
+    app.settle()
+    assert 0.9 < time.monotonic() - begun < 30
+    assert app.invocations("step").one().status == "timeout"
+    assert [event.error for event in run.history if event.error] == ["States.Timeout"]
+
+
 def test_a_broker_has_faults_too(app) -> None:
     app.broker.duplicate("jobs")
     app.broker.drop_answer("tell")
