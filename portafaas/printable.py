@@ -7,9 +7,7 @@ import re
 #: What a terminal takes for more than text: control characters (ESC and CSI among them), marks that
 #: turn the direction of writing, line separators, and lone surrogates, which cannot be encoded.
 #: https://www.unicode.org/reports/tr36/#Bidirectional_Text_Spoofing
-UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(text: str, keep: str = "") -> str:

@@ -65,6 +65,7 @@ class Emulated(Emulation):
             receives=queue.get("RedrivePolicy", {}).get("maxReceiveCount", 0),
             retention=queue["MessageRetentionPeriod"],
             message=SNS.size if function.kind == "topic" else SQS.size,
+            text=True,
         )
 
     def http(self, plan: BuildPlan, function: FunctionPlan) -> HttpRules:

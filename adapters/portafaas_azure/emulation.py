@@ -82,6 +82,7 @@ class Emulated(Emulation):
             gone=float(settings["lockDuration"][2:-1]),
             receives=0 if receives == MANY else receives,
             loses=function.kind == "schedule",
+            keeps=bool(settings.get("deadLetteringOnMessageExpiration")),
             retention=retention,
             message=MAX_MESSAGE,
         )

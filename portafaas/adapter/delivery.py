@@ -70,8 +70,12 @@ class DeliveryRules:
     counted: bool = True
     #: How long the platform keeps it; 0: as the queue says, or 4 days.
     retention: int = 0
-    #: Largest message, attributes included.
+    #: What was kept for so long is a dead letter.
+    keeps: bool = False
+    #: Largest message, attributes included, ...
     message: int = 0
+    #: ... of which a body that is no text is base64.
+    text: bool = False
 
     def paced(self, deliveries: int) -> float:
         """Return the seconds until the next delivery after so many that have failed."""

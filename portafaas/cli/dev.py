@@ -21,16 +21,17 @@ from portafaas.cli import options
     "--as",
     "target",
     metavar="TARGET",
-    help="Have this target's semantics: its envelopes, delays, limits.  [default: the neutral ones]",
+    help="Have this target's semantics: envelopes, delays, limits.  [default: neutral ones]",
 )
 @options.manifest
 @options.stage
 @click.option(
     "--clock",
-    type=click.Choice(["real", "virtual"]),
     default="real",
+    metavar="real|virtual|TIME",
     show_default=True,
-    help="Of what is due when, and of schedules; a virtual one stands still until it is set.",
+    help="Of what is due when, and of schedules. A virtual one stands still until it is set; "
+    "with a TIME (RFC 3339) it begins there.",
 )
 @click.option(
     "--env",
@@ -62,7 +63,7 @@ def command(
     target: str | None,
     manifest: Path,
     stage: str | None,
-    clock: Literal["real", "virtual"],
+    clock: str,
     env: tuple[str, ...],
     debug: tuple[str, ...],
     debug_port: int,
@@ -77,13 +78,16 @@ def command(
     Each function runs in processes of its own, from the sources; when these change, the next
     request is answered by new ones.
     """
+    from portafaas.dev.clock import seconds_of
     from portafaas.dev.logs import Console
     from portafaas.dev.service import Dev
 
+    begin: Literal["real", "virtual"] | float
+    begin = seconds_of(clock) if clock not in ("real", "virtual") else clock  # type: ignore[assignment]
     json_lines = log_format == "json"
     console = Console(sys.stderr, json_lines=json_lines)
     dev = Dev(
-        manifest, stage=stage, target=target, host=host, port=port, clock=clock,
+        manifest, stage=stage, target=target, host=host, port=port, clock=begin,
         environment=_environment(env), debug=debug, debug_port=debug_port, debug_wait=debug_wait,
         reload=reload, console=console,
     )  # fmt: skip

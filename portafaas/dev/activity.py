@@ -102,7 +102,9 @@ class Invocation:
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {name: getattr(self, name) for name in self.__slots__ if name not in ("mark", "long")}
+        return {
+            name: getattr(self, name) for name in self.__slots__ if name not in ("mark", "long")
+        }
 
     def summary(self) -> dict[str, Any]:
         """Return what a list shows of it."""
@@ -293,8 +295,7 @@ class Activity:
             for id_, what, value in rest_late:
                 self._append(connection, id_, what, value)
             connection.execute(
-                "delete from invocations where number <= "
-                "(select max(number) from invocations) - ?",
+                "delete from invocations where number <= (select max(number) from invocations) - ?",
                 (KEPT,),
             )
             connection.execute("commit")
@@ -324,9 +325,7 @@ class Activity:
 
     @staticmethod
     def _append(connection: sqlite3.Connection, id_: str, what: str, value: Any) -> None:
-        row = connection.execute(
-            "select document from invocations where id = ?", (id_,)
-        ).fetchone()
+        row = connection.execute("select document from invocations where id = ?", (id_,)).fetchone()
         if row is None:
             return
         document = json.loads(row[0])
@@ -362,7 +361,7 @@ class Activity:
         before: int | None = None,
         limit: int = 100,
         trace_id: str | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> Sequence[dict[str, Any]]:
         """Return invocations, the newest first: summaries, and ``number`` for the next *before*."""
         wheres: list[str] = []
         values: list[Any] = []
@@ -386,12 +385,14 @@ class Activity:
 
     def get(self, id: str) -> dict[str, Any] | None:
         """Return all of one invocation, None when it is not known (any more)."""
-        row = self._reader().execute(
-            "select number, document from invocations where id = ?", (id,)
-        ).fetchone()
+        row = (
+            self._reader()
+            .execute("select number, document from invocations where id = ?", (id,))
+            .fetchone()
+        )
         return None if row is None else {"number": row[0], **json.loads(row[1])}
 
-    def trace(self, trace_id: str) -> list[dict[str, Any]]:
+    def trace(self, trace_id: str) -> Sequence[dict[str, Any]]:
         """Return all of the invocations of one trace, the earliest first."""
         rows = self._reader().execute(
             "select number, document from invocations where trace_id = ? order by started, number",

@@ -16,12 +16,20 @@ if TYPE_CHECKING:
 class Clock:
     """``real``: this machine's, plus what it was set forward. ``virtual``: stands still.
 
-    From any thread but the dispatcher's.
+    A number of seconds since 1970 is a virtual one that begins there. From any thread but the
+    dispatcher's.
     """
 
-    def __init__(self, dev: Dev, mode: Literal["real", "virtual"]) -> None:
+    def __init__(self, dev: Dev, clock: Literal["real", "virtual"] | float) -> None:
         self._dev = dev
-        self.mode = mode
+        self.mode: Literal["real", "virtual"] = "real" if clock == "real" else "virtual"
+        self._start = None if isinstance(clock, str) else clock
+
+    def begin(self) -> None:
+        """Set it to where it begins, before there is a dispatcher."""
+        if self._start is not None:
+            with Broker(store(self._dev.root, self._dev.stage), self._dev.plan) as broker:
+                broker.hold(self._start, anew=True)
 
     def now(self) -> float:
         """Return the time, in seconds since 1970."""
@@ -44,15 +52,21 @@ class Clock:
                 "the clock is this machine's: it cannot be set", hint="start with --clock virtual"
             )
         if isinstance(until, str):
-            try:
-                moment = datetime.fromisoformat(until)
-            except ValueError as exc:
-                raise InvocationError(f"{until!r} is no time of RFC 3339: {exc}") from exc
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            until = moment.timestamp()
+            until = seconds_of(until)
         if until < self.now():
             raise InvocationError("the clock goes forward only")
         done = self._dev.deliveries.advance(until, timeout)
         self._dev.activity.tell({"type": "clock", "now": self.now()})
         return done
+
+
+def seconds_of(text: str) -> float:
+    """Return a time of RFC 3339 in seconds since 1970; without an offset it is UTC.
+
+    Raises InvocationError.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise InvocationError(f"{text!r} is no time of RFC 3339: {exc}") from exc
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()

@@ -98,7 +98,9 @@ class Recorder(Hooks):
         if lease is None or (one := self._finished(lease.id)) is None:
             return
         how = self._how.pop(lease.id, None)
-        again = {report.id: round(report.seconds, 3) for report in reports if report.what == "again"}
+        again = {
+            report.id: round(report.seconds, 3) for report in reports if report.what == "again"
+        }
         dead = {report.id: report.letter.get("reason", "") for report in reports
                 if report.what == "dead"}  # fmt: skip
         held = [report.id for report in reports if report.what == "held"]

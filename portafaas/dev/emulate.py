@@ -24,6 +24,7 @@ from portafaas.adapter.stimulus import HttpStimulus
 from portafaas.dev.instances import CRASH, MEMORY, MOST, Answer, HttpRequest, Instances, problem
 from portafaas.dev.worker import OK, REFUSED, TIMEOUT
 from portafaas.emulation import emulated
+from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.local.process import Child, described
 from portafaas.local.vendor import Vendor
 from portafaas.plan import BuildPlan, FunctionPlan
@@ -33,9 +34,20 @@ _HOW = {"timeout": TIMEOUT, "exit": CRASH, "memory": MEMORY, "refused": REFUSED}
 
 
 class Target:
-    """The packages of one target, the newest of which runs; a context manager."""
+    """The packages of one target, the newest of which runs; a context manager.
 
-    def __init__(self, manifest: Path, stage: str | None, target: str) -> None:
+    Raises DeploymentError (PF8060) when functions are to be *debugged*.
+    """
+
+    def __init__(
+        self, manifest: Path, stage: str | None, target: str, debugged: bool = False
+    ) -> None:
+        if debugged:
+            text = f"functions cannot be debugged in the runtime of {target!r}"
+            hint = "leave out --as, or --debug: from their sources functions can be debugged"
+            raise DeploymentError(
+                "the application is not started:", [Diagnostic("PF8060", text, hint=hint)]
+            )
         self._manifest = manifest
         self._stage = stage
         self.target = target

@@ -36,8 +36,9 @@ from portafaas.plan.entry import function_spec
 
 #: Seconds that a request waits for a process before there is another one.
 PATIENCE = 0.05
-#: Seconds of an invocation below which more processes would be of no use.
-_SLOW = 0.002
+#: Seconds of an invocation below which more processes would be of no use, and how many are done
+#: within :data:`PATIENCE` by a process that is quick, though it had to wait for a processor.
+_SLOW, _QUICK = 0.002, 5
 #: Most processes of a function when nothing bounds its instances.
 MOST = 8
 #: Seconds between two looks at memory.
@@ -231,8 +232,8 @@ class Instances:
     def later(self, work: Awaitable[Any]) -> None:
         """Have *work* done, and keep it from being collected meanwhile."""
         task = asyncio.ensure_future(work)
-        self._tasks.add(task)  # type: ignore[arg-type]
-        task.add_done_callback(self._tasks.discard)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # Calls
 
@@ -316,6 +317,8 @@ class Pool:
         self.workers: list[Instance] = []
         self.starting = 0
         self.retired = False
+        #: How many answers there were since the last look.
+        self._done = 0
         self._failures = 0
         self._backlog: deque[bytes] = deque()
         self._ours, self._theirs = _messages()
@@ -351,7 +354,7 @@ class Pool:
 
     def _filed(self, message: bytes) -> bytes:
         descriptor, name = tempfile.mkstemp(dir=self.instances.folder)
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(message)
         return marshal.dumps((FILE, name))
 
@@ -367,6 +370,7 @@ class Pool:
     def answered(self, number: int, answer: Answer) -> None:
         """Hand an answer to who waits for it."""
         waiting = self.pending.pop(number, None)
+        self._done += 1
         if waiting is not None and not waiting[0].done():
             waiting[0].set_result(answer)
         backlog = self._backlog
@@ -416,7 +420,7 @@ class Pool:
         """Make the pipe that whatever is not the handler's own print goes to."""
         reading, writing = os.pipe()
         transport, _ = await self.instances.loop.connect_read_pipe(
-            lambda: _Output(self), open(reading, "rb", buffering=0)
+            lambda: _Output(self), os.fdopen(reading, "rb", buffering=0)
         )
         self._output = (writing, transport)
 
@@ -452,7 +456,8 @@ class Pool:
                     )  # fmt: skip
             if weigh and not self.debugged:
                 instance.weigh(self.function.memory)
-        if not slow and not self._backlog and any(each.ready for each in self.workers):
+        done, self._done = self._done, 0
+        if self.workers and (not slow or done > _QUICK * len(self.workers)):
             # They are quick: another one would only take their time.
             return
         untaken = 0
@@ -527,9 +532,12 @@ class Pool:
             processes.append(instance.process)
             if instance.transport is not None:
                 instance.transport.abort()
-        for future, _ in self.pending.values():
-            future.cancel()
-        self.pending.clear()
+        for number in list(self.pending):
+            waiting, _ = self.pending.pop(number)
+            if not waiting.done():
+                why = "the application has ended"
+                headers, body = problem(503, "Service Unavailable", why)
+                waiting.set_result((503, headers, body, CRASH, why, None))
         self._close()
         return processes
 
@@ -648,7 +656,7 @@ class Instance(asyncio.Protocol):
 
 
 class _Output(asyncio.Protocol):
-    """What processes of a pool print around the handler's own streams: their children, libraries."""
+    """What processes print around the handler's own streams: their children, libraries."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -78,9 +78,7 @@ class Console:
         self._quiet = quiet
         self._lock = threading.Lock()
         self._width = 12
-        self._colour = (
-            not json_lines and self._out.isatty() and not os.environ.get("NO_COLOR")
-        )
+        self._colour = not json_lines and self._out.isatty() and not os.environ.get("NO_COLOR")
 
     def names(self, functions: Iterable[str]) -> None:
         """Make room for the names of functions."""
@@ -103,7 +101,9 @@ class Console:
                 self._line(json.dumps({**record, "diagnostic": each.as_dict()}))
             else:
                 colour = {"error": "31;1", "warning": "33;1", "note": "36;1"}[each.severity]
-                self._line(f"{self._styled(each.severity + ':', colour)} {plain(str(each), _LINES)}")
+                self._line(
+                    f"{self._styled(each.severity + ':', colour)} {plain(str(each), _LINES)}"
+                )
 
     def log(self, function: str, line: str, entry: Mapping[str, Any]) -> None:
         """Print a line of a function's process."""
@@ -196,7 +196,9 @@ def about(one: Invocation) -> str:
         status = one.response.get("status", "") if isinstance(one.response, dict) else ""
         query = f"?{request['query']}" if request.get("query") else ""
         return f"{request.get('method')} {request.get('path')}{query} {status}".rstrip()
-    outcome = {"ok": "done", "again": "comes again", "dead": "dead letter"}.get(one.status, "failed")
+    outcome = {"ok": "done", "again": "comes again", "dead": "dead letter"}.get(
+        one.status, "failed"
+    )
     tried = f", attempt {one.attempt}" if one.attempt > 1 else ""
     what = one.box or one.kind
     ids = one.response.get("ids") if isinstance(one.response, dict) else None

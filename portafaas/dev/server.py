@@ -1,4 +1,4 @@
-"""The HTTP server: routes of functions at ``/``, and our own below ``/_portafaas/``. A bare ASGI app."""
+"""The HTTP server, a bare ASGI app: functions' routes, and our own below ``/_portafaas/``."""
 
 from __future__ import annotations
 
@@ -90,9 +90,10 @@ class Server:
         pool = instances.pools[found]
         number, future = instances.http(pool, request)
         answer = await future
+        # First: who has the answer finds it recorded.
+        dev.answered(pool, number, request, answer, began)
         await send({"type": "http.response.start", "status": answer[0], "headers": answer[1]})
         await send({"type": "http.response.body", "body": answer[2]})
-        dev.answered(pool, number, request, answer, began)
 
     async def _own(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is ours, for callers on this machine alone.
@@ -117,6 +118,8 @@ class Server:
                 text = "say content-type: application/json"
                 await _answer(send, 415, *problem(415, "Unsupported Media Type", text))
                 return
+        if scope["method"] == "HEAD":
+            send = _without_length(send)
         path = scope["raw_path"].decode("latin-1")
         if path == f"{PREFIX}/v1/traces":
             await self._traces(receive, send)
@@ -167,6 +170,21 @@ async def _body(receive: Receive, send: Send) -> bytes | None:
         await _answer(send, 413, *problem(413, "Content Too Large", text))
         return None
     return b"".join(parts)
+
+
+def _without_length(send: Send) -> Send:
+    """Return what sends the answer to HEAD: ``portafaas.dev.protocol`` waits for announced bodies.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-8.6: the length may be left out.
+    """
+
+    async def sent(message: MutableMapping[str, Any]) -> None:
+        if "headers" in message:
+            kept = [pair for pair in message["headers"] if pair[0].lower() != b"content-length"]
+            message = {**message, "headers": kept}
+        await send(message)
+
+    return sent
 
 
 def local_host(host: str) -> bool:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import time
@@ -23,7 +23,7 @@ from portafaas.dev.deliveries import Deliveries
 from portafaas.dev.instances import Answer, HttpRequest, Instances, Pool, debugged
 from portafaas.dev.logs import Console, entry_of
 from portafaas.dev.routing import Routes
-from portafaas.errors import DeploymentError, Diagnostic, InvocationError, PortafaasError
+from portafaas.errors import DeploymentError, Diagnostic, InvocationError, PortafaasError, guess
 from portafaas.local.debugger import PORT as PORT_OF
 from portafaas.local.debugger import WAIT
 from portafaas.local.resources import environment, store
@@ -66,7 +66,7 @@ class Dev:
         target: str | None = None,
         host: str = "127.0.0.1",
         port: int = PORT,
-        clock: Literal["real", "virtual"] = "real",
+        clock: Literal["real", "virtual"] | float = "real",
         environment: Mapping[str, str] | None = None,
         debug: tuple[str, ...] = (),
         debug_port: int = 5678,
@@ -137,17 +137,22 @@ class Dev:
         use), PF8051 (not this machine's own address), PF8052 (another one is at this store), PF8053
         (a package is missing), PF8018 (the store cannot be used).
         """
+        if self.target is not None:
+            from portafaas.dev.emulate import Target
+
+            self._as = Target(
+                self.manifest, self.given_stage, self.target, debugged=bool(self._debug[0])
+            )
         needed(bool(self._debug[0]), self._reload)
         listening = bound(self.host, self.port)
         self.port = listening.getsockname()[1]
         spare = None
-        if self.target is None:
+        if self._as is None:
             instances = Instances(self.root, self._variables, self._printed)
             spare = instances.spawn()
         else:
-            from portafaas.dev.emulate import Target, VendorInstances
+            from portafaas.dev.emulate import VendorInstances
 
-            self._as = Target(self.manifest, self.given_stage, self.target)
             instances = VendorInstances(
                 self._as, self.root, self._variables, self._printed, self._environment
             )
@@ -170,6 +175,7 @@ class Dev:
             ready.wait()
             if self._failed is not None:
                 raise self._failed
+            self.clock.begin()
             self.deliveries = self._deliveries(self.plan)
             self.deliveries.start()
         except BaseException:
@@ -277,12 +283,13 @@ class Dev:
     async def _served(self, listening: socket.socket, ready: threading.Event) -> None:
         import uvicorn
 
+        from portafaas.dev.protocol import protocol
         from portafaas.dev.server import Server
 
         self._loop = asyncio.get_running_loop()
         self.instances.serve(self.plan)
         config = uvicorn.Config(
-            Server(self), loop="none", http="auto", ws="none", lifespan="off", access_log=False,
+            Server(self), loop="none", http=protocol(), ws="none", lifespan="off", access_log=False,
             log_config=None, server_header=False, proxy_headers=False, backlog=1024,
             timeout_keep_alive=30,
         )  # fmt: skip
@@ -315,6 +322,11 @@ class Dev:
         plan = build_plan(load_manifest(self.manifest, self.given_stage))
         functions, first, wait = self._debug
         if functions:
+            known = [f.name for f in plan.functions]
+            for name in functions:
+                if name != "*" and name not in known:
+                    text = f"no function is called {name!r}"
+                    raise InvocationError(text, hint=guess(name, known), code="PF7002")
             names = [f.name for f in plan.functions if "*" in functions or f.name in functions]
             more = {WAIT: "1"} if wait else {}
             self.debugging = {
@@ -376,9 +388,8 @@ class Dev:
             if sources:
                 # Before the plan is made again: that takes longer.
                 self.deliveries.renew()
-                renewing = asyncio.run_coroutine_threadsafe(
-                    self.instances.renew(), self._running()
-                )
+                renewing = asyncio.run_coroutine_threadsafe(self.instances.renew(), self._running())
+            plan: BuildPlan | None = None
             try:
                 plan = self._planned()
             except PortafaasError as error:
@@ -386,8 +397,8 @@ class Dev:
                     Diagnostic(error.code, error.message, hint=error.hint)
                 ]
                 self.problems = found
-                self.console.diagnostics(found, f"{error.message.rstrip(':')}; the last good one goes on:")
-                plan = None
+                why = error.message.rstrip(":")
+                self.console.diagnostics(found, f"{why}; the last good one goes on:")
             else:
                 self.problems = []
                 assert plan is not None
@@ -537,7 +548,7 @@ class Dev:
             self.console.log(function, line, entry)
             self.activity.tell({"type": "log", "function": function, **entry})
 
-    def _before(self, made: list[Invocation]) -> None:
+    def _before(self, made: Sequence[Invocation]) -> None:
         """Finish records before they are written; in the record's thread."""
         marks = {one.mark: one for one in made if one.mark}
         if marks:

@@ -148,13 +148,17 @@ class Worker:
         for descriptor in descriptors[2:]:
             os.close(descriptor)
         os.environ.update(what["environment"])
+        # As if this process had been started with them.
+        for name in reversed(what["environment"].get("PYTHONPATH", "").split(os.pathsep)):
+            if name:
+                sys.path.insert(0, name)
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 (a plain string is what sys.path wants)
         threading.Thread(target=self.stream.watch, name="watch", daemon=True).start()
         for name, number in (("stdout", 1), ("stderr", 2)):
+            raw: Any = _Printed(self, number)
             printed = io.TextIOWrapper(
-                _Printed(self, number),  # type: ignore[arg-type]
-                encoding="utf-8", errors="backslashreplace", line_buffering=True,
-            )  # fmt: skip
+                raw, encoding="utf-8", errors="backslashreplace", line_buffering=True
+            )
             setattr(sys, name, printed)
         if what["debug"]:
             from portafaas.local.debugger import listen

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.local.driver.portafaas_local_resources import DEDUP, back, database
+from portafaas.local.driver.portafaas_local_resources import now as clock
 from portafaas.local.intake import Subscription, change_of, subscriptions
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
 from portafaas.plan.claims import days_of_claims
@@ -162,8 +163,9 @@ class Broker:
         self._folder = folder
         self._plan = plan
         self._rules = dict(rules or {})
-        #: What the platform has made an end of since somebody took them from here.
-        self.ended: list[tuple[str, Item]] = []
+        #: What the platform has made an end of since somebody took it from here: function, letter
+        #: ("": it is lost), what it was.
+        self.ended: list[tuple[str, str, Item]] = []
         with explained(folder, (sqlite3.Error, OSError)):
             self._connection = database(str(folder))
             self._connection.execute("pragma busy_timeout = 30000")
@@ -191,22 +193,21 @@ class Broker:
     # Time
 
     def _offset(self) -> float:
-        found = dict(
-            self._connection.execute(
-                "select name, value from broker where name in ('clock', 'held')"
-            ).fetchall()
-        )
-        held = found.get("held")
-        return float(held) - time() if held is not None else float(found.get("clock", 0.0))
+        return self.now() - time()
 
     def now(self) -> float:
         """Return the time by the store's clock."""
-        return time() + self._offset()
+        return clock(self._connection)
 
-    def hold(self, at: float | None = None) -> None:
-        """Have the store's clock stand still, at *at* (default: now), until it is set forward."""
+    def hold(self, at: float | None = None, *, anew: bool = False) -> None:
+        """Have the store's clock stand still, at *at* (default: now), until it is set forward.
+
+        *anew*: schedules fire again at instants that come again.
+        """
         with self._transaction() as do:
             value = self.now() if at is None else at
+            if anew:
+                do.execute("delete from broker where name like 'fired/%' and value > ?", (value,))
             do.execute("insert or replace into broker (name, value) values ('held', ?)", (value,))
 
     def held(self) -> bool:
@@ -244,6 +245,26 @@ class Broker:
         except BaseException:
             back(self._connection)
             raise
+
+    def limit(self) -> None:
+        """Have senders to this store keep to what the platform takes, or to nothing without one."""
+        limits: dict[str, tuple[int, bool]] = {}
+        for function in self._plan.functions:
+            rules, trigger = self._rules.get(function.name), function.trigger
+            if rules is None or not rules.message:
+                continue
+            name = f"topic/{trigger.topic}" if isinstance(trigger, TopicTrigger) else ""
+            if isinstance(trigger, QueueTrigger):
+                name = f"queue/{trigger.queue}"
+            if name:
+                limits[name] = min((rules.message, rules.text), limits.get(name, (1 << 62, False)))
+        rows = [
+            (f"{'text' if text else 'limit'}/{name}", most)
+            for name, (most, text) in limits.items()
+        ]
+        with self._transaction() as do:
+            do.execute("delete from broker where name like 'limit/%' or name like 'text/%'")
+            do.executemany("insert into broker (name, value) values (?, ?)", rows)
 
     # In
 
@@ -401,7 +422,11 @@ class Broker:
             size = min(size, rules.batch)
         with self._transaction():
             if rules is not None and rules.receives:
-                self._end(function, rules, now)
+                self._give_up(
+                    function, rules.buries,
+                    "box = ? and state = 'waiting' and due <= ? and attempts >= ?",
+                    (box, now, rules.receives), now,
+                )  # fmt: skip
             if most:
                 busy = "select count(distinct lease) from deliveries where box = ? and state = ?"
                 if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
@@ -442,23 +467,22 @@ class Broker:
             ordered = self._plan.topic(trigger.topic).ordered
         return "key" if ordered else "none"
 
-    def _end(self, function: FunctionPlan, rules: DeliveryRules, now: float) -> None:
-        """Make an end of what the platform has delivered as often as it does."""
+    def _give_up(
+        self, function: FunctionPlan, buries: bool, which: str, values: Sequence[Any], now: float
+    ) -> None:
+        """Make an end of what the platform would make an end of, and keep it in ``ended``."""
         do, offset = self._connection, self._offset()
         rows = do.execute(
-            f"select {', '.join(_COLUMNS)} from deliveries where box = ? and state = 'waiting' "
-            "and due <= ? and attempts >= ? order by number",
-            (self._boxes[function.name], now, rules.receives),
+            f"select {', '.join(_COLUMNS)} from deliveries where {which} order by number", values
         ).fetchall()
         for row in rows:
-            item = _item(row, offset)
-            text = ""
-            if rules.buries:
+            item, text = _item(row, offset), ""
+            if buries:
                 text = _platform_letter(function, item)
                 self._bury(do, item, text, "number = ?", (item.number,), now)
             else:
                 do.execute("delete from deliveries where number = ?", (item.number,))
-            self.ended.append((text, item))
+            self.ended.append((function.name, text, item))
 
     def settle(self, lease: Lease, settled: Settled) -> None:
         """Record what became of a lease. What another has by now, since it ended, is his."""
@@ -557,6 +581,14 @@ class Broker:
         for name, rules in self._rules.items():
             if rules.retention:
                 kept[self._boxes[name]] = rules.retention
+        for function in self._plan.functions:
+            own = self._rules.get(function.name)
+            if own is not None and own.keeps:
+                box = self._boxes[function.name]
+                self._give_up(
+                    function, True, "box = ? and state = 'waiting' and sent < ?",
+                    (box, now - kept.get(box, RETENTION)), now,
+                )  # fmt: skip
         for (box,) in do.execute("select distinct box from deliveries").fetchall():
             do.execute(
                 "delete from deliveries where box = ? and state = 'waiting' and sent < ?",

@@ -142,6 +142,7 @@ class Dispatcher:
         self._vendor = vendor
         rules = None if vendor is None else vendor.rules()
         self.broker = broker or Broker(store(root, plan.stage), plan, rules)
+        self.broker.limit()
         self._observed = observed
         self._limited = limited
         self._weighed = 0.0
@@ -454,7 +455,7 @@ class _Deliverer(Worker):
         lease = self._broker.lease(self.function, seconds + SLACK)
         if self._broker.ended:
             found, self._broker.ended = self._broker.ended, []
-            self._hooks.settled([_ended(self.function, text, item) for text, item in found])
+            self._hooks.settled([_ended(*each) for each in found])
         if lease is None:
             return
         self.lease = lease
@@ -526,12 +527,12 @@ def _reports(lease: Lease, settled: Settled, why: str) -> list[Report]:
     return found
 
 
-def _ended(function: FunctionPlan, letter: str, item: Item) -> Report:
+def _ended(function: str, letter: str, item: Item) -> Report:
     """Return what is told of what the platform itself has made an end of."""
     what: What = "dead" if letter else "lost"
     facts = json.loads(letter) if letter else {}
     error = "the platform gave it up"
-    return Report(function.name, item.box, item.id, item.deliveries, what, 0.0, error, facts)
+    return Report(function, item.box, item.id, item.deliveries, what, 0.0, error, facts)
 
 
 def _processes(plan: BuildPlan, function: FunctionPlan) -> int:

@@ -54,10 +54,10 @@ class Observer:
         # A deadline must not leave half a line behind.
         deadline.whole(_all)
         for name, number in (("stdout", 1), ("stderr", 2)):
+            raw: Any = _Printed(self, number)
             printed = io.TextIOWrapper(
-                _Printed(self, number),  # type: ignore[arg-type]
-                encoding="utf-8", errors="backslashreplace", line_buffering=True,
-            )  # fmt: skip
+                raw, encoding="utf-8", errors="backslashreplace", line_buffering=True
+            )
             setattr(sys, name, printed)
         endings.append(self._ended)
 

@@ -85,6 +85,8 @@ class Place:
             RUN_FILE: str(self._run),
         }
         self._session: VendorSession | None = None
+        #: Whether its memory is, which is that of all that this process has started.
+        self.limited = False
         #: Gets what the process tells beside its answers, if somebody wants to know.
         self.observed: Callable[[dict[str, Any]], None] | None = None
 
@@ -116,11 +118,15 @@ class Place:
 
     def _invoke(self, request: NativeRequest, function: str = "") -> NativeResult:
         session = self.ready()
-        with _Scales(self._facts["memory"]) as scales:
+        why = ""
+        if self.limited:
+            with _Scales(self._facts["memory"]) as scales:
+                result = session.invoke(request.payload, function=function or None)
+            why = scales.why
+        else:
             result = session.invoke(request.payload, function=function or None)
-        if scales.why and result.error is not None:
-            error = NativeError("exit", _MEMORY, scales.why)
-            result = replace(result, error=error)
+        if why and result.error is not None:
+            result = replace(result, error=NativeError("exit", _MEMORY, why))
         logs = result.logs
         if self.observed is not None:
             if logs:
@@ -252,6 +258,7 @@ def serve() -> None:
     """Answer every line until the parent closes the pipe."""
     requests_at, answers_at = map(int, sys.argv[1:3])
     place = Place(Path(sys.argv[3]), sys.argv[4], Path(sys.argv[5]))
+    place.limited = True
 
     def ended(number: int, frame: object) -> None:
         place.close()

@@ -28,6 +28,16 @@ def _call(url: str, body: bytes = b"hello") -> tuple[int, dict[str, Any]]:
         return error.code, json.loads(error.read())
 
 
+def test_no_debugger_in_a_vendors_runtime(tmp_path: Path) -> None:
+    from portafaas.dev.service import Dev
+    from portafaas.errors import DeploymentError
+
+    (tmp_path / "portafaas.yaml").write_text(MANIFEST)
+    dev = Dev(tmp_path / "portafaas.yaml", target="aws", port=0, debug=("*",), reload=False)
+    with pytest.raises(DeploymentError, match="PF8060"):
+        dev.start()
+
+
 def test_an_application_as_a_target_has_it(tmp_path: Path) -> None:
     from portafaas.dev.service import Dev
 

@@ -249,7 +249,8 @@ def test_the_platform_makes_an_end(manifest: Path, buries: bool) -> None:
             assert lease is not None
             broker.settle(lease, Settled({lease.items[0].number: 0.0}))
         assert broker.lease(work, 60) is None
-        ((text, item),) = broker.ended
+        ((function, text, item),) = broker.ended
+        assert function == "work"
         assert item.id == "a" and bool(text) is buries
         letters = broker.dead("queue/jobs")
         assert len(letters) == buries
@@ -280,3 +281,48 @@ def test_all_that_came_later_waits(manifest: Path) -> None:
         broker.advance(51)
         again = broker.lease(work, 60)
         assert again is not None and [item.id for item in again.items][:2] == ["d", "k"]
+
+
+def test_senders_keep_to_what_the_platform_takes(manifest: Path) -> None:
+    plan = planned(manifest, None)
+    own = {
+        "work": DeliveryRules(message=1000),
+        "step": DeliveryRules(message=1000, text=True),
+        "hear": DeliveryRules(message=10),
+    }
+    folder = manifest.parent / "store"
+
+    def put(queue: str, body: bytes) -> None:
+        message = Outgoing("m", body, attributes={"a": "b"})
+        send(str(folder / "queue" / queue), [message], False)
+
+    with Broker(folder, plan, own) as broker:
+        put("jobs", b"x" * 5000)  # nobody has said anything yet
+        broker.limit()
+        put("jobs", b"\xff" * 998)
+        for queue, body in (("jobs", 999), ("steps", 749)):
+            with pytest.raises(ResourceError, match="1000 bytes at most") as caught:
+                put(queue, b"\xff" * body)
+            assert not caught.value.retryable
+        # Not as base64 what is text.
+        put("steps", b"x" * 998)
+        assert broker.take_in() == 3
+    with Broker(folder, plan) as broker:
+        broker.limit()
+        put("jobs", b"x" * 5000)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_what_was_kept_too_long(manifest: Path, keeps: bool) -> None:
+    plan = planned(manifest, None)
+    own = {"work": DeliveryRules(retention=100, keeps=keeps)}
+    with Broker(manifest.parent / "store", plan, own) as broker:
+        put(broker, "a")
+        broker.advance(99)
+        broker.sweep()
+        assert broker.waiting(plan.function("work")) == 1
+        broker.advance(2)
+        broker.sweep()
+        assert broker.waiting(plan.function("work")) == 0
+        assert [bool(text) for _, text, _ in broker.ended] == [True] * keeps
+        assert len(broker.dead("queue/jobs")) == keeps

@@ -24,16 +24,24 @@ ALONE = "site"
 SERVERS = frozenset(("date", "content-length", "transfer-encoding", "connection", "server"))
 HTTP = [case for case in CASES if isinstance(case.stimulus, HttpStimulus)]
 #: One of each other kind: they go the same way.
-REST = list({type(c.stimulus): c for c in CASES if not isinstance(c.stimulus, HttpStimulus)}.values())
+REST = list(
+    {type(c.stimulus): c for c in CASES if not isinstance(c.stimulus, HttpStimulus)}.values()
+)
 
 
 class Served:
     def __init__(self, folder: Path, names: set[str]) -> None:
         self.recorder = _Recorder(folder / "record")
-        document = service.document(PYTHON, {n: f for n, f in service.FUNCTIONS.items() if n in names})
+        document = service.document(
+            PYTHON, {n: f for n, f in service.FUNCTIONS.items() if n in names}
+        )
         self.dev = Dev(
-            service.write(folder / "project", document), port=0, reload=False, findings=False,
-            environment=self.recorder.environment(), console=Console(quiet=True),
+            service.write(folder / "project", document),
+            port=0,
+            reload=False,
+            findings=False,
+            environment=self.recorder.environment(),
+            console=Console(quiet=True),
         )
         self.dev.start()
 

@@ -240,6 +240,7 @@ def _keep(
 ) -> list[tuple[int, str]]:
     with _opened(address) as (connection, name):
         for message in messages:
+            _measure(connection, f"{kind}/{name}", message)
             if ordered and message.dedup is not None:
                 known = connection.execute(
                     "select 1 from messages where kind = ? and name = ? and dedup = ? "
@@ -265,6 +266,35 @@ def _keep(
                     facts[fact] = getattr(message, fact)
             _effect(connection, kind=kind, name=name, verb=verb, **facts)
     return []
+
+
+def _measure(connection: sqlite3.Connection, place: str, message: Outgoing) -> None:
+    """Raise ResourceError for a message that is larger than the platform takes that this is as."""
+    found = connection.execute(
+        "select name, value from broker where name in (?, ?)", (f"limit/{place}", f"text/{place}")
+    ).fetchone()
+    if found is None:
+        return
+    size, most = len(message.body), int(found[1])
+    if found[0].startswith("text/") and not _is_text(message.body):
+        size = (size + 2) // 3 * 4  # base64
+    size += sum(len(n.encode()) + len(text.encode()) for n, text in message.attributes.items())
+    if size > most:
+        raise ResourceError(
+            f"{place} takes messages of {most} bytes at most, attributes included; not of {size}"
+        )
+
+
+def _is_text(body: bytes) -> bool:
+    """Tell whether *body* is characters of XML, which is all that some brokers carry."""
+    import re
+
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    # https://www.w3.org/TR/xml/#charsets
+    return not re.search("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
 
 
 def _readable(body: bytes) -> dict[str, str]:
