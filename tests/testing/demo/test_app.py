@@ -373,6 +373,14 @@ def test_functions_in_processes_of_their_own(app) -> None:
     assert [each.status for each in app.invocations("tell")] == ["crash", "ok"]
     assert app.logs("work").last().fields["attempt"] == 1
     assert len(kit_handlers.SEEN) == seen
+
+    class Local(Exception):
+        pass
+
+    app.fail("hello", error=Local())
+    with pytest.raises(TypeError, match="cannot get into the function's process"):
+        app.get("/hello/ada", key=app.key)
+    app._loop.faults.clear()
     run = app.start("approve", {"id": "seven"})
     app.drain()
     assert run.waiting
