@@ -105,4 +105,5 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     if manifest is not None:
         from portafaas.testing.modules import enter
 
-        enter(os.path.dirname(manifest))  # noqa: PTH120
+        mode = config.getoption("importmode", "")
+        enter(os.path.dirname(manifest), mode == "importlib")  # noqa: PTH120
