@@ -282,3 +282,26 @@ def test_a_failure_tells_what_the_application_did(demo: pytest.Pytester) -> None
             "<work attempt 1 error: Retryable: the test wants it to fail, again in 10 s>",
         ]
     )
+
+
+def test_a_runtime_that_cannot_be_installed_is_no_skip(demo: pytest.Pytester) -> None:
+    demo.makeconftest(
+        """
+        from portafaas.testing.session import Session
+        from portafaas.vendor import VendorRuntimeError
+
+        def made(self, setting):
+            print("asked for it")
+            raise VendorRuntimeError("PF6001", "awslambdaric: no such package", hint="be online")
+
+        Session._made = made
+        """
+    )
+    demo.makepyfile("def test_one(app):\n    pass\n\ndef test_two(app):\n    pass\n")
+    result = demo.runpytest_inprocess("--portafaas-target", "aws", "-s")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(
+        ["*no app on target 'aws': PF6001: awslambdaric: no such package*", "be online"]
+    )
+    # The second one does not wait for the same once more.
+    assert result.stdout.str().count("asked for it") == 1

@@ -358,6 +358,20 @@ def test_what_goes_in_circles_ends(app, monkeypatch) -> None:
 # The same, elsewhere
 
 
+def test_an_application_without_pytest() -> None:
+    from pathlib import Path
+
+    from portafaas.testing import application
+
+    with application(Path(__file__).with_name("portafaas.yaml")) as app:
+        app.fire("nightly")
+        app.settle()
+        assert app.logs("nightly").one().level == "info"
+        folder = app.folder
+        assert folder.exists()
+    assert not folder.exists()
+
+
 @pytest.mark.portafaas(processes=True)
 def test_functions_in_processes_of_their_own(app) -> None:
     import kit_handlers  # type: ignore[import-not-found]
