@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import click
@@ -28,15 +26,9 @@ def _starters() -> dict[str, str]:
     }
 
 
-def _files(folder: Traversable, name: str) -> Iterator[tuple[str, str]]:
-    """Yield the files of a template, as paths, and their content for the service *name*."""
-    for item in folder.iterdir():
-        if item.is_file() and item.name != "description.txt":
-            text = item.read_text("utf-8").replace("{{name}}", name)
-            yield _RENAMED.get(item.name, item.name), text
-        elif item.is_dir() and item.name != "__pycache__":
-            for file, text in _files(item, name):
-                yield f"{item.name}/{file}", text
+def _place(file: str) -> str:
+    """Return where a file of a template goes: its tests are for the project alone."""
+    return f"tests/{file}" if file.startswith("test_") else _RENAMED.get(file, file)
 
 
 def _service_name(text: str) -> str:
@@ -79,7 +71,11 @@ def command(directory: Path, name: str | None, template: str, format_: str) -> N
         )
     name = name or _service_name(directory.absolute().name)
     source = resources.files("portafaas_templates").joinpath("starters", template)
-    files = dict(_files(source, name))
+    files = {
+        _place(item.name): item.read_text("utf-8").replace("{{name}}", name)
+        for item in source.iterdir()
+        if item.is_file() and item.name != "description.txt"
+    }
     taken = sorted(file for file in files if (directory / file).exists())
     if taken:
         raise DiagnosticsError(

@@ -19,12 +19,31 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any
 
     from portafaas.runtime.context import Context
+    from portafaas.testing.app import App
 
 _ID = "00000000-0000-0000-0000-000000000000"
+
+
+def application(
+    manifest: Path | str = "portafaas.yaml",
+    *,
+    target: str = "local",
+    stage: str | None = None,
+    processes: bool = False,
+) -> AbstractContextManager[App]:
+    """Return a context manager with the application under test, for other than pytest.
+
+    ``with application() as app: ...``; pytest has it as a fixture (``docs/testing.md``). Entering
+    raises what a plan or a build does, and PF60xx when the target's runtime cannot be installed.
+    """
+    from portafaas.testing.session import opened
+
+    return opened(manifest, target, stage, processes)
 
 
 def make_context(

@@ -19,6 +19,7 @@ from portafaas.local.secrets import LocalSecrets
 from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, ScheduleTrigger
 from portafaas.plan.config import VARIABLE
 from portafaas.plan.entry import resources_spec
+from portafaas.runtime.auth import JWKS_VARIABLE
 from portafaas.runtime.control import CLAIM, carried, split
 from portafaas.testing.clock import Clock, Duration, FrozenBroker, instant_of, seconds_of
 from portafaas.testing.executors import Executor
@@ -90,6 +91,15 @@ class App:
         self.clock = Clock(self._broker, self._loop.until)
         self.broker = BrokerFaults(self, self._loop, self._broker)
         self.api_keys({"test": KEY})
+        if any(
+            isinstance(function.trigger, HttpTrigger)
+            and function.trigger.auth is not None
+            and function.trigger.auth.scheme == "jwt"
+            for function in self.plan.functions
+        ):
+            from portafaas.testing.bearer import jwks
+
+            self.environment(**{JWKS_VARIABLE: jwks()})
 
     def reset(self) -> None:
         """Begin anew: an empty store, the clock of now, no faults, secrets or settings.
@@ -380,6 +390,43 @@ class App:
         )
         if variables:
             self.environment(**dict.fromkeys(variables, text))
+
+    def token(
+        self,
+        subject: str = "test",
+        *,
+        scopes: Iterable[str] | None = None,
+        function: str | None = None,
+        **claims: Any,
+    ) -> str:
+        """Return a bearer token for routes with ``auth: jwt``: of *function*'s, or the first.
+
+        It has the route's issuer and audience, *scopes* (by default those that it asks for), and
+        an hour to live; *claims* are put to it, or in place of these (``exp=0``).
+        """
+        from time import time
+
+        from portafaas.testing import bearer
+
+        auths = {
+            each.name: each.trigger.auth
+            for each in self.plan.functions
+            if isinstance(each.trigger, HttpTrigger)
+            and each.trigger.auth is not None
+            and each.trigger.auth.scheme == "jwt"
+        }
+        if function is not None and function not in auths:
+            raise _unknown("http function with 'auth: jwt'", function, auths)
+        if not auths:
+            raise LookupError("the manifest has no route with 'auth: jwt'")
+        auth = auths[function] if function is not None else next(iter(auths.values()))
+        now = int(time())
+        found = {
+            "iss": auth.issuer, "aud": auth.audience[0] if auth.audience else "", "sub": subject,
+            "scope": " ".join(auth.scopes if scopes is None else scopes), "iat": now,
+            "exp": now + 3600,
+        }  # fmt: skip
+        return bearer.token(found | claims, auth.algorithms)
 
     # Faults
 

@@ -547,7 +547,12 @@ def write_faults(file: Path, waiting: Mapping[str, Sequence[Mapping[str, Any]]])
         for fault in found[name]:
             if isinstance(fault.get("error"), BaseException):
                 # Protocol 4 is that of every Python that a target has.
-                data = pickle.dumps(fault["error"], 4)
+                try:
+                    data = pickle.dumps(fault["error"], 4)
+                except Exception as exc:
+                    raise TypeError(
+                        f"{fault['error']!r} cannot get into the function's process: {exc}"
+                    ) from exc
                 fault["error"] = base64.b64encode(data).decode("ascii")
     file.write_text(json.dumps(found), encoding="utf-8")
     # That there is another order: what has been waited for is over.

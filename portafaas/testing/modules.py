@@ -7,6 +7,8 @@ there again, the same, when it is entered again.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -16,10 +18,27 @@ _entered = ""
 _aside: dict[str, dict[str, ModuleType]] = {}
 
 
-def enter(root: str) -> None:
-    """Have ``import`` look into *root* first, and put another project's modules aside."""
-    global _entered
+def enter(root: str, importlib_mode: bool = False) -> None:
+    """Have ``import`` look into *root* first, and put another project's modules aside.
+
+    *importlib_mode* is pytest's: for a test in ``shop/tests`` it makes a package ``shop`` of the
+    project's folder, which would hide a module ``shop`` in it; that is imported before.
+    """
     root = os.path.realpath(root)
+    _enter(root)
+    name = Path(root).name
+    if Path(root, name).is_dir() or Path(root, f"{name}.py").is_file():
+        known = sys.modules.get(name)
+        if known is not None and root in map(os.path.realpath, getattr(known, "__path__", ())):
+            del sys.modules[name]
+        if importlib_mode:
+            # What is wrong with it is told when a test imports it.
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+
+
+def _enter(root: str) -> None:
+    global _entered
     if root == _entered:
         if root not in sys.path:
             sys.path.insert(0, root)

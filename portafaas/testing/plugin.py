@@ -64,10 +64,18 @@ def manifest_of(config: pytest.Config, folder: Path) -> str | None:
         file = os.path.join(place, MANIFEST)  # noqa: PTH118 (no Path for what is asked often)
         if os.path.isfile(file):  # noqa: PTH113
             return file
-        above = os.path.dirname(place)  # noqa: PTH120
-        if place == top or above == place:
+        if not place.startswith(top + os.sep):
             return None
-        place = above
+        place = os.path.dirname(place)  # noqa: PTH120
+
+
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Let conftests of a project import its modules, too."""
+    manifest = manifest_of(early_config, early_config.invocation_params.dir)
+    if manifest is not None:
+        from portafaas.testing.modules import enter
+
+        enter(os.path.dirname(manifest))  # noqa: PTH120
 
 
 def _has_app(parent: pytest.Collector) -> bool:
@@ -97,4 +105,5 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     if manifest is not None:
         from portafaas.testing.modules import enter
 
-        enter(os.path.dirname(manifest))  # noqa: PTH120
+        mode = config.getoption("importmode", "")
+        enter(os.path.dirname(manifest), mode == "importlib")  # noqa: PTH120

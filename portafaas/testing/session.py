@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from portafaas.errors import PortafaasError
 from portafaas.plan import BuildPlan
 from portafaas.testing.executors import Executor, InProcess, Processes
+
+if TYPE_CHECKING:
+    from portafaas.testing.app import App
 
 #: Functions run from the sources, without any target.
 LOCAL = "local"
@@ -71,6 +78,30 @@ class Session:
         for executor in self._executors.values():
             executor.close()
         self._executors.clear()
+
+
+@contextmanager
+def opened(
+    manifest: Path | str, target: str, stage: str | None, processes: bool
+) -> Iterator[App]:
+    """See ``portafaas.testing.application``."""
+    from portafaas.testing.app import App
+
+    with TemporaryDirectory(prefix="portafaas-") as folder:
+        home = Path(folder, "home")
+        kept = Path(folder, "session")
+        home.mkdir()
+        kept.mkdir()
+        session = Session(kept)
+        try:
+            setting = Setting(Path(manifest).resolve(), stage, target, processes)
+            app = App(session.executor(setting), home, target)
+            try:
+                yield app
+            finally:
+                app.close()
+        finally:
+            session.close()
 
 
 def plan_of(setting: Setting) -> BuildPlan:

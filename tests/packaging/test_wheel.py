@@ -80,6 +80,7 @@ def test_wheel_names_its_entry_points(built: Any) -> None:
         (name,) = (item for item in archive.namelist() if item.endswith("entry_points.txt"))
         lines = archive.read(name).decode().splitlines()
     assert "portafaas = portafaas.cli:main" in lines
+    assert "portafaas = portafaas.testing.plugin" in lines
     assert {f"{t} = portafaas_{t}.adapter:ADAPTER" for t in TARGETS} <= set(lines)
 
 

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from portafaas.testing.session import Session, Setting
+from portafaas.vendor import VendorRuntimeError
+
 
 def test_a_project_without_a_manifest_notices_nothing(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
@@ -191,7 +194,9 @@ def test_tests_share_nothing_but_modules(passes) -> None:
     )
 
 
-def test_handlers_can_be_patched_and_covered(passes) -> None:
+def test_handlers_can_be_patched_and_covered(passes, demo) -> None:
+    (demo.mkdir("tests") / "conftest.py").write_text("import greetings\n")
+    (demo.path / "tests" / "test_more.py").write_text("def test_more(app):\n    pass\n")
     passes(
         """
         import greetings
@@ -222,7 +227,21 @@ def test_handlers_can_be_patched_and_covered(passes) -> None:
             assert asyncio.run(test()) == 200
             app.settle()
             assert app.logs("tell").one().message == "done: Ada"
-        """
+
+        def test_the_alarm_of_another_plugin_stays(app):
+            import signal
+            before = signal.signal(signal.SIGALRM, lambda *given: None)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 100)
+                mine = signal.getsignal(signal.SIGALRM)
+                assert app.get("/hello/Ada").ok
+                assert signal.getsignal(signal.SIGALRM) is mine
+                assert 90 < signal.getitimer(signal.ITIMER_REAL)[0] <= 100
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+        """,
+        count=5,
     )
 
 
@@ -266,3 +285,23 @@ def test_a_failure_tells_what_the_application_did(demo: pytest.Pytester) -> None
             "<work attempt 1 error: Retryable: the test wants it to fail, again in 10 s>",
         ]
     )
+
+
+def test_a_runtime_that_cannot_be_installed_is_no_skip(
+    demo: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def made(self: Session, setting: Setting) -> None:
+        asked.append(setting.target)
+        raise VendorRuntimeError("PF6001", "awslambdaric: no such package", hint="be online")
+
+    monkeypatch.setattr(Session, "_made", made)
+    demo.makepyfile("def test_one(app):\n    pass\n\ndef test_two(app):\n    pass\n")
+    result = demo.runpytest_inprocess("--portafaas-target", "aws")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(
+        ["*no app on target 'aws': PF6001: awslambdaric: no such package*", "be online"]
+    )
+    # The second one does not wait for the same once more.
+    assert asked == ["aws"]

@@ -74,7 +74,10 @@ def _strike(fault: dict[str, Any]) -> None:
         import base64
         import pickle
 
-        error = pickle.loads(base64.b64decode(error))
+        try:
+            error = pickle.loads(base64.b64decode(error))
+        except Exception as exc:
+            raise RuntimeError(f"the test's error is of a class that is not here: {exc}") from exc
     raise error
 
 

@@ -22,6 +22,10 @@ def hello(request, context):
     return {"said": f"{context.config['greeting']}, {who}!", "body": body}
 
 
+def secret(request, context):
+    return {"who": request.identity.subject, "role": request.identity.claims.get("role")}
+
+
 def everything(request, context):
     return {"path": request.path, "query": request.raw_query, "method": request.method}
 

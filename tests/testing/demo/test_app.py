@@ -36,6 +36,18 @@ def test_requests_are_routed_as_on_a_platform(app) -> None:
         app.get("hello")
 
 
+def test_tokens(app) -> None:
+    token = app.token("ada", role="admin")
+    assert app.get("/secret", bearer=token).json() == {"who": "ada", "role": "admin"}
+    assert app.get("/secret").status == 401
+    assert app.get("/secret", bearer=app.token(exp=1)).status == 401
+    assert app.get("/secret", bearer=app.token(scopes=[])).status == 403
+    assert app.get("/secret", bearer=f"{token[:-8]}AAAAAAAA").status == 401
+    assert app.get("/curved", bearer=app.token("bo", function="curved")).json()["who"] == "bo"
+    with pytest.raises(LookupError, match="with 'auth: jwt' 'hello'; there are: secret, curved"):
+        app.token(function="hello")
+
+
 def test_a_handler_that_fails_says_why(app) -> None:
     found = app.get("/hello/broken", key=app.key)
     assert found.status == 500
@@ -219,6 +231,15 @@ def test_a_handler_runs_out_of_time(app) -> None:
     assert [each.status for each in app.invocations("work")] == ["timeout", "ok"]
 
 
+def test_a_handler_that_does_not_end_is_ended(app) -> None:
+    begun = time.monotonic()
+    run = app.start("approve", {"id": "seven", "slow": True})
+    app.settle()
+    assert 0.9 < time.monotonic() - begun < 30
+    assert app.invocations("step").one().status == "timeout"
+    assert [event.error for event in run.history if event.error] == ["States.Timeout"]
+
+
 def test_a_broker_has_faults_too(app) -> None:
     app.broker.duplicate("jobs")
     app.broker.drop_answer("tell")
@@ -337,6 +358,20 @@ def test_what_goes_in_circles_ends(app, monkeypatch) -> None:
 # The same, elsewhere
 
 
+def test_an_application_without_pytest() -> None:
+    from pathlib import Path
+
+    from portafaas.testing import application
+
+    with application(Path(__file__).with_name("portafaas.yaml")) as app:
+        app.fire("nightly")
+        app.settle()
+        assert app.logs("nightly").one().level == "info"
+        folder = app.folder
+        assert folder.exists()
+    assert not folder.exists()
+
+
 @pytest.mark.portafaas(processes=True)
 def test_functions_in_processes_of_their_own(app) -> None:
     import kit_handlers  # type: ignore[import-not-found]
@@ -352,6 +387,14 @@ def test_functions_in_processes_of_their_own(app) -> None:
     assert [each.status for each in app.invocations("tell")] == ["crash", "ok"]
     assert app.logs("work").last().fields["attempt"] == 1
     assert len(kit_handlers.SEEN) == seen
+
+    class Local(Exception):
+        pass
+
+    app.fail("hello", error=Local())
+    with pytest.raises(TypeError, match="cannot get into the function's process"):
+        app.get("/hello/ada", key=app.key)
+    app._loop.faults.clear()
     run = app.start("approve", {"id": "seven"})
     app.drain()
     assert run.waiting
