@@ -40,6 +40,7 @@ from portafaas.runtime.control import carried
 
 if TYPE_CHECKING:
     from portafaas.adapter.delivery import DeliveryRules
+    from portafaas.adapter.stimulus import MessageStimulus, Stimulus
 
 #: Seconds that topics, buckets, tables and schedules keep what is not done (SNS, SQS: 4 days).
 RETENTION = 345_600
@@ -390,6 +391,37 @@ class Broker:
             box, id_ = self._boxes[function.name], f"{function.name}@{at}"
             self._insert(box, "schedule", id_, None, body, None, "{}", now, now, None)
         return True
+
+    def hand(self, function: FunctionPlan, stimulus: Stimulus) -> list[str]:
+        """Put what the platform would deliver into the box of *function*; return the ids.
+
+        Of a queue and a topic nobody else gets it. Objects and rows need not be there.
+        """
+        from portafaas.adapter.neutral import stimulus_to_json
+        from portafaas.adapter.stimulus import QueueStimulus, TopicStimulus
+
+        messages: tuple[MessageStimulus, ...] = ()
+        if isinstance(stimulus, QueueStimulus):
+            messages = stimulus.messages
+        elif isinstance(stimulus, TopicStimulus):
+            messages = (stimulus.message,)
+        box = self._boxes[function.name]
+        ids = []
+        with self._transaction():
+            now = self.now()
+            for message in messages:
+                self._insert(
+                    box, function.kind, message.id, message.key, message.body,
+                    message.content_type, json.dumps(dict(message.attributes)), now, now, None,
+                )  # fmt: skip
+                ids.append(message.id)
+            if not messages:
+                body = json.dumps(stimulus_to_json(stimulus)).encode()
+                ids = [f"{function.name}@{uuid.uuid4().hex[:12]}"]
+                self._insert(
+                    box, function.kind, ids[0], None, body, None, "{}", now, now, None
+                )
+        return ids
 
     # Out
 
