@@ -24,10 +24,10 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import time
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.local.driver.portafaas_local_resources import DEDUP, back, database
@@ -36,11 +36,21 @@ from portafaas.local.intake import Subscription, change_of, subscriptions
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
 from portafaas.plan.claims import days_of_claims
 from portafaas.record import dataclass, field
+from portafaas.runtime.control import carried
+
+if TYPE_CHECKING:
+    from portafaas.adapter.delivery import DeliveryRules
+    from portafaas.adapter.stimulus import MessageStimulus, Stimulus
 
 #: Seconds that topics, buckets, tables and schedules keep what is not done (SNS, SQS: 4 days).
 RETENTION = 345_600
 #: Seconds that dead letters are kept (SQS: 14 days).
 DEAD_RETENTION = 1_209_600
+#: What was sent and shared out, and what invocations did, stays to be looked at: so many of the
+#: newest.
+TAIL = 10_000
+#: Seconds for which what another broker has made may not be locked yet.
+_YOUNG = 3600.0
 #: Rows that are taken in in one transaction.
 _PART = 1000
 
@@ -56,12 +66,16 @@ create index if not exists deliveries_due on deliveries (box, state, due);
 create index if not exists deliveries_order on deliveries (box, state, number);
 create index if not exists deliveries_key on deliveries (box, key, number) where key is not null;
 create index if not exists deliveries_lease on deliveries (lease) where lease is not null;
+create index if not exists deliveries_expires on deliveries (expires) where expires is not null;
 """
 
 _COLUMNS = (
     "number", "box", "kind", "id", "key", "body", "content_type", "attributes", "sent", "expires",
     "attempts", "letter", "origin",
 )  # fmt: skip
+
+
+_ATTEMPTS = _COLUMNS.index("attempts")
 
 
 @contextmanager
@@ -109,6 +123,11 @@ class Item:
     letter: str | None
     origin: str | None
 
+    @property
+    def deliveries(self) -> int:
+        """How often it was delivered, those of what it is a copy of included."""
+        return self.attempts + carried(self.attributes)
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -125,24 +144,38 @@ class Settled:
 
     ``again``: number -> seconds. ``dead``: number -> letter. ``untried``: numbers of items that
     were held back; it was no attempt. ``alone``: what comes again comes one by one.
+
+    Of other platforms: ``copies`` are portafaas' own attributes of what comes again as a copy,
+    behind what waits. ``lost``: numbers of items that are gone. ``anew``: the count of deliveries
+    begins anew.
     """
 
     again: Mapping[int, float] = field(default_factory=dict)
     dead: Mapping[int, str] = field(default_factory=dict)
     untried: Sequence[int] = ()
     alone: bool = False
+    copies: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    lost: Sequence[int] = ()
+    anew: bool = False
 
 
 class Broker:
     """The deliveries of one service and stage; a context manager. Not for several threads.
 
     *folder* is that of ``portafaas.local.resources.store``. Leases are its own: they end with the
-    process that took them, and with all that inherited :meth:`lock`.
+    process that took them, and with all that inherited :meth:`lock`. *rules* are those of another
+    platform, by function.
     """
 
-    def __init__(self, folder: Path, plan: BuildPlan) -> None:
+    def __init__(
+        self, folder: Path, plan: BuildPlan, rules: Mapping[str, DeliveryRules] | None = None
+    ) -> None:
         self._folder = folder
         self._plan = plan
+        self._rules = dict(rules or {})
+        #: What the platform has made an end of since somebody took it from here: function, letter
+        #: ("": it is lost), what it was.
+        self.ended: list[tuple[str, str, Item]] = []
         with explained(folder, (sqlite3.Error, OSError)):
             self._connection = database(str(folder))
             self._connection.execute("pragma busy_timeout = 30000")
@@ -251,6 +284,26 @@ class Broker:
             back(self._connection)
             raise
 
+    def limit(self) -> None:
+        """Have senders to this store keep to what the platform takes, or to nothing without one."""
+        limits: dict[str, tuple[int, bool]] = {}
+        for function in self._plan.functions:
+            rules, trigger = self._rules.get(function.name), function.trigger
+            if rules is None or not rules.message:
+                continue
+            name = f"topic/{trigger.topic}" if isinstance(trigger, TopicTrigger) else ""
+            if isinstance(trigger, QueueTrigger):
+                name = f"queue/{trigger.queue}"
+            if name:
+                limits[name] = min((rules.message, rules.text), limits.get(name, (1 << 62, False)))
+        rows = [
+            (f"{'text' if text else 'limit'}/{name}", most)
+            for name, (most, text) in limits.items()
+        ]
+        with self._transaction() as do:
+            do.execute("delete from broker where name like 'limit/%' or name like 'text/%'")
+            do.executemany("insert into broker (name, value) values (?, ?)", rows)
+
     # In
 
     def take_in(self) -> int:
@@ -258,10 +311,9 @@ class Broker:
         do = self._connection
         count = 0
         while True:
-            cursor = self._cursor()
             found = do.execute(
-                "select 1 from messages where number > ? union all select 1 from changes limit 1",
-                (cursor,),
+                "select 1 from messages where number > coalesce((select value from broker "
+                "where name = 'taken'), 0) union all select 1 from changes limit 1"
             ).fetchone()
             if found is None:
                 return count
@@ -368,6 +420,37 @@ class Broker:
             self._insert(box, "schedule", id_, None, body, None, "{}", now, now, None)
         return True
 
+    def hand(self, function: FunctionPlan, stimulus: Stimulus) -> list[str]:
+        """Put what the platform would deliver into the box of *function*; return the ids.
+
+        Of a queue and a topic nobody else gets it. Objects and rows need not be there.
+        """
+        from portafaas.adapter.neutral import stimulus_to_json
+        from portafaas.adapter.stimulus import QueueStimulus, TopicStimulus
+
+        messages: tuple[MessageStimulus, ...] = ()
+        if isinstance(stimulus, QueueStimulus):
+            messages = stimulus.messages
+        elif isinstance(stimulus, TopicStimulus):
+            messages = (stimulus.message,)
+        box = self._boxes[function.name]
+        ids = []
+        with self._transaction():
+            now = self.now()
+            for message in messages:
+                self._insert(
+                    box, function.kind, message.id, message.key, message.body,
+                    message.content_type, json.dumps(dict(message.attributes)), now, now, None,
+                )  # fmt: skip
+                ids.append(message.id)
+            if not messages:
+                body = json.dumps(stimulus_to_json(stimulus)).encode()
+                ids = [f"{function.name}@{uuid.uuid4().hex[:12]}"]
+                self._insert(
+                    box, function.kind, ids[0], None, body, None, "{}", now, now, None
+                )
+        return ids
+
     # Out
 
     def lock(self) -> int:
@@ -382,7 +465,16 @@ class Broker:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 self._lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(self._lock, fcntl.LOCK_EX)
+                self._forget_the_killed(file.parent)
         return self._lock
+
+    def _forget_the_killed(self, folder: Path) -> None:
+        """Remove the files of brokers that were killed; not one that is locked the next moment."""
+        before = time() - _YOUNG
+        for file in list(folder.iterdir()):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < before and not self.alive(file.name):
+                    file.unlink()
 
     def gone(self, owner: str) -> None:
         """Remove what a broker leaves that is not :meth:`alive`."""
@@ -391,31 +483,52 @@ class Broker:
     def _owner_file(self, owner: str) -> Path:
         return self._folder / "dispatchers" / owner
 
+    def ready(self) -> frozenset[str]:
+        """Return the functions whose inboxes have something due; each may yet have to wait."""
+        found = self._connection.execute(
+            "select key from json_each(?) where exists (select 1 from deliveries "
+            "where box = json_each.value and state = 'waiting' and due <= ?)",
+            (json.dumps(self._boxes), self.now()),
+        )
+        return frozenset(name for (name,) in found)
+
     def lease(self, function: FunctionPlan, seconds: float) -> Lease | None:
         """Return what *function* is to do next, for *seconds* at most; None when nothing is due."""
         self.lock()
         box, do = self._boxes[function.name], self._connection
         now = self.now()
+        offset = now - time()
         due = "select 1 from deliveries where box = ? and state = 'waiting' and due <= ? limit 1"
         if do.execute(due, (box, now)).fetchone() is None:
             return None
-        trigger = function.trigger
+        trigger, rules = function.trigger, self._rules.get(function.name)
         size, most = 1, 0
         if isinstance(trigger, QueueTrigger):
             size, most = trigger.batch, self._plan.queue(trigger.queue).max_concurrency
+        if rules is not None and rules.batch:
+            size = min(size, rules.batch)
         with self._transaction():
             if most:
                 busy = "select count(distinct lease) from deliveries where box = ? and state = ?"
                 if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
                     return None
-            rows = do.execute(
-                # In this order, so that it ends with the first few.
-                f"select {', '.join(_COLUMNS)}, alone from deliveries as d "
-                "indexed by deliveries_order "
-                "where box = ? and state = 'waiting' and due <= ?"
-                f"{_UNBLOCKED if self._ordered(function) else ''} order by number limit ?",
-                (box, now, *((now,) if self._ordered(function) else ()), size),
-            ).fetchall()
+            unblocked = _UNBLOCKED[self._order(function)]
+            # In the order of an index, so that it ends with the first few.
+            by, index = "due, number", "deliveries_due"
+            if unblocked or (rules is not None and not rules.requeues):
+                by, index = "number", "deliveries_order"
+            while True:
+                rows = do.execute(
+                    f"select {', '.join(_COLUMNS)}, alone from deliveries as d indexed by {index} "
+                    f"where box = ? and state = 'waiting' and due <= ?{unblocked} "
+                    f"order by {by} limit ?",
+                    (box, now, *((now,) if unblocked else ()), size),
+                ).fetchall()
+                most = 0 if rules is None else rules.receives
+                over = [row for row in rows if 0 < most <= row[_ATTEMPTS]]
+                if rules is None or not over:
+                    break
+                self._give_up(function, rules.buries, over, now)
             # What was in a batch that crashed comes alone, so that only the culprit comes again.
             cut = next((n for n, row in enumerate(rows) if row[-1]), None)
             rows = rows[:1] if cut == 0 else rows[:cut]
@@ -427,20 +540,37 @@ class Broker:
                 "attempts = attempts + 1 where number = ?",
                 [(lease, self.owner, time() + seconds, row[0]) for row in rows],
             )
-        offset = self._offset()
         return Lease(lease, function.name, tuple(_item(row, offset, 1) for row in rows))
 
-    def _ordered(self, function: FunctionPlan) -> bool:
-        trigger = function.trigger
+    def _order(self, function: FunctionPlan) -> str:
+        trigger, rules = function.trigger, self._rules.get(function.name)
+        if rules is not None:
+            return rules.order
+        ordered = isinstance(trigger, TableTrigger)
         if isinstance(trigger, QueueTrigger):
-            return self._plan.queue(trigger.queue).ordered
-        if isinstance(trigger, TopicTrigger):
-            return self._plan.topic(trigger.topic).ordered
-        return isinstance(trigger, TableTrigger)
+            ordered = self._plan.queue(trigger.queue).ordered
+        elif isinstance(trigger, TopicTrigger):
+            ordered = self._plan.topic(trigger.topic).ordered
+        return "key" if ordered else "none"
+
+    def _give_up(
+        self, function: FunctionPlan, buries: bool, rows: Sequence[Sequence[Any]], now: float
+    ) -> None:
+        """Make an end of what the platform makes an end of, and keep it in ``ended``."""
+        do, offset = self._connection, self._offset()
+        for row in rows:
+            item, text = _item(row[: len(_COLUMNS)], offset), ""
+            if buries:
+                text = _platform_letter(function, item)
+                self._bury(do, item, text, "number = ?", (item.number,), now)
+            else:
+                do.execute("delete from deliveries where number = ?", (item.number,))
+            self.ended.append((function.name, text, item))
 
     def settle(self, lease: Lease, settled: Settled) -> None:
         """Record what became of a lease. What another has by now, since it ended, is his."""
-        now = self.now()
+        # What is done needs no time.
+        now = self.now() if settled.again or settled.dead or settled.untried else 0.0
         held = "number = ? and state = 'leased' and lease = ?"
         free = "state = 'waiting', lease = null, owner = null, until = null"
         with self._transaction() as do:
@@ -448,9 +578,13 @@ class Broker:
                 mine = (item.number, lease.id)
                 if item.number in settled.dead:
                     self._bury(do, item, settled.dead[item.number], held, mine, now)
+                elif item.number in settled.copies:
+                    own = settled.copies[item.number]
+                    self._copy(do, item, own, held, mine, now + settled.again[item.number])
                 elif item.number in settled.again:
+                    count = ", attempts = 0" if settled.anew else ""
                     do.execute(
-                        f"update deliveries set {free}, due = ?, alone = ? where {held}",
+                        f"update deliveries set {free}, due = ?, alone = ?{count} where {held}",
                         (now + settled.again[item.number], settled.alone, *mine),
                     )
                 elif item.number in settled.untried:
@@ -462,13 +596,32 @@ class Broker:
                 else:
                     do.execute(f"delete from deliveries where {held}", mine)
 
+    def _copy(
+        self,
+        do: sqlite3.Connection,
+        item: Item,
+        own: Mapping[str, str],
+        held: str,
+        mine: tuple[int, str],
+        due: float,
+    ) -> None:
+        """Put a copy of it behind what waits, with attributes of its *own*, and remove it."""
+        done = do.execute(
+            "insert into deliveries (box, state, kind, id, key, body, content_type, attributes, "
+            "due, sent, expires) select box, 'waiting', kind, id, key, body, content_type, ?, ?, "
+            f"sent, expires from deliveries where {held}",
+            (json.dumps({**item.attributes, **own}), due, *mine),
+        )
+        if done.rowcount:
+            do.execute("delete from deliveries where number = ?", mine[:1])
+
     def _bury(
         self,
         do: sqlite3.Connection,
         item: Item,
         letter: str,
         held: str,
-        mine: tuple[int, str],
+        mine: tuple[int] | tuple[int, str],
         now: float,
     ) -> None:
         """Make it a dead letter, or a message of the queue that its queue names for them."""
@@ -480,7 +633,7 @@ class Broker:
         done = do.execute(
             "insert into deliveries (box, state, kind, id, key, body, content_type, attributes, "
             "due, letter, origin, sent, expires, attempts) select ?, ?, kind, id, key, body, "
-            f"content_type, attributes, ?, ?, box, {own} from deliveries where {held}",
+            f"content_type, {_UNCOUNTED}, ?, ?, box, {own} from deliveries where {held}",
             (box, state, now, letter, *mine),
         )
         if done.rowcount:
@@ -491,7 +644,8 @@ class Broker:
     def sweep(self) -> None:
         """Take back leases that ended or whose dispatcher is gone; drop what nobody wants."""
         do = self._connection
-        owners = do.execute("select distinct owner from deliveries where state = 'leased'")
+        # "lease is not null": its index has what is under way, and nothing of what waits.
+        owners = do.execute("select distinct owner from deliveries where lease is not null")
         for (owner,) in owners.fetchall():
             if owner != self.owner and not self.alive(owner):
                 # It was not the function's fault.
@@ -500,23 +654,31 @@ class Broker:
         with self._transaction():
             do.execute(
                 "update deliveries set state = 'waiting', lease = null, owner = null, "
-                "until = null, due = ?, alone = 1 where state = 'leased' and until < ?",
+                "until = null, due = ?, alone = 1 "
+                "where lease is not null and state = 'leased' and until < ?",
                 (self.now(), time()),
             )
             self._drop()
 
     def _drop(self) -> None:
+        """Remove what is over. Looks at the ends of indexes only, however much waits."""
         do, now = self._connection, self.now()
-        do.execute("delete from deliveries where state = 'waiting' and expires <= ?", (now,))
+        do.execute("delete from deliveries where expires <= ? and state = 'waiting'", (now,))
         kept = {f"queue/{queue.name}": queue.retention for queue in self._plan.queues}
-        for (box,) in do.execute("select distinct box from deliveries").fetchall():
+        for name, rules in self._rules.items():
+            if rules.retention:
+                kept[self._boxes[name]] = rules.retention
+        for function in self._plan.functions:
+            own = self._rules.get(function.name)
+            if own is not None and own.keeps:
+                box = self._boxes[function.name]
+                self._give_up(function, True, self._old(box, now - kept.get(box, RETENTION)), now)
+        for box in self._filled():
+            self._drop_old(box, now - kept.get(box, RETENTION))
             do.execute(
-                "delete from deliveries where box = ? and state = 'waiting' and sent < ?",
-                (box, now - kept.get(box, RETENTION)),
+                "delete from deliveries where box = ? and state = 'dead' and due < ?",
+                (box, now - DEAD_RETENTION),
             )
-        do.execute(
-            "delete from deliveries where state = 'dead' and due < ?", (now - DEAD_RETENTION,)
-        )
         for bucket in self._plan.buckets:
             if days := days_of_claims(self._plan, bucket.name):
                 do.execute(
@@ -524,10 +686,67 @@ class Broker:
                     "and modified < ?",
                     (bucket.name, time() - days * 86_400),
                 )
-        # Never the newest: its number is how far this broker has come.
+        self._drop_messages()
         do.execute(
-            "delete from messages where number < ? and sent < ?", (self._cursor(), time() - DEDUP)
+            "delete from effects where number <= (select max(number) from effects) - ?", (TAIL,)
         )
+
+    def _filled(self) -> Iterator[str]:
+        """Yield the boxes that have anything, also those of functions that are no more."""
+        box = ""
+        while True:
+            (found,) = self._connection.execute(
+                "select min(box) from deliveries where box > ?", (box,)
+            ).fetchone()
+            if found is None:
+                return
+            yield (box := found)
+
+    def _old(self, box: str, before: float) -> list[Any]:
+        """Return what waits and was sent *before*, if the first of it was."""
+        part = f"select {', '.join(_COLUMNS)} from deliveries where box = ? and state = 'waiting'"
+        first = self._connection.execute(f"{part} order by number limit 1", (box,)).fetchone()
+        if first is None or _item(first, 0.0).sent >= before:
+            return []
+        return self._connection.execute(f"{part} and sent < ?", (box, before)).fetchall()
+
+    def _drop_old(self, box: str, before: float) -> None:
+        """Remove what waits and was sent *before*: numbers are in the order of that."""
+        first = (
+            "select sent from deliveries where box = ? and state = 'waiting' "
+            "order by number limit 1"
+        )
+        while (found := self._connection.execute(first, (box,)).fetchone()) and found[0] < before:
+            done = self._connection.execute(
+                "delete from deliveries where sent < ? and number in (select number "
+                "from deliveries where box = ? and state = 'waiting' order by number limit ?)",
+                (before, box, _PART),
+            )
+            if done.rowcount < _PART:
+                return
+
+    def _drop_messages(self) -> None:
+        """Remove what was shared out, but the last, which people look at.
+
+        What says how it is known again stays for as long as that is asked.
+        """
+        # Never the newest: its number is how far this broker has come.
+        cursor, old = self._cursor(), time() - DEDUP
+        # Not for long at once: others wait for the store.
+        for _ in range(20):
+            first = self._connection.execute(
+                "select number, sent from messages order by number limit 1"
+            ).fetchone()
+            if first is None or (first[0] > cursor - TAIL and first[1] >= old):
+                return
+            done = self._connection.execute(
+                "delete from messages where (sent < ? or (dedup is null and number <= ?)) "
+                "and number in (select number from messages where number < ? "
+                "order by number limit ?)",
+                (old, cursor - TAIL, cursor, _PART),
+            )
+            if done.rowcount < _PART:
+                return
 
     def alive(self, owner: str) -> bool:
         """Tell whether another broker is there, or processes that work for it."""
@@ -547,18 +766,18 @@ class Broker:
         with self._transaction() as do:
             do.execute(
                 "update deliveries set state = 'waiting', lease = null, owner = null, "
-                f"until = null, attempts = attempts - 1 where state = 'leased' and {which}",
+                "until = null, attempts = attempts - 1 "
+                f"where lease is not null and state = 'leased' and {which}",
                 values,
             )
 
     def next_due(self) -> float | None:
         """Return in how many seconds something is due that is not yet; None when nothing is."""
         now = self.now()
-        marks = ", ".join("?" * len(self._boxes))
         (found,) = self._connection.execute(
-            f"select min(due) from deliveries where state = 'waiting' and due > ? "
-            f"and box in ({marks})",
-            (now, *self._boxes.values()),
+            "select min((select due from deliveries where box = json_each.value "
+            "and state = 'waiting' and due > ? order by due limit 1)) from json_each(?)",
+            (now, json.dumps(self._boxes)),
         ).fetchone()
         return None if found is None else max(0.0, found - now)
 
@@ -625,12 +844,29 @@ class Broker:
             )
 
 
-#: Nothing earlier of its key is leased, or waits for its next attempt.
-_UNBLOCKED = (
-    " and (d.key is null or not exists (select 1 from deliveries as e where e.box = d.box "
+#: Nothing earlier, of its key or at all, is leased, or waits for its next attempt.
+_UNBLOCKED = {
+    "none": "",
+    "key": " and (d.key is null or not exists (select 1 from deliveries as e where e.box = d.box "
     "and e.key = d.key and e.number < d.number "
-    "and (e.state = 'leased' or (e.state = 'waiting' and e.due > ?))))"
-)
+    "and (e.state = 'leased' or (e.state = 'waiting' and e.due > ?))))",
+    "all": " and not exists (select 1 from deliveries as e where e.box = d.box "
+    "and e.number < d.number "
+    "and (e.state = 'leased' or (e.state = 'waiting' and e.due > ?)))",
+}
+#: The attributes without what says that it is a copy: a letter that is redriven is as new.
+_UNCOUNTED = """json_remove(attributes, '$."pf-attempt"', '$."pf-sent"', '$."pf-to"')"""
+
+
+def _platform_letter(function: FunctionPlan, item: Item) -> str:
+    """Return the letter of what nobody but the platform has given up."""
+    from portafaas.runtime.text import epoch_time
+
+    facts = {
+        "reason": "platform", "error": "", "attempts": item.deliveries, "function": function.name,
+        "id": item.id, "time": epoch_time(time()), "trace": "", "correlation": "",
+    }  # fmt: skip
+    return json.dumps(facts, separators=(",", ":"))
 
 
 def inbox(function: FunctionPlan) -> str:
