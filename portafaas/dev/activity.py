@@ -32,7 +32,7 @@ MOST_LINES = 1000
 _PAUSE = 0.05
 #: Invocations that are written of those that went well: so many in a crowd, and a second for good.
 #: Beyond that the newest are written, so that recording takes little of the time that they take.
-_CROWD, _STEADY = 1000, 200
+_CROWD, _STEADY = 1000, 100
 #: Events that wait for one listener; the oldest are dropped.
 _WAITING = 2000
 

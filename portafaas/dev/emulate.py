@@ -36,11 +36,17 @@ _HOW = {"timeout": TIMEOUT, "exit": CRASH, "memory": MEMORY, "refused": REFUSED}
 class Target:
     """The packages of one target, the newest of which runs; a context manager.
 
-    Raises DeploymentError (PF8060) when functions are to be *debugged*.
+    *report* is told what takes the first one so long. Raises DeploymentError (PF8060) when
+    functions are to be *debugged*.
     """
 
     def __init__(
-        self, manifest: Path, stage: str | None, target: str, debugged: bool = False
+        self,
+        manifest: Path,
+        stage: str | None,
+        target: str,
+        debugged: bool = False,
+        report: Callable[[str], None] = lambda text: None,
     ) -> None:
         if debugged:
             text = f"functions cannot be debugged in the runtime of {target!r}"
@@ -51,6 +57,7 @@ class Target:
         self._manifest = manifest
         self._stage = stage
         self.target = target
+        self._report = report
         self._current: ExitStack | None = None
         self._before: list[ExitStack] = []
         self._vendor: Vendor | None = None
@@ -68,7 +75,9 @@ class Target:
         """
         stack = ExitStack()
         with stack:
-            self._vendor = stack.enter_context(emulated(self._manifest, self._stage, self.target))
+            self._vendor = stack.enter_context(
+                emulated(self._manifest, self._stage, self.target, self._told)
+            )
             if self._current is not None:
                 self._before.append(self._current)
             self._current = stack.pop_all()
@@ -76,6 +85,11 @@ class Target:
         while len(self._before) > 2:
             self._before.pop(0).close()
         return self._vendor
+
+    def _told(self, text: str) -> None:
+        # The first time it takes long; then it is told that it is done.
+        if self._vendor is None:
+            self._report(text)
 
     def close(self) -> None:
         """Remove all packages."""
@@ -171,7 +185,7 @@ class VendorInstances(Instances):
 
     def serve(self, plan: BuildPlan) -> None:
         """Have the functions of the newest package."""
-        self._home = asyncio.get_running_loop()
+        self.loop = self._home = asyncio.get_running_loop()
         vendor = self._target.vendor
         before, self.pools = self.pools, {
             function.name: _Pool(self, vendor, function) for function in vendor.plan.functions

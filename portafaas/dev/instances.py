@@ -39,6 +39,8 @@ PATIENCE = 0.05
 #: Seconds of an invocation below which more processes would be of no use, and how many are done
 #: within :data:`PATIENCE` by a process that is quick, though it had to wait for a processor.
 _SLOW, _QUICK = 0.002, 5
+#: Seconds after which a request that is nowhere is lost.
+_LOST = 1.0
 #: Most processes of a function when nothing bounds its instances.
 MOST = 8
 #: Seconds between two looks at memory.
@@ -320,6 +322,7 @@ class Pool:
         #: How many answers there were since the last look.
         self._done = 0
         self._failures = 0
+        self._lost: set[int] = set()
         self._backlog: deque[bytes] = deque()
         self._ours, self._theirs = _messages()
         self._output: tuple[int, asyncio.ReadTransport] | None = None
@@ -457,6 +460,7 @@ class Pool:
             if weigh and not self.debugged:
                 instance.weigh(self.function.memory)
         done, self._done = self._done, 0
+        self._give_up_lost(at, now, done)
         if self.workers and (not slow or done > _QUICK * len(self.workers)):
             # They are quick: another one would only take their time.
             return
@@ -472,6 +476,24 @@ class Pool:
         wanted = -(-(untaken - coming) // self.concurrency)
         for _ in range(min(room, wanted)):
             self.start()
+
+    def _give_up_lost(self, at: set[int], now: float, done: int) -> None:
+        """Fail what a process took and was killed before it could say so.
+
+        It is in no process, and not in the socket, from which a process that is free would have it:
+        one was free the last time, too, and nothing was *done* meanwhile.
+        """
+        lost: set[int] = set()
+        free = any(each.ready and len(each.at()) < self.concurrency for each in self.workers)
+        if free and not done and not self._backlog:
+            for number, (_, since) in self.pending.items():
+                if now - since < _LOST:
+                    break
+                if number not in at:
+                    lost.add(number)
+            for number in lost & self._lost:
+                self._fail(number, CRASH, "the function's process ended before it began")
+        self._lost = lost
 
     def ended(self, instance: Instance, status: int) -> None:
         """Fail what the process was at, and have others do the rest."""

@@ -131,6 +131,12 @@ class Console:
             text = f"{first}  {self._styled(shown, '2')}{newline}{rest_}"
         self._head(entry["time"], function, entry["level"], text)
 
+    def unserved(self, method: str, path: str, status: int) -> None:
+        """Print a request that is for no function."""
+        if not self._quiet and not self._json:
+            text = f"{plain(method)} {plain(path)} {self._styled(str(status), '33')}"
+            self._head(time(), "-", "", text)
+
     def invocations(self, done: Sequence[Invocation]) -> None:
         """Print what was called and what came of it; a crowd of the same as one line."""
         if self._quiet:

@@ -77,6 +77,7 @@ class Server:
             headers = [pair for pair in headers if pair[0] != CALLER]
         found = dev.routes.find(method, path, preflight)
         if type(found) is not str:
+            dev.console.unserved(method, path, 405 if found else 404)
             await _no_route(send, method, found)  # type: ignore[arg-type]
             return
         # Without these two there is no body: https://www.rfc-editor.org/rfc/rfc9112#section-6.3

@@ -141,8 +141,9 @@ class Dev:
             from portafaas.dev.emulate import Target
 
             self._as = Target(
-                self.manifest, self.given_stage, self.target, debugged=bool(self._debug[0])
-            )
+                self.manifest, self.given_stage, self.target, debugged=bool(self._debug[0]),
+                report=self.console.notice,
+            )  # fmt: skip
         needed(bool(self._debug[0]), self._reload)
         listening = bound(self.host, self.port)
         self.port = listening.getsockname()[1]

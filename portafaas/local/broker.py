@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 RETENTION = 345_600
 #: Seconds that dead letters are kept (SQS: 14 days).
 DEAD_RETENTION = 1_209_600
+#: What was sent and shared out, and what invocations did, stays to be looked at: so many of the
+#: newest.
+TAIL = 10_000
 #: Rows that are taken in in one transaction.
 _PART = 1000
 
@@ -60,12 +63,16 @@ create index if not exists deliveries_due on deliveries (box, state, due);
 create index if not exists deliveries_order on deliveries (box, state, number);
 create index if not exists deliveries_key on deliveries (box, key, number) where key is not null;
 create index if not exists deliveries_lease on deliveries (lease) where lease is not null;
+create index if not exists deliveries_expires on deliveries (expires) where expires is not null;
 """
 
 _COLUMNS = (
     "number", "box", "kind", "id", "key", "body", "content_type", "attributes", "sent", "expires",
     "attempts", "letter", "origin",
 )  # fmt: skip
+
+
+_ATTEMPTS = _COLUMNS.index("attempts")
 
 
 @contextmanager
@@ -273,10 +280,9 @@ class Broker:
         do = self._connection
         count = 0
         while True:
-            cursor = self._cursor()
             found = do.execute(
-                "select 1 from messages where number > ? union all select 1 from changes limit 1",
-                (cursor,),
+                "select 1 from messages where number > coalesce((select value from broker "
+                "where name = 'taken'), 0) union all select 1 from changes limit 1"
             ).fetchone()
             if found is None:
                 return count
@@ -406,11 +412,21 @@ class Broker:
     def _owner_file(self, owner: str) -> Path:
         return self._folder / "dispatchers" / owner
 
+    def ready(self) -> frozenset[str]:
+        """Return the functions whose inboxes have something due; each may yet have to wait."""
+        found = self._connection.execute(
+            "select key from json_each(?) where exists (select 1 from deliveries "
+            "where box = json_each.value and state = 'waiting' and due <= ?)",
+            (json.dumps(self._boxes), self.now()),
+        )
+        return frozenset(name for (name,) in found)
+
     def lease(self, function: FunctionPlan, seconds: float) -> Lease | None:
         """Return what *function* is to do next, for *seconds* at most; None when nothing is due."""
         self.lock()
         box, do = self._boxes[function.name], self._connection
         now = self.now()
+        offset = now - time()
         due = "select 1 from deliveries where box = ? and state = 'waiting' and due <= ? limit 1"
         if do.execute(due, (box, now)).fetchone() is None:
             return None
@@ -421,27 +437,27 @@ class Broker:
         if rules is not None and rules.batch:
             size = min(size, rules.batch)
         with self._transaction():
-            if rules is not None and rules.receives:
-                self._give_up(
-                    function, rules.buries,
-                    "box = ? and state = 'waiting' and due <= ? and attempts >= ?",
-                    (box, now, rules.receives), now,
-                )  # fmt: skip
             if most:
                 busy = "select count(distinct lease) from deliveries where box = ? and state = ?"
                 if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
                     return None
             unblocked = _UNBLOCKED[self._order(function)]
-            # In this order, so that it ends with the first few.
-            by, index = "number", "deliveries_order"
-            if rules is not None and rules.requeues:
-                by, index = "due, number", "deliveries_due"
-            rows = do.execute(
-                f"select {', '.join(_COLUMNS)}, alone from deliveries as d indexed by {index} "
-                f"where box = ? and state = 'waiting' and due <= ?{unblocked} "
-                f"order by {by} limit ?",
-                (box, now, *((now,) if unblocked else ()), size),
-            ).fetchall()
+            # In the order of an index, so that it ends with the first few.
+            by, index = "due, number", "deliveries_due"
+            if unblocked or (rules is not None and not rules.requeues):
+                by, index = "number", "deliveries_order"
+            while True:
+                rows = do.execute(
+                    f"select {', '.join(_COLUMNS)}, alone from deliveries as d indexed by {index} "
+                    f"where box = ? and state = 'waiting' and due <= ?{unblocked} "
+                    f"order by {by} limit ?",
+                    (box, now, *((now,) if unblocked else ()), size),
+                ).fetchall()
+                most = 0 if rules is None else rules.receives
+                over = [row for row in rows if 0 < most <= row[_ATTEMPTS]]
+                if rules is None or not over:
+                    break
+                self._give_up(function, rules.buries, over, now)
             # What was in a batch that crashed comes alone, so that only the culprit comes again.
             cut = next((n for n, row in enumerate(rows) if row[-1]), None)
             rows = rows[:1] if cut == 0 else rows[:cut]
@@ -453,7 +469,6 @@ class Broker:
                 "attempts = attempts + 1 where number = ?",
                 [(lease, self.owner, time() + seconds, row[0]) for row in rows],
             )
-        offset = self._offset()
         return Lease(lease, function.name, tuple(_item(row, offset, 1) for row in rows))
 
     def _order(self, function: FunctionPlan) -> str:
@@ -468,15 +483,12 @@ class Broker:
         return "key" if ordered else "none"
 
     def _give_up(
-        self, function: FunctionPlan, buries: bool, which: str, values: Sequence[Any], now: float
+        self, function: FunctionPlan, buries: bool, rows: Sequence[Sequence[Any]], now: float
     ) -> None:
-        """Make an end of what the platform would make an end of, and keep it in ``ended``."""
+        """Make an end of what the platform makes an end of, and keep it in ``ended``."""
         do, offset = self._connection, self._offset()
-        rows = do.execute(
-            f"select {', '.join(_COLUMNS)} from deliveries where {which} order by number", values
-        ).fetchall()
         for row in rows:
-            item, text = _item(row, offset), ""
+            item, text = _item(row[: len(_COLUMNS)], offset), ""
             if buries:
                 text = _platform_letter(function, item)
                 self._bury(do, item, text, "number = ?", (item.number,), now)
@@ -486,7 +498,8 @@ class Broker:
 
     def settle(self, lease: Lease, settled: Settled) -> None:
         """Record what became of a lease. What another has by now, since it ended, is his."""
-        now = self.now()
+        # What is done needs no time.
+        now = self.now() if settled.again or settled.dead or settled.untried else 0.0
         held = "number = ? and state = 'leased' and lease = ?"
         free = "state = 'waiting', lease = null, owner = null, until = null"
         with self._transaction() as do:
@@ -560,7 +573,8 @@ class Broker:
     def sweep(self) -> None:
         """Take back leases that ended or whose dispatcher is gone; drop what nobody wants."""
         do = self._connection
-        owners = do.execute("select distinct owner from deliveries where state = 'leased'")
+        # "lease is not null": its index has what is under way, and nothing of what waits.
+        owners = do.execute("select distinct owner from deliveries where lease is not null")
         for (owner,) in owners.fetchall():
             if owner != self.owner and not self.alive(owner):
                 # It was not the function's fault.
@@ -569,14 +583,16 @@ class Broker:
         with self._transaction():
             do.execute(
                 "update deliveries set state = 'waiting', lease = null, owner = null, "
-                "until = null, due = ?, alone = 1 where state = 'leased' and until < ?",
+                "until = null, due = ?, alone = 1 "
+                "where lease is not null and state = 'leased' and until < ?",
                 (self.now(), time()),
             )
             self._drop()
 
     def _drop(self) -> None:
+        """Remove what is over. Looks at the ends of indexes only, however much waits."""
         do, now = self._connection, self.now()
-        do.execute("delete from deliveries where state = 'waiting' and expires <= ?", (now,))
+        do.execute("delete from deliveries where expires <= ? and state = 'waiting'", (now,))
         kept = {f"queue/{queue.name}": queue.retention for queue in self._plan.queues}
         for name, rules in self._rules.items():
             if rules.retention:
@@ -585,18 +601,13 @@ class Broker:
             own = self._rules.get(function.name)
             if own is not None and own.keeps:
                 box = self._boxes[function.name]
-                self._give_up(
-                    function, True, "box = ? and state = 'waiting' and sent < ?",
-                    (box, now - kept.get(box, RETENTION)), now,
-                )  # fmt: skip
-        for (box,) in do.execute("select distinct box from deliveries").fetchall():
+                self._give_up(function, True, self._old(box, now - kept.get(box, RETENTION)), now)
+        for box in self._filled():
+            self._drop_old(box, now - kept.get(box, RETENTION))
             do.execute(
-                "delete from deliveries where box = ? and state = 'waiting' and sent < ?",
-                (box, now - kept.get(box, RETENTION)),
+                "delete from deliveries where box = ? and state = 'dead' and due < ?",
+                (box, now - DEAD_RETENTION),
             )
-        do.execute(
-            "delete from deliveries where state = 'dead' and due < ?", (now - DEAD_RETENTION,)
-        )
         for bucket in self._plan.buckets:
             if days := days_of_claims(self._plan, bucket.name):
                 do.execute(
@@ -604,10 +615,67 @@ class Broker:
                     "and modified < ?",
                     (bucket.name, time() - days * 86_400),
                 )
-        # Never the newest: its number is how far this broker has come.
+        self._drop_messages()
         do.execute(
-            "delete from messages where number < ? and sent < ?", (self._cursor(), time() - DEDUP)
+            "delete from effects where number <= (select max(number) from effects) - ?", (TAIL,)
         )
+
+    def _filled(self) -> Iterator[str]:
+        """Yield the boxes that have anything, also those of functions that are no more."""
+        box = ""
+        while True:
+            (found,) = self._connection.execute(
+                "select min(box) from deliveries where box > ?", (box,)
+            ).fetchone()
+            if found is None:
+                return
+            yield (box := found)
+
+    def _old(self, box: str, before: float) -> list[Any]:
+        """Return what waits and was sent *before*, if the first of it was."""
+        part = f"select {', '.join(_COLUMNS)} from deliveries where box = ? and state = 'waiting'"
+        first = self._connection.execute(f"{part} order by number limit 1", (box,)).fetchone()
+        if first is None or _item(first, 0.0).sent >= before:
+            return []
+        return self._connection.execute(f"{part} and sent < ?", (box, before)).fetchall()
+
+    def _drop_old(self, box: str, before: float) -> None:
+        """Remove what waits and was sent *before*: numbers are in the order of that."""
+        first = (
+            "select sent from deliveries where box = ? and state = 'waiting' "
+            "order by number limit 1"
+        )
+        while (found := self._connection.execute(first, (box,)).fetchone()) and found[0] < before:
+            done = self._connection.execute(
+                "delete from deliveries where sent < ? and number in (select number "
+                "from deliveries where box = ? and state = 'waiting' order by number limit ?)",
+                (before, box, _PART),
+            )
+            if done.rowcount < _PART:
+                return
+
+    def _drop_messages(self) -> None:
+        """Remove what was shared out, but the last, which people look at.
+
+        What says how it is known again stays for as long as that is asked.
+        """
+        # Never the newest: its number is how far this broker has come.
+        cursor, old = self._cursor(), time() - DEDUP
+        # Not for long at once: others wait for the store.
+        for _ in range(20):
+            first = self._connection.execute(
+                "select number, sent from messages order by number limit 1"
+            ).fetchone()
+            if first is None or (first[0] > cursor - TAIL and first[1] >= old):
+                return
+            done = self._connection.execute(
+                "delete from messages where (sent < ? or (dedup is null and number <= ?)) "
+                "and number in (select number from messages where number < ? "
+                "order by number limit ?)",
+                (old, cursor - TAIL, cursor, _PART),
+            )
+            if done.rowcount < _PART:
+                return
 
     def alive(self, owner: str) -> bool:
         """Tell whether another broker is there, or processes that work for it."""
@@ -627,18 +695,18 @@ class Broker:
         with self._transaction() as do:
             do.execute(
                 "update deliveries set state = 'waiting', lease = null, owner = null, "
-                f"until = null, attempts = attempts - 1 where state = 'leased' and {which}",
+                "until = null, attempts = attempts - 1 "
+                f"where lease is not null and state = 'leased' and {which}",
                 values,
             )
 
     def next_due(self) -> float | None:
         """Return in how many seconds something is due that is not yet; None when nothing is."""
         now = self.now()
-        marks = ", ".join("?" * len(self._boxes))
         (found,) = self._connection.execute(
-            f"select min(due) from deliveries where state = 'waiting' and due > ? "
-            f"and box in ({marks})",
-            (now, *self._boxes.values()),
+            "select min((select due from deliveries where box = json_each.value "
+            "and state = 'waiting' and due > ? order by due limit 1)) from json_each(?)",
+            (now, json.dumps(self._boxes)),
         ).fetchone()
         return None if found is None else max(0.0, found - now)
 

@@ -287,7 +287,12 @@ class Dispatcher:
                     self._hooks.fired(function.name, instant)
 
     def _give(self) -> None:
-        idle = [worker for worker in self._workers if not worker.busy]
+        ready = self.broker.ready()
+        idle = [
+            worker
+            for worker in self._workers
+            if not worker.busy and (worker.function.kind == "task" or worker.function.name in ready)
+        ]
         # Processes that are there before new ones.
         for worker in sorted(idle, key=lambda worker: not worker.running):
             if worker.generation != self._generation:

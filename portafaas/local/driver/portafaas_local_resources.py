@@ -57,6 +57,7 @@ create table if not exists objects (
 create table if not exists effects (
     number integer primary key, run text not null, effect text not null
 );
+create index if not exists effects_of on effects (run);
 create table if not exists broker (name text primary key, value real not null) without rowid;
 """
 #: Runs of workflows, and what each has asked for (``portafaas.local.workflows``). ``wake`` is when
