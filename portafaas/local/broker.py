@@ -184,6 +184,7 @@ class Broker:
         self._boxes = {function.name: inbox(function) for function in plan.functions}
         self.owner = uuid.uuid4().hex
         self._lock: int | None = None
+        self._keeping: int | None = None
 
     def close(self) -> None:
         """Close the store; what is leased waits again, as if it had not been tried."""
@@ -192,6 +193,9 @@ class Broker:
             self._owner_file(self.owner).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
+        if self._keeping is not None:
+            os.close(self._keeping)
+            self._keeping = None
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -220,13 +224,37 @@ class Broker:
                 do.execute("delete from broker where name like 'fired/%' and value > ?", (value,))
             do.execute("insert or replace into broker (name, value) values ('held', ?)", (value,))
 
+    def keep_held(self) -> None:
+        """Have nobody but this broker :meth:`release` the clock, for as long as this process lives.
+
+        Or others that keep it, too.
+        """
+        if self._keeping is None:
+            self._keeping = self._keeper()
+            fcntl.flock(self._keeping, fcntl.LOCK_SH)
+
+    def _keeper(self) -> int:
+        with explained(self._folder, (OSError,)):
+            file = self._folder / "virtual.lock"
+            return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
     def held(self) -> bool:
         """Tell whether the store's clock stands still."""
         found = self._connection.execute("select 1 from broker where name = 'held'").fetchone()
         return found is not None
 
     def release(self) -> None:
-        """Have the store's clock go on, from where it is, or from this machine's time if later."""
+        """Have the store's clock go on, from where it is, or from this machine's time if later.
+
+        Not while somebody wants it to stand still (:meth:`keep_held`).
+        """
+        keeper = self._keeper()
+        try:
+            fcntl.flock(keeper, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        finally:
+            os.close(keeper)
         with self._transaction() as do:
             ahead = max(0.0, self._offset())
             if do.execute("delete from broker where name = 'held'").rowcount:
