@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.dev.browser import chromium
-from tests.dev.test_command import Running, until
+from tests.dev.project import until
+from tests.dev.test_command import Running
 
 MORE = """
   note:
