@@ -160,14 +160,14 @@ class Pool:
 
     # Processes
 
-    def start(self, load: bool = False) -> None:
+    def start(self, load: bool = False, spare: bool = True) -> None:
         """Add a process."""
         self.starting += 1
-        self.instances.later(self._start(load))
+        self.instances.later(self._start(load, spare))
 
-    async def _start(self, load: bool) -> None:
+    async def _start(self, load: bool, spare: bool) -> None:
         try:
-            process, ours = await self.instances.process()
+            process, ours = await self.instances.process(spare)
             if self.retired and not self.pending:
                 await self.instances.loop.run_in_executor(None, end, process, ours)
                 return
@@ -201,12 +201,12 @@ class Pool:
         )
         self._output = (writing, transport)
 
-    async def ready(self, timeout: float = START) -> bool:
+    async def ready(self, timeout: float = START, *, spare: bool = True) -> bool:
         """Add a process that loads the handler, and wait for it; tell whether it has come so far.
 
         After *timeout* seconds it is not waited for any more.
         """
-        self.start(load=True)
+        self.start(load=True, spare=spare)
         end = monotonic() + timeout
         while monotonic() < end and not self.retired:
             if any(instance.ready for instance in self.workers):

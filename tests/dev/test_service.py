@@ -278,6 +278,21 @@ def test_a_manifest_that_is_wrong_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / ".portafaas").exists()
 
 
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "watchfiles" else real(name)
+    )
+    with pytest.raises(DeploymentError) as refused:
+        Dev(write(tmp_path), port=0).start()
+    (found,) = refused.value.diagnostics
+    assert found.code == "PF8053" and "pip install 'portafaas[dev]'" in str(found.hint)
+
+
 # Time
 
 
@@ -394,8 +409,11 @@ def test_nothing_is_left_of_it(tmp_path: Path) -> None:
         call(dev, "GET", "/hello")
         call(dev, "POST", "/orders/good")
         newest(dev, "work")
+        assert dev.instances.folder is None, "a server that is killed would leave it behind"
+        call(dev, "POST", "/orders/good", b"x" * 100_000)
         pids = [each.process.pid for pool in dev.instances.pools.values() for each in pool.workers]
-        folder = Path(str(dev.instances.folder))
+        folder = dev.instances.folder
+        assert folder is not None and folder.exists()
         assert pids
     assert not folder.exists()
     for pid in pids:
