@@ -328,6 +328,7 @@ class Pool:
             processes.append(instance.process)
             if instance.transport is not None:
                 instance.transport.abort()
+            instance.release()
         for number in list(self.pending):
             waiting, _ = self.pending.pop(number)
             if not waiting.done():
@@ -422,9 +423,15 @@ class Instance(asyncio.Protocol):
 
     async def _reap(self) -> None:
         status = await asyncio.get_running_loop().run_in_executor(None, self._wait)
-        self.pool.ended(self, status)
-        os.close(self.slots)
-        self._memory.close()
+        if not self.pool.instances._closed:
+            self.pool.ended(self, status)
+            self.release()
+
+    def release(self) -> None:
+        """Give back the memory that it shares with the process."""
+        if not self._memory.closed:
+            self._memory.close()
+            os.close(self.slots)
 
     def _wait(self) -> int:
         try:
