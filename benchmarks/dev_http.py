@@ -388,7 +388,7 @@ def main() -> int:
                             wrong[server.name] = why
                         if number:
                             rates[server.name].append(found)
-                            taken = server.processor() - before
+                            taken = max(0.0, server.processor() - before)
                             costs[server.name].append(taken / max(1.0, found * seconds))
                 print(f"\n{count} connection{'s' * (count > 1)}")
                 for name, values in rates.items():

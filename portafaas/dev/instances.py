@@ -113,7 +113,8 @@ class Instances:
         self._closed = False
         self._refilling = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.folder = tempfile.mkdtemp(prefix="portafaas-")
+        #: Of requests that are too long for the socket; made for the first.
+        self.folder: Path | None = None
 
     def number(self) -> int:
         """Return the number of the next invocation."""
@@ -284,10 +285,11 @@ class Instances:
         await self.loop.run_in_executor(None, lambda: [each.wait() for each in processes])
         for task in tuple(self._tasks):
             task.cancel()
-        with contextlib.suppress(OSError):
-            for file in Path(self.folder).iterdir():
-                file.unlink()
-            Path(self.folder).rmdir()
+        if self.folder is not None:
+            with contextlib.suppress(OSError):
+                for file in self.folder.iterdir():
+                    file.unlink()
+                self.folder.rmdir()
 
 
 def _end(process: subprocess.Popen[bytes], ours: socket.socket) -> None:
@@ -356,7 +358,10 @@ class Pool:
         return future
 
     def _filed(self, message: bytes) -> bytes:
-        descriptor, name = tempfile.mkstemp(dir=self.instances.folder)
+        instances = self.instances
+        if instances.folder is None:
+            instances.folder = Path(tempfile.mkdtemp(prefix="portafaas-"))
+        descriptor, name = tempfile.mkstemp(dir=instances.folder)
         with os.fdopen(descriptor, "wb") as file:
             file.write(message)
         return marshal.dumps((FILE, name))

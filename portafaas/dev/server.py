@@ -204,9 +204,9 @@ async def events(dev: Dev, receive: Receive, send: Send) -> None:
     import asyncio
 
     headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b": hello\n\n", "more_body": True})
     with dev.activity.listen() as listener:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b": hello\n\n", "more_body": True})
 
         async def gone() -> None:
             while (await receive())["type"] != "http.disconnect":

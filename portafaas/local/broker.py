@@ -24,7 +24,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Self
@@ -40,6 +40,7 @@ from portafaas.runtime.control import carried
 
 if TYPE_CHECKING:
     from portafaas.adapter.delivery import DeliveryRules
+    from portafaas.adapter.stimulus import MessageStimulus, Stimulus
 
 #: Seconds that topics, buckets, tables and schedules keep what is not done (SNS, SQS: 4 days).
 RETENTION = 345_600
@@ -48,6 +49,8 @@ DEAD_RETENTION = 1_209_600
 #: What was sent and shared out, and what invocations did, stays to be looked at: so many of the
 #: newest.
 TAIL = 10_000
+#: Seconds for which what another broker has made may not be locked yet.
+_YOUNG = 3600.0
 #: Rows that are taken in in one transaction.
 _PART = 1000
 
@@ -181,6 +184,7 @@ class Broker:
         self._boxes = {function.name: inbox(function) for function in plan.functions}
         self.owner = uuid.uuid4().hex
         self._lock: int | None = None
+        self._keeping: int | None = None
 
     def close(self) -> None:
         """Close the store; what is leased waits again, as if it had not been tried."""
@@ -189,6 +193,9 @@ class Broker:
             self._owner_file(self.owner).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
+        if self._keeping is not None:
+            os.close(self._keeping)
+            self._keeping = None
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -217,13 +224,37 @@ class Broker:
                 do.execute("delete from broker where name like 'fired/%' and value > ?", (value,))
             do.execute("insert or replace into broker (name, value) values ('held', ?)", (value,))
 
+    def keep_held(self) -> None:
+        """Have nobody but this broker :meth:`release` the clock, for as long as this process lives.
+
+        Or others that keep it, too.
+        """
+        if self._keeping is None:
+            self._keeping = self._keeper()
+            fcntl.flock(self._keeping, fcntl.LOCK_SH)
+
+    def _keeper(self) -> int:
+        with explained(self._folder, (OSError,)):
+            file = self._folder / "virtual.lock"
+            return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
     def held(self) -> bool:
         """Tell whether the store's clock stands still."""
         found = self._connection.execute("select 1 from broker where name = 'held'").fetchone()
         return found is not None
 
     def release(self) -> None:
-        """Have the store's clock go on, from where it is, or from this machine's time if later."""
+        """Have the store's clock go on, from where it is, or from this machine's time if later.
+
+        Not while somebody wants it to stand still (:meth:`keep_held`).
+        """
+        keeper = self._keeper()
+        try:
+            fcntl.flock(keeper, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        finally:
+            os.close(keeper)
         with self._transaction() as do:
             ahead = max(0.0, self._offset())
             if do.execute("delete from broker where name = 'held'").rowcount:
@@ -389,6 +420,37 @@ class Broker:
             self._insert(box, "schedule", id_, None, body, None, "{}", now, now, None)
         return True
 
+    def hand(self, function: FunctionPlan, stimulus: Stimulus) -> list[str]:
+        """Put what the platform would deliver into the box of *function*; return the ids.
+
+        Of a queue and a topic nobody else gets it. Objects and rows need not be there.
+        """
+        from portafaas.adapter.neutral import stimulus_to_json
+        from portafaas.adapter.stimulus import QueueStimulus, TopicStimulus
+
+        messages: tuple[MessageStimulus, ...] = ()
+        if isinstance(stimulus, QueueStimulus):
+            messages = stimulus.messages
+        elif isinstance(stimulus, TopicStimulus):
+            messages = (stimulus.message,)
+        box = self._boxes[function.name]
+        ids = []
+        with self._transaction():
+            now = self.now()
+            for message in messages:
+                self._insert(
+                    box, function.kind, message.id, message.key, message.body,
+                    message.content_type, json.dumps(dict(message.attributes)), now, now, None,
+                )  # fmt: skip
+                ids.append(message.id)
+            if not messages:
+                body = json.dumps(stimulus_to_json(stimulus)).encode()
+                ids = [f"{function.name}@{uuid.uuid4().hex[:12]}"]
+                self._insert(
+                    box, function.kind, ids[0], None, body, None, "{}", now, now, None
+                )
+        return ids
+
     # Out
 
     def lock(self) -> int:
@@ -403,7 +465,16 @@ class Broker:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 self._lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(self._lock, fcntl.LOCK_EX)
+                self._forget_the_killed(file.parent)
         return self._lock
+
+    def _forget_the_killed(self, folder: Path) -> None:
+        """Remove the files of brokers that were killed; not one that is locked the next moment."""
+        before = time() - _YOUNG
+        for file in list(folder.iterdir()):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < before and not self.alive(file.name):
+                    file.unlink()
 
     def gone(self, owner: str) -> None:
         """Remove what a broker leaves that is not :meth:`alive`."""

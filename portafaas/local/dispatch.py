@@ -151,11 +151,10 @@ class Dispatcher:
         self._goal: float | None = None
         self._reached = threading.Event()
         self._generation = 0
+        if virtual:
+            self.broker.keep_held()
         if self.broker.held() != virtual:
-            if virtual:
-                self.broker.hold()
-            else:
-                self.broker.release()
+            self.broker.hold() if virtual else self.broker.release()
         self._selector = selectors.DefaultSelector()
         self._waker = _Waker()
         self._selector.register(self._waker, selectors.EVENT_READ, self._waker)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,3 +138,19 @@ def test_a_retention_removes_the_old_behind_the_young(tmp_path: Path) -> None:
         broker.advance(200_000)
         broker.sweep()
         assert broker.waiting(world.plan.function("work")) == 3
+
+
+def test_killed_brokers_leave_nothing_for_ever(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    files = world.folder / "dispatchers"
+    world.broker.lock()
+    for name, age in (("killed", 7200), ("young", 60)):
+        (files / name).touch()
+        os.utime(files / name, (time.time() - age,) * 2)
+    mine = files / world.broker.owner
+    os.utime(mine, (1.0, 1.0))
+    with Broker(world.folder, world.plan) as other:
+        other.lock()
+        assert {file.name for file in files.iterdir()} == {"young", world.broker.owner, other.owner}
+    world.broker.close()
+    assert not mine.exists()
