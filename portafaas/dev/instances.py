@@ -155,28 +155,33 @@ class Instances:
         stale = [pool for pool in self.pools.values() if pool.workers or pool.pending]
         stale.sort(key=lambda pool: -pool.used)
         fresh = [Pool(self, pool.plan, pool.function) for pool in stale]
-        for old, new in zip(stale[1:], fresh[1:], strict=True):
-            self._put(old, new)
+        replaced = [
+            self._put(old, new) for old, new in zip(stale[1:], fresh[1:], strict=True)
+        ]
         if stale:
-            await self._swap(stale[0], fresh[0])
+            await fresh[0].ready()
+            replaced.append(self._put(stale[0], fresh[0]))
+        # Not before: many processes that end at once take the time of the one that is waited for.
+        for pool in replaced if not self._closed else ():
+            pool.retire()
         self.later(self._warm([pool for pool in fresh[1:] if monotonic() - pool.used < recent]))
 
     async def _warm(self, pools: list[Pool]) -> None:
         for pool in pools:
             if not pool.retired and not pool.workers and not pool.starting:
-                await pool.ready()
+                # The one that is there is for who is waited for.
+                await pool.ready(spare=False)
 
-    async def _swap(self, pool: Pool, fresh: Pool) -> None:
-        await fresh.ready()
-        self._put(pool, fresh)
-
-    def _put(self, pool: Pool, fresh: Pool) -> None:
+    def _put(self, pool: Pool, fresh: Pool) -> Pool:
+        """Have *fresh* called instead of *pool*; return the one that is to be retired."""
         if self.pools.get(pool.function.name) is pool and not self._closed:
             fresh.used = pool.used
             self.pools[pool.function.name] = fresh
-            self._retire(pool)
+            over = pool
         else:
-            self._retire(fresh)
+            over = fresh
+        self._retired.add(over)
+        return over
 
     def _retire(self, pool: Pool) -> None:
         self._retired.add(pool)
@@ -205,9 +210,9 @@ class Instances:
         """Take a process of :meth:`spawn` for the next function that needs one."""
         self._spares.append(spare)
 
-    async def process(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        """Return a process that is told later what to be: one that is there, if any is."""
-        while self._spares:
+    async def process(self, spare: bool = True) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Return a process that is told later what to be: one that is there, if *spare*."""
+        while spare and self._spares:
             process, ours = self._spares.pop()
             if process.poll() is None:
                 self.later(self._refill())
@@ -391,14 +396,14 @@ class Pool:
 
     # Processes
 
-    def start(self, load: bool = False) -> None:
+    def start(self, load: bool = False, spare: bool = True) -> None:
         """Add a process."""
         self.starting += 1
-        self.instances.later(self._start(load))
+        self.instances.later(self._start(load, spare))
 
-    async def _start(self, load: bool) -> None:
+    async def _start(self, load: bool, spare: bool) -> None:
         try:
-            process, ours = await self.instances.process()
+            process, ours = await self.instances.process(spare)
             if self.retired and not self.pending:
                 await self.instances.loop.run_in_executor(None, _end, process, ours)
                 return
@@ -432,12 +437,12 @@ class Pool:
         )
         self._output = (writing, transport)
 
-    async def ready(self, timeout: float = START) -> bool:
+    async def ready(self, timeout: float = START, *, spare: bool = True) -> bool:
         """Add a process that loads the handler, and wait for it; tell whether it has come so far.
 
         After *timeout* seconds it is not waited for any more.
         """
-        self.start(load=True)
+        self.start(load=True, spare=spare)
         end = monotonic() + timeout
         while monotonic() < end and not self.retired:
             if any(instance.ready for instance in self.workers):

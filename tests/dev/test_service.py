@@ -394,8 +394,11 @@ def test_nothing_is_left_of_it(tmp_path: Path) -> None:
         call(dev, "GET", "/hello")
         call(dev, "POST", "/orders/good")
         newest(dev, "work")
+        assert dev.instances.folder is None, "a server that is killed would leave it behind"
+        call(dev, "POST", "/orders/good", b"x" * 100_000)
         pids = [each.process.pid for pool in dev.instances.pools.values() for each in pool.workers]
-        folder = Path(str(dev.instances.folder))
+        folder = dev.instances.folder
+        assert folder is not None and folder.exists()
         assert pids
     assert not folder.exists()
     for pid in pids:
