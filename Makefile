@@ -10,6 +10,9 @@ FUNCTIONS := $(basename $(notdir $(wildcard examples/shop/events/*.json)))
 # SHA-256 of the demo's key; a manifest and a package never hold a key or a digest.
 DEMO_KEY := PORTAFAAS_HTTP_KEYS=demo=c48a01f49fd0f2cc404bc3cbbc80e91457a3d41bb429a695243de4c61794155c
 
+# Commands are started hundreds of times: without it each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint setup clean
 
 demo: .venv/.installed
@@ -21,7 +24,7 @@ demo: .venv/.installed
 	done; done
 
 test: lint
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.dev
 	$(BIN)/ruff check

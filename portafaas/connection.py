@@ -15,6 +15,7 @@ function: every declared resource is reachable by every verb.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,15 @@ def connect(
         addresses = _local(plan, file.parent)
     else:
         addresses = dict(get_adapter(target).engine(plan).whereabouts())
+    return _context(plan, addresses, target or "local")
+
+
+def reach(plan: BuildPlan, root: Path) -> Context:
+    """Return the same of a *plan* that is there already, for this machine."""
+    return _context(plan, _local(plan, root), "local")
+
+
+def _context(plan: BuildPlan, addresses: Mapping[str, str], target: str) -> Context:
     uses = resources_spec(plan)
     for kind, names in uses.items():
         for name, grant in names.items():
@@ -68,7 +78,7 @@ def connect(
     }
     if plan.stage:
         spec["stage"] = plan.stage
-    context = Context(Function(spec), new_id(), target=target or "local")
+    context = Context(Function(spec), new_id(), target=target)
     told = [f.environment[VARIABLE] for f in plan.functions if VARIABLE in f.environment]
     context.config = Config(json.loads(told[0] if told else "{}"))
     return context

@@ -20,7 +20,7 @@ from portafaas.adapter import (
 from portafaas.errors import InvocationError
 from portafaas.local.process import Child
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
-from portafaas.vendor import NativeResult, VendorSession
+from portafaas.vendor import NativeResult, VendorRuntime, VendorSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,29 @@ class Delivery:
     outcome: Outcome
     logs: str
     results: tuple[NativeResult, ...]
+
+
+def interpreter(
+    target: str, runtime: VendorRuntime, version: str, package: Path
+) -> tuple[Path, str]:
+    """Return a Python that has a vendor's *runtime*, and what is to be noted of it, or "".
+
+    Of Python *version*, or of this one where that is not installed and the unpacked *package* has
+    nothing compiled for it; else raises InvocationError.
+    """
+    from portafaas.vendor.environment import find_interpreter, prepare
+
+    note = ""
+    if find_interpreter(version) is None:
+        if any(package.rglob("*.so")):
+            raise InvocationError(
+                f"the package holds modules compiled for Python {version}, and no "
+                f"Python {version} is installed",
+                hint=f"install Python {version}, or put python{version} on PATH",
+            )
+        own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        note, version = f"no Python {version} found; ran on Python {own}", own
+    return prepare(target, runtime, version), note
 
 
 class LocalRunner:
@@ -182,20 +205,11 @@ class PackageRunner:
 
     def _interpreter(self) -> Path:
         if self._python is None:
-            from portafaas.vendor.environment import find_interpreter, prepare
-
-            version = self._plan.python
-            if find_interpreter(version) is None:
-                if any(self._folder.rglob("*.so")):
-                    raise InvocationError(
-                        f"the package holds modules compiled for Python {version}, and no "
-                        f"Python {version} is installed",
-                        hint=f"install Python {version}, or put python{version} on PATH",
-                    )
-                own = f"{sys.version_info[0]}.{sys.version_info[1]}"
-                self.notes.append(f"no Python {version} found; ran on Python {own}")
-                version = own
-            self._python = prepare(self._adapter.target, self._runtime, version)
+            self._python, note = interpreter(
+                self._adapter.target, self._runtime, self._plan.python, self._folder
+            )
+            if note:
+                self.notes.append(note)
         return self._python
 
     def close(self) -> None:

@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+#: Files that take longest, by far: most of it they wait for processes. Begun first, they do not
+#: keep one worker at the end, when the others have nothing left (``make test``).
+LONGEST = (
+    "faults/test_faults.py",
+    "deploy/test_shop_gcp.py",
+    "aws_cloud/test_shop.py",
+    "deploy/test_shop_azure.py",
+    "robustness/test_bad_handlers.py",
+    "faults/test_mutants.py",
+    "fourth/test_deployment.py",
+    "conformance/test_conformance.py",
+    "aws_cloud/test_cloud.py",
+    "fourth/test_mutants.py",
+    "aws_cloud/test_workflows.py",
+    "unit/gcp/test_gcp_terraform.py",
+    "unit/gcp/test_gcp_engine_terraform.py",
+    "properties/test_properties_messages.py",
+    "unit/local/test_deliver.py",
+    "aws_cloud/test_front_door.py",
+    "unit/aws/test_aws_stack.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    own = Path(__file__).parent
+    items.sort(key=lambda item: places.get(os.path.relpath(item.path, own), len(places)))
 
 
 @pytest.fixture(autouse=True)

@@ -142,6 +142,11 @@ def _params(function: FunctionPlan, path: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def native_message(item: MessageStimulus) -> NativeRequest:
+    """Return what the host sends for a message of Service Bus, without a session."""
+    return _message(item, item.attributes, {})
+
+
 def _message(
     item: MessageStimulus, attributes: Mapping[str, str], more: Mapping[str, str | None]
 ) -> NativeRequest:

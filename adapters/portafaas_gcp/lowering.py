@@ -118,6 +118,11 @@ def _deployment(plan: BuildPlan, function: FunctionPlan) -> Deployment:
     )
 
 
+def binding_of(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
+    """Return what calls *function*: its subscription, trigger or job."""
+    return _trigger(plan, function, min(function.timeout + MARGIN, _MOST[function.kind]))
+
+
 def _is_public(function: FunctionPlan) -> bool:
     trigger = function.trigger
     return isinstance(trigger, HttpTrigger) and (

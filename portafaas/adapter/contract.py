@@ -13,6 +13,7 @@ from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.record import dataclass, field
 
 if TYPE_CHECKING:
+    from portafaas.adapter.delivery import Emulation
     from portafaas.deployment.contract import Engine
 
 #: Bumped when the contract changes incompatibly.
@@ -240,6 +241,12 @@ class Adapter(ABC):
 
         Each result is ``{"ok": bool, "value": JSON}`` as the vendor session reported it.
         """
+
+    def emulation(self) -> Emulation:
+        """Return how the platform delivers, for ``portafaas dev --as``; neutral by default."""
+        from portafaas.adapter.delivery import Emulation
+
+        return Emulation(self)
 
     @abstractmethod
     def vendor_runtime(self) -> Any:

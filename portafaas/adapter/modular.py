@@ -10,6 +10,7 @@
 | ``events`` | ``encode(plan, function, stimulus)`` |
 | ``outcomes`` | ``decode(plan, function, stimulus, results)`` |
 | ``vendor`` | ``runtime()`` |
+| ``emulation`` | ``Emulated(adapter)``; may be missing |
 | ``options.schema.json`` | ``{"service": schema, "function": schema}`` |
 
 The names are the same in every adapter, so that one who knows one finds the way in all.
@@ -26,6 +27,7 @@ from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan, FunctionPlan
 
 if TYPE_CHECKING:
+    from portafaas.adapter.delivery import Emulation
     from portafaas.deployment.contract import Engine
 
 
@@ -97,3 +99,13 @@ class ModularAdapter(Adapter):
     def vendor_runtime(self) -> Any:
         """Return what ``vendor.runtime`` makes."""
         return self._part("vendor").runtime()
+
+    def emulation(self) -> Emulation:
+        """Return ``emulation.Emulated``; without that module it is neutral."""
+        try:
+            made: Emulation = self._part("emulation").Emulated(self)
+        except ModuleNotFoundError as exc:
+            if exc.name != f"{type(self).__module__.rpartition('.')[0]}.emulation":
+                raise
+            return super().emulation()
+        return made

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _FORMATS = ("mermaid", "json", "svg", "html")
 _SUFFIXES = {".mmd": "mermaid", ".mermaid": "mermaid", ".json": "json", ".svg": "svg",
              ".html": "html", ".htm": "html"}  # fmt: skip
+#: What one may well ask for, and would get Mermaid's text in.
+_OTHERS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".pdf", ".dot", ".puml")
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -57,8 +59,15 @@ out_option = click.option(
 
 
 def format_of(format_: str | None, out: Path | None) -> str:
-    """Return the form to write: the one asked for, or the one that the file's name ends in."""
-    return format_ or _SUFFIXES.get(out.suffix.lower() if out else "", "mermaid")
+    """Return the form to write: the one asked for, or the one that the file's name ends in.
+
+    Raises UsageError for an ending that says another form, of a picture above all.
+    """
+    ending = out.suffix.lower() if out else ""
+    if format_ is None and ending in _OTHERS:
+        known = ", ".join(ending for ending in _SUFFIXES)
+        raise click.UsageError(f"nothing here writes {ending} files: {known}, or say --format")
+    return format_ or _SUFFIXES.get(ending, "mermaid")
 
 
 @click.command()

@@ -26,6 +26,11 @@ def _starters() -> dict[str, str]:
     }
 
 
+def _place(file: str) -> str:
+    """Return where a file of a template goes: its tests are for the project alone."""
+    return f"tests/{file}" if file.startswith("test_") else _RENAMED.get(file, file)
+
+
 def _service_name(text: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     return name if name[:1].isalpha() else "service"
@@ -67,7 +72,7 @@ def command(directory: Path, name: str | None, template: str, format_: str) -> N
     name = name or _service_name(directory.absolute().name)
     source = resources.files("portafaas_templates").joinpath("starters", template)
     files = {
-        _RENAMED.get(item.name, item.name): item.read_text("utf-8").replace("{{name}}", name)
+        _place(item.name): item.read_text("utf-8").replace("{{name}}", name)
         for item in source.iterdir()
         if item.is_file() and item.name != "description.txt"
     }
@@ -85,6 +90,7 @@ def command(directory: Path, name: str | None, template: str, format_: str) -> N
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for file, text in sorted(files.items()):
+            (directory / file).parent.mkdir(exist_ok=True)
             (directory / file).write_text(text, encoding="utf-8")
     except OSError as exc:
         raise DiagnosticsError(

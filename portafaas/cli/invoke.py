@@ -160,35 +160,29 @@ def _in_runtime(
 ) -> dict[str, Any]:
     import tempfile
 
-    from portafaas import stamp
     from portafaas.adapter.neutral import outcome_to_json
     from portafaas.cli.find import find
+    from portafaas.emulation import packaged
     from portafaas.invocation import PackageRunner
-    from portafaas.pipeline import STATE, build, check, output_folder
+    from portafaas.pipeline import check
 
     options.chosen((target,))
     (checked,) = check(manifest, [target], stage)
-    plan, adapter = checked.plan, checked.adapter
+    plan = checked.plan
     function = find(plan, name)
     stimulus = _stimulus(plan, function, document)
     own, run = _resources(plan, function, manifest, packaged=True)
-    # Its own folder: what 'build' wrote is the user's.
-    out = manifest.parent / STATE / "run"
     report = progress()
     try:
-        if stamp.unchanged(manifest, [target], stage, out) is None:
-            inputs = stamp.before(manifest, [target], out)
-            built = build(manifest, [target], stage=stage, out=out, progress=report)
-            stamp.remember(manifest, [target], stage, out, built, inputs)
-        place = output_folder(out, stage, target)
+        made = packaged(manifest, stage, target, report, checked)
         report(f"starting the {target} runtime")
         with (
             tempfile.TemporaryDirectory(prefix="portafaas-") as folder,
             PackageRunner(
-                adapter,
+                made.adapter,
                 plan,
-                place / f"{plan.service}.zip",
-                place / f"{plan.service}.deployment.json",
+                made.package,
+                made.deployment,
                 Path(folder),
                 {**own, **environment},
             ) as runner,

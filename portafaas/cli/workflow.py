@@ -127,11 +127,11 @@ def _checked(flow: WorkflowPlan, input: Any) -> None:
         _refuse("PF8043", f"the input of {flow.name!r}: {exc}")
     if not flow.input.document:
         return
-    from jsonschema import Draft202012Validator
+    from portafaas.runtime.schema import problems as problems_of
 
     problems = [
-        Diagnostic("PF8043", f"the input of {flow.name!r}: {error.message}", path=error.json_path)
-        for error in Draft202012Validator(flow.input.document).iter_errors(input)
+        Diagnostic("PF8043", f"the input of {flow.name!r}: {message}", path=path)
+        for path, message in problems_of(flow.input.document, input)
     ]
     if problems:
         raise DeploymentError("no run was started:", problems)
@@ -171,7 +171,12 @@ def retry(
 ) -> None:  # fmt: skip
     """Start a new run of WORKFLOW with the input of RUN, which has ended."""
     opened = _Opened(manifest, target, stage)
-    opened.workflow(workflow)
+    flow = opened.workflow(workflow)
+    if flow.input.document:
+        # The schema may be another one than when it was started.
+        state = opened.workflows.status(workflow, run)
+        if state.state != "running":
+            _checked(flow, state.input)
     new = opened.workflows.retry(workflow, run)
     _started(opened, workflow, new, wait, format_ == "json")
 

@@ -6,6 +6,7 @@
 | ``release`` | what is deployed: package, documents, permissions, and the digest of all |
 | ``record`` | who deployed what and when: kept beside the packages, on the platform |
 | ``workflows`` | what an adapter offers to operate workflows |
+| ``replay``, ``histories`` | a run made anew from its answers; what happened in it |
 | ``session`` | deploy, roll back, destroy: the order of things, the same for every engine |
 
 ``docs/adr/0011-deployment.md`` says why.

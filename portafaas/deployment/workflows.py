@@ -41,9 +41,10 @@ class RunState:
 class StepEvent:
     """One thing that happened in a run, in the order of time.
 
-    ``place`` tells entries into one step apart, as far as the platform does: ``reserve/3/take``.
+    ``place`` tells entries into one step apart: ``reserve/3/take``, ``take~undo`` for what undoes.
     ``attempt`` is of a call, from 1; 0 of anything else. ``detail`` is the input of what started,
-    the output of what succeeded.
+    the output of what succeeded; None where the platform does not keep it. ``docs/workflows.md``
+    has which steps tell what.
     """
 
     time: float

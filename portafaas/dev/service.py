@@ -31,6 +31,7 @@ from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger
 
 if TYPE_CHECKING:
     from portafaas.adapter import HttpStimulus, Stimulus
+    from portafaas.dev.emulate import Target
     from portafaas.dev.reload import Watcher
     from portafaas.local.dispatch import Dispatcher, Hooks
 
@@ -105,6 +106,7 @@ class Dev:
         self._lock: int | None = None
         self._stopped = threading.Event()
         self._failed: BaseException | None = None
+        self._as: Target | None = None
         self.clock = Clock(self, clock)
         self.plan: BuildPlan
         self.stage = ""
@@ -135,11 +137,26 @@ class Dev:
         use), PF8051 (not this machine's own address), PF8052 (another one is at this store), PF8053
         (a package is missing), PF8018 (the store cannot be used).
         """
+        if self.target is not None:
+            from portafaas.dev.emulate import Target
+
+            self._as = Target(
+                self.manifest, self.given_stage, self.target, debugged=bool(self._debug[0]),
+                report=self.console.notice,
+            )  # fmt: skip
         needed(bool(self._debug[0]), self._reload)
         listening = bound(self.host, self.port)
         self.port = listening.getsockname()[1]
-        instances = Instances(self.root, self._variables, self._printed)
-        spare = instances.spawn()
+        spare = None
+        if self._as is None:
+            instances = Instances(self.root, self._variables, self._printed)
+            spare = instances.spawn()
+        else:
+            from portafaas.dev.emulate import VendorInstances
+
+            instances = VendorInstances(
+                self._as, self.root, self._variables, self._printed, self._environment
+            )
         try:
             self.plan = self._planned()
             self.stage = self.plan.stage
@@ -148,7 +165,8 @@ class Dev:
             self.activity = Activity(store(self.root, self.stage))
             self.activity.before = self._before
             self.console.names(function.name for function in self.plan.functions)
-            instances.add_spare(spare)
+            if spare is not None:
+                instances.add_spare(spare)
             self._adopt(self.plan)
             ready = threading.Event()
             self._thread = threading.Thread(
@@ -163,13 +181,15 @@ class Dev:
             self.deliveries.start()
         except BaseException:
             listening.close()
-            if self._thread is None:
+            if self._thread is not None:
+                self.stop()
+            elif spare is not None:
                 process, ours = spare
                 ours.close()
                 process.kill()
                 process.wait()
-            else:
-                self.stop()
+            if self._as is not None:
+                self._as.close()
             self._drop_lock()
             raise
         self.started = time()
@@ -198,6 +218,8 @@ class Dev:
             deliveries.stop()
         if hasattr(self, "activity"):
             self.activity.close()
+        if self._as is not None:
+            self._as.close()
         self._drop_lock()
 
     @property
@@ -296,6 +318,8 @@ class Dev:
         from portafaas.manifest.load import load_manifest
         from portafaas.plan.build import build_plan
 
+        if self._as is not None:
+            return self._as.build().plan
         plan = build_plan(load_manifest(self.manifest, self.given_stage))
         functions, first, wait = self._debug
         if functions:
@@ -328,13 +352,15 @@ class Dev:
         return {**own, **self._environment}
 
     def _deliveries(self, plan: BuildPlan) -> Deliveries:
+        vendor = None if self._as is None else self._as.vendor
+
         def make(hooks: Hooks) -> Dispatcher:
             from portafaas.local.dispatch import Dispatcher
 
             return Dispatcher(
                 plan, self.root, schedules=True, hooks=hooks, extra=self._environment,
                 observed=True, limited=True, virtual=self.clock.mode == "virtual",
-                debugging=self.debugging,
+                debugging=self.debugging, vendor=vendor,
             )  # fmt: skip
 
         return Deliveries(plan, self.root, make, self.activity, self.console)
@@ -377,7 +403,8 @@ class Dev:
             else:
                 self.problems = []
                 assert plan is not None
-                if plan != self.plan:
+                # A target's runtime has the sources as they were packaged.
+                if self._as is not None or plan != self.plan:
                     self._change(plan)
             if sources:
                 renewing.result(90)

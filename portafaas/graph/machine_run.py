@@ -82,6 +82,9 @@ def steps_of(
             _told(entries.setdefault(event.step, {}), event)
     for name, found in entries.items():
         out[name] = _summary(list(found.values()), plain[name], run)
+    if not entries and run.error == states.INPUT:
+        # It was refused before its first step.
+        return out
     _infer(machine, run, out)
     return out
 

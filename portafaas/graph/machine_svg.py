@@ -45,7 +45,8 @@ _NAME, _SMALL, _LINE, _PADDING, _MARGIN = 13.0, 10.5, 14.0, 12.0, 24.0
 _CELLS = 34
 _LABEL_CELLS, _LABEL_LINES = 26, 4
 
-_MORE = """\
+#: What the style of `graph.svg` has besides.
+MORE = """\
 .pf .catch .wire{stroke:hsl(0 60% 55%);stroke-dasharray:5 4}.pf .catch .tip{fill:hsl(0 60% 55%)}
 .pf .catch .label{fill:hsl(0 55% var(--kind))}
 .pf .frame{fill:none;stroke:var(--line);stroke-width:1;stroke-dasharray:2 3}
@@ -104,7 +105,7 @@ def machine_svg(
         'aria-labelledby="pf-title pf-desc">',
         f'<title id="pf-title">{escape(title)}</title>',
         f'<desc id="pf-desc">{escape(description(workflow, run, events))}</desc>',
-        f"<style>{STYLE}{_MORE}</style>",
+        f"<style>{STYLE}{MORE}</style>",
         f'<rect class="page" width="{number(wide)}" height="{number(high)}"/>',
     ]
     if not embedded:

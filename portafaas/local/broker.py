@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import time
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.local.driver.portafaas_local_resources import DEDUP, back, database
@@ -36,6 +36,11 @@ from portafaas.local.intake import Subscription, change_of, subscriptions
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
 from portafaas.plan.claims import days_of_claims
 from portafaas.record import dataclass, field
+from portafaas.runtime.control import carried
+
+if TYPE_CHECKING:
+    from portafaas.adapter.delivery import DeliveryRules
+    from portafaas.adapter.stimulus import MessageStimulus, Stimulus
 
 #: Seconds that topics, buckets, tables and schedules keep what is not done (SNS, SQS: 4 days).
 RETENTION = 345_600
@@ -68,6 +73,9 @@ _COLUMNS = (
     "number", "box", "kind", "id", "key", "body", "content_type", "attributes", "sent", "expires",
     "attempts", "letter", "origin",
 )  # fmt: skip
+
+
+_ATTEMPTS = _COLUMNS.index("attempts")
 
 
 @contextmanager
@@ -115,6 +123,11 @@ class Item:
     letter: str | None
     origin: str | None
 
+    @property
+    def deliveries(self) -> int:
+        """How often it was delivered, those of what it is a copy of included."""
+        return self.attempts + carried(self.attributes)
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -131,24 +144,38 @@ class Settled:
 
     ``again``: number -> seconds. ``dead``: number -> letter. ``untried``: numbers of items that
     were held back; it was no attempt. ``alone``: what comes again comes one by one.
+
+    Of other platforms: ``copies`` are portafaas' own attributes of what comes again as a copy,
+    behind what waits. ``lost``: numbers of items that are gone. ``anew``: the count of deliveries
+    begins anew.
     """
 
     again: Mapping[int, float] = field(default_factory=dict)
     dead: Mapping[int, str] = field(default_factory=dict)
     untried: Sequence[int] = ()
     alone: bool = False
+    copies: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    lost: Sequence[int] = ()
+    anew: bool = False
 
 
 class Broker:
     """The deliveries of one service and stage; a context manager. Not for several threads.
 
     *folder* is that of ``portafaas.local.resources.store``. Leases are its own: they end with the
-    process that took them, and with all that inherited :meth:`lock`.
+    process that took them, and with all that inherited :meth:`lock`. *rules* are those of another
+    platform, by function.
     """
 
-    def __init__(self, folder: Path, plan: BuildPlan) -> None:
+    def __init__(
+        self, folder: Path, plan: BuildPlan, rules: Mapping[str, DeliveryRules] | None = None
+    ) -> None:
         self._folder = folder
         self._plan = plan
+        self._rules = dict(rules or {})
+        #: What the platform has made an end of since somebody took it from here: function, letter
+        #: ("": it is lost), what it was.
+        self.ended: list[tuple[str, str, Item]] = []
         with explained(folder, (sqlite3.Error, OSError)):
             self._connection = database(str(folder))
             self._connection.execute("pragma busy_timeout = 30000")
@@ -157,6 +184,7 @@ class Broker:
         self._boxes = {function.name: inbox(function) for function in plan.functions}
         self.owner = uuid.uuid4().hex
         self._lock: int | None = None
+        self._keeping: int | None = None
 
     def close(self) -> None:
         """Close the store; what is leased waits again, as if it had not been tried."""
@@ -165,6 +193,9 @@ class Broker:
             self._owner_file(self.owner).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
+        if self._keeping is not None:
+            os.close(self._keeping)
+            self._keeping = None
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -193,13 +224,37 @@ class Broker:
                 do.execute("delete from broker where name like 'fired/%' and value > ?", (value,))
             do.execute("insert or replace into broker (name, value) values ('held', ?)", (value,))
 
+    def keep_held(self) -> None:
+        """Have nobody but this broker :meth:`release` the clock, for as long as this process lives.
+
+        Or others that keep it, too.
+        """
+        if self._keeping is None:
+            self._keeping = self._keeper()
+            fcntl.flock(self._keeping, fcntl.LOCK_SH)
+
+    def _keeper(self) -> int:
+        with explained(self._folder, (OSError,)):
+            file = self._folder / "virtual.lock"
+            return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
     def held(self) -> bool:
         """Tell whether the store's clock stands still."""
         found = self._connection.execute("select 1 from broker where name = 'held'").fetchone()
         return found is not None
 
     def release(self) -> None:
-        """Have the store's clock go on, from where it is, or from this machine's time if later."""
+        """Have the store's clock go on, from where it is, or from this machine's time if later.
+
+        Not while somebody wants it to stand still (:meth:`keep_held`).
+        """
+        keeper = self._keeper()
+        try:
+            fcntl.flock(keeper, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        finally:
+            os.close(keeper)
         with self._transaction() as do:
             ahead = max(0.0, self._offset())
             if do.execute("delete from broker where name = 'held'").rowcount:
@@ -228,6 +283,26 @@ class Broker:
         except BaseException:
             back(self._connection)
             raise
+
+    def limit(self) -> None:
+        """Have senders to this store keep to what the platform takes, or to nothing without one."""
+        limits: dict[str, tuple[int, bool]] = {}
+        for function in self._plan.functions:
+            rules, trigger = self._rules.get(function.name), function.trigger
+            if rules is None or not rules.message:
+                continue
+            name = f"topic/{trigger.topic}" if isinstance(trigger, TopicTrigger) else ""
+            if isinstance(trigger, QueueTrigger):
+                name = f"queue/{trigger.queue}"
+            if name:
+                limits[name] = min((rules.message, rules.text), limits.get(name, (1 << 62, False)))
+        rows = [
+            (f"{'text' if text else 'limit'}/{name}", most)
+            for name, (most, text) in limits.items()
+        ]
+        with self._transaction() as do:
+            do.execute("delete from broker where name like 'limit/%' or name like 'text/%'")
+            do.executemany("insert into broker (name, value) values (?, ?)", rows)
 
     # In
 
@@ -345,6 +420,37 @@ class Broker:
             self._insert(box, "schedule", id_, None, body, None, "{}", now, now, None)
         return True
 
+    def hand(self, function: FunctionPlan, stimulus: Stimulus) -> list[str]:
+        """Put what the platform would deliver into the box of *function*; return the ids.
+
+        Of a queue and a topic nobody else gets it. Objects and rows need not be there.
+        """
+        from portafaas.adapter.neutral import stimulus_to_json
+        from portafaas.adapter.stimulus import QueueStimulus, TopicStimulus
+
+        messages: tuple[MessageStimulus, ...] = ()
+        if isinstance(stimulus, QueueStimulus):
+            messages = stimulus.messages
+        elif isinstance(stimulus, TopicStimulus):
+            messages = (stimulus.message,)
+        box = self._boxes[function.name]
+        ids = []
+        with self._transaction():
+            now = self.now()
+            for message in messages:
+                self._insert(
+                    box, function.kind, message.id, message.key, message.body,
+                    message.content_type, json.dumps(dict(message.attributes)), now, now, None,
+                )  # fmt: skip
+                ids.append(message.id)
+            if not messages:
+                body = json.dumps(stimulus_to_json(stimulus)).encode()
+                ids = [f"{function.name}@{uuid.uuid4().hex[:12]}"]
+                self._insert(
+                    box, function.kind, ids[0], None, body, None, "{}", now, now, None
+                )
+        return ids
+
     # Out
 
     def lock(self) -> int:
@@ -395,26 +501,34 @@ class Broker:
         due = "select 1 from deliveries where box = ? and state = 'waiting' and due <= ? limit 1"
         if do.execute(due, (box, now)).fetchone() is None:
             return None
-        trigger = function.trigger
+        trigger, rules = function.trigger, self._rules.get(function.name)
         size, most = 1, 0
         if isinstance(trigger, QueueTrigger):
             size, most = trigger.batch, self._plan.queue(trigger.queue).max_concurrency
+        if rules is not None and rules.batch:
+            size = min(size, rules.batch)
         with self._transaction():
             if most:
                 busy = "select count(distinct lease) from deliveries where box = ? and state = ?"
                 if do.execute(busy, (box, "leased")).fetchone()[0] >= most:
                     return None
+            unblocked = _UNBLOCKED[self._order(function)]
             # In the order of an index, so that it ends with the first few.
-            index, order, rest = "deliveries_due", "due, number", ""
-            values: tuple[Any, ...] = (box, now)
-            if self._ordered(function):
-                index, order, rest = "deliveries_order", "number", _UNBLOCKED
-                values = (box, now, now)
-            rows = do.execute(
-                f"select {', '.join(_COLUMNS)}, alone from deliveries as d indexed by {index} "
-                f"where box = ? and state = 'waiting' and due <= ?{rest} order by {order} limit ?",
-                (*values, size),
-            ).fetchall()
+            by, index = "due, number", "deliveries_due"
+            if unblocked or (rules is not None and not rules.requeues):
+                by, index = "number", "deliveries_order"
+            while True:
+                rows = do.execute(
+                    f"select {', '.join(_COLUMNS)}, alone from deliveries as d indexed by {index} "
+                    f"where box = ? and state = 'waiting' and due <= ?{unblocked} "
+                    f"order by {by} limit ?",
+                    (box, now, *((now,) if unblocked else ()), size),
+                ).fetchall()
+                most = 0 if rules is None else rules.receives
+                over = [row for row in rows if 0 < most <= row[_ATTEMPTS]]
+                if rules is None or not over:
+                    break
+                self._give_up(function, rules.buries, over, now)
             # What was in a batch that crashed comes alone, so that only the culprit comes again.
             cut = next((n for n, row in enumerate(rows) if row[-1]), None)
             rows = rows[:1] if cut == 0 else rows[:cut]
@@ -428,13 +542,30 @@ class Broker:
             )
         return Lease(lease, function.name, tuple(_item(row, offset, 1) for row in rows))
 
-    def _ordered(self, function: FunctionPlan) -> bool:
-        trigger = function.trigger
+    def _order(self, function: FunctionPlan) -> str:
+        trigger, rules = function.trigger, self._rules.get(function.name)
+        if rules is not None:
+            return rules.order
+        ordered = isinstance(trigger, TableTrigger)
         if isinstance(trigger, QueueTrigger):
-            return self._plan.queue(trigger.queue).ordered
-        if isinstance(trigger, TopicTrigger):
-            return self._plan.topic(trigger.topic).ordered
-        return isinstance(trigger, TableTrigger)
+            ordered = self._plan.queue(trigger.queue).ordered
+        elif isinstance(trigger, TopicTrigger):
+            ordered = self._plan.topic(trigger.topic).ordered
+        return "key" if ordered else "none"
+
+    def _give_up(
+        self, function: FunctionPlan, buries: bool, rows: Sequence[Sequence[Any]], now: float
+    ) -> None:
+        """Make an end of what the platform makes an end of, and keep it in ``ended``."""
+        do, offset = self._connection, self._offset()
+        for row in rows:
+            item, text = _item(row[: len(_COLUMNS)], offset), ""
+            if buries:
+                text = _platform_letter(function, item)
+                self._bury(do, item, text, "number = ?", (item.number,), now)
+            else:
+                do.execute("delete from deliveries where number = ?", (item.number,))
+            self.ended.append((function.name, text, item))
 
     def settle(self, lease: Lease, settled: Settled) -> None:
         """Record what became of a lease. What another has by now, since it ended, is his."""
@@ -447,9 +578,13 @@ class Broker:
                 mine = (item.number, lease.id)
                 if item.number in settled.dead:
                     self._bury(do, item, settled.dead[item.number], held, mine, now)
+                elif item.number in settled.copies:
+                    own = settled.copies[item.number]
+                    self._copy(do, item, own, held, mine, now + settled.again[item.number])
                 elif item.number in settled.again:
+                    count = ", attempts = 0" if settled.anew else ""
                     do.execute(
-                        f"update deliveries set {free}, due = ?, alone = ? where {held}",
+                        f"update deliveries set {free}, due = ?, alone = ?{count} where {held}",
                         (now + settled.again[item.number], settled.alone, *mine),
                     )
                 elif item.number in settled.untried:
@@ -461,13 +596,32 @@ class Broker:
                 else:
                     do.execute(f"delete from deliveries where {held}", mine)
 
+    def _copy(
+        self,
+        do: sqlite3.Connection,
+        item: Item,
+        own: Mapping[str, str],
+        held: str,
+        mine: tuple[int, str],
+        due: float,
+    ) -> None:
+        """Put a copy of it behind what waits, with attributes of its *own*, and remove it."""
+        done = do.execute(
+            "insert into deliveries (box, state, kind, id, key, body, content_type, attributes, "
+            "due, sent, expires) select box, 'waiting', kind, id, key, body, content_type, ?, ?, "
+            f"sent, expires from deliveries where {held}",
+            (json.dumps({**item.attributes, **own}), due, *mine),
+        )
+        if done.rowcount:
+            do.execute("delete from deliveries where number = ?", mine[:1])
+
     def _bury(
         self,
         do: sqlite3.Connection,
         item: Item,
         letter: str,
         held: str,
-        mine: tuple[int, str],
+        mine: tuple[int] | tuple[int, str],
         now: float,
     ) -> None:
         """Make it a dead letter, or a message of the queue that its queue names for them."""
@@ -479,7 +633,7 @@ class Broker:
         done = do.execute(
             "insert into deliveries (box, state, kind, id, key, body, content_type, attributes, "
             "due, letter, origin, sent, expires, attempts) select ?, ?, kind, id, key, body, "
-            f"content_type, attributes, ?, ?, box, {own} from deliveries where {held}",
+            f"content_type, {_UNCOUNTED}, ?, ?, box, {own} from deliveries where {held}",
             (box, state, now, letter, *mine),
         )
         if done.rowcount:
@@ -511,6 +665,14 @@ class Broker:
         do, now = self._connection, self.now()
         do.execute("delete from deliveries where expires <= ? and state = 'waiting'", (now,))
         kept = {f"queue/{queue.name}": queue.retention for queue in self._plan.queues}
+        for name, rules in self._rules.items():
+            if rules.retention:
+                kept[self._boxes[name]] = rules.retention
+        for function in self._plan.functions:
+            own = self._rules.get(function.name)
+            if own is not None and own.keeps:
+                box = self._boxes[function.name]
+                self._give_up(function, True, self._old(box, now - kept.get(box, RETENTION)), now)
         for box in self._filled():
             self._drop_old(box, now - kept.get(box, RETENTION))
             do.execute(
@@ -539,6 +701,14 @@ class Broker:
             if found is None:
                 return
             yield (box := found)
+
+    def _old(self, box: str, before: float) -> list[Any]:
+        """Return what waits and was sent *before*, if the first of it was."""
+        part = f"select {', '.join(_COLUMNS)} from deliveries where box = ? and state = 'waiting'"
+        first = self._connection.execute(f"{part} order by number limit 1", (box,)).fetchone()
+        if first is None or _item(first, 0.0).sent >= before:
+            return []
+        return self._connection.execute(f"{part} and sent < ?", (box, before)).fetchall()
 
     def _drop_old(self, box: str, before: float) -> None:
         """Remove what waits and was sent *before*: numbers are in the order of that."""
@@ -674,12 +844,29 @@ class Broker:
             )
 
 
-#: Nothing earlier of its key is leased, or waits for its next attempt.
-_UNBLOCKED = (
-    " and (d.key is null or not exists (select 1 from deliveries as e where e.box = d.box "
+#: Nothing earlier, of its key or at all, is leased, or waits for its next attempt.
+_UNBLOCKED = {
+    "none": "",
+    "key": " and (d.key is null or not exists (select 1 from deliveries as e where e.box = d.box "
     "and e.key = d.key and e.number < d.number "
-    "and (e.state = 'leased' or (e.state = 'waiting' and e.due > ?))))"
-)
+    "and (e.state = 'leased' or (e.state = 'waiting' and e.due > ?))))",
+    "all": " and not exists (select 1 from deliveries as e where e.box = d.box "
+    "and e.number < d.number "
+    "and (e.state = 'leased' or (e.state = 'waiting' and e.due > ?)))",
+}
+#: The attributes without what says that it is a copy: a letter that is redriven is as new.
+_UNCOUNTED = """json_remove(attributes, '$."pf-attempt"', '$."pf-sent"', '$."pf-to"')"""
+
+
+def _platform_letter(function: FunctionPlan, item: Item) -> str:
+    """Return the letter of what nobody but the platform has given up."""
+    from portafaas.runtime.text import epoch_time
+
+    facts = {
+        "reason": "platform", "error": "", "attempts": item.deliveries, "function": function.name,
+        "id": item.id, "time": epoch_time(time()), "trace": "", "correlation": "",
+    }  # fmt: skip
+    return json.dumps(facts, separators=(",", ":"))
 
 
 def inbox(function: FunctionPlan) -> str:

@@ -15,9 +15,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, time
-from typing import IO, Any, Literal, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
-from portafaas.local.broker import Broker, Lease, Settled, has_dead_letters, inbox
+from portafaas.local.broker import Broker, Item, Lease, Settled, has_dead_letters, inbox
 from portafaas.local.memory import resident
 from portafaas.local.process import Child
 from portafaas.local.resources import environment, store
@@ -28,6 +28,9 @@ from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, ScheduleTrigge
 from portafaas.record import dataclass, field
 from portafaas.runtime.recovery import delay_of
 
+if TYPE_CHECKING:
+    from portafaas.local.vendor import Vendor
+
 #: Seconds between two looks at what other processes have sent.
 _LOOK = 0.05
 #: Seconds between two looks for dispatchers that are gone, and for what has expired.
@@ -35,7 +38,7 @@ _SWEEP = 1.0
 #: Seconds between two looks at the memory of processes, if it is limited.
 _WEIGH = 0.2
 
-What = Literal["delivered", "again", "dead", "held"]
+What = Literal["delivered", "again", "dead", "held", "lost"]
 How = Literal["crash", "timeout", "memory"]
 
 
@@ -44,7 +47,8 @@ class Report:
     """What became of one delivery.
 
     ``delivered``; ``again``, in ``seconds``; ``dead``, with the letter; ``held``: not tried, since
-    an earlier message of its key failed. ``error`` is why, as far as is known.
+    an earlier message of its key failed; ``lost``, as on some platforms. ``error`` is why, as far
+    as is known.
     """
 
     function: str
@@ -100,7 +104,8 @@ class Dispatcher:
     fires. *extra* is added to every function's environment. What handlers print goes to *output*
     (default: stderr). Each function has as many processes as it declares ``concurrency``, at most
     the ``max-concurrency`` of its queue; one that workflows call as many as are needed, 8 or what
-    ``max-instances`` allows.
+    ``max-instances`` allows. With a *vendor* functions run as its built package, in a platform's
+    own runtime, and are delivered to by that platform's rules.
 
     *observed*: processes tell :meth:`Hooks.observed` what they print, and effects are marked with
     the lease's id, or ``<run>/<place>/<attempt>`` of a call. *limited*: a process that has more
@@ -121,6 +126,7 @@ class Dispatcher:
         extra: Mapping[str, str] | None = None,
         output: IO[Any] | int = 2,
         broker: Broker | None = None,
+        vendor: Vendor | None = None,
         observed: bool = False,
         limited: bool = False,
         virtual: bool = False,
@@ -133,7 +139,10 @@ class Dispatcher:
         self._hooks = hooks or Hooks()
         self._extra = dict(extra or {})
         self._output = output
-        self.broker = broker or Broker(store(root, plan.stage), plan)
+        self._vendor = vendor
+        rules = None if vendor is None else vendor.rules()
+        self.broker = broker or Broker(store(root, plan.stage), plan, rules)
+        self.broker.limit()
         self._observed = observed
         self._limited = limited
         self._weighed = 0.0
@@ -142,11 +151,10 @@ class Dispatcher:
         self._goal: float | None = None
         self._reached = threading.Event()
         self._generation = 0
+        if virtual:
+            self.broker.keep_held()
         if self.broker.held() != virtual:
-            if virtual:
-                self.broker.hold()
-            else:
-                self.broker.release()
+            self.broker.hold() if virtual else self.broker.release()
         self._selector = selectors.DefaultSelector()
         self._waker = _Waker()
         self._selector.register(self._waker, selectors.EVENT_READ, self._waker)
@@ -159,7 +167,8 @@ class Dispatcher:
                 for _ in range(_processes(plan, function)):
                     self._workers.append(_Deliverer(self, function))
         for worker in self._workers:
-            worker.unlimited = worker.function.name in self._debugging
+            # What a vendor's runtime has, who has started it looks after.
+            worker.unlimited = vendor is not None or worker.function.name in self._debugging
         now = self.broker.now if virtual else time
         self._schedules = _Schedules(plan, now) if schedules else None
         self._swept = 0.0
@@ -375,6 +384,12 @@ class Dispatcher:
             self.broker.hold(min(goal, now + step))
 
     def _start(self, function: FunctionPlan) -> Child:
+        keep = (self.broker.lock(),)
+        observed = self._hooks.observed if self._observed else None
+        if self._vendor is not None:
+            return self._vendor.child(
+                function, self._root, self._extra, keep, self._output, observed
+            )
         variables = {
             **function.environment,
             **environment(self._plan, function, self._root, "", packaged=False),
@@ -384,8 +399,6 @@ class Dispatcher:
         if has_dead_letters(self._plan, function):
             name = f"PORTAFAAS_DEAD_{function.name}".upper().replace("-", "_")
             variables[name] = inbox(function)
-        keep = (self.broker.lock(),)
-        observed = self._hooks.observed if self._observed else None
         return Child(
             self._root, variables, keep=keep, output=self._output, apart=True, observed=observed
         )
@@ -427,6 +440,10 @@ class _Deliverer(Worker):
         super().__init__(dispatcher._plan, function, dispatcher._start, dispatcher._selector)
         self._broker = dispatcher.broker
         self._hooks = dispatcher._hooks
+        vendor = dispatcher._vendor
+        self._rules = None if vendor is None else vendor.rules()[function.name]
+        #: Seconds that the handler may take, with what its bridge does after it.
+        self._seconds = function.timeout if vendor is None else vendor.seconds(function)
         self.lease: Lease | None = None
 
     @property
@@ -436,8 +453,13 @@ class _Deliverer(Worker):
 
     def take(self) -> None:
         """Give the process what is due, if anything is."""
-        seconds = self.function.timeout + GRACE + (0 if self.running else START)
+        # A vendor's runtime may have ended, and is started again.
+        cold = self._rules is not None or not self.running
+        seconds = self._seconds + GRACE + (START if cold else 0)
         lease = self._broker.lease(self.function, seconds + SLACK)
+        if self._broker.ended:
+            found, self._broker.ended = self._broker.ended, []
+            self._hooks.settled([_ended(*each) for each in found])
         if lease is None:
             return
         self.lease = lease
@@ -448,14 +470,29 @@ class _Deliverer(Worker):
 
     def answered(self, answer: Mapping[str, Any]) -> None:
         """Record what the function says."""
-        settled = Settled(dict(answer["again"]), dict(answer["dead"]), answer["untried"])
-        self._settle(settled, "")
+        if how := answer.get("how"):
+            assert self.lease is not None
+            self._hooks.ended(self.lease, how, answer["why"])
+        settled = Settled(
+            dict(answer["again"]),
+            dict(answer["dead"]),
+            answer["untried"],
+            answer.get("alone", False),
+            dict(answer.get("copies", ())),
+            answer.get("lost", ()),
+        )
+        self._settle(settled, answer.get("why", ""))
 
     def ended(self, why: str, late: bool) -> None:
         """Have it come again; core buries what has had all its attempts."""
         lease = self.lease
         assert lease is not None
         self._hooks.ended(lease, self.how(late), why)
+        if self._rules is not None:
+            rules = self._rules
+            again = {item.number: rules.gone for item in lease.items}
+            self._settle(Settled(again, alone=rules.parts, anew=rules.forgets), why)
+            return
         policy = self.spec.get("retry")
         again = {}
         for item in lease.items:
@@ -479,8 +516,10 @@ class _Deliverer(Worker):
 def _reports(lease: Lease, settled: Settled, why: str) -> list[Report]:
     found = []
     for item in lease.items:
-        facts = (lease.function, item.box, item.id, item.attempts)
-        if item.number in settled.dead:
+        facts = (lease.function, item.box, item.id, item.deliveries)
+        if item.number in settled.lost:
+            found.append(Report(*facts, "lost", 0.0, why))
+        elif item.number in settled.dead:
             letter = json.loads(settled.dead[item.number])
             found.append(Report(*facts, "dead", 0.0, letter.get("error", ""), letter))
         elif item.number in settled.again:
@@ -490,6 +529,14 @@ def _reports(lease: Lease, settled: Settled, why: str) -> list[Report]:
         else:
             found.append(Report(*facts, "delivered"))
     return found
+
+
+def _ended(function: str, letter: str, item: Item) -> Report:
+    """Return what is told of what the platform itself has made an end of."""
+    what: What = "dead" if letter else "lost"
+    facts = json.loads(letter) if letter else {}
+    error = "the platform gave it up"
+    return Report(function, item.box, item.id, item.deliveries, what, 0.0, error, facts)
 
 
 def _processes(plan: BuildPlan, function: FunctionPlan) -> int:

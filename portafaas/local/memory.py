@@ -22,3 +22,18 @@ def resident(pid: int) -> int:
         ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout.strip()
     return int(found) * 1024 if found.isdigit() else 0
+
+
+def below(pid: int) -> list[int]:
+    """Return the processes that *pid* has started, and those that they have; Linux only."""
+    # https://man7.org/linux/man-pages/man5/proc_tid_children.5.html
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            own = [int(number) for number in file.read_text().split()]
+        except OSError:
+            continue
+        found += own
+        for number in own:
+            found += below(number)
+    return found

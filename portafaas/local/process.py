@@ -20,7 +20,8 @@ class Child:
     descriptors that it holds open for as long as it lives; *output* is where what handlers print
     goes (default: to this process' own). *apart*: Ctrl-C at the terminal is not for it.
     *observed* gets what its functions print and what spans they had: it goes to nobody else, and
-    an order may have a ``run``, which these say (``portafaas.local.observed``).
+    an order may have a ``run``, which these say (``portafaas.local.observed``). *module* is what
+    runs, with *arguments* behind the descriptors of orders and answers.
     """
 
     def __init__(
@@ -32,6 +33,8 @@ class Child:
         output: IO[Any] | int | None = None,
         apart: bool = False,
         observed: Callable[[Mapping[str, Any]], None] | None = None,
+        module: str = "portafaas.local.child",
+        arguments: Sequence[str] = (),
     ) -> None:
         self._observed = observed
         orders, self._orders = os.pipe()
@@ -40,7 +43,7 @@ class Child:
         # fork and exec, what libraries of this process do after a fork (gRPC's aborts it).
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "portafaas.local.child", str(orders), str(answers)),
+                *(sys.executable, "-m", module, str(orders), str(answers), *arguments),
                 *(() if observed is None else ("observed",)),
             ],
             cwd=root,

@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from portafaas.local.replay import PENDING, Replay, Strand
+from portafaas.deployment.replay import PENDING, Replay, Strand
 from portafaas.local.runs import Kept, Run, Runs
 from portafaas.plan import BuildPlan
 from portafaas.record import dataclass

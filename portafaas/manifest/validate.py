@@ -202,9 +202,12 @@ class Validator:
         count = len(value)
         if count < schema.get("minProperties", 0) or count > schema.get("maxProperties", count):
             low, high = schema.get("minProperties", 0), schema.get("maxProperties")
-            number = f"exactly {low}" if low == high else f"{low} to {high or 'any number'}"
+            number = f"exactly {low}" if low == high else f"{low} to {high}"
+            if high is None:
+                number = f"at least {low}"
             given = ", ".join(value) or "none"
-            allowed = f" of {', '.join(sorted(properties))}" if properties else " keys"
+            keys = " key" if number.endswith(" 1") else " keys"
+            allowed = f" of {', '.join(sorted(properties))}" if properties else keys
             out.append(("PF1001", path, f"needs {number}{allowed}; given: {given}", None))
 
     def _array(self, value: list[Any], schema: Any, path: Path, out: list[Problem]) -> None:

@@ -142,7 +142,8 @@ def uses_spec(plan: BuildPlan, function: FunctionPlan) -> dict[str, dict[str, di
     ``verbs`` of every resource, ``ordered`` of queues and topics, ``key`` and ``sort`` of tables,
     and their ``ttl`` and ``outbox`` where there is one; ``claims`` of queues and topics, the bucket
     of long bodies; ``emits`` of topics, when the function says
-    which types of events it publishes.
+    which types of events it publishes; ``input`` of workflows, the schema of what one is started
+    with.
     """
     spec = _grants(plan, function.uses)
     for name, facts in spec.get("topic", {}).items():
@@ -184,6 +185,9 @@ def _grants(plan: BuildPlan, uses: Iterable[Use]) -> dict[str, dict[str, dict[st
                     facts["ttl"] = table.ttl
                 if table.outbox:
                     facts["outbox"] = True
+            elif use.kind == "workflow":
+                if schema := plan.workflow(use.name).input.document:
+                    facts["input"] = dict(schema)
         # The handler itself may not use the bucket of long bodies.
         if not is_claim(use):
             facts["verbs"].append(use.verb)

@@ -25,9 +25,9 @@ MOST_STEPS = 1000
 #: Errors that rules may name and engines make; exceptions have any other name.
 CAUGHT = (
     states.ALL, states.TASK_FAILED, states.TIMEOUT, states.NO_CHOICE, states.TOO_MANY_ITEMS,
-    states.LOOP_LIMIT, states.COMPENSATION,
+    states.LOOP_LIMIT, states.COMPENSATION, states.INPUT, states.OUTPUT,
 )  # fmt: skip
-_OURS = ("States.", "Map.", "Loop.", "Compensation.")
+_OURS = ("States.", "Map.", "Loop.", "Compensation.", "Schema.")
 #: Kinds of steps that take no time and call nothing.
 _IDLE = ("choice", "set")
 _OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "matches", "is")
@@ -75,6 +75,15 @@ def inner(step: Step, path: Path) -> Iterator[tuple[Machine, Path]]:
         yield step["machine"], (*path, step["kind"], "steps")
     for branch in step.get("branches", ()):
         yield branch["machine"], (*path, "parallel", branch["name"], "steps")
+
+
+def steps_at(machine: Machine, path: Path) -> Iterator[tuple[Step, Path]]:
+    """Yield the steps of a machine at *path* and of those within, and where they are."""
+    for name, step in machine["steps"].items():
+        here = (*path, name)
+        yield step, here
+        for one, where in inner(step, here):
+            yield from steps_at(one, where)
 
 
 class _Checks:
@@ -181,7 +190,7 @@ class _Checks:
         if str(step["error"]).startswith(_OURS):
             self.found.add(
                 "PF2213", (*here, "error"), f"{step['error']!r} is an error that engines make",
-                "a name of your own does not begin with States., Map., Loop. or Compensation.",
+                f"a name of your own does not begin with one of {', '.join(_OURS)}",
             )  # fmt: skip
 
     def wait(self, step: Step, here: Path, in_map: bool) -> None:

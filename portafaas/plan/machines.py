@@ -59,17 +59,31 @@ def workflows(
         steps = spec.get("steps") or {}
         if not steps and "file" not in block[name]:
             found.add("PF2200", path, f"workflow {name!r} has no steps", "add 'steps', or a 'file'")
+        before = len(told.problems)
         taken = message_schema(told, (*path, "input"), _schema(spec, "input"))
+        given = message_schema(told, (*path, "output"), _schema(spec, "output"))
+        if (taken.document or given.document) and len(told.problems) == before:
+            from portafaas.plan.machine_schemas import evaluated
+
+            evaluated(told, (*path, "input"), taken)
+            evaluated(told, (*path, "output"), given)
         out.append(
             WorkflowPlan(
                 name,
                 compiled(told, steps, (*path, "steps"), functions, block, taken.document),
                 taken,
-                message_schema(told, (*path, "output"), _schema(spec, "output")),
+                given,
                 dict(options),
             )
         )
+    before = len(found.problems)
     _recursion(found, out)
+    if any(flow.input.document or flow.output.document for flow in out):
+        from portafaas.plan.machine_schemas import equipped, fitting
+
+        equipped(found, out)
+        if len(found.problems) == before:
+            fitting(found, out)
     return tuple(out)
 
 
@@ -304,9 +318,14 @@ def every_step(machine: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
 
 
 def called(machine: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of the functions that a machine calls, each once, compensations too."""
+    """Yield the names of the functions that a machine calls, each once, compensations too.
+
+    And of the one that checks its schemas, where the engine itself does not (W-21).
+    """
     seen = set()
-    for _, step in every_step(machine):
+    # Who checks the schemas may be called for nothing else.
+    whole = {"compensate": {"function": machine.get("check")}}
+    for _, step in (*every_step(machine), ("", whole)):
         for part in (step, step.get("compensate") or {}):
             name = part.get("function")
             if name and name not in seen:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from portafaas.runtime.taxonomy import Poison as Poison
     from portafaas.runtime.taxonomy import Retryable as Retryable
     from portafaas.runtime.taxonomy import Throttled as Throttled
+    from portafaas.runtime.workflows import InvalidInput as InvalidInput
     from portafaas.runtime.workflows import RunStatus as RunStatus
 
 _HOME = {
@@ -79,6 +80,7 @@ _HOME = {
     "Headers": "http",
     "HttpError": "http",
     "HttpHandler": "handler",
+    "InvalidInput": "workflows",
     "Message": "message",
     "NotFound": "resources",
     "NotGranted": "resources",

@@ -23,6 +23,8 @@ NO_CHOICE = "States.NoChoiceMatched"
 TOO_MANY_ITEMS = "Map.TooManyItems"
 LOOP_LIMIT = "Loop.LimitExceeded"
 COMPENSATION = "Compensation.Failed"
+INPUT = "Schema.InvalidInput"
+OUTPUT = "Schema.InvalidOutput"
 #: Errors that nobody catches; what has been done is not compensated.
 FATAL = (RUNTIME, TOO_LARGE)
 
@@ -250,6 +252,16 @@ def delay(rule: Mapping[str, Any], tries: int) -> float:
         if most is not None and seconds > most:
             break
     return seconds if most is None else min(seconds, most)
+
+
+def check_schema(schema: Mapping[str, Any] | None, value: Any, error: str) -> None:
+    """Raise :class:`Fault` with *error* if *value* is not what *schema* says (W-21)."""
+    if schema is not None:
+        from portafaas.runtime.schema import first
+
+        cause = first(schema, value)
+        if cause:
+            raise Fault(error, cause)
 
 
 def check_size(value: Any) -> Any:

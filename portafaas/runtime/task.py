@@ -89,6 +89,22 @@ def task_of(document: Mapping[str, Any], raw: Any = None) -> Task:
     )
 
 
+def checked(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Answer a call that asks whether ``input`` fits a schema (W-21); None for one of a task.
+
+    Engines that cannot check by themselves send ``{"input", "schema", "error"}``: the schema as
+    JSON text, and the error's name if it does not fit.
+    """
+    if "schema" not in document:
+        return None
+    import json
+
+    from portafaas.runtime.schema import first
+
+    cause = first(json.loads(document["schema"]), document.get("input"))
+    return {"error": str(document["error"]), "cause": cause[:LONGEST]} if cause else {"ok": None}
+
+
 def run_task(function: Function, task: Task, context: Context) -> dict[str, Any]:
     """Call the handler on this thread; return ``{"ok": value}`` or ``{"error", "cause"}``.
 

@@ -116,8 +116,11 @@ def run(machine: Machine, input: Any, execution: str, tell: Tell | None = None) 
     log: list[dict[str, Any]] = []
     try:
         states.check_size(input)
+        states.check_schema(machine.get("input"), input, states.INPUT)
         scope = _Scope(context, log, tell)
-        return {"ok": (yield from scope.steps(machine, input, ""))}
+        output = yield from scope.steps(machine, input, "")
+        states.check_schema(machine.get("output"), output, states.OUTPUT)
+        return {"ok": output}
     except Fault as fault:
         error, cause = fault.error, fault.cause
     if error not in states.FATAL:

@@ -50,6 +50,23 @@ class RunStatus:
         return f"<run {self.run} {self.state}>"
 
 
+class InvalidInput(ValueError):
+    """What a workflow was to be started with is not what its ``input`` schema says.
+
+    Attributes:
+        workflow: its name.
+        problems: ``(path, message)`` of each thing that is wrong: ``("$.total", "1 is ...")``.
+    """
+
+    def __init__(self, workflow: str, problems: Sequence[tuple[str, str]]) -> None:
+        told = "; ".join(f"{path}: {message}" for path, message in problems[:5])
+        if len(problems) > 5:
+            told += f"; and {len(problems) - 5} more"
+        super().__init__(f"the input of {workflow!r}: {told}")
+        self.workflow = workflow
+        self.problems = tuple(problems)
+
+
 class Workflow(Client):
     """One workflow that the function may start."""
 
@@ -60,12 +77,21 @@ class Workflow(Client):
     def start(self, input: Any = None) -> str:
         """Start a run on *input*, a JSON value of at most 262 144 bytes, and return its id.
 
-        Raises TypeError for what is no JSON, ValueError when it is too large, ResourceError when
-        it could not be started.
+        Raises TypeError for what is no JSON, ValueError when it is too large, InvalidInput when
+        it is not what the workflow's ``input`` schema says, ResourceError when it could not be
+        started.
         """
         self._check("start")
-        found: str = self._driver().start_run(self._address(), checked(input))
-        return found
+        value = checked(input)
+        schema = self._grant.get("input")
+        if schema is not None:
+            from portafaas.runtime.schema import problems
+
+            found = list(problems(schema, value))
+            if found:
+                raise InvalidInput(self.name, found)
+        run: str = self._driver().start_run(self._address(), value)
+        return run
 
     def status(self, run: str) -> RunStatus:
         """Return how a run is; raises NotFound when there is none with that id."""

@@ -1,4 +1,9 @@
-"""The conformance kit: what every adapter must do, as cases that any adapter can be run against.
+"""For tests: of applications, with pytest's fixture ``app``; and of adapters, the conformance kit.
+
+``docs/testing.md`` is about the first: ``plugin`` and ``fixtures`` (pytest), ``app`` (what tests
+see), ``events``, ``strategies``, ``loop``, ``clock``, ``executors``, ``packages``, ``records``.
+
+The conformance kit is what every adapter must do, as cases that any adapter can be run against:
 
 ``portafaas.testing.cases``    what is delivered to which function, and what must come of it
 ``portafaas.testing.service``  the functions the cases use, as a manifest
@@ -14,12 +19,31 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any
 
     from portafaas.runtime.context import Context
+    from portafaas.testing.app import App
 
 _ID = "00000000-0000-0000-0000-000000000000"
+
+
+def application(
+    manifest: Path | str = "portafaas.yaml",
+    *,
+    target: str = "local",
+    stage: str | None = None,
+    processes: bool = False,
+) -> AbstractContextManager[App]:
+    """Return a context manager with the application under test, for other than pytest.
+
+    ``with application() as app: ...``; pytest has it as a fixture (``docs/testing.md``). Entering
+    raises what a plan or a build does, and PF60xx when the target's runtime cannot be installed.
+    """
+    from portafaas.testing.session import opened
+
+    return opened(manifest, target, stage, processes)
 
 
 def make_context(

@@ -121,6 +121,19 @@ class Shop:
         return json.loads(file.read_text())
 
 
+def environment(home: Path, quick: Path, more: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of commands, with *more*; *quick* is a folder for what hurries them."""
+    quick.mkdir()
+    (quick / "sitecustomize.py").write_text(_QUICK)
+    own = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+    # What builds have fetched is everybody's.
+    own.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    return {
+        **own, "PYTHONPATH": str(quick), "HOME": str(home), "NO_COLOR": "1",
+        "NO_PROXY": "*", "PORTAFAAS_HTTP_KEYS": f"demo={DIGEST}", **more,
+    }  # fmt: skip
+
+
 @pytest.fixture
 def make_shop(tmp_path: Path) -> Callable[[str, Mapping[str, str]], Shop]:
     """Return what makes a project of its own: of a target, with more variables."""
@@ -132,16 +145,7 @@ def make_shop(tmp_path: Path) -> Callable[[str, Mapping[str, str]], Shop]:
         manifest = root / "portafaas.yaml"
         text = manifest.read_text()
         manifest.write_text(text.replace('python: "3.12"', f'python: "{PYTHON}"'))
-        quick.mkdir()
-        (quick / "sitecustomize.py").write_text(_QUICK)
-        own = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
-        # What builds have fetched is everybody's.
-        own.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-        environ = {
-            **own, "PYTHONPATH": str(quick), "HOME": str(tmp_path), "NO_COLOR": "1",
-            "NO_PROXY": "*", "PORTAFAAS_HTTP_KEYS": f"demo={DIGEST}", **more,
-        }  # fmt: skip
-        return Shop(root, target, environ)
+        return Shop(root, target, environment(tmp_path, quick, more))
 
     return make
 

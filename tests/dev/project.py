@@ -65,6 +65,11 @@ def work(message, context):
     print("printed", name)
     if name.startswith("bad"):
         raise ValueError(f"{name} is bad")
+    if name.startswith("greedy"):
+        kept = []
+        while True:
+            kept.append(bytearray(20_000_000))
+            time.sleep(0.005)
     if name.startswith("exit"):
         os._exit(4)
     context.tables["done"].put({"id": name})
@@ -105,13 +110,18 @@ def manifest() -> dict[str, Any]:
         "functions": {
             "hello": function("hello", http("/hello")),
             "slow": function("slow", http("/slow")),
+            "together": function("slow", http("/together"), concurrency=4),
             "fate": function("fate", http("/fate/{how}", "ANY"), timeout="1s", memory="192MB"),
             "greedy": function("fate", http("/greedy/{how}"), timeout="30s", memory="192MB"),
             "size": function("size", http("/size", "POST")),
             "order": function("order", http("/orders/{name}", "POST"), uses=[{"send": "jobs"}]),
             "who": function("who", http("/who", auth="iam")),
             "work": function(
-                "work", {"queue": {"name": "jobs"}}, retry=once, uses=[{"write": "done"}]
+                "work",
+                {"queue": {"name": "jobs"}},
+                retry=once,
+                uses=[{"write": "done"}],
+                memory="192MB",
             ),
             "on-done": function("on_done", {"table": {"name": "done"}}),
             "tick": function(

@@ -21,6 +21,7 @@ from portafaas.adapter import HttpStimulus, TaskStimulus
 from portafaas.dev.service import Dev
 from portafaas.errors import DeploymentError, InvocationError, PlanError
 from portafaas.local.broker import Broker
+from portafaas.local.dispatch import Dispatcher
 from portafaas.local.resources import store
 from tests.dev.project import call, manifest, served, until, write
 
@@ -101,6 +102,13 @@ def test_processes_are_added_while_all_are_busy(dev: Dev) -> None:
     assert len({body["pid"] for _, body in found}) > 1
 
 
+def test_a_process_does_several_at_once(dev: Dev) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: call(dev, "GET", "/together"), range(4)))
+    assert {status for status, _ in found} == {200}
+    assert len({body["pid"] for _, body in found}) == 1
+
+
 def test_long_bodies(dev: Dev) -> None:
     body = b"x" * 3_000_000 + b"end"
     assert call(dev, "POST", "/size", body) == (200, {"size": len(body), "end": "end"})
@@ -173,7 +181,8 @@ def test_events_are_sent_as_they_come(dev: Dev) -> None:
                 part = connection.recv(65536)
                 assert part
                 got += part
-            return b'"type": "invocation"' in got and b'"type": "log"' in got
+            plain = got.replace(b" ", b"")
+            return b'"type":"invocation"' in plain and b'"type":"log"' in plain
 
         until(told)
 
@@ -199,13 +208,18 @@ def test_what_a_request_sends_is_delivered(dev: Dev) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "first", "why"), [("bad", "again", "bad is bad"), ("exit", "crash", "status 4")]
+    ("name", "first", "why"),
+    [
+        ("bad", "again", "bad is bad"),
+        ("exit", "crash", "status 4"),
+        ("greedy", "memory", "192 MiB"),
+    ],
 )
 def test_a_delivery_that_fails_comes_again_and_ends_as_a_letter(
     dev: Dev, name: str, first: str, why: str
 ) -> None:
     call(dev, "POST", f"/orders/{name}")
-    dead = newest(dev, "work", status="dead" if first == "again" else "crash")
+    dead = newest(dev, "work", status="dead" if first == "again" else first)
 
     def tried() -> list[dict[str, Any]]:
         dev.activity.flush()
@@ -278,7 +292,9 @@ def test_a_virtual_day_over_the_end_of_summer_time(tmp_path: Path) -> None:
             f"2027-10-{30 if hour > 21 else 31}T{hour:02d}:30:00.000Z"
             for hour in (22, 23, 0, 1, 2, 3)
         ]
-        # It stands still.
+        # It stands still, also when another comes that knows nothing of it.
+        with Dispatcher(dev.plan, dev.root) as other:
+            other.run(wait=False)
         before = dev.clock.now()
         time.sleep(0.1)
         assert dev.clock.now() == before

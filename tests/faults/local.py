@@ -29,9 +29,13 @@ LOST = 9
 
 
 class Local(Target):
-    """See the module."""
+    """See the module.
+
+    With the variable ``FAULTS_AS`` it is as a target: ``portafaas dev --as``, with a fast clock.
+    """
 
     name = "local"
+    delays = not os.environ.get("FAULTS_AS")
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

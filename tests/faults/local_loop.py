@@ -10,8 +10,12 @@ import os
 import sys
 import threading
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from portafaas.emulation import emulated
 from portafaas.local.broker import Broker, Item, Lease, Settled
 from portafaas.local.dispatch import Dispatcher, Hooks
 from portafaas.local.resources import store
@@ -33,12 +37,17 @@ class Faulty(Hooks):
         self._seen.mkdir(exist_ok=True)
         self._record = os.open(folder / "deliveries", os.O_APPEND | os.O_WRONLY)
         self._batch = 0
+        self._crashed = False
         #: What functions are at, by their name.
         self._open: dict[str, Lease] = {}
 
     def leased(self, lease: Lease, pid: int) -> None:
         """Remember what a function is at."""
         self._open[lease.function] = lease
+
+    def ended(self, subject: Any, how: str, why: str) -> None:
+        """Remember that there was no answer."""
+        self._crashed = True
 
     def first(self, function: str, item: Item, word: str) -> bool:
         """Tell whether *word* is to happen to an item, and has not yet."""
@@ -57,15 +66,16 @@ class Faulty(Hooks):
         again = dict(settled.again)
         outcomes = []
         self._open.pop(lease.function, None)
-        lost = not settled.alone and any(
+        crashed, self._crashed = self._crashed or settled.alone, False
+        lost = not crashed and any(
             self.first(lease.function, item, "lost") for item in lease.items
         )
         for item in lease.items:
             if lost:
                 outcome = "lost"
-            elif settled.alone:
+            elif crashed:
                 outcome = "dead"
-            elif item.number in again:
+            elif item.number in again and item.number not in settled.copies:
                 outcome = "failed"
             elif item.number in settled.untried:
                 outcome = "held"
@@ -85,7 +95,7 @@ class Faulty(Hooks):
         os.write(self._record, b"".join(outcomes))
         if lost:
             os._exit(LOST)
-        return Settled(again, settled.dead, settled.untried, settled.alone)
+        return replace(settled, again=again)
 
     def _line(self, function: str, item: Item, outcome: str) -> bytes:
         number = int(item.attributes.get("n", "-1"))
@@ -129,12 +139,25 @@ class Slow(Broker):
 def main() -> None:
     """Deliver until the standard input ends."""
     manifest, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    plan = build_plan(load_manifest(manifest))
     hooks = Faulty(folder)
-    broker = Slow(store(manifest.parent, plan.stage), plan)
-    broker.hooks = hooks
-    change_dispatcher(os.environ.get("FAULTS_MUTANT", ""), broker, hooks)
-    with Dispatcher(plan, manifest.parent, hooks=hooks, broker=broker) as dispatcher:
+    with ExitStack() as stack:
+        vendor = None
+        if target := os.environ.get("FAULTS_AS"):
+            vendor = stack.enter_context(emulated(manifest, None, target))
+        plan = vendor.plan if vendor else build_plan(load_manifest(manifest))
+        rules = vendor.rules() if vendor else None
+        broker = Slow(store(manifest.parent, plan.stage), plan, rules)
+        broker.hooks = hooks
+        change_dispatcher(os.environ.get("FAULTS_MUTANT", ""), broker, hooks)
+        dispatcher = stack.enter_context(
+            Dispatcher(
+                plan, manifest.parent, hooks=hooks, broker=broker, vendor=vendor,
+                # A vendor's runtime has no variables but those that it is given.
+                extra={"FAULTS_FOLDER": os.environ["FAULTS_FOLDER"]},
+                # Visibility timeouts and the like are waited for nowhere else either.
+                fast=vendor is not None,
+            )
+        )  # fmt: skip
 
         def end() -> None:
             sys.stdin.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -116,3 +117,56 @@ def test_its_package_can_be_built_and_invoked(installed: Path, tmp_path: Path) -
     with tempfile.TemporaryDirectory() as empty:
         done = _portafaas(Path(empty), "check", "--target", "example", cwd=tmp_path)
     assert done.returncode != 0
+
+
+_DELIVERED = """
+import json, sys
+from pathlib import Path
+
+from portafaas.emulation import emulated
+from portafaas.local.dispatch import Dispatcher, Hooks
+from portafaas.local.resources import send, store
+from portafaas.runtime.resources import Outgoing
+
+root = Path.cwd()
+send(str(store(root, "") / "queue" / "jobs"), [Outgoing("m", b"hello")], False)
+told = []
+
+class Told(Hooks):
+    def settled(self, reports):
+        told.extend((r.what, r.seconds, r.attempt, r.letter.get("reason")) for r in reports)
+
+with emulated(root / "portafaas.yaml", None, "example") as vendor:
+    with Dispatcher(vendor.plan, root, fast=True, vendor=vendor, hooks=Told()) as dispatcher:
+        dispatcher.run()
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.vendor
+def test_it_is_delivered_to_without_a_word_of_how(installed: Path, tmp_path: Path) -> None:
+    """An adapter that says nothing of its platform's deliveries gets the neutral ones."""
+    (tmp_path / "app.py").write_text(
+        "def work(message, context):\n    raise ValueError(message.text)\n", encoding="utf-8"
+    )
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: fourth\n"
+        f'python: "{sys.version_info[0]}.{sys.version_info[1]}"\n'
+        "functions:\n  work:\n    handler: app:work\n"
+        "    trigger: {queue: {name: jobs}}\n"
+        "    retry: {attempts: 3, initial: 10s, max: 15s, jitter: false}\n"
+        "queues: {jobs: {dead-letter: true}}\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", _DELIVERED],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [
+        ["again", 10.0, 1, None],
+        ["again", 15.0, 2, None],
+        ["again", 0.0, 3, None],
+        ["dead", 0.0, 3, "platform"],
+    ]

@@ -58,6 +58,10 @@ def test_wheel_holds_what_is_read_at_run_time(built: Any) -> None:
     assert {f"portafaas_{target}/options.schema.json" for target in TARGETS} <= names
     assert {
         "portafaas/manifest/schema/manifest.v1.schema.json",
+        "portafaas/dev/dashboard/index.html",
+        "portafaas/dev/dashboard/dashboard.css",
+        "portafaas/dev/dashboard/app.js",
+        "portafaas/dev/dashboard/view-map.js",
         "portafaas/testing/project/kit/web.py",
         "portafaas/testing/project/kit/work.py",
         "portafaas/testing/project/kit/views.py",
@@ -76,6 +80,7 @@ def test_wheel_names_its_entry_points(built: Any) -> None:
         (name,) = (item for item in archive.namelist() if item.endswith("entry_points.txt"))
         lines = archive.read(name).decode().splitlines()
     assert "portafaas = portafaas.cli:main" in lines
+    assert "portafaas = portafaas.testing.plugin" in lines
     assert {f"{t} = portafaas_{t}.adapter:ADAPTER" for t in TARGETS} <= set(lines)
 
 

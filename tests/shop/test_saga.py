@@ -181,9 +181,13 @@ def test_a_declined_order(shop: Shop) -> None:
 
 
 def test_an_invalid_order(shop: Shop) -> None:
-    trace = shop.run({**ORDER, "lines": [{"sku": "gold"}]})
+    trace = shop.run({**ORDER, "lines": [{"sku": "gold", "count": 1}]})
     assert trace.outcome["error"] == "InvalidOrder"
     assert names(trace) == ["validate"]
+    # What the schema says is held before any step.
+    trace = shop.run({**ORDER, "lines": [{"sku": "gold"}]})
+    assert trace.outcome == {"error": "Schema.InvalidInput", "cause": '$.lines[0]: "count" is missing'}
+    assert names(trace) == []
 
 
 def test_what_is_sold_out_undoes_the_rest(shop: Shop) -> None:

@@ -7,6 +7,7 @@ What is left out of histories and put together there: ``DurableClient.cs`` of th
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.workflows.azure_engine import (
+    CHILD,
+    CHILD_DONE,
+    CHILD_FAILED,
     RAISED,
     SCHEDULED,
     TASK_DONE,
@@ -54,11 +58,24 @@ def history_of(instance: Instance) -> list[dict[str, Any]]:
     scheduled: dict[int, dict[str, Any]] = {}
     for event in instance.history:
         kind = event["EventType"]
-        if kind == SCHEDULED:
+        if kind in (SCHEDULED, CHILD):
             scheduled[event["EventId"]] = shown = {
-                "EventType": "TaskScheduled", "Timestamp": event["Timestamp"],
-                "Name": event["Name"], "Input": event["Input"],
+                "EventType": "TaskScheduled" if kind == SCHEDULED else "SubOrchestrationInstanceCreated", "Timestamp": event["Timestamp"],
+                "Name": event["Name"],
             }  # fmt: skip
+            if kind == SCHEDULED:
+                shown["Input"] = event["Input"]
+            events.append(shown)
+        elif kind in (CHILD_DONE, CHILD_FAILED):
+            begun = scheduled[event["TaskScheduledId"]]
+            events.remove(begun)
+            done = kind == CHILD_DONE
+            shown = {
+                "EventType": f"SubOrchestrationInstance{'Completed' if done else 'Failed'}",
+                "Timestamp": event["Timestamp"], "ScheduledTime": begun["Timestamp"],
+                "FunctionName": begun["Name"],
+            }  # fmt: skip
+            shown |= {"Result": token_of(event["Result"])} if done else {"Reason": event["Reason"]}
             events.append(shown)
         elif kind in (TASK_DONE, TASK_FAILED):
             begun = scheduled[event["TaskScheduledId"]]
@@ -83,8 +100,15 @@ def history_of(instance: Instance) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def served(engine: Engine, keyed: bool) -> Iterator[str]:
-    """Serve the API; yield its URL. With *keyed* nobody gets in without the system key."""
+def served(
+    engine: Engine, keyed: bool, certificate: str = "", beat: float = 0.0, bare: bool = False
+) -> Iterator[str]:
+    """Serve the API; yield its URL. With *keyed* nobody gets in without the system key.
+
+    With TLS if there is a *certificate*. Every request finds the clock *beat* seconds later.
+    *bare*: histories without inputs, as some versions of the extension show them.
+    """
+    lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *words: Any) -> None:
@@ -101,10 +125,16 @@ def served(engine: Engine, keyed: bool) -> Iterator[str]:
             self.wfile.write(body)
 
         def do_GET(self) -> None:
-            self.handle_one("GET")
+            self.handle_alone("GET")
 
         def do_POST(self) -> None:
-            self.handle_one("POST")
+            self.handle_alone("POST")
+
+        def handle_alone(self, method: str) -> None:
+            with lock:
+                if beat:
+                    engine.run(beat)
+                self.handle_one(method)
 
         def handle_one(self, method: str) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -133,7 +163,10 @@ def served(engine: Engine, keyed: bool) -> Iterator[str]:
                 return self.answer(404)
             running = instance.status in ("Pending", "Running")
             if method == "GET":
-                return self.answer(202 if running else 200, status_of(instance, query))
+                found = status_of(instance, query)
+                for event in (found["historyEvents"] or ()) if bare else ():
+                    event.pop("Input", None)
+                return self.answer(202 if running else 200, found)
             if not running:
                 return self.answer(410)
             if words[2] == "raiseEvent":
@@ -144,10 +177,14 @@ def served(engine: Engine, keyed: bool) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -36,7 +36,9 @@ class Case:
     them. An answer that is a text is that error, ``(name, cause)`` an error with that cause,
     ``ok(…)``, ``err(…)``, ``dies()`` are what they say, and anything else is the value that the task
     returns. ``signals``: name -> (seconds after it is waited for, payload). ``workflows``: steps of
-    the workflows that it runs, by name. ``outcome`` ``{"ok": value}`` or ``{"error", "cause"}``; the
+    the workflows that it runs, by name. ``schemas``: ``input`` and ``output`` of a workflow by its
+    name, "" is the case's own. ``machine``: text of a States Language machine in place of ``steps``,
+    every function of which is ``one``. ``outcome`` ``{"ok": value}`` or ``{"error", "cause"}``; the
     cause of errors that the engine makes is not compared. ``needs``: what an engine must have to run
     it for real: ``dies``, ``slow`` (really waits), ``large``, ``until``, ``signal``.
     """
@@ -47,6 +49,8 @@ class Case:
     answers: dict[str, Any] = field(default_factory=dict)
     signals: dict[str, tuple[float, Any]] = field(default_factory=dict)
     workflows: dict[str, Any] = field(default_factory=dict)
+    schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
+    machine: str = ""
     outcome: dict[str, Any] | None = None
     calls: list[tuple[Any, ...]] | None = None
     needs: tuple[str, ...] = ()
@@ -708,6 +712,81 @@ case(
     calls=[],
     outcome={"error": "States.Runtime", "cause": ""},
     needs=("until",),
+)
+
+# Schemas: W-21.
+TOTAL = {"type": "object", "required": ["total"], "properties": {"total": {"type": "number", "minimum": 1}}}
+TEXTS = {"type": "array", "items": {"type": "string", "pattern": "^[a-z]+$"}, "uniqueItems": True}
+case(
+    "schema-input",
+    {"a": {"task": "one", "input": "$.total"}},
+    {"total": 0.5},
+    schemas={"": {"input": TOTAL}},
+    calls=[],
+    outcome={"error": "Schema.InvalidInput", "cause": "$.total: 0.5 is less than 1"},
+)
+case(
+    "schema-fits",
+    {
+        "a": {"task": "one", "input": "$.total"},
+        "b": {"choice": [{"when": {"$[1]": {"is": "present"}}, "next": "c"}], "default": "d"},
+        "c": {"succeed": True},
+        "d": {"set": []},
+    },
+    {"total": 2, "x.$": "$.y"},
+    schemas={"": {"input": TOTAL, "output": TEXTS}},
+    answers={"one": [ok(["a", "b"])]},
+    calls=[("one", 2)],
+    outcome={"ok": ["a", "b"]},
+)
+case(
+    "schema-output-undone",
+    {
+        "a": {"task": "one", "result": "$.a", "compensate": {"task": "undo", "input": "$.a"}},
+        "l": {"loop": {"while": {"$.n": {"is": "present"}}, "most": 3,
+                       "steps": {"s": {"set": {"text": "$.text"}}, "q": {"succeed": True}}}},
+        "b": {"set": ["x", "$.text"]},
+    },
+    {"text": "${It}'s \"ü\"", "n": 1},
+    schemas={"": {"output": {"items": {"enum": ["x", "$.y", "a.$"]}, "$defs": {"${x}": {"a.$": "$"}}}}},
+    answers={"one": [ok(7)]},
+    calls=[("one", {"text": "${It}'s \"ü\"", "n": 1}), ("undo", 7)],
+    outcome={"error": "Schema.InvalidOutput",
+             "cause": '$[1]: "${It}\'s \\"\\u00fc\\"" is not one of "x", "$.y", "a.$"'},
+)  # fmt: skip
+case(
+    "schema-of-sub",
+    {
+        "m": {"map": {"items": "$.list", "most": 9, "concurrency": 1, "steps": {
+            "c": {"workflow": "inner", "result": "$.got",
+                  "catch": [{"errors": ["Schema.InvalidInput"], "next": "w", "result": "$.e"},
+                            {"errors": ["Schema.InvalidOutput"], "next": "v", "result": "$.e"}],
+                  "end": True},
+            "w": {"set": {"in": "$.e"}, "end": True},
+            "v": {"set": {"out": "$.e"}},
+        }}},
+        "s": {"succeed": True},
+    },
+    {"list": [{"total": 1}, {"total": "1"}, {"total": 3}]},
+    workflows={"inner": {"t": {"task": "one", "input": "$.total"}}},
+    schemas={"inner": {"input": TOTAL, "output": TEXTS}},
+    answers={"one": by((1, [ok(["b"])]), (3, [ok(["b", "b"])]))},
+    calls=[("one", 1), ("one", 3)],
+    outcome={"ok": [
+        {"total": 1, "got": ["b"]},
+        {"in": {"Error": "Schema.InvalidInput", "Cause": "$.total: \"1\" is not of type number"}},
+        {"out": {"Error": "Schema.InvalidOutput", "Cause": "$: \"b\" is there twice"}},
+    ]},
+)  # fmt: skip
+case(
+    "schema-of-sub-again",
+    {"c": {"workflow": "inner", "retry": {"errors": ["Schema.InvalidOutput"], "attempts": 3, "initial": 1}}},
+    {"total": 1},
+    workflows={"inner": {"t": {"task": "one", "input": "$.total"}}},
+    schemas={"inner": {"output": TEXTS}, "": {"input": TOTAL}},
+    answers={"one": [ok(["A"]), ok(["a"])]},
+    calls=[("one", 1), ("one", 1)],
+    outcome={"ok": ["a"]},
 )
 
 BY_NAME = {one.name: one for one in CASES}

@@ -37,6 +37,8 @@ CURRENT: contextvars.ContextVar[Any] = contextvars.ContextVar("current")
 ROUTINE: contextvars.ContextVar[str] = contextvars.ContextVar("routine", default="")
 STACK: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("stack", default=())
 DEPTH: contextvars.ContextVar[int] = contextvars.ContextVar("depth", default=0)
+#: The routine whose loop this is in, and the number of the iteration, from 1.
+PROGRESS: contextvars.ContextVar[tuple[str, int]] = contextvars.ContextVar("progress", default=("", 0))
 NESTED: contextvars.ContextVar[int] = contextvars.ContextVar("nested", default=0)
 
 
@@ -353,7 +355,11 @@ def execute_for(self: Any) -> Any:
         inner[config["value"]] = value
         if "index" in config:
             inner[config["index"]] = index
-        _, after, _ = emulator.execute_steps_list(config["steps"], inner)
+        token = PROGRESS.set((ROUTINE.get(), index + 1))
+        try:
+            _, after, _ = emulator.execute_steps_list(config["steps"], inner)
+        finally:
+            PROGRESS.reset(token)
         assert after is None, after
     for name in set(inner) - before:
         del inner[name]
@@ -414,7 +420,8 @@ def execute_parallel(self: Any) -> Any:
     most = min(config.get("concurrency_limit") or 20, 20)
     failures: list[BaseException] = []
 
-    def branch(steps: Any, own: Any) -> None:
+    def branch(steps: Any, own: Any, number: int) -> None:
+        PROGRESS.set((ROUTINE.get(), number if "for" in config else 0))
         try:
             emulator.execute_steps_list(steps, Shared(outer, shared, own))
         except BaseException as exc:
@@ -423,8 +430,8 @@ def execute_parallel(self: Any) -> Any:
     token = NESTED.set(NESTED.get() + 1)
     if tasks:
         with ThreadPoolExecutor(most) as pool:
-            for steps, own in tasks:
-                pool.submit(contextvars.copy_context().run, branch, steps, own)
+            for number, (steps, own) in enumerate(tasks, 1):
+                pool.submit(contextvars.copy_context().run, branch, steps, own, number)
     NESTED.reset(token)
     for failure in failures:
         if not isinstance(failure, WorkflowError):
@@ -523,10 +530,13 @@ class Execution:
             "step": step, "routine": ROUTINE.get(), "state": "STATE_IN_PROGRESS", "createTime": stamp(time.time()),
             "stepType": kind, "navigationInfo": {"parent": parent},
         }  # fmt: skip
+        routine, place = PROGRESS.get()
+        if place and routine == ROUTINE.get():
+            entry["stepEntryMetadata"] = {"progressType": "PROGRESS_TYPE_FOR", "progressNumber": str(place)}
         with self.changed:
             self.entries.append(entry)
-            number = str(len(self.entries))
-        entry |= {"entryId": number, "name": f"{self.name}/stepEntries/{number}"}
+            last = str(len(self.entries))
+        entry |= {"entryId": last, "name": f"{self.name}/stepEntries/{last}"}
         return entry
 
     def callback(self) -> Any:

@@ -1,7 +1,7 @@
 """An interpreter of definitions, written from ``docs/spec/workflows.md`` alone.
 
 It takes a definition as the manifest has it, not the normal form, walks it recursively, and shares
-no code with ``portafaas.runtime``: where it differs from ``virtual.execute``, one of them or the rules
+no code with ``portafaas.runtime`` but the words of a cause: where it differs from ``virtual.execute``, one of them or the rules
 are wrong. Time is a number that is handed on.
 """
 
@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
+from portafaas.runtime.schema import first
 from tests.workflows.virtual import Both, Called, Lane, Trace
 
 #: W-3, W-18.
@@ -36,6 +39,12 @@ class Error(Exception):
 
 class Stopped(Exception):
     """The time of a sub-workflow is over."""
+
+
+def conforms(value: Any, schema: Any, error: str) -> None:
+    """Raise an error unless the jsonschema library takes *value*; only the cause is ours."""
+    if not Draft202012Validator(schema).is_valid(value):
+        raise Error(error, first(schema, value))
 
 
 @dataclass
@@ -241,7 +250,11 @@ class Oracle:
         flow.context = {"Execution": {"Input": input, "Id": "an id"}}
         try:
             fits(input)
-            return self.steps(flow, self.workflows[flow.workflow]["steps"], input)
+            spec = self.workflows[flow.workflow]
+            conforms(input, spec.get("input", True), "Schema.InvalidInput")
+            output = self.steps(flow, spec["steps"], input)
+            conforms(output, spec.get("output", True), "Schema.InvalidOutput")
+            return output
         except Error as error:
             if error.name in UNCAUGHT:
                 raise

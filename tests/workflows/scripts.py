@@ -9,10 +9,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -34,11 +36,21 @@ def names(case: Case) -> dict[str, str]:
 
 def definitions(case: Case) -> dict[str, Any]:
     """Return the ``workflows:`` of a manifest that a case needs."""
+    if case.machine:
+        return {case.name: {"file": f"{case.name}.asl.json", "functions": mapped(case.machine)}}
     called = names(case)
-    out = {case.name: {"steps": _renamed(case.steps, called)}}
+    out = {case.name: {**case.schemas.get("", {}), "steps": _renamed(case.steps, called)}}
     for name, steps in case.workflows.items():
-        out[called[name]] = {"steps": _renamed(steps, called)}
+        out[called[name]] = {**case.schemas.get(name, {}), "steps": _renamed(steps, called)}
     return out
+
+
+def mapped(text: str) -> dict[str, str]:
+    """Return the functions that a machine names, as a manifest maps them."""
+    found = set(re.findall(r"function:([\w${}-]+)|\$\{(\w+)\}", text))
+    found |= set(re.findall(r'()"(?:FunctionName|StateMachineArn)": ?"([^"]+)"', text))
+    last = {(one or other).rpartition(":")[2] for one, other in found}
+    return dict.fromkeys(sorted(last), "one")
 
 
 def _renamed(value: Any, called: Mapping[str, str]) -> Any:
@@ -73,6 +85,10 @@ def project(folder: Path, cases: Iterable[Case], **more: Any) -> Path:
     """Write a project into *folder*; *more* are further blocks of the manifest. Return its file."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(HERE / "scripted.py", folder)
+    cases = list(cases)
+    for case in cases:
+        if case.machine:
+            (folder / f"{case.name}.asl.json").write_text(case.machine)
     file = folder / "portafaas.yaml"
     file.write_text(yaml.safe_dump(manifest(cases) | more, sort_keys=False, allow_unicode=True))
     return file
@@ -114,6 +130,10 @@ def machines(case: Case) -> dict[str, dict[str, Any]]:
 
     Raises AssertionError when the definition is not right.
     """
+    if case.machine:
+        with TemporaryDirectory() as folder:
+            made = build_plan(load_manifest(project(Path(folder), [case]))).workflows
+        return {flow.name: dict(flow.machine) for flow in made}
     from portafaas.plan.machines import compiled
     from portafaas.plan.triggers import Findings
 
@@ -124,6 +144,8 @@ def machines(case: Case) -> dict[str, dict[str, Any]]:
         for name, spec in block.items()
     }
     assert not found.problems, found.problems
+    for name, spec in block.items():
+        out[name] |= {key: spec[key] for key in ("input", "output") if key in spec}
     return out
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
 from portafaas.plan.model import BuildPlan
 from tests.workflows.cases import Case, by, did, ok
-from tests.workflows.scripts import HERE, world
+from tests.workflows.scripts import HERE, mapped, world
 from tests.workflows.shared import shared
 from tests.workflows.virtual import Trace, execute
 
@@ -229,10 +228,7 @@ def _published() -> list[Path]:
 
 def _imported(tmp_path: Path, file: Path) -> tuple[BuildPlan | None, list[Diagnostic]]:
     text = file.read_text()
-    names = set(re.findall(r"function:([\w${}-]+)|\$\{(\w+)\}", text))
-    names |= set(re.findall(r'()"(?:FunctionName|StateMachineArn)": ?"([^"]+)"', text))
-    found = {(one or other).rpartition(":")[2] for one, other in names}
-    return planned(tmp_path, text, dict.fromkeys(sorted(found), "one"))
+    return planned(tmp_path, text, mapped(text))
 
 
 #: Of the published machines; the others are refused with reasons.

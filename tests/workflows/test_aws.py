@@ -20,7 +20,7 @@ from portafaas.errors import PlanError
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
 from portafaas.plan.machines import every_step
-from tests.workflows import scripts
+from tests.workflows import histories, published, scripts
 from tests.workflows.cases import CASES, Case
 from tests.workflows.generated import FAMILIES, generate
 from tests.workflows.traces import FATAL, difference
@@ -51,6 +51,13 @@ def differences(folder: Path, cases: list[Case]) -> dict[str, str]:
 def told(machines: Machines, case: Case, ledger: list[dict[str, Any]]) -> str:
     """Return in which way the history of the run is not what was called."""
     state = machines.workflows.status(case.name, machines.runs[case.name])
+    if case is histories.RUN:
+        found = machines.workflows.history(case.name, machines.runs[case.name])
+        assert histories.places(found) == histories.places(histories.wanted())
+        assert histories.errors(found) == histories.errors(histories.wanted())
+        # What a set has made is in the document alone.
+        assert histories.details(found, "s") == histories.details(histories.wanted(), "s")
+        assert histories.in_order(found)
     if state.error in FATAL or "slow" in case.needs:
         # What else went on is cut short.
         return ""
@@ -87,12 +94,19 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_cases(tmp_path: Path) -> None:
     assert len(CHOSEN) > 28
-    assert differences(tmp_path, CHOSEN) == {}
+    assert differences(tmp_path, [*CHOSEN, histories.RUN]) == {}
 
 
 def test_generated(tmp_path: Path) -> None:
     cases = [generate(family, seed) for family in FAMILIES for seed in (20,)]
-    assert differences(tmp_path, cases) == {}
+    assert differences(tmp_path, [*cases, *published.sample(12, 1)]) == {}
+
+
+def test_published(tmp_path: Path) -> None:
+    """Those of ``test_generated`` are a sample."""
+    if not published.ALL or not published.there():
+        pytest.skip("not all, or shared/cases is not here")
+    assert differences(tmp_path, published.sample()) == {}
 
 
 def planned(case: Case) -> bool:

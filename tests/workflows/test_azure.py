@@ -21,7 +21,7 @@ from portafaas.errors import DeploymentError
 from portafaas.runtime.resources import NotFound, NotWaiting, ResourceError
 from portafaas_azure.deployment.workflows import AzureWorkflows
 from portafaas_azure.runtime import resources
-from tests.workflows import azure_api, azureapp, scripts
+from tests.workflows import azure_api, azureapp, histories, published, scripts
 from tests.workflows.azure_engine import QUICK, Engine, Instance
 from tests.workflows.cases import CASES, Case, err, ok
 from tests.workflows.generated import FAMILIES, generate
@@ -114,10 +114,16 @@ def drawn() -> list[Case]:
     return [generate(family, seed) for family in FAMILIES for seed in range(FEW)]
 
 
+def taken() -> list[Case]:
+    """Return published cases, but a map of a map of 1000 items each (PF3002)."""
+    return [case for case in published.sample(5, 2) if "map-nested" not in case.name]
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
     folder = tmp_path_factory.mktemp("flows")
-    with azureapp.worker(folder, [*CASES, *OWN, *drawn()], EXTRA) as found:
+    every = [*CASES, *OWN, *drawn(), *taken(), histories.RUN]
+    with azureapp.worker(folder, every, EXTRA) as found:
         yield found
 
 
@@ -133,6 +139,12 @@ def test_cases_by_hand(world: Any) -> None:
 def test_generated_definitions(world: Any) -> None:
     session, told = world
     assert azureapp.differences(session, told, drawn()) == {}
+
+
+@pytest.mark.skipif(not published.there(), reason="shared/cases is not here")
+def test_published(world: Any, tmp_path: Path) -> None:
+    session, told = world
+    assert azureapp.differences(session, told, taken()) == {}
 
 
 def test_the_time_of_a_sub_workflow_ends_what_is_below_it(world: Any) -> None:
@@ -423,7 +435,7 @@ def operated(world: Any) -> Iterator[tuple[Engine, AzureWorkflows, Path]]:
     plan: Any = SimpleNamespace(
         workflows=[
             SimpleNamespace(name=name, machine=machine)
-            for case in OWN for name, machine in scripts.machines(case).items()
+            for case in (*OWN, histories.RUN) for name, machine in scripts.machines(case).items()
         ]
     )  # fmt: skip
     with azure_api.served(engine, keyed=True) as url:
@@ -441,9 +453,8 @@ def test_operating_a_run_that_waits(operated: Any) -> None:
     found = flows.status("own-outer", run)
     assert (found.state, found.input, found.waiting) == ("running", {"n": 1}, ("go",))
     assert found.started > 0 and found.ended == 0
-    assert [(e.step, e.what, e.place) for e in flows.history("own-outer", run)] == [
-        ("q", "waiting", "own_outer_inner/")
-    ]
+    told = [(e.place, e.what, e.attempt, e.detail) for e in flows.history("own-outer", run)]
+    assert told == [("c", "started", 1, {"n": 1})]
     with pytest.raises(DeploymentError) as raised:
         flows.signal("own-outer", run, "other", 1)
     assert code(raised) == "PF8041"
@@ -452,17 +463,25 @@ def test_operating_a_run_that_waits(operated: Any) -> None:
     found = flows.status("own-outer", run)
     assert (found.state, found.output) == ("succeeded", {"did": "two"})
     events = [(e.step, e.what, e.attempt, e.detail) for e in flows.history("own-outer", run)]
-    # A sub-workflow's end and what follows are at one moment here.
-    assert sorted(events, key=str) == [
-        ("q", "succeeded", 0, {"by": "me"}),
-        ("r", "started", 1, {"by": "me"}),
-        ("r", "succeeded", 1, {"did": "one"}),
+    assert events == [
+        ("c", "started", 1, {"n": 1}),
+        ("c", "succeeded", 1, {"did": "one"}),
         ("x", "started", 1, {"n": 1, "c": {"did": "one"}}),
         ("x", "succeeded", 1, {"did": "two"}),
     ]
+    (inner,) = flows.runs("own-outer-inner", 10)
+    events = [
+        (e.step, e.what, e.attempt, e.detail) for e in flows.history("own-outer-inner", inner.run)
+    ]
+    assert events == [
+        ("q", "waiting", 0, None),
+        ("q", "succeeded", 0, {"by": "me"}),
+        ("r", "started", 1, {"by": "me"}),
+        ("r", "succeeded", 1, {"did": "one"}),
+    ]
     with pytest.raises(DeploymentError) as raised:
         flows.signal("own-outer", run, "go", 1)
-    assert code(raised) == "PF8042"
+    assert code(raised) == "PF8041"
     with pytest.raises(DeploymentError) as raised:
         flows.cancel("own-outer", run)
     assert code(raised) == "PF8042"
@@ -499,3 +518,19 @@ def test_operating_a_run_that_fails_and_one_that_is_canceled(operated: Any) -> N
     # The sub-workflow too, which would have gone on.
     assert {one.status for one in engine.instances.values()} == {"Failed", "Terminated"}
     assert QUICK < 1
+
+
+def test_a_history_is_what_others_tell(operated: Any) -> None:
+    engine, flows, told = operated
+    scripts.prepare(told, [histories.RUN])
+    run = azureapp.run(engine, histories.RUN).id
+    found, wanted = flows.history("told", run), histories.wanted()
+    assert histories.places(found) == histories.places(wanted)
+    assert histories.errors(found) == histories.errors(wanted)
+    assert histories.details(found) == histories.details(wanted)
+    assert histories.in_order(found)
+    # What the signal carried is not shown: of what came behind it, calls are told, and no inputs.
+    with azure_api.served(engine, keyed=True, bare=True) as url:
+        bare = AzureWorkflows(flows.account, flows.plan, "/sites/flows", url).history("told", run)
+    assert histories.places(bare) == [one for one in histories.places(wanted) if one[0] != "p"]
+    assert [e.detail for e in bare[-4:]] == [None, None, None, {"did": "undo"}]

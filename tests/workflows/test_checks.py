@@ -30,6 +30,22 @@ def planned(tmp_path: Path, text: str) -> list[Diagnostic]:
 
 #: code, line of the text, path within the workflow, a word of the message; the text.
 BAD: list[tuple[str, int, str, str, str]] = [
+    ("PF2219", 2, "input.unevaluatedProperties", "'unevaluatedProperties' is not evaluated on all engines", """
+input:
+  unevaluatedProperties: false
+steps:
+  a: {task: one}
+"""),
+    ("PF2219", 1, "output", "calls no function, whose code could check it", """
+output: {type: object}
+steps:
+  a: {set: {n: 1}}
+"""),
+    ("PF2213", 2, "steps.a.catch[0].errors", "there is no error 'Schema.InvalidInputs'", """
+steps:
+  a: {task: one, catch: [{errors: [Schema.InvalidInputs], next: b}]}
+  b: {task: two}
+"""),
     ("PF2207", 3, "steps.b", "no step leads to 'b'", """
 steps:
   a: {task: one, end: true}
@@ -274,3 +290,18 @@ def test_all_cases_in_one_project(tmp_path: Path) -> None:
     plan = build_plan(load_manifest(project(tmp_path, CASES)))
     assert {function.name for function in plan.functions} == set(FUNCTIONS)
     assert len(plan.workflows) > len(CASES)
+
+
+def test_what_certainly_is_no_input_of_a_sub_workflow(tmp_path: Path) -> None:
+    inner = {"t": {"task": "one"}}
+    schema = {"inner": {"input": {"required": ["id"]}}}
+    wrong = {"a": {"parallel": {"b": {"steps": {"c": {"workflow": "inner", "input": {"n": {"$literal": "$"}}}}}}}}
+    case = Case("w", wrong, workflows={"inner": inner}, schemas=schema)
+    with pytest.raises(PlanError) as found:
+        build_plan(load_manifest(project(tmp_path, [case])))
+    (problem,) = found.value.diagnostics
+    assert (problem.code, problem.path) == ("PF2224", "$.workflows.w.steps.a.parallel.b.steps.c.input")
+    assert problem.message == "this is no input of workflow 'w-inner': $: \"id\" is missing"
+    for input in ({"id": 1}, {"n": "$.x"}, "$"):
+        right = {"c": {"workflow": "inner", "input": input}}
+        build_plan(load_manifest(project(tmp_path, [Case("w", right, workflows={"inner": inner}, schemas=schema)])))

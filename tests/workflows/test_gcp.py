@@ -26,7 +26,7 @@ from portafaas.vendor.contract import VendorRuntimeError
 from portafaas.vendor.environment import prepare
 from portafaas_gcp.adapter import ADAPTER
 from portafaas_gcp.vendor import runtime
-from tests.workflows import scripts
+from tests.workflows import histories, published, scripts
 from tests.workflows.cases import CASES, Case
 from tests.workflows.gcp import PARENT, Engine, Functions, deploy, eventually
 from tests.workflows.generated import FAMILIES, generate
@@ -97,6 +97,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_case(world: World, case: Case) -> None:
     assert not [found for found in ADAPTER.check(world.plan(case)) if found.severity == "error"]
     assert not world.differs(case)
+
+
+@pytest.mark.skipif(not published.there(), reason="shared/cases is not here")
+def test_published(world: World) -> None:
+    found = {case.name: world.differs(case) for case in published.sample(5)}
+    assert {name: text for name, text in found.items() if text} == {}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -231,7 +237,7 @@ def test_operations(cloud: World) -> None:
         ("PF8041", lambda: workflows.signal("waits", run, "gone", 1)),
         ("PF8040", lambda: workflows.status("waits", "none")),
         ("PF2002", lambda: workflows.start("wait", 1)),
-        ("PF8042", lambda: workflows.start("waits", "x" * 40_000)),
+        ("PF8043", lambda: workflows.start("waits", "x" * 40_000)),
         ("PF8042", lambda: workflows.retry("waits", run)),
     ):
         with pytest.raises(DeploymentError) as caught:
@@ -241,13 +247,13 @@ def test_operations(cloud: World) -> None:
     assert waiting == {"l", "r"}
     workflows.cancel("waits", run)
     assert workflows.status("waits", run).state == "canceled"
-    for what in (
-        lambda: workflows.cancel("waits", run),
-        lambda: workflows.signal("waits", run, "go-left", 1),
+    for code, what in (
+        ("PF8042", lambda: workflows.cancel("waits", run)),
+        ("PF8041", lambda: workflows.signal("waits", run, "go-left", 1)),
     ):
         with pytest.raises(DeploymentError) as caught:
             what()
-        assert caught.value.diagnostics[0].code == "PF8042"
+        assert caught.value.diagnostics[0].code == code
     again = workflows.retry("waits", run)
     states = {one.run: one.state for one in workflows.runs("waits", 10)}
     assert states[run] == "canceled" and states[again] == "running"
@@ -290,27 +296,34 @@ def test_history(cloud: World) -> None:
     run = workflows.start("saga", {})
     done = eventually(lambda: (s := workflows.status("saga", run)).state != "running" and s, 20)
     assert (done.state, done.error, done.cause) == ("failed", "Broken", "so it is")
-    found = [(event.step, event.what, event.attempt) for event in workflows.history("saga", run)]
+    found = [(event.place, event.what, event.attempt) for event in workflows.history("saga", run)]
     assert found == [
-        ("a", "started", 0),
         ("a", "started", 1),
-        ("a", "succeeded", 0),
+        ("a", "succeeded", 1),
         ("again", "started", 0),
-        ("inc", "started", 0),
-        ("inc", "started", 1),
-        ("inc", "started", 2),
-        ("inc", "succeeded", 0),
-        ("inc", "started", 0),
-        ("inc", "started", 1),
-        ("inc", "succeeded", 0),
+        ("again/0/inc", "started", 1),
+        ("again/0/inc", "failed", 1),
+        ("again/0/inc", "started", 2),
+        ("again/0/inc", "succeeded", 2),
+        ("again/1/inc", "started", 1),
+        ("again/1/inc", "succeeded", 1),
         ("again", "succeeded", 0),
-        ("c", "started", 0),
         ("c", "started", 1),
-        ("c", "failed", 0),
-        ("a", "undone", 0),
+        ("c", "failed", 1),
+        ("a~undo", "started", 1),
+        ("a~undo", "undone", 1),
     ]
-    places = [event.place for event in workflows.history("saga", run) if event.step == "inc"]
-    assert places[0] == "inc" and places[-1] == "inc#1"
+
+
+def test_a_history_is_what_others_tell_but_for_what_is_not_kept(cloud: World) -> None:
+    plan = _service(cloud, histories.RUN)
+    labels = {"clock": "wait", "large": True, "signals": dict(histories.RUN.signals)}
+    body = {"argument": json.dumps({"input": histories.RUN.input}), "labels": labels}
+    name = cloud.engine.call("POST", f"/v1/{PARENT}/flow-told/executions", body)["name"]
+    found = _operations(plan, cloud).history("told", name.rpartition("/")[2])
+    assert histories.places(found) == histories.places(histories.wanted())
+    assert {(e.error, e.cause, e.detail) for e in found} == {("", "", None)}
+    assert histories.in_order(found)
 
 
 def test_a_run_that_the_platform_ends() -> None:

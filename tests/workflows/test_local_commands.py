@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from portafaas.connection import connect
 from portafaas.local.operations import LocalWorkflows
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
+from portafaas.runtime import InvalidInput
 from tests.workflows.kills import PROJECT
 
 MANIFEST = """\
@@ -54,6 +56,12 @@ def place(message, context):
 def ask(request, context):
     context.queues["orders"].send({"id": "queued", "n": 2})
     flow = context.workflows["fulfil"]
+    try:
+        flow.start({"id": 7})
+    except ValueError as exc:
+        assert exc.problems == (("$.id", "7 is not of type string"),), exc.problems
+    else:
+        raise AssertionError("it was started")
     run = flow.start({"id": "asked", "n": 2})
     return {"run": run, "state": flow.status(run).state}
 
@@ -244,3 +252,18 @@ def test_what_cannot_be_started(root: Path) -> None:
             assert codes(wrong) == ["PF8043"]
     cli(root, "workflow", "start", "fulfil", "-i", "@nowhere.json", status=2)
     assert cli(root, "workflow", "list", "--format", "json") == []
+
+
+def test_a_script_and_a_retry_are_held_to_the_schema(root: Path) -> None:
+    flow = connect(root / "portafaas.yaml").workflows["fulfil"]
+    with pytest.raises(InvalidInput, match=r"the input of 'fulfil': \$: \"id\" is missing; \$\.n: "):
+        flow.start({"n": "x"})
+    run = flow.start({"id": "a"})
+    assert [one["run"] for one in cli(root, "workflow", "list", "fulfil", "--format", "json")] == [run]
+    cli(root, "workflow", "cancel", "fulfil", run)
+    file = root / "portafaas.yaml"
+    file.write_text(MANIFEST.replace("required: [id]", "required: [id, n]"))
+    wrong = cli(root, "workflow", "retry", "fulfil", run, "--format", "json", status=1)
+    assert codes(wrong) == ["PF8043"]
+    file.write_text(MANIFEST)
+    cli(root, "workflow", "retry", "fulfil", run)

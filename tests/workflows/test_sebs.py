@@ -14,63 +14,14 @@ import yaml
 
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
-from tests.workflows.cases import Case, by, ok
+from tests.workflows import published
+from tests.workflows.cases import Case
 from tests.workflows.oracle import Oracle
 from tests.workflows.scripts import world
-from tests.workflows.shared import shared
 from tests.workflows.virtual import Trace, execute
 
-FOLDER = shared("sebs/workflows")
+FOLDER = published.SEBS
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="shared/cases is not here")
-
-
-def translated(machine: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the steps of a machine of SeBS-Flow (its docs/workflows.md)."""
-    out: dict[str, Any] = {}
-    names = list(machine["states"])
-    names.remove(machine["root"])
-    for name in [machine["root"], *names]:
-        state = machine["states"][name]
-        here = prefix + name
-        way = {"next": prefix + state["next"]} if "next" in state else {"end": True}
-        match state["type"]:
-            case "task":
-                out[here] = {"task": state["func_name"], **way}
-            case "map" | "loop":
-                spec: dict[str, Any] = {
-                    "items": f"$.{state['array']}", "most": 1000,
-                    "concurrency": 40 if state["type"] == "map" else 1,
-                    "steps": translated(state, f"{here}-"),
-                }  # fmt: skip
-                if "common_params" in state:
-                    names_ = state["common_params"].split(",")
-                    spec["each"] = {"array_element": "$$.Map.Item.Value"}
-                    spec["each"] |= {one: f"$.{one}" for one in names_}
-                out[here] = {"map": spec, "result": f"$.{state['array']}", **way}
-            case "repeat":
-                # A task so many times, each on what the one before it returned.
-                for number in range(state["count"]):
-                    last = number + 1 == state["count"]
-                    following = way if last else {"next": f"{here}-{number + 1}"}
-                    mine = f"{here}-{number}" if number else here
-                    out[mine] = {"task": state["func_name"], **following}
-            case "switch":
-                out[here] = {
-                    "choice": [
-                        {"when": {f"$.{one['var']}": {one["op"]: one["val"]}}, "next": one["next"]}
-                        for one in state["cases"]
-                    ],
-                    "default": state["default"],
-                }
-            case "parallel":
-                branches = {
-                    f"b{number}": {"steps": translated(one, f"{here}-{number}-")}
-                    for number, one in enumerate(state["parallel_functions"])
-                }
-                out[here] = {"parallel": branches, **way}
-            case other:
-                raise AssertionError(other)
-    return out
 
 
 def plan(tmp_path: Path, steps: dict[str, Any], functions: set[str]) -> dict[str, Any]:
@@ -87,24 +38,10 @@ def plan(tmp_path: Path, steps: dict[str, Any], functions: set[str]) -> dict[str
     return machine
 
 
-def functions(machine: Any) -> set[str]:
-    found = set()
-    if isinstance(machine, dict):
-        found |= {machine["func_name"]} if "func_name" in machine else set()
-        machine = list(machine.values())
-    for one in machine if isinstance(machine, list) else ():
-        found |= functions(one)
-    return found
-
-
-def folders() -> list[Path]:
-    return sorted(FOLDER.glob("*/definition.json"))
-
-
-@pytest.mark.parametrize("file", folders(), ids=lambda file: file.parent.name)
+@pytest.mark.parametrize("file", published.definitions(), ids=lambda file: file.parent.name)
 def test_definition(tmp_path: Path, file: Path) -> None:
     definition = json.loads(file.read_text())
-    plan(tmp_path, translated(definition), functions(definition))
+    plan(tmp_path, published.translated(definition), published.functions(definition))
 
 
 @pytest.mark.parametrize(
@@ -112,21 +49,10 @@ def test_definition(tmp_path: Path, file: Path) -> None:
 )
 def test_calls(tmp_path: Path, file: Path) -> None:
     definition = json.loads((file.parent / "definition.json").read_text())
-    steps = translated(definition)
-    machine = plan(tmp_path, steps, functions(definition))
+    steps = published.translated(definition)
+    machine = plan(tmp_path, steps, published.functions(definition))
     for number, given in enumerate(json.loads(file.read_text())):
-        answers: dict[str, list[tuple[Any, list[Any]]]] = {}
-        for call in given["calls"]:
-            rules = answers.setdefault(call["func"], [])
-            for input, outputs in rules:
-                if input == call["input"]:
-                    outputs.append(ok(call["output"]))
-                    break
-            else:
-                rules.append((call["input"], [ok(call["output"])]))
-        case = Case(
-            f"case-{number}", steps, given["input"], {k: by(*v) for k, v in answers.items()}
-        )
+        case = Case(f"case-{number}", steps, given["input"], published.answers(given["calls"]))
         trace = execute(machine, case.input, world(case), {"main": machine})
         same(trace, given)
         same(Oracle({"main": {"steps": steps}}, world(case)).run("main", case.input), given)

@@ -42,7 +42,7 @@ class _Line:
     __slots__ = ("attempt", "failed", "indices", "place", "state", "what")
 
     def __init__(self, before: _Line | None = None) -> None:
-        #: Index of the item by step of a map.
+        #: Index of the item by step of a map, or of the round by step of a loop.
         self.indices: Mapping[str, int] = before.indices if before else {}
         self.state: str = before.state if before else ""
         self.place: str = before.place if before else ""
@@ -79,6 +79,9 @@ class _Reader:
             before = event.get("previousEventId", 0)
             line = self.lines[event["id"]] = _Line(self.lines.get(before))
             kind = event["type"]
+            if line.state[:1].isdigit() and kind.startswith("LambdaFunction"):
+                # What checks a schema is no step.
+                continue
             if kind.endswith("StateEntered"):
                 self._entered(event, line, self.left.get(before, ""))
             elif kind.endswith("StateExited"):
@@ -127,7 +130,10 @@ class _Reader:
             self._caught(event, line, name)
         loop = before.removesuffix(".while")
         if before.endswith(".while") and self.kinds.get(loop) == "loop":
-            self._looped(event, line, loop, name)
+            if name == self.bodies[loop]:
+                line.indices = {**line.indices, loop: line.indices.get(loop, -1) + 1}
+            else:
+                self._looped(event, line, loop, name)
         if not step:
             return
         kind = self.kinds.get(step)
@@ -135,6 +141,8 @@ class _Reader:
             place = self._place(step, line)
             count = self.entries[place] = self.entries.get(place, -1) + 1
             line.place, line.attempt = f"{place}#{count}" if count else place, 0
+            if kind == "loop":
+                line.indices = {name: at for name, at in line.indices.items() if name != step}
             if kind in ("parallel", "map", "loop", "set"):
                 self._tell(event, line, "started", detail=_json(facts.get("input")))
         elif name.endswith(".undo"):
@@ -152,8 +160,6 @@ class _Reader:
         return f"{place}#{count}" if count else place
 
     def _looped(self, event: Event, line: _Line, loop: str, name: str) -> None:
-        if name == self.bodies[loop]:
-            return
         found = _Line(line)
         found.state, found.place = loop, self._last(loop, line)
         if name == f"{loop}.limit":

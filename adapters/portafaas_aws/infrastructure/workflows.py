@@ -20,7 +20,8 @@ from portafaas_aws.infrastructure.document import (
     tags,
 )
 from portafaas_aws.infrastructure.iam import Grant, add_role
-from portafaas_aws.machines.lowering import Places, definition
+from portafaas_aws.machines.common import Places
+from portafaas_aws.machines.lowering import definition
 from portafaas_aws.machines.text import encoded
 from portafaas_aws.names import (
     LOG_NAME,

@@ -7,7 +7,8 @@ from typing import Any
 
 from portafaas.errors import Diagnostic
 from portafaas.plan import BuildPlan, WorkflowPlan
-from portafaas_aws.machines.lowering import Places, definition
+from portafaas_aws.machines.common import Places
+from portafaas_aws.machines.lowering import definition
 from portafaas_aws.machines.text import encoded
 from portafaas_aws.machines.words import Unspeakable
 

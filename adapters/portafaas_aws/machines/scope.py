@@ -40,7 +40,9 @@ State = dict[str, Any]
 class Scope:
     """States of one scope; ``keeps`` tells whether something in the run may be compensated."""
 
-    __slots__ = ("context", "following", "indices", "keeps", "number", "states", "top")
+    __slots__ = (
+        "context", "following", "indices", "keeps", "number", "states", "top", "verified",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -58,6 +60,8 @@ class Scope:
         self.indices = tuple(indices)
         self.top = top
         self.states: dict[str, State] = {}
+        #: Parameters, address and retriers of what checks the document at the end, if anything.
+        self.verified: State | None = None
         #: Where an error goes that has been read.
         self.following = self.name("route" if routed else "caught")
 
@@ -87,6 +91,8 @@ class Scope:
 
     def ending(self) -> State:
         """Return a state that ends the scope with its document."""
+        if self.verified is not None:
+            return {**self.verified, "End": True}
         if self.top:
             return {"Type": "Succeed"}
         log = {"log.$": f"${self.var('log')}"} if self.keeps else {}

@@ -32,13 +32,18 @@ def bind(function: Function) -> Callable[[Any, Any], Any]:
     The event is ``{"input", "workflow", "run", "step", "attempt", "key"}``; what is no object
     raises ValueError.
     """
-    from portafaas.runtime.task import failure, run_task, task_of
+    from portafaas.runtime.task import checked, failure, run_task, task_of
 
     load(function)
 
     def invoke(event: Any, context: Any) -> Any:
         if not isinstance(event, dict):
             raise ValueError(f"a task's event must be an object, not {type(event).__name__!r}")
+        answer = checked(event)
+        if answer is not None:
+            if "error" in answer:
+                raise told(answer["error"], answer["cause"])
+            return None
         task = task_of(event, event)
         found = context_of(function, context, task.attempt)
         try:

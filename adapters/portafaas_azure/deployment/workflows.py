@@ -10,18 +10,17 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from portafaas.deployment.workflows import RunState, State, StepEvent, What, Workflows
+from portafaas.deployment.workflows import RunState, State, StepEvent, Workflows
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.plan import BuildPlan
-from portafaas.plan.machines import every_step
 from portafaas_azure.deployment.account import Account
 from portafaas_azure.deployment.clouds import load
+from portafaas_azure.deployment.histories import events_of, seconds
 from portafaas_azure.deployment.refusals import azure, refused
 from portafaas_azure.runtime.control import DEEPEST, ended, is_id, state_of
-from portafaas_azure.runtime.orchestrator import DEFINITION, SUFFIX, entry_of, unwrapped
+from portafaas_azure.runtime.orchestrator import entry_of, unwrapped
 
 _KEY = "durabletask_extension"
 _API = "2024-04-01"
@@ -63,24 +62,22 @@ class AzureWorkflows(Workflows):
         return _state(workflow, found, tuple(sorted(waits)))
 
     def history(self, workflow: str, run: str) -> Sequence[StepEvent]:
-        """Return what happened in a run and its sub-workflows.
+        """Return what happened in a run; its sub-workflows are runs of their own.
 
-        Of calls that go on, and of attempts whose process died, as much as the platform keeps.
+        Of calls that go on, as much as the platform keeps.
         """
         self._found(workflow, run)
-        events: list[StepEvent] = []
-        children = [one["instanceId"] for one in self._all({"instanceIdPrefix": f"{run}~"})]
-        for instance in (run, *children):
-            query = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"}
-            found = self._one(instance, query)
-            if found is not None:
-                events += self._events(found, run)
-        return sorted(events, key=lambda event: event.time)
+        query = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"}
+        found = self._one(run, query)
+        return events_of(found) if found is not None else []
 
     def signal(self, workflow: str, run: str, name: str, payload: Any) -> None:
         """Hand a JSON value to a run that waits for the signal *name*."""
         found = self._found(workflow, run)
-        self._running(found, run, "signal")
+        state = state_of(found.get("runtimeStatus"))
+        if state != "running":
+            text = f"run {run} does not wait for {name!r}: it is {state}"
+            raise _refused("cannot signal:", Diagnostic("PF8041", text))
         for waited, instance, token in self._waits(found, DEEPEST):
             if waited == name:
                 path = f"instances/{instance}/raiseEvent/{name}.{token}"
@@ -93,7 +90,8 @@ class AzureWorkflows(Workflows):
 
     def cancel(self, workflow: str, run: str) -> None:
         """Stop a run, and its sub-workflows, which the platform would let go on."""
-        self._running(self._found(workflow, run), run, "cancel")
+        if state_of(self._found(workflow, run).get("runtimeStatus")) != "running":
+            raise _refused("cannot cancel:", Diagnostic("PF8042", f"run {run} has ended"))
         query = {"reason": "canceled"}
         self._ask("POST", f"instances/{run}/terminate", query, gone=True)
         for child in self._all({"instanceIdPrefix": f"{run}~"}):
@@ -106,10 +104,6 @@ class AzureWorkflows(Workflows):
             problem = Diagnostic("PF8040", f"there is no run {run!r} of {workflow!r}")
             raise _refused("no such run:", problem)
         return found
-
-    def _running(self, found: Mapping[str, Any], run: str, verb: str) -> None:
-        if state_of(found.get("runtimeStatus")) != "running":
-            raise _refused(f"cannot {verb}:", Diagnostic("PF8042", f"run {run} has ended"))
 
     def _one(self, instance: str, query: Mapping[str, str]) -> dict[str, Any] | None:
         found = self._ask("GET", f"instances/{instance}", query, gone=True)
@@ -138,31 +132,6 @@ class AzureWorkflows(Workflows):
             inner = self._one(child, {"showInput": "false"})
             if inner is not None:
                 yield from self._waits(inner, deep - 1)
-
-    def _events(self, found: Mapping[str, Any], run: str) -> Iterator[StepEvent]:
-        name = str(found.get("name", "")).removesuffix(SUFFIX)
-        waits: dict[str, str] = {}
-        for workflow in self.plan.workflows:
-            if entry_of(workflow.name).lower() == f"{name}{SUFFIX}".lower():
-                for step, spec in every_step(workflow.machine):
-                    waits.setdefault(spec.get("signal", ""), step)
-        before = f"{name}/" if found["instanceId"] != run else ""
-        for event in found.get("historyEvents") or ():
-            kind, when = event.get("EventType"), _seconds(event.get("Timestamp"))
-            called = str(event.get("FunctionName") or event.get("Name"))
-            if called == DEFINITION:
-                continue
-            if kind in ("TaskScheduled", "TaskCompleted", "TaskFailed"):
-                yield from _call(event, kind, when, before)
-            elif kind == "EventRaised":
-                signal = str(event.get("Name", "")).rpartition(".")[0]
-                value = unwrapped(event.get("Input"), "payload").get("payload")
-                yield StepEvent(when, waits.get(signal, signal), "succeeded", before, detail=value)
-        if state_of(found.get("runtimeStatus")) == "running":
-            custom = found.get("customStatus")
-            for signal in custom.get("waiting", {}) if isinstance(custom, Mapping) else ():
-                when = _seconds(found.get("lastUpdatedTime"))
-                yield StepEvent(when, waits.get(signal, signal), "waiting", before)
 
     def _ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None,
@@ -220,31 +189,6 @@ class AzureWorkflows(Workflows):
         return self._key
 
 
-def _call(event: Mapping[str, Any], kind: str, when: float, before: str) -> Iterator[StepEvent]:
-    """Yield the beginning and the end of one call of a task."""
-    given = unwrapped(event.get("Input"), "input")
-    answer = unwrapped(event.get("Result"), "ok") if kind == "TaskCompleted" else {}
-    place, step, attempt = answer.get("of") or (
-        given.get("place", ""), given.get("step", event.get("FunctionName") or event.get("Name")),
-        given.get("attempt", 1),
-    )  # fmt: skip
-    undo = "~undo" in place
-    place = before + str(place).rpartition("!")[0].removesuffix("~undo")
-    began = _seconds(event.get("ScheduledTime")) or when
-    yield StepEvent(began, str(step), "started", place, int(attempt), given.get("input"))
-    if kind == "TaskScheduled":
-        return
-    if kind == "TaskFailed":
-        answer = {"error": "States.TaskFailed", "cause": str(event.get("Reason", ""))}
-    if "error" in answer:
-        what: What = "undo-failed" if undo else "failed"
-        error, cause = str(answer["error"]), str(answer.get("cause", ""))
-        yield StepEvent(when, str(step), what, place, int(attempt), error=error, cause=cause)
-    else:
-        what = "undone" if undo else "succeeded"
-        yield StepEvent(when, str(step), what, place, int(attempt), answer.get("ok"))
-
-
 def _state(workflow: str, found: Mapping[str, Any], waiting: tuple[str, ...] = ()) -> RunState:
     state: State
     state, result = ended(  # type: ignore[assignment]
@@ -254,24 +198,14 @@ def _state(workflow: str, found: Mapping[str, Any], waiting: tuple[str, ...] = (
         workflow,
         str(found["instanceId"]),
         state,
-        _seconds(found.get("createdTime")),
-        0.0 if state == "running" else _seconds(found.get("lastUpdatedTime")),
+        seconds(found.get("createdTime")),
+        0.0 if state == "running" else seconds(found.get("lastUpdatedTime")),
         unwrapped(found.get("input"), "input").get("input"),
         result.get("output"),
         result.get("error", ""),
         result.get("cause", ""),
         waiting,
     )
-
-
-def _seconds(text: Any) -> float:
-    """Return seconds since 1970 of .NET's text, 0 for none."""
-    if not isinstance(text, str) or not text:
-        return 0.0
-    from portafaas_azure.runtime.orchestrator import moment_of
-
-    found: datetime = moment_of(text)
-    return found.timestamp()
 
 
 def _refused(what: str, problem: Diagnostic) -> DeploymentError:

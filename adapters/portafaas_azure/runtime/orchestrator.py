@@ -76,7 +76,10 @@ def drive(context: Any, workflow: str) -> Generator[Any, Any, str]:
     answer = yield from _defined(context, workflow)
     if "ok" in answer:
         answer = yield from _Run(context, workflow).all(answer["ok"], document)
-    if document.get("sub") or "ok" in answer:
+    if document.get("sub"):
+        # The parent's history shows the answer alone.
+        return dumps({**answer, "of": document.get("of")})
+    if "ok" in answer:
         return dumps(answer)
     text = dumps(answer)
     if len(text) <= LARGEST_STATUS:
@@ -231,7 +234,8 @@ class _Run:
         if request.kind == "workflow":
             # The child stops by itself: nobody may end another orchestration from here.
             ends = [moment for moment in (until, self.until) if moment is not None]
-            document = {"input": request.input, "sub": True}
+            of = [request.place, request.step, request.attempt]
+            document = {"input": request.input, "sub": True, "of": of}
             if ends:
                 document["until"] = min(ends).isoformat()
             child = f"{self.id.partition('~')[0]}~{self.digest(request.place)}"

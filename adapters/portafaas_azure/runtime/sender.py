@@ -46,7 +46,13 @@ def sender(address: str, topic: bool) -> Sender:
     with _lock:
         found = _senders.get(address)
         if found is None:
+            from portafaas.runtime.resources import stand_in
             from portafaas.runtime.text import percent_decode
+
+            local = stand_in("azure")
+            if local is not None:
+                found = _senders[address] = Sender(local.client(address))
+                return found
 
             scheme, _, rest = address.partition("://")
             host, _, path = rest.partition("/")

@@ -8,7 +8,7 @@ https://cloud.google.com/workflows/docs/calling-run-functions
 
 from __future__ import annotations
 
-from portafaas.runtime.task import run_task, task_of
+from portafaas.runtime.task import checked, run_task, task_of
 from portafaas_gcp.runtime.bridge import context_of, publish, reply
 
 TYPE_CHECKING = False
@@ -34,6 +34,9 @@ def bind(function: Function) -> Callable[[Any], Any]:
             document = loads(request.get_data())
             if not isinstance(document, dict):
                 raise ValueError(f"it is a {type(document).__name__}, not an object")
+            answer = checked(document)
+            if answer is not None:
+                return reply(200, _JSON, dumps(answer).encode("ascii"))
             task = task_of(document, request)
         except (TypeError, ValueError, RecursionError) as exc:
             context.logger.error("unreadable task: %s", exc)

@@ -8,6 +8,8 @@ from portafaas_gcp.workflows.routines import Routine, assign, call, fault, retur
 
 #: Seconds that a call may take: https://cloud.google.com/workflows/quotas
 LONGEST_CALL = 1800
+#: How often a function is asked whether a value fits a schema, when it does not answer.
+ASKED = 5
 #: Bytes of an execution's argument:
 #: https://cloud.google.com/workflows/docs/reference/executions/rest/v1/projects.locations.workflows.executions
 LONGEST_ARGUMENT = 32_768
@@ -107,6 +109,42 @@ def calling() -> dict[str, Routine]:
             call("sized", "portafaas_sized", value=e('body["payload"]')),
             returns("done", {"ok": e('body["payload"]')}),
             returns("timeout", {"error": states.TIMEOUT, "cause": ""}),
+        ),
+    }  # fmt: skip
+
+
+def checking() -> dict[str, Routine]:
+    """Return what has a function check a value by a schema (W-21): Workflows knows none."""
+    return {
+        # {"ok"}, or {"error", "cause"}; what never came to the function is asked again.
+        "portafaas_fits": routine(
+            ["url", "timeout", "value", "schema", "error"],
+            assign("begin", ("tries", 1), ("response", {}), ("answer", {})),
+            {"send": {
+                "try": {
+                    "call": "http.post",
+                    "args": {
+                        "url": e("url"),
+                        "timeout": e("timeout"),
+                        "auth": {"type": "OIDC"},
+                        "body": {"input": e("value"), "schema": e("schema"), "error": e("error")},
+                    },
+                    "result": "response",
+                },
+                "except": {
+                    "as": "problem",
+                    "steps": [
+                        call("refused", "portafaas_refused", "answer", error=e("problem")),
+                    ],
+                },
+            }},
+            switch("came", ('"error" in answer', "again")),
+            call("read", "portafaas_answer", "answer", response=e("response")),
+            switch("again", ('"ok" in answer', "done"), ('answer["error"] == error', "done"),
+                    (f"tries == {ASKED}", "done")),
+            call("sleep", "sys.sleep", seconds=e("tries")),
+            assign("following", ("tries", e("tries + 1")), ("answer", {}), next="send"),
+            returns("done", e("answer")),
         ),
     }  # fmt: skip
 

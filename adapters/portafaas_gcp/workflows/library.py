@@ -10,7 +10,7 @@ https://cloud.google.com/workflows/docs/reference/stdlib/overview
 from __future__ import annotations
 
 from portafaas.runtime import states
-from portafaas_gcp.workflows.calling import apart_routines, calling, together
+from portafaas_gcp.workflows.calling import apart_routines, calling, checking, together
 from portafaas_gcp.workflows.expressions import expression as e
 from portafaas_gcp.workflows.routines import Routine, assign, call, fault, returns, routine, switch
 
@@ -31,9 +31,13 @@ _KINDS = {
 }
 
 
-def library(apart: bool) -> dict[str, Routine]:
-    """Return the routines by their names; *apart*: with the one that starts executions."""
+def library(apart: bool, schemas: bool = False) -> dict[str, Routine]:
+    """Return the routines by their names.
+
+    *apart*: with the one that starts executions. *schemas*: with the one that has them checked.
+    """
     out = {**_values(), **_comparing(), **_errors(), **calling(), **together()}
+    out |= checking() if schemas else {}
     return {**out, **apart_routines()} if apart else out
 
 

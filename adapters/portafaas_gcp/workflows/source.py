@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from portafaas.plan import BuildPlan
 from portafaas.plan.machines import subworkflows
 from portafaas.plan.model import WorkflowPlan
+from portafaas.runtime.states import INPUT, OUTPUT
 from portafaas_gcp.workflows import names
 from portafaas_gcp.workflows.expressions import expression, literal, quoted
 from portafaas_gcp.workflows.library import library
@@ -50,6 +52,7 @@ def written(plan: BuildPlan, workflow: WorkflowPlan, url: Callable[[str], str]) 
 
     routines: Source = {}
     apart: dict[str, tuple[str, Mapping[str, Any] | None]] = {}
+    schemas = False
     waiting, seen = [workflow.name], set()
     while waiting:
         name = waiting.pop(0)
@@ -59,12 +62,13 @@ def written(plan: BuildPlan, workflow: WorkflowPlan, url: Callable[[str], str]) 
         writer = writer_of(name)
         machine = known[name].machine
         routine = writer.machine(machine)
-        routines[names.run(name)] = _run(name, routine, writer.undo)
+        routines[names.run(name)] = _run(name, routine, writer.undo, _checks(writer, machine))
+        schemas = schemas or "check" in machine
         routines |= writer.routines
         apart |= writer.apart
         waiting += subworkflows(machine)
     main = _main(workflow.name, list(apart))
-    return Written({names.MAIN: main, **routines, **library(bool(apart))}, apart)
+    return Written({names.MAIN: main, **routines, **library(bool(apart), schemas)}, apart)
 
 
 def _main(workflow: str, apart: Sequence[str]) -> Routine:
@@ -124,7 +128,22 @@ def _parts(apart: Sequence[str]) -> list[dict[str, Any]]:
     return [*out, {"part_done": {"return": expression("answer")}}]
 
 
-def _run(name: str, routine: str, undo: dict[str, Any]) -> Routine:
+def _checks(writer: Writer, machine: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what has the input, and the output, of a workflow checked, where it has schemas."""
+    return {
+        key: {
+            **writer.call(machine["check"]),
+            "schema": literal(json.dumps(machine[key], ensure_ascii=False)),
+            "error": error,
+        }
+        for key, error in (("input", INPUT), ("output", OUTPUT))
+        if key in machine
+    }
+
+
+def _run(
+    name: str, routine: str, undo: dict[str, Any], checks: Mapping[str, dict[str, Any]]
+) -> Routine:
     """Return what runs a workflow, and undoes what it has done when it fails."""
     fatal = {"call": "portafaas_names", "args": {"errors": ["States.ALL"],
              "error": expression('answer["error"]')}, "result": "undone"}  # fmt: skip
@@ -143,6 +162,7 @@ def _run(name: str, routine: str, undo: dict[str, Any]) -> Routine:
             ]},
         }},
         {"sized": {"switch": [{"condition": expression('"error" in answer'), "next": "over"}]}},
+        *_taken(checks),
         {"steps": {
             "call": routine,
             "args": {"document": expression("input"), "context": expression("context"),
@@ -151,6 +171,7 @@ def _run(name: str, routine: str, undo: dict[str, Any]) -> Routine:
         }},
         {"check": {"switch": [
             {"condition": expression('"error" in answer'), "next": "failed" if undo else "over"}]}},
+        *_given(checks, "failed" if undo else "over"),
         {"done": {"return": {"ok": expression('answer["ok"]')}}},
     ]  # fmt: skip
     if undo:
@@ -164,6 +185,29 @@ def _run(name: str, routine: str, undo: dict[str, Any]) -> Routine:
                 "error": "Compensation.Failed", "cause": expression('answer["error"]')}}},
         ]  # fmt: skip
     return {"params": ["input", "run", "place"], "steps": [*steps, {"over": {"return": result}}]}
+
+
+def _taken(checks: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    if "input" not in checks:
+        return []
+    args = {**checks["input"], "value": expression("input")}
+    return [
+        {"taken": {"call": "portafaas_fits", "args": args, "result": "answer"}},
+        {"fits": {"switch": [{"condition": expression('"error" in answer'), "next": "over"}]}},
+    ]
+
+
+def _given(checks: Mapping[str, dict[str, Any]], failed: str) -> list[dict[str, Any]]:
+    if "output" not in checks:
+        return []
+    args = {**checks["output"], "value": expression('answer["ok"]')}
+    return [
+        {"given": {"call": "portafaas_fits", "args": args, "result": "fit"}},
+        {"good": {"switch": [{"condition": expression('"ok" in fit'), "next": "done"}]}},
+        {"misfit": {"assign": [{"answer": {
+            "error": expression('fit["error"]'), "cause": expression('fit["cause"]'),
+            "log": expression('answer["log"]')}}], "next": failed}},
+    ]  # fmt: skip
 
 
 def _undo(name: str, undo: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 from contextlib import contextmanager
 from time import sleep, time
 
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 #: Variable with the mark under which effects are kept, so that a run finds its own.
 RUN = "PORTAFAAS_RUN"
+#: Variable with a file that has the mark, for a process whose variables stay as they are.
+RUN_FILE = "PORTAFAAS_RUN_FILE"
+#: Variable with the file to which is written what a bridge asks of its platform, a JSON object a
+#: line: ``place``, ``operation``, ``given`` and ``arguments``.
+TOLD = "PORTAFAAS_TOLD"
 #: Seconds for which an ordered queue or topic knows what it has had (SQS FIFO: 5 minutes).
 DEDUP = 300
 
@@ -209,7 +215,13 @@ def _opened(address: str) -> Iterator[tuple[sqlite3.Connection, str]]:
 
 
 def _effect(connection: sqlite3.Connection, **effect: Any) -> None:
-    run = os.environ.get(RUN)
+    # Here there may be nothing of portafaas but its runtime.
+    marks: Any = sys.modules.get("portafaas.local.marks")
+    run = (marks.current if marks is not None else "") or os.environ.get(RUN)
+    file = os.environ.get(RUN_FILE)
+    if file:
+        with open(file, encoding="utf-8") as lines:
+            run = lines.read()
     if run:
         connection.execute(
             "insert into effects (run, effect) values (?, ?)",
@@ -232,6 +244,7 @@ def _keep(
 ) -> list[tuple[int, str]]:
     with _opened(address) as (connection, name):
         for message in messages:
+            _measure(connection, f"{kind}/{name}", message)
             if ordered and message.dedup is not None:
                 known = connection.execute(
                     "select 1 from messages where kind = ? and name = ? and dedup = ? "
@@ -257,6 +270,35 @@ def _keep(
                     facts[fact] = getattr(message, fact)
             _effect(connection, kind=kind, name=name, verb=verb, **facts)
     return []
+
+
+def _measure(connection: sqlite3.Connection, place: str, message: Outgoing) -> None:
+    """Raise ResourceError for a message that is larger than the platform takes that this is as."""
+    found = connection.execute(
+        "select name, value from broker where name in (?, ?)", (f"limit/{place}", f"text/{place}")
+    ).fetchone()
+    if found is None:
+        return
+    size, most = len(message.body), int(found[1])
+    if found[0].startswith("text/") and not _is_text(message.body):
+        size = (size + 2) // 3 * 4  # base64
+    size += sum(len(n.encode()) + len(text.encode()) for n, text in message.attributes.items())
+    if size > most:
+        raise ResourceError(
+            f"{place} takes messages of {most} bytes at most, attributes included; not of {size}"
+        )
+
+
+def _is_text(body: bytes) -> bool:
+    """Tell whether *body* is characters of XML, which is all that some brokers carry."""
+    import re
+
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    # https://www.w3.org/TR/xml/#charsets
+    return not re.search("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
 
 
 def _readable(body: bytes) -> dict[str, str]:
@@ -595,3 +637,54 @@ def _run(connection: sqlite3.Connection, workflow: str, run: str) -> tuple[Any, 
     if found is None:
         raise NotFound(f"workflow {workflow!r} has no run {run!r}")
     return found[0], found[1]
+
+
+class Teller:
+    """Stands for a client of a platform's broker: whatever it is called with is written down.
+
+    A bridge calls it while it settles a delivery; who delivers does what it asks.
+    """
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __getattr__(self, operation: str) -> Any:
+        def called(*given: Any, **arguments: Any) -> dict[str, Any]:
+            file = os.environ.get(TOLD)
+            if not file:
+                raise ResourceError(f"{operation}: nothing here delivers: {TOLD} is not set")
+            call = {
+                "place": self._place, "operation": operation, "given": given,
+                "arguments": arguments,
+            }  # fmt: skip
+            line = json.dumps(call, default=_told)
+            with open(file, "a", encoding="utf-8") as out:
+                out.write(line + "\n")
+            return {}
+
+        return called
+
+
+def client(place: str) -> Teller:
+    """Return what stands for the client of *place*, a service, a queue or a topic."""
+    return Teller(place)
+
+
+def _told(value: Any) -> Any:
+    """Return bytes, and a message of Service Bus, as JSON values."""
+    if isinstance(value, (bytes, bytearray)):
+        from base64 import b64encode
+
+        return {"base64": b64encode(value).decode("ascii")}
+    due = value.scheduled_enqueue_time_utc
+    properties = value.application_properties or {}
+    return {
+        "attributes": {_text(name): _text(text) for name, text in properties.items()},
+        "after": max(0.0, round(due.timestamp() - time(), 3)) if due else 0.0,
+    }
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -51,6 +51,8 @@ class Cloud:
         #: What anybody sent, but for the vault.
         self.sent: list[bytes] = []
         self.apps: dict[str, Any] = {}
+        #: System keys of apps, by their ids in lower case.
+        self.keys: dict[str, dict[str, str]] = {}
         self.server = planes_module.Server(self.answer)
         # Microsoft's client of blobs sends tokens through TLS only.
         self.store = planes_module.Server(self.planes.blob, certificate)
@@ -146,6 +148,10 @@ class Cloud:
             assert body["operation"] == "Merge"
             one.setdefault("tags", {}).update(body["properties"]["tags"])
             return 200, {"properties": {"tags": one["tags"]}}
+        if lowered.endswith("/host/default/listkeys"):
+            site = lowered.removesuffix("/host/default/listkeys")
+            keys = {"systemKeys": self.keys.get(site, {}), "functionKeys": {}}
+            return (200, keys) if method == "POST" and site in self.resources else missing
         if lowered.endswith("/config/appsettings/list"):
             app = self.resources.get(lowered.removesuffix("/config/appsettings/list"))
             settings = app["properties"]["siteConfig"]["appSettings"] if app else []

@@ -325,6 +325,10 @@ def test_command(project: Path, small: BuildPlan) -> None:
 
 def test_problems(project: Path) -> None:
     assert run("-o", ".")[0] == 2
+    code, out, err = run("-o", "x.png")
+    assert (code, out) == (2, "") and "nothing here writes .png files" in err
+    assert not (project / "x.png").exists()
+    assert run("-o", "x.png", "--format", "svg")[0] == 0
     code, out, _ = run("--format", "json", "--stage", "none")
     assert code == 2 and json.loads(out)["diagnostics"][0]["code"] == "PF1007"
     code, out, err = run("-o", "portafaas.yaml/x.svg")

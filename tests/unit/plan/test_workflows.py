@@ -55,6 +55,7 @@ def test_a_task_and_who_starts_it(planned: Planned) -> None:
     assert workflow.input.document == {"type": "object"}
     assert workflow.machine == {
         "start": "a", "steps": {"a": {"kind": "task", "function": "pay", "next": None}},
+        "input": {"type": "object"}, "check": "pay",
     }  # fmt: skip
 
 

@@ -1,0 +1,332 @@
+"""What waits in the store on this machine, and what lies in it: boxes, tables, buckets.
+
+Every call opens the store for itself: connections are of one thread.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import time
+from typing import Any
+
+from portafaas.deployment.contract import dead_letter_boxes
+from portafaas.dev.api_http import SHOWN, Call, Raw, Refused, shown
+from portafaas.local.broker import Broker, Item, explained, inbox
+from portafaas.local.driver.portafaas_local_resources import database
+from portafaas.local.resources import store
+from portafaas.plan import BuildPlan, FunctionPlan
+from portafaas.runtime.control import CLAIM, split
+
+#: Objects whose key begins so are portafaas' own.
+_OWN = "pf-claims/"
+
+
+@contextmanager
+def opened(dev: Any) -> Iterator[sqlite3.Connection]:
+    """Give a connection to the application's store."""
+    folder = store(dev.root, dev.plan.stage)
+    with explained(folder):
+        connection = database(str(folder))
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def broker_of(dev: Any) -> Iterator[Broker]:
+    """Give a broker of the application's store, of this thread."""
+    folder = store(dev.root, dev.plan.stage)
+    with explained(folder), Broker(folder, dev.plan) as broker:
+        yield broker
+
+
+def box_names(plan: BuildPlan) -> dict[str, list[FunctionPlan]]:
+    """Return the boxes, queues first, and the functions that each is for."""
+    found: dict[str, list[FunctionPlan]] = {f"queue/{queue.name}": [] for queue in plan.queues}
+    for function in plan.functions:
+        if function.kind not in ("http", "task"):
+            found.setdefault(inbox(function), []).append(function)
+    return found
+
+
+def boxes(call: Call) -> list[dict[str, Any]]:
+    """Return each box: how much waits (``ready`` now, ``later``), is ``leased``, is ``dead``.
+
+    ``oldest``: seconds since the oldest that waits was sent. ``due``: seconds until the next of
+    what is due later.
+    """
+    plan = call.dev.plan
+    with broker_of(call.dev) as broker, opened(call.dev) as connection:
+        now = broker.now()
+        rows = {
+            box: facts
+            for box, *facts in connection.execute(
+                "select box, sum(state = 'waiting' and due <= ?1), "
+                "sum(state = 'waiting' and due > ?1), sum(state = 'leased'), "
+                "min(case when state = 'waiting' then sent end), "
+                "min(case when state = 'waiting' and due > ?1 then due end) "
+                "from deliveries where state != 'dead' group by box",
+                (now,),
+            )
+        }
+        letters = {
+            f"{kind}/{name}": broker.count_dead(f"{kind}/{name}")
+            for name, kind in dead_letter_boxes(plan)
+        }
+    out = []
+    for box, functions in box_names(plan).items():
+        kind, _, name = box.partition("/")
+        ready, later, leased, oldest, due = rows.get(box, (0, 0, 0, None, None))
+        queue = plan.queue(name) if kind == "queue" else None
+        target = queue.dead_letter if queue else None
+        out.append(
+            {
+                "box": box,
+                "kind": kind,
+                "name": name,
+                "trigger": functions[0].kind if functions else "queue",
+                "functions": [function.name for function in functions],
+                "ordered": queue.ordered if queue else False,
+                "ready": ready,
+                "later": later,
+                "leased": leased,
+                "dead": letters.get(box),
+                "letters_go_to": target if isinstance(target, str) else None,
+                "oldest": None if oldest is None else max(0.0, now - oldest),
+                "due": None if due is None else max(0.0, due - now),
+            }
+        )
+    return out
+
+
+def known_box(plan: BuildPlan, box: str) -> str:
+    """Return *box*; raises Refused when there is none."""
+    if box not in box_names(plan):
+        raise Refused(404, "PF8017", f"there is no box {box!r}")
+    return box
+
+
+def letters(call: Call) -> dict[str, Any]:
+    """Return dead letters of a box, the oldest first, with their bodies, and how many there are."""
+    dev, box = call.dev, known_box(call.dev.plan, call.params["box"])
+    limit = call.number("limit", 50, 500)
+    after = call.number("after", 0, 1 << 62) if "after" in call.query else 0
+    with broker_of(dev) as broker:
+        total = broker.count_dead(box)
+        # All of them without their bodies, then the bodies of those that are wanted.
+        found = [item for item in broker.dead(box, bodies=False) if item.number > after]
+    part = found[:limit]
+    with opened(dev) as connection:
+        out = [_letter(connection, item) for item in part]
+    more = part[-1].number if len(found) > limit else None
+    return {"box": box, "total": total, "letters": out, "after": more}
+
+
+def _letter(connection: sqlite3.Connection, item: Item) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(item.letter or "{}")
+    names = ("reason", "error", "attempts", "function", "time", "trace", "correlation")
+    found = connection.execute(
+        "select body from deliveries where number = ?", (item.number,)
+    ).fetchone()
+    body = bytes(found[0]) if found else b""
+    claimed = item.attributes.get(CLAIM)
+    if claimed is not None:
+        bucket, _, key = claimed.partition("/")
+        kept = connection.execute(
+            "select data from objects where name = ? and key = ?", (bucket, key)
+        ).fetchone()
+        body = bytes(kept[0]) if kept else b""
+    return {
+        "number": item.number,
+        "id": item.id,
+        "kind": item.kind,
+        "key": item.key,
+        "sent": item.sent,
+        **{name: facts.get(name, "") for name in names},
+        "attributes": split(item.attributes)[0],
+        "content_type": item.content_type,
+        "body": shown(body),
+    }
+
+
+def waiting(call: Call) -> dict[str, Any]:
+    """Return what waits in a box or is leased, in its order, with the beginning of each body."""
+    dev, box = call.dev, known_box(call.dev.plan, call.params["box"])
+    limit = call.number("limit", 50, 500)
+    with broker_of(dev) as broker, opened(dev) as connection:
+        now = broker.now()
+        ahead = now - time()
+        rows = connection.execute(
+            "select number, state, kind, id, key, substr(body, 1, ?), length(body), attributes, "
+            "content_type, sent, due, expires, attempts from deliveries "
+            "where box = ? and state != 'dead' order by number limit ?",
+            (SHOWN, box, limit + 1),
+        ).fetchall()
+    out = []
+    for row in rows[:limit]:
+        number, state, kind, id_, key, body, size, text, content_type, sent, due, expires, n = row
+        whole = shown(bytes(body))
+        if size > len(body):
+            whole |= {"size": size, "cut": True}
+        out.append(
+            {
+                "number": number,
+                "state": "leased" if state == "leased" else "later" if due > now else "ready",
+                "kind": kind,
+                "id": id_,
+                "key": key,
+                "sent": sent - ahead,
+                "due": max(0.0, due - now),
+                "expires": None if expires is None else expires - ahead,
+                "attempts": n,
+                "attributes": split(json.loads(text))[0],
+                "content_type": content_type,
+                "body": whole,
+            }
+        )
+    return {"box": box, "messages": out, "more": len(rows) > limit}
+
+
+def tables(call: Call) -> list[dict[str, Any]]:
+    """Return the tables and how many rows each has."""
+    with opened(call.dev) as connection:
+        counts = dict(connection.execute("select name, count(*) from items group by name"))
+    return [
+        {"name": t.name, "key": t.key, "sort": t.sort, "ttl": t.ttl, "rows": counts.get(t.name, 0)}
+        for t in call.dev.plan.tables
+    ]
+
+
+def rows(call: Call) -> dict[str, Any]:
+    """Return a page of a table's rows, in the order of their keys.
+
+    Query: ``prefix`` of the key, ``limit``, ``after`` (of the page before).
+    """
+    plan, name = call.dev.plan, call.params["table"]
+    table = next((t for t in plan.tables if t.name == name), None)
+    if table is None:
+        raise Refused(404, "PF8059", f"there is no table {name!r}")
+    limit = call.number("limit", 50, 500)
+    prefix = call.query.get("prefix", "")
+    key, sort = _cursor(call.query.get("after"))
+    with opened(call.dev) as connection:
+        found = connection.execute(
+            "select key, sort, substr(row, 1, ?), length(row) from items where name = ? "
+            "and (key, sort) > (?, ?) and substr(key, 1, length(?)) = ? "
+            "order by key, sort limit ?",
+            (SHOWN, name, key, sort, prefix, prefix, limit + 1),
+        ).fetchall()
+        (total,) = connection.execute(
+            "select count(*) from items where name = ?", (name,)
+        ).fetchone()
+    part = found[:limit]
+    return {
+        "table": {"name": name, "key": table.key, "sort": table.sort, "ttl": table.ttl},
+        "total": total,
+        # Rows that are too long to be handed out are text, cut.
+        "rows": [
+            {"key": k, "sort": s, "size": size}
+            | ({"row": json.loads(text)} if size <= SHOWN else {"text": text})
+            for k, s, text, size in part
+        ],
+        "after": json.dumps([part[-1][0], part[-1][1]]) if len(found) > limit else None,
+    }
+
+
+def _cursor(text: str | None) -> tuple[str, str]:
+    if not text:
+        return "", ""
+    try:
+        key, sort = json.loads(text)
+        return str(key), str(sort)
+    except (ValueError, TypeError):
+        raise Refused(422, "PF8059", "after must be that of the page before") from None
+
+
+def buckets(call: Call) -> list[dict[str, Any]]:
+    """Return the buckets, how many objects each has, and their bytes."""
+    with opened(call.dev) as connection:
+        counts = {
+            name: facts
+            for name, *facts in connection.execute(
+                "select name, count(*), sum(length(data)) from objects group by name"
+            )
+        }
+    return [
+        {"name": b.name, "objects": counts.get(b.name, (0, 0))[0],
+         "size": counts.get(b.name, (0, 0))[1]}
+        for b in call.dev.plan.buckets
+    ]  # fmt: skip
+
+
+def objects(call: Call) -> dict[str, Any]:
+    """Return a page of a bucket's objects, in the order of their keys."""
+    name = _bucket(call)
+    limit = call.number("limit", 50, 500)
+    prefix, after = call.query.get("prefix", ""), call.query.get("after", "")
+    with opened(call.dev) as connection:
+        found = connection.execute(
+            "select key, length(data), content_type, etag, modified from objects "
+            "where name = ? and key > ? and substr(key, 1, length(?)) = ? order by key limit ?",
+            (name, after, prefix, prefix, limit + 1),
+        ).fetchall()
+        (total,) = connection.execute(
+            "select count(*) from objects where name = ?", (name,)
+        ).fetchone()
+    names = ("key", "size", "content_type", "etag", "modified")
+    part = [
+        dict(zip(names, row, strict=True)) | {"own": row[0].startswith(_OWN)}
+        for row in found[:limit]
+    ]
+    return {
+        "bucket": name,
+        "total": total,
+        "objects": part,
+        "after": part[-1]["key"] if len(found) > limit else None,
+    }
+
+
+def content(call: Call) -> dict[str, Any] | Raw:
+    """Return an object; with ``?download`` the bytes themselves, as a file to be saved."""
+    name, key = _bucket(call), call.params["key"]
+    with opened(call.dev) as connection:
+        row = connection.execute(
+            "select data, content_type, etag, modified from objects where name = ? and key = ?",
+            (name, key),
+        ).fetchone()
+    if row is None:
+        raise Refused(404, "PF8059", f"bucket {name!r} has no object {key!r}")
+    data = bytes(row[0])
+    if "download" in call.query:
+        # Never shown as a page: it would be one of ours.
+        return Raw(
+            data,
+            (
+                ("content-type", "application/octet-stream"),
+                ("content-disposition", "attachment"),
+                ("content-security-policy", "sandbox; default-src 'none'"),
+                ("cache-control", "no-store"),
+            ),
+        )
+    return {
+        "bucket": name, "key": key, "content_type": row[1], "etag": row[2], "modified": row[3],
+        "body": shown(data),
+    }  # fmt: skip
+
+
+def _bucket(call: Call) -> str:
+    name = call.params["bucket"]
+    if name not in {bucket.name for bucket in call.dev.plan.buckets}:
+        raise Refused(404, "PF8059", f"there is no bucket {name!r}")
+    return name
+
+
+def clock(call: Call) -> dict[str, Any]:
+    """Return the store's clock: ``now`` (seconds since 1970), how far it is ``ahead``, its mode."""
+    with broker_of(call.dev) as broker:
+        now = broker.now()
+    return {"now": now, "ahead": now - time(), "mode": call.dev.clock.mode}

@@ -1,0 +1,265 @@
+"""Values that fit a JSON Schema: one that is always the same, for samples and generated events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+#: Values of formats: https://json-schema.org/draft/2020-12/json-schema-validation#name-defined-formats
+FORMATS: Mapping[str, str] = {
+    "date-time": "2026-11-23T10:00:00Z",
+    "date": "2026-11-23",
+    "time": "10:00:00Z",
+    "duration": "PT1H",
+    "email": "ada@example.com",
+    "idn-email": "ada@example.com",
+    "hostname": "example.com",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uri": "https://example.com/",
+    "uri-reference": "/example",
+    "iri": "https://example.com/",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+    "json-pointer": "/example",
+    "regex": ".*",
+}
+#: References and optional parts that are followed into one another.
+_DEEPEST = 24
+
+
+class NoExample(ValueError):
+    """No value could be found that fits a schema."""
+
+
+def problems(schema: Mapping[str, Any], value: Any) -> list[str]:
+    """Return what of *value* does not fit *schema*, as JSON Schema 2020-12."""
+    from jsonschema import Draft202012Validator
+
+    return [error.message for error in Draft202012Validator(schema).iter_errors(value)]
+
+
+def example(schema: Mapping[str, Any] | bool) -> Any:
+    """Return the same value each time, with all properties that are declared.
+
+    Raises NoExample when what it finds does not fit: such a schema wants an ``examples``.
+    """
+    if isinstance(schema, bool):
+        if schema:
+            return {"sample": True}
+        raise NoExample("nothing fits the schema false")
+    value = _Maker(schema).value(schema, "", 0)
+    found = problems(schema, value)
+    if found:
+        raise NoExample(f"no example fits the schema, add 'examples' to it: {found[0]}")
+    return value
+
+
+class _Maker:
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+
+    def value(self, schema: Any, name: str, depth: int) -> Any:
+        if schema is True or schema == {}:
+            return "sample"
+        if schema is False or depth > _DEEPEST:
+            raise NoExample(f"{name or 'the schema'} goes too deep")
+        schema = flat(schema, self._root)
+        for key in ("const", "default"):
+            if key in schema:
+                return schema[key]
+        for key in ("examples", "enum"):
+            if schema.get(key):
+                return schema[key][0]
+        for key in ("oneOf", "anyOf"):
+            if schema.get(key):
+                return self._one_of(schema, key, name, depth)
+        kind = schema.get("type") or _implied(schema)
+        if isinstance(kind, list):
+            kind = next((each for each in kind if each != "null"), "null")
+        make: Callable[[Mapping[str, Any], str, int], Any] = getattr(self, f"_{kind}")
+        return make(schema, name, depth)
+
+    def _one_of(self, schema: Mapping[str, Any], key: str, name: str, depth: int) -> Any:
+        rest = {word: value for word, value in schema.items() if word != key}
+        last: NoExample | None = None
+        for option in schema[key]:
+            try:
+                return self.value(merged(rest, flat(option, self._root)), name, depth + 1)
+            except NoExample as exc:
+                last = exc
+        assert last is not None
+        raise last
+
+    def _object(self, schema: Mapping[str, Any], name: str, depth: int) -> dict[str, Any]:
+        required = schema.get("required", ())
+        made = {}
+        for key, part in (schema.get("properties") or {}).items():
+            try:
+                made[key] = self.value(part, key, depth + 1)
+            except NoExample:
+                if key in required:
+                    raise
+        for key in required:
+            made.setdefault(key, "sample")
+        number = 1
+        while len(made) < schema.get("minProperties", 0):
+            more = schema.get("additionalProperties", True)
+            made[f"sample{number}"] = self.value(more, "", depth + 1)
+            number += 1
+        return made
+
+    def _array(self, schema: Mapping[str, Any], name: str, depth: int) -> list[Any]:
+        made = [self.value(part, name, depth + 1) for part in schema.get("prefixItems", ())]
+        least = max(schema.get("minItems", 0), 0 if schema.get("maxItems") == 0 else 1)
+        items = schema.get("items", True)
+        while items is not False and len(made) < least:
+            made.append(self.value(items, name, depth + 1))
+        return made
+
+    def _string(self, schema: Mapping[str, Any], name: str, depth: int) -> str:
+        if schema.get("format") in FORMATS:
+            return FORMATS[schema["format"]]
+        if "pattern" in schema:
+            return _matching(schema["pattern"], schema.get("minLength", 0))
+        text = name or "sample"
+        least = schema.get("minLength", 0)
+        while len(text) < least:
+            text += text
+        return text[: max(schema.get("maxLength", len(text)), least)]
+
+    def _integer(self, schema: Mapping[str, Any], name: str, depth: int) -> int:
+        return int(self._numeric(schema, 1))
+
+    def _number(self, schema: Mapping[str, Any], name: str, depth: int) -> float:
+        return float(self._numeric(schema, 0.5))
+
+    @staticmethod
+    def _numeric(schema: Mapping[str, Any], step: float) -> Any:
+        least = schema.get("minimum")
+        if (beyond := schema.get("exclusiveMinimum")) is not None:
+            least = beyond + step if least is None else max(least, beyond + step)
+        most = schema.get("maximum")
+        if (below := schema.get("exclusiveMaximum")) is not None:
+            most = below - step if most is None else min(most, below - step)
+        found = 1 if least is None else max(1, least)
+        if most is not None:
+            found = min(found, most)
+        if least is not None:
+            found = max(found, least)
+        many = schema.get("multipleOf")
+        if many:
+            found = -(-found // many) * many
+        return found
+
+    def _boolean(self, schema: Mapping[str, Any], name: str, depth: int) -> bool:
+        return True
+
+    def _null(self, schema: Mapping[str, Any], name: str, depth: int) -> None:
+        return None
+
+
+def _implied(schema: Mapping[str, Any]) -> str:
+    for kind, words in (
+        ("object", ("properties", "required", "minProperties", "additionalProperties")),
+        ("array", ("items", "prefixItems", "minItems")),
+        ("string", ("pattern", "format", "minLength", "maxLength")),
+        ("number", ("minimum", "maximum", "multipleOf", "exclusiveMinimum", "exclusiveMaximum")),
+    ):
+        if any(word in schema for word in words):
+            return kind
+    return "string"
+
+
+def flat(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *schema* without ``$ref`` and ``allOf`` at its top; references are within *root*."""
+    if isinstance(schema, bool):
+        return {} if schema else {"not": {}}
+    found = dict(schema)
+    for _ in range(_DEEPEST):
+        reference, parts = found.pop("$ref", None), found.pop("allOf", ())
+        if reference is None and not parts:
+            return found
+        if reference is not None:
+            found = merged(dict(resolved(reference, root)), found)
+        for part in parts:
+            found = merged(found, flat(part, root))
+    raise NoExample("references go in a circle")
+
+
+def resolved(reference: str, root: Mapping[str, Any]) -> Any:
+    """Return what a JSON pointer of *root* leads to; raises NoExample."""
+    place: Any = root
+    if not reference.startswith("#"):
+        raise NoExample(f"{reference!r} is outside of the schema")
+    for part in reference[1:].split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        try:
+            place = place[int(name)] if isinstance(place, Sequence) else place[name]
+        except (KeyError, ValueError, IndexError):
+            raise NoExample(f"{reference!r} leads nowhere") from None
+    return place
+
+
+def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema of both, as far as that can be done word by word."""
+    found = dict(one)
+    for word, value in other.items():
+        if word == "properties":
+            found[word] = {**found.get(word, {}), **value}
+        elif word == "required":
+            found[word] = list(dict.fromkeys([*found.get(word, ()), *value]))
+        elif word in ("minimum", "minLength", "minItems", "minProperties"):
+            found[word] = max(value, found.get(word, value))
+        elif word in ("maximum", "maxLength", "maxItems"):
+            found[word] = min(value, found.get(word, value))
+        else:
+            found[word] = value
+    return found
+
+
+def _matching(pattern: str, least: int) -> str:
+    """Return a text that *pattern* is found in, for patterns that are not too clever."""
+    import re._constants as codes  # type: ignore[import-not-found]
+    from re import _parser as parser  # type: ignore[attr-defined]
+
+    def told(parts: Any) -> str:
+        text = ""
+        for code, argument in parts:
+            if code is codes.LITERAL:
+                text += chr(argument)
+            elif code is codes.IN:
+                text += member(argument)
+            elif code is codes.ANY:
+                text += "x"
+            elif code is codes.NOT_LITERAL:
+                text += "x" if chr(argument) != "x" else "y"
+            elif code in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
+                low, high, inner = argument
+                text += told(inner) * max(low, 1 if high else 0)
+            elif code is codes.SUBPATTERN:
+                text += told(argument[3])
+            elif code is codes.BRANCH:
+                text += told(argument[1][0])
+            elif code is not codes.AT:
+                raise NoExample(f"no example for the pattern {pattern!r}: add 'examples'")
+        return text
+
+    def member(choices: Any) -> str:
+        kinds = {codes.CATEGORY_DIGIT: "1", codes.CATEGORY_WORD: "x", codes.CATEGORY_SPACE: " "}
+        for code, argument in choices:
+            if code is codes.LITERAL:
+                return chr(argument)
+            if code is codes.RANGE:
+                return chr(argument[0])
+            if code is codes.CATEGORY and argument in kinds:
+                return kinds[argument]
+        letters = "x1-_ Aé"
+        source = "[^" if choices and choices[0][0] is codes.NEGATE else ""
+        compiled = [c for c in letters if source and re.search(pattern, c)]
+        return compiled[0] if compiled else "x"
+
+    text = told(parser.parse(pattern))
+    if len(text) < least and re.search(pattern, text + text[-1:] * (least - len(text))):
+        text += text[-1:] * (least - len(text))
+    return text
