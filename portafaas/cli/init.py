@@ -102,4 +102,4 @@ def command(directory: Path, name: str | None, template: str, format_: str) -> N
         return
     for file in sorted(files):
         click.echo(f"wrote {directory / file}")
-    click.echo("next: portafaas check, portafaas invoke, portafaas build --target all")
+    click.echo("next: portafaas dev, pytest, portafaas build --target all")

@@ -437,6 +437,8 @@ class Killed:
                 connection = None
                 time.sleep(0.1)
             time.sleep(pause * dice.random())
+        if connection is not None:
+            connection.close()
 
     def _fire(self) -> None:
         """Have a schedule's function run, as the instants of its schedule do."""
