@@ -264,7 +264,8 @@ class Deliveries:
         self._over = True
         if self._dispatcher is not None:
             self._dispatcher.abort()
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         first = True

@@ -21,7 +21,8 @@ from typing import Any
 
 from portafaas.adapter.neutral import stimulus_to_json
 from portafaas.adapter.stimulus import HttpStimulus
-from portafaas.dev.instances import CRASH, MEMORY, MOST, Answer, HttpRequest, Instances, problem
+from portafaas.dev.instances import Instances
+from portafaas.dev.pool import CRASH, MEMORY, MOST, Answer, HttpRequest, problem
 from portafaas.dev.worker import OK, REFUSED, TIMEOUT
 from portafaas.emulation import emulated
 from portafaas.errors import DeploymentError, Diagnostic

@@ -10,48 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
 import marshal
-import mmap
-import os
 import socket
 import subprocess
 import sys
-import tempfile
 import uuid
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from portafaas.dev import worker
-from portafaas.dev.worker import ANSWER, END, EVENT, FILE, HTTP, LENGTH, LOG, LONGEST, READY, SLOT
-from portafaas.local.memory import resident
-from portafaas.local.process import described
-from portafaas.local.workers import GRACE, START
+from portafaas.dev.pool import PATIENCE, Answer, HttpRequest, Pool, end
+from portafaas.dev.worker import EVENT, HTTP
 from portafaas.plan import BuildPlan, FunctionPlan
-from portafaas.plan.entry import function_spec
 
-#: Seconds that a request waits for a process before there is another one.
-PATIENCE = 0.05
-#: Seconds of an invocation below which more processes would be of no use, and how many are done
-#: within :data:`PATIENCE` by a process that is quick, though it had to wait for a processor.
-_SLOW, _QUICK = 0.002, 5
-#: Seconds after which a request that is nowhere is lost.
-_LOST = 1.0
-#: Most processes of a function when nothing bounds its instances.
-MOST = 8
 #: Seconds between two looks at memory.
 _WEIGHED = 0.2
-#: How an invocation went, beyond what ``portafaas.dev.worker`` says.
-CRASH, MEMORY = 4, 5
 #: Seconds of a function that is being debugged.
 _FOREVER = 10_000_000
-
-#: status, headers, body, how, why, trace; see ``portafaas.dev.worker.ANSWER``.
-Answer = tuple[int, list[tuple[bytes, bytes]], bytes, int, str, tuple[str, str, str, str] | None]
 
 
 def debugged(plan: BuildPlan, names: Iterable[str]) -> BuildPlan:
@@ -66,19 +43,6 @@ def debugged(plan: BuildPlan, names: Iterable[str]) -> BuildPlan:
         for each in plan.functions
     )
     return replace(plan, functions=functions)
-
-
-def problem(status: int, title: str, detail: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Return headers and body of an RFC 9457 problem document."""
-    body = json.dumps(
-        {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    ).encode()
-    length = b"%d" % len(body)
-    return [(b"content-type", b"application/problem+json"), (b"content-length", length)], body
-
-
-#: method, path and query as sent, headers with names in lower case, body, caller.
-HttpRequest = tuple[str, str, str, list[tuple[bytes, bytes]], bytes, str | None]
 
 
 class Instances:
@@ -231,7 +195,7 @@ class Instances:
             if not self._spares and not self._closed:
                 spare = await self.loop.run_in_executor(None, self.spawn)
                 if self._closed:
-                    _end(*spare)
+                    end(*spare)
                 else:
                     self._spares.append(spare)
         finally:
@@ -283,7 +247,7 @@ class Instances:
         if self._ticking is not None:
             self._ticking.cancel()
         for spare in self._spares:
-            _end(*spare)
+            end(*spare)
         processes = []
         for pool in (*self.pools.values(), *self._retired):
             processes += pool.kill()
@@ -295,403 +259,3 @@ class Instances:
                 for file in self.folder.iterdir():
                     file.unlink()
                 self.folder.rmdir()
-
-
-def _end(process: subprocess.Popen[bytes], ours: socket.socket) -> None:
-    ours.close()
-    process.kill()
-    process.wait()
-
-
-class Pool:
-    """The processes of one function."""
-
-    def __init__(self, instances: Instances, plan: BuildPlan, function: FunctionPlan) -> None:
-        self.plan = plan
-        self.function = function
-        self.instances = instances
-        self.spec = function_spec(plan, function)
-        debugging = instances.debugging.get(function.name, {})
-        self.debugged = bool(debugging)
-        self.variables = {
-            **function.environment, **instances.environment(plan, function), **debugging
-        }  # fmt: skip
-        self.concurrency = function.concurrency
-        #: Whether it may send and write.
-        self.uses = bool(function.uses)
-        self.most = min(function.max_instances or MOST, 40)
-        #: When it was last called, on the monotonic clock.
-        self.used = 0.0
-        self.pending: dict[int, tuple[asyncio.Future[Answer], float]] = {}
-        self.workers: list[Instance] = []
-        self.starting = 0
-        self.retired = False
-        #: How many answers there were since the last look.
-        self._done = 0
-        self._failures = 0
-        self._lost: set[int] = set()
-        self._backlog: deque[bytes] = deque()
-        self._ours, self._theirs = _messages()
-        self._output: tuple[int, asyncio.ReadTransport] | None = None
-
-    def same(self, plan: BuildPlan, function: FunctionPlan) -> bool:
-        """Tell whether *function* would be run as it is now."""
-        return (
-            function_spec(plan, function) == self.spec
-            and function.environment == self.function.environment
-            and function.max_instances == self.function.max_instances
-            and function.memory == self.function.memory
-            and function.uses == self.function.uses
-        )
-
-    def submit(self, number: int, message: bytes) -> asyncio.Future[Answer]:
-        """Have a process do it when one is free."""
-        instances = self.instances
-        future: asyncio.Future[Answer] = instances.loop.create_future()
-        self.used = now = monotonic()
-        self.pending[number] = (future, now)
-        if len(message) > LONGEST:
-            message = self._filed(message)
-        if self._backlog:
-            self._backlog.append(message)
-        else:
-            self._send(message)
-        if not self.workers and not self.starting:
-            self.start()
-        if instances._ticking is None:
-            instances.tick()
-        return future
-
-    def _filed(self, message: bytes) -> bytes:
-        instances = self.instances
-        if instances.folder is None:
-            instances.folder = Path(tempfile.mkdtemp(prefix="portafaas-"))
-        descriptor, name = tempfile.mkstemp(dir=instances.folder)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(message)
-        return marshal.dumps((FILE, name))
-
-    def _send(self, message: bytes) -> None:
-        try:
-            self._ours.send(message)
-        except OSError as exc:
-            if exc.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS):
-                raise
-            # They have enough to do: the rest is sent when there are answers.
-            self._backlog.appendleft(message)
-
-    def answered(self, number: int, answer: Answer) -> None:
-        """Hand an answer to who waits for it."""
-        waiting = self.pending.pop(number, None)
-        self._done += 1
-        if waiting is not None and not waiting[0].done():
-            waiting[0].set_result(answer)
-        backlog = self._backlog
-        while backlog:
-            message = backlog.popleft()
-            before = len(backlog)
-            self._send(message)
-            if len(backlog) > before:
-                return
-
-    # Processes
-
-    def start(self, load: bool = False, spare: bool = True) -> None:
-        """Add a process."""
-        self.starting += 1
-        self.instances.later(self._start(load, spare))
-
-    async def _start(self, load: bool, spare: bool) -> None:
-        try:
-            process, ours = await self.instances.process(spare)
-            if self.retired and not self.pending:
-                await self.instances.loop.run_in_executor(None, _end, process, ours)
-                return
-            instance = Instance(self, process)
-            if self._output is None:
-                await self._open_output()
-            assert self._output is not None
-            what = {
-                "spec": self.spec, "environment": self.variables, "debug": self.debugged,
-                "ids": self.instances.ids, "load": load,
-            }  # fmt: skip
-            descriptors = (
-                self._theirs.fileno(), instance.slots, self._output[0], self._output[0]
-            )  # fmt: skip
-            try:
-                _tell(ours, what, descriptors)
-            except OSError:
-                # It is dead already; its stream will say so.
-                pass
-            ours.setblocking(False)
-            self.workers.append(instance)
-            await self.instances.loop.create_unix_connection(lambda: instance, sock=ours)
-        finally:
-            self.starting -= 1
-
-    async def _open_output(self) -> None:
-        """Make the pipe that whatever is not the handler's own print goes to."""
-        reading, writing = os.pipe()
-        transport, _ = await self.instances.loop.connect_read_pipe(
-            lambda: _Output(self), os.fdopen(reading, "rb", buffering=0)
-        )
-        self._output = (writing, transport)
-
-    async def ready(self, timeout: float = START, *, spare: bool = True) -> bool:
-        """Add a process that loads the handler, and wait for it; tell whether it has come so far.
-
-        After *timeout* seconds it is not waited for any more.
-        """
-        self.start(load=True, spare=spare)
-        end = monotonic() + timeout
-        while monotonic() < end and not self.retired:
-            if any(instance.ready for instance in self.workers):
-                return True
-            if not self.starting and not self.workers:
-                return False
-            await asyncio.sleep(0.005)
-        return False
-
-    def look(self, now: float, weigh: bool) -> None:
-        """Add processes for what waits, and end those that take too long or too much."""
-        at: set[int] = set()
-        slow = False
-        for instance in self.workers:
-            for number, since in instance.at():
-                at.add(number)
-                slow = slow or now - since > _SLOW
-                limit = self.function.timeout + GRACE + (0.0 if instance.answers else START)
-                if now - since > limit:
-                    instance.kill(
-                        worker.TIMEOUT,
-                        f"the function did not answer within {self.function.timeout} s",
-                        number,
-                    )  # fmt: skip
-            if weigh and not self.debugged:
-                instance.weigh(self.function.memory)
-        done, self._done = self._done, 0
-        self._give_up_lost(at, now, done)
-        if self.workers and (not slow or done > _QUICK * len(self.workers)):
-            # They are quick: another one would only take their time.
-            return
-        untaken = 0
-        for number, (_, since) in self.pending.items():
-            if now - since < PATIENCE:
-                break
-            untaken += number not in at
-        room = self.most - len(self.workers) - self.starting
-        coming = self.starting * self.concurrency + sum(
-            self.concurrency for instance in self.workers if not instance.ready
-        )
-        wanted = -(-(untaken - coming) // self.concurrency)
-        for _ in range(min(room, wanted)):
-            self.start()
-
-    def _give_up_lost(self, at: set[int], now: float, done: int) -> None:
-        """Fail what a process took and was killed before it could say so.
-
-        It is in no process, and not in the socket, from which a process that is free would have it:
-        one was free the last time, too, and nothing was *done* meanwhile.
-        """
-        lost: set[int] = set()
-        free = any(each.ready and len(each.at()) < self.concurrency for each in self.workers)
-        if free and not done and not self._backlog:
-            for number, (_, since) in self.pending.items():
-                if now - since < _LOST:
-                    break
-                if number not in at:
-                    lost.add(number)
-            for number in lost & self._lost:
-                self._fail(number, CRASH, "the function's process ended before it began")
-        self._lost = lost
-
-    def ended(self, instance: Instance, status: int) -> None:
-        """Fail what the process was at, and have others do the rest."""
-        self.workers.remove(instance)
-        name = self.function.name
-        why = f"the function ended its process: {described(status)}"
-        self._failures = 0 if instance.ready else self._failures + 1
-        for number, _ in instance.at():
-            how, text = CRASH, why
-            if instance.doom is not None:
-                how, text, culprit = instance.doom
-                if culprit not in (0, number):
-                    how = CRASH
-            self._fail(number, how, text)
-        if self.pending and not self.workers and not self.starting and not self.instances._closed:
-            if self._failures < 3:
-                self.start()
-            else:
-                self._failures = 0
-                text = f"no process of {name} gets ready: {described(status)}"
-                for number in list(self.pending):
-                    self._fail(number, CRASH, text)
-                self._ours.close()
-                self._theirs.close()
-                self._backlog.clear()
-                self._ours, self._theirs = _messages()
-        self._over()
-
-    def _fail(self, number: int, how: int, why: str) -> None:
-        status, title = (504, "Gateway Timeout") if how == worker.TIMEOUT else (502, "Bad Gateway")
-        headers, body = problem(status, title, why)
-        self.answered(number, (status, headers, body, how, why, None))
-
-    # Ends
-
-    def retire(self) -> None:
-        """Take nothing more; processes end when what was taken is done."""
-        self.retired = True
-        end = marshal.dumps((END, 0))
-        for _ in range((len(self.workers) + self.starting) * self.concurrency):
-            if self._backlog:
-                self._backlog.append(end)
-            else:
-                self._send(end)
-        self._over()
-
-    def _over(self) -> None:
-        if self.retired and not self.workers and not self.starting and not self.pending:
-            self._close()
-            self.instances.gone(self)
-
-    def kill(self) -> list[subprocess.Popen[bytes]]:
-        """End all processes at once; return them, to be waited for."""
-        self.retired = True
-        processes = []
-        for instance in self.workers:
-            instance.process.kill()
-            processes.append(instance.process)
-            if instance.transport is not None:
-                instance.transport.abort()
-        for number in list(self.pending):
-            waiting, _ = self.pending.pop(number)
-            if not waiting.done():
-                why = "the application has ended"
-                headers, body = problem(503, "Service Unavailable", why)
-                waiting.set_result((503, headers, body, CRASH, why, None))
-        self._close()
-        return processes
-
-    def _close(self) -> None:
-        self._ours.close()
-        self._theirs.close()
-        if self._output is not None:
-            os.close(self._output[0])
-            self._output[1].close()
-            self._output = None
-
-
-def _messages() -> tuple[socket.socket, socket.socket]:
-    """Return a socket that keeps messages apart: what is sent to one, and read from the other."""
-    kind = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
-    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
-    for each in (ours, theirs):
-        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-            with contextlib.suppress(OSError):
-                each.setsockopt(socket.SOL_SOCKET, option, 1 << 20)
-    ours.setblocking(False)
-    return ours, theirs
-
-
-def _tell(ours: socket.socket, what: Mapping[str, Any], descriptors: Iterable[int]) -> None:
-    data = marshal.dumps(dict(what))
-    frame = LENGTH.pack(len(data)) + data
-    sent = socket.send_fds(ours, [frame], list(descriptors))
-    ours.sendall(frame[sent:])
-
-
-class Instance(asyncio.Protocol):
-    """One process."""
-
-    def __init__(self, pool: Pool, process: subprocess.Popen[bytes]) -> None:
-        self.pool = pool
-        self.process = process
-        self.ready = False
-        #: How many answers it has given.
-        self.answers = 0
-        #: Why it is killed: how its invocations went, in words, and which one's fault it is (0:
-        #: all).
-        self.doom: tuple[int, str, int] | None = None
-        self.transport: asyncio.Transport | None = None
-        self._part = b""
-        size = SLOT.size * pool.concurrency
-        with tempfile.TemporaryFile() as file:
-            file.truncate(size)
-            self.slots = os.dup(file.fileno())
-            self._memory = mmap.mmap(self.slots, size)
-
-    def at(self) -> list[tuple[int, float]]:
-        """Return the requests that it is at, and since when on the monotonic clock."""
-        return [pair for pair in SLOT.iter_unpack(self._memory[:]) if pair[0]]
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the stream's transport."""
-        self.transport = transport  # type: ignore[assignment]
-
-    def data_received(self, data: bytes) -> None:
-        """Take in frames of the stream."""
-        if self._part:
-            data = self._part + data
-        start, size = 0, len(data)
-        while size - start >= 4:
-            (length,) = LENGTH.unpack_from(data, start)
-            end = start + 4 + length
-            if end > size:
-                break
-            frame = marshal.loads(data[start + 4 : end])
-            start = end
-            if frame[0] == ANSWER:
-                self.answers += 1
-                self.pool.answered(frame[1], frame[2:])
-            elif frame[0] == LOG:
-                pool = self.pool
-                pool.instances.logged(pool.function.name, *frame[1:])
-            elif frame[0] == READY:
-                self.ready = True
-        self._part = data[start:] if start < size else b""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Find out how it ended."""
-        if not self.pool.instances._closed:
-            self.pool.instances.later(self._reap())
-
-    async def _reap(self) -> None:
-        status = await asyncio.get_running_loop().run_in_executor(None, self._wait)
-        self.pool.ended(self, status)
-        os.close(self.slots)
-        self._memory.close()
-
-    def _wait(self) -> int:
-        try:
-            return self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
-
-    def kill(self, how: int, why: str, culprit: int = 0) -> None:
-        """End it; *why* is told whoever waits for its answers."""
-        if self.doom is None:
-            self.doom = (how, why, culprit)
-            self.process.kill()
-
-    def weigh(self, most: int) -> None:
-        """End it when it has more than *most* MiB."""
-        if self.doom is not None or not (at := self.at()):
-            return
-        used = resident(self.process.pid) // (1 << 20)
-        if used > most:
-            self.kill(MEMORY, f"the function used {used} MiB of memory; it has {most} MiB")
-            for number, _ in at:
-                text = f"killed: {used} MiB of memory used, {most} MiB declared\n".encode()
-                self.pool.instances.logged(self.pool.function.name, number, 2, 0.0, text)
-
-
-class _Output(asyncio.Protocol):
-    """What processes print around the handler's own streams: their children, libraries."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    def data_received(self, data: bytes) -> None:
-        self._pool.instances.logged(self._pool.function.name, 0, 2, 0.0, data)

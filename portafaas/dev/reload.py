@@ -56,8 +56,10 @@ class Watcher:
     """
 
     def __init__(self, root: Path, manifest: Path, changed: Callable[[set[Path]], None]) -> None:
-        self._root = root
-        self._manifest = manifest
+        # Some systems tell where a file really is, whatever links led to the folder.
+        self._root = root.resolve()
+        self._manifest = self._root / manifest.name
+        self._given = manifest
         self._changed = changed
         self._stop = threading.Event()
         self._folders_changed = threading.Event()
@@ -83,7 +85,7 @@ class Watcher:
         paths = {Path(path) for _, path in changes}
         found = {path for path in paths if wanted(self._root, path, self._manifest)}
         if found and not self._stop.is_set():
-            self._changed(found)
+            self._changed({self._given if path == self._manifest else path for path in found})
 
     def _subfolders(self) -> list[Path]:
         return sorted(

@@ -8,7 +8,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from portafaas.dev.activity import Invocation
-from portafaas.dev.instances import CRASH, MEMORY, Answer, HttpRequest, problem
+from portafaas.dev.pool import CRASH, MEMORY, Answer, HttpRequest, problem
 from portafaas.dev.worker import ERROR, OK, REFUSED, TIMEOUT
 
 if TYPE_CHECKING:

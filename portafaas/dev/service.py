@@ -1,29 +1,33 @@
-"""One running application: server, processes, dispatcher, record; what ``portafaas dev`` starts."""
+"""One running application: server, processes, dispatcher, record; what ``portafaas dev`` starts.
+
+Long because it is where all these are put together, begun, changed and ended, in that order.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import time
-from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from portafaas.dev.activity import Activity, Invocation
 from portafaas.dev.clock import Clock
 from portafaas.dev.deliveries import Deliveries
-from portafaas.dev.instances import Answer, HttpRequest, Instances, Pool, debugged
+from portafaas.dev.effects import spans_of, taken
+from portafaas.dev.findings import Findings
+from portafaas.dev.instances import Instances, debugged
 from portafaas.dev.logs import Console, entry_of
+from portafaas.dev.pool import Answer, HttpRequest, Pool
 from portafaas.dev.routing import Routes
-from portafaas.errors import DeploymentError, Diagnostic, InvocationError, PortafaasError, guess
+from portafaas.dev.start import Lock, bound, loop_factory, needed
+from portafaas.errors import Diagnostic, InvocationError, PortafaasError, guess
 from portafaas.local.debugger import PORT as PORT_OF
 from portafaas.local.debugger import WAIT
 from portafaas.local.resources import environment, store
@@ -37,8 +41,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PORT = 8300
-#: Seconds after a start or a change until the targets' findings are looked for.
-_SETTLED = 1.0
 
 
 class Dev:
@@ -98,12 +100,12 @@ class Dev:
         self._logs: dict[int, list[dict[str, Any]]] = {}
         self._finishing: list[Deliveries] = []
         self._changing = threading.Lock()
-        self._looked = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._watcher: Watcher | None = None
         self._server: Any = None
-        self._lock: int | None = None
+        self._lock: Lock | None = None
+        self._findings: Findings | None = None
         self._stopped = threading.Event()
         self._failed: BaseException | None = None
         self._as: Target | None = None
@@ -161,7 +163,7 @@ class Dev:
             self.plan = self._planned()
             self.stage = self.plan.stage
             self.instances = instances
-            self._take_lock()
+            self._lock = Lock(store(self.root, self.stage), self.url)
             self.activity = Activity(store(self.root, self.stage))
             self.activity.before = self._before
             self.console.names(function.name for function in self.plan.functions)
@@ -172,12 +174,12 @@ class Dev:
             self._thread = threading.Thread(
                 target=self._serve, args=(listening, ready), name="server", daemon=True
             )
+            self.deliveries = self._deliveries(self.plan)
             self._thread.start()
             ready.wait()
             if self._failed is not None:
                 raise self._failed
             self.clock.begin()
-            self.deliveries = self._deliveries(self.plan)
             self.deliveries.start()
         except BaseException:
             listening.close()
@@ -190,7 +192,8 @@ class Dev:
                 process.wait()
             if self._as is not None:
                 self._as.close()
-            self._drop_lock()
+            if self._lock is not None:
+                self._lock.drop()
             raise
         self.started = time()
         if self._reload:
@@ -199,15 +202,16 @@ class Dev:
             self._watcher = Watcher(self.root, self.manifest, self._changed)
             self._watcher.start()
         if self._find:
-            threading.Thread(target=self._finding, name="findings", daemon=True).start()
-            self._looked.set()
+            self._findings = Findings(self.manifest, self.given_stage, self._found)
+            self._findings.look()
 
     def stop(self) -> None:
         """End all that runs, at once; what functions were at waits, as if it had not been tried."""
         if self._stopped.is_set():
             return
         self._stopped.set()
-        self._looked.set()
+        if self._findings is not None:
+            self._findings.stop()
         if self._watcher is not None:
             self._watcher.stop()
         if self._server is not None:
@@ -220,7 +224,8 @@ class Dev:
             self.activity.close()
         if self._as is not None:
             self._as.close()
-        self._drop_lock()
+        if self._lock is not None:
+            self._lock.drop()
 
     @property
     def running(self) -> bool:
@@ -235,46 +240,9 @@ class Dev:
                     with contextlib.suppress(OSError):
                         instance.process.kill()
 
-    def _take_lock(self) -> None:
-        folder = store(self.root, self.stage)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder / "dev.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            text = f"{folder}: {exc}"
-            raise DeploymentError(
-                "the store on this machine cannot be used:", [Diagnostic("PF8018", text)]
-            ) from exc
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            other = os.read(lock, 200).decode("utf-8", "replace").strip()
-            os.close(lock)
-            where = f", at {other}" if other else ""
-            raise DeploymentError(
-                "the application is not started:",
-                [
-                    Diagnostic(
-                        "PF8052",
-                        f"another 'portafaas dev' runs this project and stage{where}",
-                        hint="end it, or give this one another --stage",
-                    )
-                ],
-            ) from None
-        os.ftruncate(lock, 0)
-        os.write(lock, self.url.encode())
-        self._lock = lock
-
-    def _drop_lock(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            with contextlib.suppress(OSError):
-                os.ftruncate(lock, 0)
-            os.close(lock)
-
     def _serve(self, listening: socket.socket, ready: threading.Event) -> None:
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 runner.run(self._served(listening, ready))
         except BaseException as exc:
             self._failed = exc
@@ -421,7 +389,8 @@ class Dev:
                 names = sorted(path.name for path in paths)
                 shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
                 self.console.notice(f"{shown} changed: reloaded in {seconds * 1000:.0f} ms")
-            self._looked.set()
+            if self._findings is not None:
+                self._findings.look()
             return plan is not None
 
     def _change(self, plan: BuildPlan) -> None:
@@ -559,20 +528,15 @@ class Dev:
 
     def spans(self, document: Mapping[str, Any]) -> None:
         """Add spans (an ExportTraceServiceRequest as JSON) to the invocations they belong to."""
-        for resource in document["resourceSpans"]:
-            for scope in resource["scopeSpans"]:
-                for span in scope["spans"]:
-                    start = int(span["startTimeUnixNano"]) / 1e9
-                    found = {
-                        "name": str(span.get("name", "")),
-                        "start": start,
-                        "seconds": max(0.0, int(span["endTimeUnixNano"]) / 1e9 - start),
-                        "status": "error" if span.get("status", {}).get("code") == 2 else "ok",
-                        "span_id": span["spanId"],
-                        "parent": span.get("parentSpanId", ""),
-                    }
-                    for one in self.activity.list(trace_id=span["traceId"], limit=50):
-                        self.activity.add(one["id"], "spans", found)
+        for trace_id, span in spans_of(document):
+            for one in self.activity.list(trace_id=trace_id, limit=50):
+                self.activity.add(one["id"], "spans", span)
+
+    def _found(self, found: Mapping[str, list[Diagnostic]]) -> None:
+        """Keep what ``check`` says."""
+        self.findings_of = dict(found)
+        self.findings = list(dict.fromkeys(each for one in found.values() for each in one))
+        self.activity.tell({"type": "findings", "count": len(self.findings)})
 
     def facts(self) -> dict[str, Any]:
         """Return what this is, as JSON values."""
@@ -585,136 +549,3 @@ class Dev:
             "functions": len(self.plan.functions),
             "problems": [each.as_dict() for each in self.problems],
         }  # fmt: skip
-
-    def _finding(self) -> None:
-        """Look for what other targets would say, whenever something has changed."""
-        from portafaas.registry import installed_targets
-
-        while True:
-            self._looked.wait()
-            if self._stopped.wait(_SETTLED):
-                return
-            self._looked.clear()
-            found: dict[str, list[Diagnostic]] = {}
-            for target in installed_targets():
-                found[target] = self._check(target)
-                if self._stopped.is_set() or self._looked.is_set():
-                    break
-            else:
-                self.findings_of = found
-                every = dict.fromkeys(each for one in found.values() for each in one)
-                self.findings = list(every)
-                self.activity.tell({"type": "findings", "count": len(self.findings)})
-
-    def _check(self, target: str) -> list[Diagnostic]:
-        # In a process of its own, for it takes as long as this one takes to start.
-        stage = ("--stage", self.given_stage) if self.given_stage else ()
-        with subprocess.Popen(
-            [
-                *(sys.executable, "-m", "portafaas", "check", "--format", "json"),
-                *("-m", str(self.manifest), "-t", target, *stage),
-            ],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as process:  # fmt: skip
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, process.pid, 10)
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    text, _ = process.communicate(timeout=0.5)
-                    break
-                if self._stopped.is_set():
-                    process.kill()
-        try:
-            document = json.loads(text)
-        except ValueError:
-            return []
-        notes = document.get("targets", {}).get(target, {}).get("notes", [])
-        return [Diagnostic(**note) for note in (*notes, *document.get("diagnostics", ()))]
-
-
-def needed(debug: bool, reload: bool) -> None:
-    """Raise DeploymentError PF8053 for packages that are not installed."""
-    from importlib.util import find_spec
-
-    names = ["uvicorn", *(["watchfiles"] if reload else []), *(["debugpy"] if debug else [])]
-    missing = [name for name in names if find_spec(name) is None]
-    if missing:
-        raise DeploymentError(
-            "the application is not started:",
-            [
-                Diagnostic(
-                    "PF8053",
-                    f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not installed",
-                    hint="type: pip install 'portafaas[dev]'",
-                )
-            ],
-        )
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; raises DeploymentError PF8050 or PF8051."""
-    import ipaddress
-
-    summary = "the application is not started:"
-    name = "127.0.0.1" if host == "localhost" else host
-    try:
-        loopback = ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        text = f"{host!r} is not an address of this machine alone"
-        hint = "say 127.0.0.1 or ::1; what serves others is for 'portafaas deploy'"
-        raise DeploymentError(summary, [Diagnostic("PF8051", text, hint=hint)])
-    family = socket.AF_INET6 if ":" in name else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((name, port))
-        made.listen(1024)
-    except OSError as exc:
-        made.close()
-        text = f"port {port} of {host} cannot be used: {exc.strerror}"
-        hint = "end what uses it, or choose another: --port 0 takes any that is free"
-        raise DeploymentError(summary, [Diagnostic("PF8050", text, hint=hint)]) from exc
-    return made
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-def taken(folder: Path, marks: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """Return what was sent and written under *marks*, and forget it."""
-    import sqlite3
-
-    from portafaas.local.driver.portafaas_local_resources import database
-
-    found: dict[str, list[dict[str, Any]]] = {}
-    with contextlib.suppress(sqlite3.Error, OSError):
-        connection = database(str(folder))
-        try:
-            for start in range(0, len(marks), 500):
-                part = marks[start : start + 500]
-                holes = ", ".join("?" * len(part))
-                rows = connection.execute(
-                    f"select number, run, effect from effects where run in ({holes}) "
-                    "order by number",
-                    part,
-                ).fetchall()
-                for _, run, effect in rows:
-                    found.setdefault(run, []).append(json.loads(effect))
-                if rows:
-                    connection.execute(f"delete from effects where run in ({holes})", part)
-        finally:
-            connection.close()
-    return found
-
-
-def console(out: IO[str], json_lines: bool) -> Console:
-    """Return what prints to *out*."""
-    return Console(out, json_lines=json_lines)

@@ -174,7 +174,8 @@ class TaskWorker(Worker):
             self._call()
             return
         self._ready = False
-        self.ends = monotonic() + START
+        # It may wait for a debugger.
+        self.ends = monotonic() + START + (self.function.timeout if self.unlimited else 0)
         self.child().send({"spec": self.spec, "load": True, "run": _mark(self._order)})
 
     def _call(self) -> None:

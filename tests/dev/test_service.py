@@ -278,6 +278,21 @@ def test_a_manifest_that_is_wrong_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / ".portafaas").exists()
 
 
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "watchfiles" else real(name)
+    )
+    with pytest.raises(DeploymentError) as refused:
+        Dev(write(tmp_path), port=0).start()
+    (found,) = refused.value.diagnostics
+    assert found.code == "PF8053" and "pip install 'portafaas[dev]'" in str(found.hint)
+
+
 # Time
 
 
