@@ -144,13 +144,13 @@ def processor(pid: int) -> float:
 
 
 def children(parent: int) -> list[int]:
-    """Return the processes that *parent* has started."""
+    """Return the processes that *parent* has started for deliveries."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 facts = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(facts[1]) == parent:
+                if int(facts[1]) == parent and b"local.child" in (entry / "cmdline").read_bytes():
                     found.append(int(entry.name))
     return found
 

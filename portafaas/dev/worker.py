@@ -22,6 +22,7 @@ import threading
 import time
 from contextvars import ContextVar
 
+from portafaas.local import marks
 from portafaas.runtime.context import Context, HandlerTimeout, ended, endings
 from portafaas.runtime.deadline import call, whole
 from portafaas.runtime.function import Function
@@ -48,8 +49,6 @@ LENGTH = struct.Struct("<I")
 LONGEST = 65_536
 #: Number of the request that this thread, or this task, is at.
 _at: ContextVar[int] = ContextVar("portafaas-number", default=0)
-#: Variable with the mark of effects (``portafaas.local.driver``).
-_RUN = "PORTAFAAS_RUN"
 
 
 class _Stream:
@@ -243,7 +242,7 @@ class Worker:
         function = self.function
         id = f"{self._ids}{number:012x}"
         if self._marks:
-            os.environ[_RUN] = id
+            marks.current = id
         context = Context(function, id, target="local", trace_parent=headers.get("traceparent"))
         how, why = OK, ""
         # As portafaas.runtime.serve.run, but that it is noted how it went.
@@ -277,7 +276,7 @@ class Worker:
 
         _, number, text = order
         if self._marks:
-            os.environ[_RUN] = f"{self._ids}{number:012x}"
+            marks.current = f"{self._ids}{number:012x}"
         outcome = runner.deliver(self.function, stimulus_from_json(json.loads(text)))
         body = json.dumps(outcome_to_json(outcome), ensure_ascii=False).encode()
         return (ANSWER, number, 0, [], body, OK, "", None)

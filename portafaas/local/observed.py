@@ -15,8 +15,7 @@ import threading
 import time
 from typing import Any
 
-#: Variable with the mark of effects (``portafaas.local.driver``).
-_RUN = "PORTAFAAS_RUN"
+from portafaas.local import marks
 
 
 class _Printed(io.RawIOBase):
@@ -65,7 +64,7 @@ class Observer:
         """Say to which order belongs what comes now."""
         self._run = run
         if run:
-            os.environ[_RUN] = run
+            marks.current = run
 
     def write(self, line: str) -> None:
         """Write an answer."""

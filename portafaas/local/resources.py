@@ -117,7 +117,11 @@ def effects(folder: Path, run: str) -> list[dict[str, Any]]:
 
 
 def messages(folder: Path, kind: str, name: str) -> list[dict[str, Any]]:
-    """Return all messages that a queue or topic (*kind*) was sent, in order."""
+    """Return the messages that a queue or topic (*kind*) was sent, in order.
+
+    All that wait to be shared out, and of the others those among the newest
+    ``portafaas.local.broker.TAIL`` of the store.
+    """
     if not (folder / "resources.db").exists():
         return []
     connection = database(str(folder))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 from contextlib import contextmanager
 from time import sleep, time
 
@@ -214,7 +215,9 @@ def _opened(address: str) -> Iterator[tuple[sqlite3.Connection, str]]:
 
 
 def _effect(connection: sqlite3.Connection, **effect: Any) -> None:
-    run = os.environ.get(RUN)
+    # Here there may be nothing of portafaas but its runtime.
+    marks: Any = sys.modules.get("portafaas.local.marks")
+    run = (marks.current if marks is not None else "") or os.environ.get(RUN)
     file = os.environ.get(RUN_FILE)
     if file:
         with open(file, encoding="utf-8") as lines:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -154,3 +156,21 @@ def test_killed_brokers_leave_nothing_for_ever(tmp_path: Path) -> None:
         assert {file.name for file in files.iterdir()} == {"young", world.broker.owner, other.owner}
     world.broker.close()
     assert not mine.exists()
+
+
+def test_a_process_does_not_grow_with_what_it_has_been_at() -> None:
+    # As a variable of the environment each mark would stay: 9 MB.
+    source = """
+import os, resource
+from portafaas.local.observed import Observer
+
+observer = Observer(os.open(os.devnull, os.O_WRONLY))
+observer.begin("first")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for n in range(100_000):
+    observer.begin(f"{n:032x}")
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+os.write(1, str(grown).encode())
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
+    assert int(done.stdout) < 2000
