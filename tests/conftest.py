@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,8 +42,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_logging() -> Iterator[None]:
-    """Undo what the shipped runtime sets up once a process: where its records go."""
+    """Undo what the shipped runtime keeps once a process: where records go, and what is in none."""
     yield
+    home = sys.modules.get("portafaas.runtime.secrets")
+    if home is not None:
+        home.redacted.clear()
     root = logging.getLogger("portafaas")
     root.setLevel(logging.NOTSET)
     root.propagate = True

@@ -17,7 +17,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from portafaas.dev import api_actions, api_runs, api_samples, api_store, api_views
+from portafaas.dev import (
+    api_actions,
+    api_calls,
+    api_data,
+    api_runs,
+    api_samples,
+    api_store,
+    api_views,
+)
 from portafaas.dev.api_http import (
     ROOT,
     Call,
@@ -44,9 +52,9 @@ ROUTES: tuple[tuple[str, str, Callable[[Call], Any]], ...] = (
     ("GET", "service", api_views.service),
     ("GET", "map", api_views.map_),
     ("GET", "numbers", api_views.numbers),
-    ("GET", "invocations", api_views.invocations),
-    ("GET", "invocations/{id}", api_views.invocation),
-    ("GET", "traces/{trace}", api_views.trace),
+    ("GET", "invocations", api_calls.invocations),
+    ("GET", "invocations/{id}", api_calls.invocation),
+    ("GET", "traces/{trace}", api_calls.trace),
     ("GET", "boxes", api_store.boxes),
     ("GET", "boxes/{box}/messages", api_store.waiting),
     ("GET", "boxes/{box}/letters", api_store.letters),
@@ -60,11 +68,11 @@ ROUTES: tuple[tuple[str, str, Callable[[Call], Any]], ...] = (
     ("POST", "queues/{queue}/send", api_actions.send),
     ("GET", "schedules", api_views.schedules),
     ("POST", "schedules/{function}/fire", api_actions.fire),
-    ("GET", "tables", api_store.tables),
-    ("GET", "tables/{table}", api_store.rows),
-    ("GET", "buckets", api_store.buckets),
-    ("GET", "buckets/{bucket}", api_store.objects),
-    ("GET", "buckets/{bucket}/{key*}", api_store.content),
+    ("GET", "tables", api_data.tables),
+    ("GET", "tables/{table}", api_data.rows),
+    ("GET", "buckets", api_data.buckets),
+    ("GET", "buckets/{bucket}", api_data.objects),
+    ("GET", "buckets/{bucket}/{key*}", api_data.content),
     ("GET", "workflows", api_runs.workflows),
     ("GET", "workflows/{workflow}", api_runs.workflow),
     ("POST", "workflows/{workflow}/start", api_actions.start),

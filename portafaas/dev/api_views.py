@@ -1,12 +1,11 @@
-"""What the dashboard shows of the application: its map, what happened, schedules, findings."""
+"""What the dashboard shows of the application: its map and numbers, schedules, findings."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from portafaas.dev.api_calls import FINE, listed
 from portafaas.dev.api_http import Call, Refused
 from portafaas.dev.api_picture import tree
 from portafaas.dev.api_store import boxes, clock, opened
@@ -20,10 +19,6 @@ from portafaas.plan import (
     TableTrigger,
     TopicTrigger,
 )
-
-#: How an invocation ended that did what it was for, and all other ways.
-FINE = ("ok",)
-FAILED = ("error", "again", "dead", "timeout", "crash", "memory", "refused")
 
 
 def service(call: Call) -> dict[str, Any]:
@@ -172,94 +167,6 @@ def _stored(dev: Any, nodes: dict[str, dict[str, Any]]) -> dict[str, int]:
     return total
 
 
-def invocations(call: Call) -> dict[str, Any]:
-    """Return invocations, the newest first.
-
-    Query: ``function``, ``status`` (``failed``: all but ok), ``before`` (of the page before),
-    ``limit``.
-    """
-    activity, query = call.dev.activity, call.query
-    limit = call.number("limit", 50, 500)
-    before = call.number("before", 1, 1 << 62) if query.get("before") else None
-    function, status = query.get("function") or None, query.get("status") or None
-    found: list[dict[str, Any]] = []
-    for one in FAILED if status == "failed" else (status,):
-        found += activity.list(function, one, before, limit + 1)
-    found.sort(key=lambda item: item["number"], reverse=True)
-    part = [_listed(activity, item) for item in found[:limit]]
-    return {"invocations": part, "before": part[-1]["number"] if len(found) > limit else None}
-
-
-def _listed(activity: Any, item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a line of a list, with what it was for."""
-    return {**item, "summary": summary(activity.get(item["id"]) or item)}
-
-
-def summary(item: Mapping[str, Any]) -> str:
-    """Return in a few words what an invocation was for: ``POST /orders → 201``."""
-    request = item.get("request") or {}
-    if not isinstance(request, Mapping):
-        return ""
-    kind, values = next(iter(request.items()), ("", None))
-    if not isinstance(values, Mapping):
-        return ""
-    match kind:
-        case "http":
-            status = (item.get("response") or {}).get("status")
-            text = f"{values.get('method', '')} {values.get('path', '')}"
-            return f"{text} → {status}" if status else text
-        case "queue":
-            messages = values.get("messages") or []
-            if len(messages) != 1:
-                return f"{len(messages)} messages"
-            body = messages[0].get("body") or messages[0].get("id") or ""
-            return (body if isinstance(body, str) else json.dumps(body, ensure_ascii=False))[:200]
-        case "topic":
-            attributes = values.get("attributes") or {}
-            said = (attributes.get("ce-type"), attributes.get("ce-subject"))
-            return " ".join(str(part) for part in said if part) or str(values.get("id", ""))
-        case "object":
-            return f"{values.get('kind', '')} {values.get('key', '')}"
-        case "table":
-            keys = values.get("keys") or {}
-            return f"{values.get('kind', '')} {', '.join(str(key) for key in keys.values())}"
-        case "schedule":
-            return str(values.get("time", ""))
-        case "task":
-            return f"{values.get('workflow', '')} {values.get('step', '')}"
-        case _:
-            return ""
-
-
-def invocation(call: Call) -> dict[str, Any]:
-    """Return one invocation with all that is known of it, and the others of its trace."""
-    found = call.dev.activity.get(call.params["id"])
-    if found is None:
-        hint = "the newest 5 000 are kept"
-        raise Refused(404, "PF8059", f"there is no invocation {call.params['id']!r}", hint)
-    together = call.dev.activity.trace(found["trace_id"]) if found["trace_id"] else [found]
-    return {**found, "summary": summary(found), "trace": _timeline(together or [found])}
-
-
-def trace(call: Call) -> dict[str, Any]:
-    """Return the invocations of one trace."""
-    together = call.dev.activity.trace(call.params["trace"])
-    if not together:
-        raise Refused(404, "PF8059", f"there is no trace {call.params['trace']!r}")
-    return {"trace_id": call.params["trace"], "trace": _timeline(together)}
-
-
-def _timeline(together: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    names = (
-        "id", "function", "kind", "started", "seconds", "status", "attempt", "span_id",
-        "parent_id", "error", "spans",
-    )  # fmt: skip
-    return [
-        {name: item.get(name) for name in names} | {"summary": summary(item)}
-        for item in sorted(together, key=lambda item: item["started"])
-    ]
-
-
 def schedules(call: Call) -> list[dict[str, Any]]:
     """Return the functions with a schedule, and when each fires next, by the store's clock."""
     from portafaas.schedule import parse_cron
@@ -279,7 +186,7 @@ def schedules(call: Call) -> list[dict[str, Any]]:
                     "cron": trigger.cron,
                     "timezone": trigger.timezone,
                     "next": [moment.timestamp() for moment in times],
-                    "last": _listed(call.dev.activity, last[0]) if last else None,
+                    "last": listed(call.dev.activity, last[0]) if last else None,
                     "waiting": box["ready"] + box["later"] + box["leased"],
                     "dead": box["dead"],
                 }
@@ -325,9 +232,3 @@ def known_function(plan: BuildPlan, name: str) -> FunctionPlan:
     if found is None:
         raise Refused(404, "PF7002", f"there is no function {name!r}")
     return found
-
-
-__all__ = [
-    "findings", "invocation", "invocations", "known_function", "map_", "numbers",
-    "schedules", "secrets", "service", "summary", "trace",
-]  # fmt: skip

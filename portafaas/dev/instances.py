@@ -25,6 +25,8 @@ from portafaas.dev.pool import PATIENCE, Answer, HttpRequest, Pool, end
 from portafaas.dev.worker import EVENT, HTTP
 from portafaas.plan import BuildPlan, FunctionPlan
 
+#: Seconds without a request after which a pool has one process again, and between two looks.
+IDLE, TIDY = 60.0, 15.0
 #: Seconds between two looks at memory.
 _WEIGHED = 0.2
 #: Seconds of a function that is being debugged.
@@ -73,12 +75,21 @@ class Instances:
         self._retired: set[Pool] = set()
         self._spares: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
         self._ticking: asyncio.TimerHandle | None = None
+        self._tidying: asyncio.TimerHandle | None = None
         self._weighed = 0.0
         self._closed = False
         self._refilling = False
         self._tasks: set[asyncio.Task[Any]] = set()
         #: Of requests that are too long for the socket; made for the first.
         self.folder: Path | None = None
+
+    def _tidy(self) -> None:
+        """End processes that were added for a crowd that is gone."""
+        for pool in self.pools.values():
+            if monotonic() - pool.used > IDLE:
+                pool.shrink()
+        if not self._closed:
+            self._tidying = self.loop.call_later(TIDY, self._tidy)
 
     def number(self) -> int:
         """Return the number of the next invocation."""
@@ -95,6 +106,8 @@ class Instances:
         The running event loop is the one that it belongs to.
         """
         self.loop = asyncio.get_running_loop()
+        if self._tidying is None:
+            self._tidying = self.loop.call_later(TIDY, self._tidy)
         names = {function.name for function in plan.functions}
         for name in list(self.pools):
             if name not in names:
@@ -244,8 +257,9 @@ class Instances:
     async def close(self) -> None:
         """End all processes at once."""
         self._closed = True
-        if self._ticking is not None:
-            self._ticking.cancel()
+        for timer in (self._ticking, self._tidying):
+            if timer is not None:
+                timer.cancel()
         for spare in self._spares:
             end(*spare)
         processes = []

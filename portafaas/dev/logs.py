@@ -86,6 +86,8 @@ class Console:
 
     def notice(self, text: str, level: Literal["INFO", "WARNING", "ERROR"] = "INFO") -> None:
         """Print what ``dev`` itself has to say."""
+        if self._quiet and level == "INFO":
+            return
         if self._json:
             self._line(json.dumps(self._record(level, text)))
         else:

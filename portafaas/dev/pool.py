@@ -92,6 +92,8 @@ class Pool:
         self.retired = False
         #: How many answers there were since the last look.
         self._done = 0
+        #: How many processes have been told to end.
+        self._ending = 0
         self._failures = 0
         self._lost: set[int] = set()
         self._backlog: deque[bytes] = deque()
@@ -272,6 +274,7 @@ class Pool:
     def ended(self, instance: Instance, status: int) -> None:
         """Fail what the process was at, and have others do the rest."""
         self.workers.remove(instance)
+        self._ending = max(0, self._ending - 1)
         name = self.function.name
         why = f"the function ended its process: {described(status)}"
         self._failures = 0 if instance.ready else self._failures + 1
@@ -313,6 +316,18 @@ class Pool:
             else:
                 self._send(end)
         self._over()
+
+    def shrink(self) -> None:
+        """End all processes but one, if none has anything to do.
+
+        Whichever gets the word; with several invocations in one process it could be half of each.
+        """
+        if self.concurrency > 1 or self.pending or self.starting or self._ending:
+            return
+        least = max(1, self.function.min_instances if self.function.kind == "http" else 0)
+        for _ in range(len(self.workers) - least):
+            self._ending += 1
+            self._send(marshal.dumps((END, 0)))
 
     def _over(self) -> None:
         if self.retired and not self.workers and not self.starting and not self.pending:

@@ -16,6 +16,7 @@ from portafaas.testing.session import LOCAL, Session, Setting
 _SESSION = pytest.StashKey[Session]()
 #: Invocations that are told of when a test has failed.
 _TOLD = 40
+_NO_MANIFEST = "PF8070"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -108,7 +109,7 @@ def _setting(config: pytest.Config, item: pytest.Item, target: str) -> Setting:
     if manifest is None or not manifest.is_file():
         where = str(manifest) if manifest is not None else f"portafaas.yaml above {item.path}"
         pytest.fail(
-            f"PF8070: there is no manifest {where}; name one with "
+            f"{_NO_MANIFEST}: there is no manifest {where}; name one with "
             "@pytest.mark.portafaas(manifest=...) or the ini option portafaas_manifest",
             pytrace=False,
         )

@@ -102,6 +102,17 @@ def test_processes_are_added_while_all_are_busy(dev: Dev) -> None:
     assert len({body["pid"] for _, body in found}) > 1
 
 
+def test_processes_that_are_not_needed_any_more_are_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portafaas.dev.instances.TIDY", 0.05)
+    monkeypatch.setattr("portafaas.dev.instances.IDLE", 0.2)
+    with served(tmp_path) as dev, ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(lambda _: call(dev, "GET", "/slow")[1]["pid"], range(8)))) > 1
+        until(lambda: len(dev.instances.pools["slow"].workers) == 1)
+        assert call(dev, "GET", "/slow")[0] == 200
+
+
 def test_a_process_does_several_at_once(dev: Dev) -> None:
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda _: call(dev, "GET", "/together"), range(4)))

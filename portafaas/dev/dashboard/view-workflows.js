@@ -53,7 +53,7 @@ function runList(found, place, base, named) {
       h('code', brief(one.run, 40)))),
     h('td.what', one.error ? h('span.error-text', brief(one.error, 80))
       : one.waiting.length ? `for the signal ${one.waiting.map(plain).join(', ')}`
-        : one.state === 'running' ? h('span', brief(one.step || 'start', 40)) : h('span.soft', '–')),
+        : one.state === 'running' ? h('span', brief(one.step || 'start', 40)) : ''),
     h('td.nowrap', when(one.started, false)),
     h('td.nowrap', one.ended ? lasted(one.ended - one.started) : h('span.soft', 'goes on')))))),
   h('div.row.pages', place.query.before && h('a.button', {href: base}, 'Newest'),
