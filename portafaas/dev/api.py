@@ -95,6 +95,8 @@ async def handle(dev: Any, scope: Scope, receive: Receive, send: Send) -> None:
         parts = segments(scope)
         if parts[0] == "api":
             await _api(dev, scope, parts[1:], receive, send)
+        elif parts == ["v1", "traces"] and scope["method"] == "POST":
+            await _spans(dev, receive, send)
         elif scope["method"] not in ("GET", "HEAD"):
             raise Refused(405, "PF8059", "only GET is for this")
         elif parts == ["events"]:
@@ -155,6 +157,16 @@ def _match(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
         elif part != parts[place]:
             return None
     return found
+
+
+async def _spans(dev: Any, receive: Receive, send: Send) -> None:
+    """Take spans, as OTLP's JSON: https://opentelemetry.io/docs/specs/otlp/#otlphttp."""
+    document = await body_of(receive)
+    try:
+        dev.spans(document)
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise Refused(400, "PF8059", f"no spans of OTLP: {exc}") from None
+    await answer(send, 200, {})
 
 
 #: Seconds between two signs of life on a quiet feed.

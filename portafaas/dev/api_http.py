@@ -100,12 +100,12 @@ def permitted(scope: Scope) -> None:
     other pages ask for.
     """
     headers = headers_of(scope)
-    host = headers.get("host", "")
+    host = headers.get("host", "").lower()
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     if name not in ("127.0.0.1", "localhost", "[::1]") and not name.endswith(".localhost"):
         raise Refused(403, "PF8057", "this is served to this machine only, as localhost")
     origin = headers.get("origin")
-    if origin is not None and origin != f"http://{host}":
+    if origin is not None and origin.lower() != f"http://{host}":
         raise Refused(403, "PF8057", "pages of other sites may not use this")
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         # A link from elsewhere may open the dashboard, and no more.

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from portafaas.dev import api
 from portafaas.dev.activity import Invocation
 from portafaas.dev.pool import CRASH, MEMORY, Answer, HttpRequest, problem
 from portafaas.dev.worker import ERROR, OK, REFUSED, TIMEOUT
@@ -30,9 +31,6 @@ _TELLING = frozenset(
 _MOST = 64 * 1024 * 1024
 #: Headers whose values are not recorded.
 _SECRET = frozenset((b"authorization", b"proxy-authorization", b"x-api-key"))
-#: Hosts under which this machine alone is meant.
-LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]", "::1"))
-
 STATUS = {
     OK: "ok", REFUSED: "refused", ERROR: "error", TIMEOUT: "timeout", CRASH: "crash",
     MEMORY: "memory",
@@ -44,23 +42,19 @@ class Server:
 
     def __init__(self, dev: Dev) -> None:
         self._dev = dev
-        try:
-            from portafaas.dev import api  # type: ignore[attr-defined,unused-ignore]
-        except ImportError:
-            self._api: Any = None
-        else:
-            self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return
         dev = self._dev
+        method: str = scope["method"]
         path: str = scope["raw_path"].decode("latin-1")
         if path.startswith(PREFIX) and path[11:12] in ("", "/"):
-            await self._own(scope, receive, send)
+            if method == "HEAD":
+                send = _without_length(send)
+            await api.handle(dev, scope, receive, send)
             return
-        method: str = scope["method"]
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         preflight = sized = False
         caller = None
@@ -95,57 +89,6 @@ class Server:
         dev.answered(pool, number, request, answer, began)
         await send({"type": "http.response.start", "status": answer[0], "headers": answer[1]})
         await send({"type": "http.response.body", "body": answer[2]})
-
-    async def _own(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve what is ours, for callers on this machine alone.
-
-        A page of the web must not reach it: neither by a name that it makes mean this machine, nor
-        by a request that browsers send without asking.
-        """
-        headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1")
-        if not local_host(host):
-            text = f"{host!r} is not this machine: say localhost"
-            await _answer(send, 421, *problem(421, "Misdirected Request", text))
-            return
-        if scope["method"] not in ("GET", "HEAD"):
-            origin = headers.get(b"origin")
-            if origin is not None and origin != b"http://" + headers.get(b"host", b""):
-                text = "requests of other origins are refused"
-                await _answer(send, 403, *problem(403, "Forbidden", text))
-                return
-            kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-            if kind != b"application/json":
-                text = "say content-type: application/json"
-                await _answer(send, 415, *problem(415, "Unsupported Media Type", text))
-                return
-        if scope["method"] == "HEAD":
-            send = _without_length(send)
-        path = scope["raw_path"].decode("latin-1")
-        if path == f"{PREFIX}/v1/traces":
-            await self._traces(receive, send)
-        elif self._api is not None:
-            await self._api.handle(self._dev, scope, receive, send)
-        elif path == f"{PREFIX}/events":
-            await events(self._dev, receive, send)
-        elif path == f"{PREFIX}/api/service":
-            await _json(send, 200, self._dev.facts())
-        else:
-            await _answer(send, 404, *problem(404, "Not Found", "there is nothing here"))
-
-    async def _traces(self, receive: Receive, send: Send) -> None:
-        """Take spans, as OTLP's JSON: https://opentelemetry.io/docs/specs/otlp/#otlphttp."""
-        message = await receive()
-        body = message.get("body", b"")
-        while message.get("more_body"):
-            message = await receive()
-            body += message.get("body", b"")
-        try:
-            self._dev.spans(json.loads(body))
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            await _answer(send, 400, *problem(400, "Bad Request", f"no spans of OTLP: {exc}"))
-            return
-        await _json(send, 200, {})
 
 
 async def _body(receive: Receive, send: Send) -> bytes | None:
@@ -188,50 +131,9 @@ def _without_length(send: Send) -> Send:
     return sent
 
 
-def local_host(host: str) -> bool:
-    """Tell whether a ``host`` header means this machine."""
-    name, _, port = host.rpartition(":")
-    if not port.isdigit():
-        name = host
-    return name.lower() in LOOPBACK or name.lower().endswith(".localhost")
-
-
-async def events(dev: Dev, receive: Receive, send: Send) -> None:
-    """Send what happens as it does: https://html.spec.whatwg.org/multipage/server-sent-events.html.
-
-    One event a message, its ``data`` a JSON object with ``type``.
-    """
-    import asyncio
-
-    headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
-    with dev.activity.listen() as listener:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b": hello\n\n", "more_body": True})
-
-        async def gone() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                continue
-            listener.close()
-
-        watching = asyncio.ensure_future(gone())
-        try:
-            async for event in listener:
-                data = b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n"
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-        finally:
-            watching.cancel()
-    await send({"type": "http.response.body", "body": b""})
-
-
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _json(send: Send, status: int, value: Any) -> None:
-    body = json.dumps(value, ensure_ascii=False).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await _answer(send, status, headers, body)
 
 
 async def _no_route(send: Send, method: str, allowed: tuple[str, ...]) -> None:

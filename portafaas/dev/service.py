@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
@@ -537,15 +536,3 @@ class Dev:
         self.findings_of = dict(found)
         self.findings = list(dict.fromkeys(each for one in found.values() for each in one))
         self.activity.tell({"type": "findings", "count": len(self.findings)})
-
-    def facts(self) -> dict[str, Any]:
-        """Return what this is, as JSON values."""
-        from portafaas import __version__
-
-        return {
-            "service": self.plan.service, "stage": self.plan.stage, "target": self.target,
-            "url": self.url, "version": __version__, "clock": self.clock.mode,
-            "started": self.started, "reloads": self.reloads, "pid": os.getpid(),
-            "functions": len(self.plan.functions),
-            "problems": [each.as_dict() for each in self.problems],
-        }  # fmt: skip
