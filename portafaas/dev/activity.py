@@ -24,10 +24,14 @@ from typing import Any, Literal
 
 #: Invocations that are kept.
 KEPT = 5000
+#: Bytes of the file beyond which the oldest go before that.
+LARGEST = 200_000_000
 #: Bytes of a request or an answer that are kept.
 LONGEST = 65_536
 #: Lines of log of one invocation that are kept.
 MOST_LINES = 1000
+#: Effects of one invocation that are kept, characters of each, and of a line of log.
+MOST_EFFECTS, _EFFECT, _LINE = 200, 4_000, 16_000
 #: Seconds between two writes.
 _PAUSE = 0.05
 #: Invocations that are written of those that went well: so many in a crowd, and a second for good.
@@ -298,6 +302,11 @@ class Activity:
                 "delete from invocations where number <= (select max(number) from invocations) - ?",
                 (KEPT,),
             )
+            if used(connection) > LARGEST:
+                connection.execute(
+                    "delete from invocations where number <= (select number from invocations "
+                    "order by number limit 1 offset (select count(*) / 4 from invocations))"
+                )
             connection.execute("commit")
         except BaseException:
             connection.execute("rollback")
@@ -424,6 +433,15 @@ class Activity:
             self._listeners = [one for one in self._listeners if one is not listener]
 
 
+def used(connection: sqlite3.Connection) -> int:
+    """Return the bytes of a database that are not free; other writes take those that are."""
+    pages, free, size = (
+        connection.execute(f"pragma {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
 def _taken(waiting: deque[Any]) -> list[Any]:
     return [waiting.popleft() for _ in range(len(waiting))]
 
@@ -440,6 +458,10 @@ def _text(one: Invocation) -> str:
     if one.long:
         for name in ("request", "response"):
             document[name] = cut(document[name])
+    if one.effects:
+        document["effects"] = [cut(each, _EFFECT) for each in one.effects[:MOST_EFFECTS]]
+    if one.logs:
+        document["logs"] = [_shortened(each, _LINE) for each in one.logs[:MOST_LINES]]
     return json.dumps(document, ensure_ascii=False, default=str)
 
 

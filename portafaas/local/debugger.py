@@ -14,6 +14,8 @@ def listen() -> None:
     port = os.environ.get(PORT)
     if not port:
         return
+    # It warns of modules of Python itself that are not read from files; nobody debugs those.
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     import debugpy
 
     try:
