@@ -44,12 +44,6 @@ class Server:
 
     def __init__(self, dev: Dev) -> None:
         self._dev = dev
-        try:
-            from portafaas.dev import api  # type: ignore[attr-defined,unused-ignore]
-        except ImportError:
-            self._api: Any = None
-        else:
-            self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -124,14 +118,11 @@ class Server:
         path = scope["raw_path"].decode("latin-1")
         if path == f"{PREFIX}/v1/traces":
             await self._traces(receive, send)
-        elif self._api is not None:
-            await self._api.handle(self._dev, scope, receive, send)
-        elif path == f"{PREFIX}/events":
-            await events(self._dev, receive, send)
-        elif path == f"{PREFIX}/api/service":
-            await _json(send, 200, self._dev.facts())
         else:
-            await _answer(send, 404, *problem(404, "Not Found", "there is nothing here"))
+            # Not before it is wanted: the first answer of a function does not wait for it.
+            from portafaas.dev import api
+
+            await api.handle(self._dev, scope, receive, send)
 
     async def _traces(self, receive: Receive, send: Send) -> None:
         """Take spans, as OTLP's JSON: https://opentelemetry.io/docs/specs/otlp/#otlphttp."""
@@ -194,33 +185,6 @@ def local_host(host: str) -> bool:
     if not port.isdigit():
         name = host
     return name.lower() in LOOPBACK or name.lower().endswith(".localhost")
-
-
-async def events(dev: Dev, receive: Receive, send: Send) -> None:
-    """Send what happens as it does: https://html.spec.whatwg.org/multipage/server-sent-events.html.
-
-    One event a message, its ``data`` a JSON object with ``type``.
-    """
-    import asyncio
-
-    headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
-    with dev.activity.listen() as listener:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b": hello\n\n", "more_body": True})
-
-        async def gone() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                continue
-            listener.close()
-
-        watching = asyncio.ensure_future(gone())
-        try:
-            async for event in listener:
-                data = b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n"
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-        finally:
-            watching.cancel()
-    await send({"type": "http.response.body", "body": b""})
 
 
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
