@@ -231,8 +231,8 @@ class Gcp(Target):
         found = {name: 1 for name, pusher in self._pushers.items() if not pusher.idle()}
         if self._tasks.pending:
             found["tasks"] = self._tasks.pending
-        if self._relay is not None and self._relay.pending:
-            found["books-outbox"] = self._relay.pending
+        if not found and self._relay is not None and (count := self._relay.pending):
+            found["books-outbox"] = count
         return found
 
     def dead_letters(self) -> DeadLetters:
