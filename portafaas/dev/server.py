@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from portafaas.dev import api
 from portafaas.dev.activity import Invocation
 from portafaas.dev.pool import CRASH, MEMORY, Answer, HttpRequest, problem
 from portafaas.dev.worker import ERROR, OK, REFUSED, TIMEOUT
@@ -53,6 +52,9 @@ class Server:
         if path.startswith(PREFIX) and path[11:12] in ("", "/"):
             if method == "HEAD":
                 send = _without_length(send)
+            # Not before it is wanted: the first answer of a function does not wait for it.
+            from portafaas.dev import api
+
             await api.handle(dev, scope, receive, send)
             return
         headers: list[tuple[bytes, bytes]] = scope["headers"]
@@ -131,6 +133,17 @@ def _without_length(send: Send) -> Send:
     return sent
 
 
+<<<<<<< HEAD
+=======
+def local_host(host: str) -> bool:
+    """Tell whether a ``host`` header means this machine."""
+    name, _, port = host.rpartition(":")
+    if not port.isdigit():
+        name = host
+    return name.lower() in LOOPBACK or name.lower().endswith(".localhost")
+
+
+>>>>>>> load
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
