@@ -133,17 +133,6 @@ def _without_length(send: Send) -> Send:
     return sent
 
 
-<<<<<<< HEAD
-=======
-def local_host(host: str) -> bool:
-    """Tell whether a ``host`` header means this machine."""
-    name, _, port = host.rpartition(":")
-    if not port.isdigit():
-        name = host
-    return name.lower() in LOOPBACK or name.lower().endswith(".localhost")
-
-
->>>>>>> load
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
