@@ -40,6 +40,8 @@ class Served:
             port=0,
             reload=False,
             findings=False,
+            # The kit's schedules fire when a case says so, and not of themselves.
+            clock="virtual",
             environment=self.recorder.environment(),
             console=Console(quiet=True),
         )
