@@ -398,7 +398,9 @@ def _timer() -> Iterator[None]:
     import signal
 
     main = threading.current_thread() is threading.main_thread()
-    free = main and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    before = signal.getsignal(signal.SIGALRM)
+    # Who has called a handler in this process before, without the kit, has left ours.
+    free = main and before in (signal.SIG_DFL, deadline._on_alarm)
 
     def set_timer(which: int, seconds: float) -> None:
         if free:
@@ -420,12 +422,14 @@ def _timer() -> Iterator[None]:
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.signal(signal.SIGALRM, before)
 
 
 def _debugging() -> bool:
     """Tell whether a debugger is at work: its pauses are none of the handler's."""
-    if any(name in sys.modules for name in ("pydevd", "debugpy")):
+    # Of debugpy and PyCharm alike; it may be imported, and nobody there.
+    home = sys.modules.get("_pydevd_bundle.pydevd_constants")
+    if home is not None and home.get_global_debugger() is not None:
         return True
     trace = sys.gettrace()
     return trace is not None and (trace.__module__ or "").partition(".")[0] in ("bdb", "pdb")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import socket
@@ -390,7 +391,9 @@ def test_a_request_that_is_under_way_is_finished_by_old_code(tmp_path: Path) -> 
 
 
 def test_a_debugger_attaches(tmp_path: Path) -> None:
-    pytest.importorskip("debugpy", reason="portafaas[dev] is not installed")
+    # Not imported: that would be seen by whoever asks whether this process is debugged.
+    if importlib.util.find_spec("debugpy") is None:
+        pytest.skip("portafaas[dev] is not installed")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from datetime import timedelta
 
 import pytest
 
-from portafaas.runtime import NotWaiting, Permanent, Throttled
+from portafaas.runtime import NotWaiting, Permanent, Throttled, deadline
 
 
 @pytest.fixture(autouse=True)
@@ -238,6 +239,17 @@ def test_a_handler_that_does_not_end_is_ended(app) -> None:
     assert 0.9 < time.monotonic() - begun < 30
     assert app.invocations("step").one().status == "timeout"
     assert [event.error for event in run.history if event.error] == ["States.Timeout"]
+
+
+def test_deadlines_hold_behind_handlers_that_ran_without_the_kit(app) -> None:
+    before = signal.signal(signal.SIGALRM, deadline._on_alarm)
+    try:
+        app.start("approve", {"id": "seven", "slow": True})
+        app.settle()
+        assert app.invocations("step").one().status == "timeout"
+        assert signal.getsignal(signal.SIGALRM) is deadline._on_alarm
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_broker_has_faults_too(app) -> None:
