@@ -158,18 +158,19 @@ class Machines:
         run = self.workflows.start(case.name, case.input)
         self.runs[case.name] = run
         arn = execution(self.arn(case.name), run)
-        waiting, since = dict(case.signals), dict[str, float]()
+        since: dict[str, float] = {}
         end = time.monotonic() + 30
         while self.client.describe_execution(executionArn=arn)["status"] == "RUNNING":
             if time.monotonic() > end:
                 raise TimeoutError(f"{case.name} runs and runs")
-            there = self.workflows.status(case.name, run).waiting if waiting else ()
-            for name, (seconds, payload) in list(waiting.items()):
+            there = self.workflows.status(case.name, run).waiting if case.signals else ()
+            for name, (seconds, payload) in case.signals.items():
                 if name not in there:
-                    continue
-                if time.monotonic() >= since.setdefault(name, time.monotonic()) + seconds:
+                    since.pop(name, None)
+                elif time.monotonic() >= since.setdefault(name, time.monotonic()) + seconds:
                     self._signal(case, run, name, payload)
-                    del waiting[name]
+                    # It may be waited for again: by a loop, or when what is around is retried.
+                    since[name] = time.monotonic() + 1.0
             time.sleep(0.05)
         found = self.workflows.status(case.name, run)
         if found.state == "succeeded":
