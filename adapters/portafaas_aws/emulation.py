@@ -12,6 +12,7 @@ from portafaas.adapter.delivery import (
     Emulation,
     HttpRules,
     Wish,
+    addresses,
     has_dead_letters,
     is_ordered,
     stimulus_of,
@@ -82,14 +83,13 @@ class Emulated(Emulation):
         """Return the addresses of the function's queue and of its dead letters."""
         if function.kind in ("http", "task"):
             return {}
-        name = function.name.upper().replace("-", "_")
+        own = f"https://sqs.local/{function.name}"
         end = ".fifo" if is_ordered(plan, function) else ""
-        found = {}
-        if function.kind != "table":
-            found[f"PORTAFAAS_SOURCE_{name}"] = f"https://sqs.local/{function.name}{end}"
-        if has_dead_letters(plan, function):
-            found[f"PORTAFAAS_DEAD_{name}"] = f"https://sqs.local/{function.name}-dead{end}"
-        return found
+        return addresses(
+            function,
+            "" if function.kind == "table" else f"{own}{end}",
+            f"{own}-dead{end}" if has_dead_letters(plan, function) else "",
+        )
 
     def request(
         self, plan: BuildPlan, function: FunctionPlan, items: Sequence[Delivered]

@@ -18,6 +18,7 @@ from portafaas.adapter.delivery import (
     Emulation,
     HttpRules,
     Wish,
+    addresses,
     has_dead_letters,
     is_ordered,
 )
@@ -96,13 +97,12 @@ class Emulated(Emulation):
         """Return the addresses of what copies and dead letters are sent to."""
         if function.kind in ("http", "task"):
             return {}
-        name = function.name.upper().replace("-", "_")
-        found = {}
-        if sends_copies(plan, function):
-            found[f"PORTAFAAS_SOURCE_{name}"] = f"https://bus.local/{function.name}"
-        if has_dead_letters(plan, function):
-            found[f"PORTAFAAS_DEAD_{name}"] = f"https://bus.local/{function.name}-dead"
-        return found
+        own = f"https://bus.local/{function.name}"
+        return addresses(
+            function,
+            own if sends_copies(plan, function) else "",
+            f"{own}-dead" if has_dead_letters(plan, function) else "",
+        )
 
     def request(
         self, plan: BuildPlan, function: FunctionPlan, items: Sequence[Delivered]

@@ -8,12 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from portafaas.adapter import NativeRequest
-from portafaas.adapter.delivery import Delivered, DeliveryRules, Emulation, HttpRules, Wish
+from portafaas.adapter.delivery import (
+    Delivered,
+    DeliveryRules,
+    Emulation,
+    HttpRules,
+    Wish,
+    addresses,
+    is_ordered,
+)
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.runtime.control import DEAD
 from portafaas.runtime.text import epoch_time
 from portafaas_gcp.lowering import binding_of
-from portafaas_gcp.recovery import COUNTED, dead_letters, is_copied, is_ordered
+from portafaas_gcp.recovery import COUNTED, dead_letters, is_copied
 from portafaas_gcp.runtime.settlement import ORDERED
 
 #: Bytes of requests and of answers that are not streamed:
@@ -92,15 +100,11 @@ class Emulated(Emulation):
 
     def environment(self, plan: BuildPlan, function: FunctionPlan) -> Mapping[str, str]:
         """Return the topics that copies and dead letters are published to."""
-        name = function.name.upper().replace("-", "_")
-        found = {}
+        topics, source = "projects/local/topics", ""
         if function.kind in COUNTED:
-            topic = f"projects/local/topics/{function.name}"
-            ordered = is_ordered(plan, function)
-            found[f"PORTAFAAS_SOURCE_{name}"] = ORDERED if ordered else topic
-        if dead := dead_letters(plan, function):
-            found[f"PORTAFAAS_DEAD_{name}"] = f"projects/local/topics/{dead}"
-        return found
+            source = ORDERED if is_ordered(plan, function) else f"{topics}/{function.name}"
+        dead = dead_letters(plan, function)
+        return addresses(function, source, f"{topics}/{dead}" if dead else "")
 
     def request(
         self, plan: BuildPlan, function: FunctionPlan, items: Sequence[Delivered]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from portafaas.adapter.delivery import is_ordered
 from portafaas.errors import Diagnostic
 from portafaas.plan import (
     BuildPlan,
@@ -16,7 +17,7 @@ from portafaas.plan import (
 from portafaas_gcp import names
 from portafaas_gcp.alerting import watched
 from portafaas_gcp.lowering import most_instances
-from portafaas_gcp.recovery import COUNTED, MOST, dead_letters, is_ordered, makes_tasks
+from portafaas_gcp.recovery import COUNTED, MOST, dead_letters, makes_tasks
 from portafaas_gcp.runtime.settlement import LONGEST
 from portafaas_gcp.runtime.tasks import ACCOUNT, QUEUE
 from portafaas_gcp.workflows.limits import over

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TopicTrigger
+from portafaas.adapter.delivery import is_ordered
+from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
 from portafaas_gcp import names
 
 #: Kinds of triggers whose deliveries are Pub/Sub's: counted, and delayed by a retry policy.
@@ -27,16 +28,11 @@ def dead_letters(plan: BuildPlan, function: FunctionPlan) -> str:
     return "" if function.kind in ("http", "task") else names.dead(function)
 
 
-def is_ordered(plan: BuildPlan, function: FunctionPlan) -> bool:
-    """Return whether what the function is delivered has an order that a copy would break."""
-    trigger = function.trigger
-    if isinstance(trigger, QueueTrigger):
-        return plan.queue(trigger.queue).ordered
-    return isinstance(trigger, TopicTrigger) and plan.topic(trigger.topic).ordered
-
-
 def is_copied(plan: BuildPlan, function: FunctionPlan) -> bool:
-    """Return whether what the function failed at may be sent to it again, as a copy."""
+    """Return whether what the function failed at may be sent to it again, as a copy.
+
+    It would break an order.
+    """
     return function.kind in COUNTED and not is_ordered(plan, function)
 
 

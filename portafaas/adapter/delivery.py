@@ -166,7 +166,7 @@ class Emulation:
         retry = function.retry
         longest = retry.maximum if retry.backoff == "exponential" else retry.initial
         return DeliveryRules(
-            order="key" if is_ordered(plan, function) or function.kind == "table" else "none",
+            order=order_of(plan, function),
             pace=retry.initial,
             longest=longest,
             receives=retry.attempts if has_dead_letters(plan, function) else 0,
@@ -232,11 +232,23 @@ def is_ordered(plan: BuildPlan, function: FunctionPlan) -> bool:
     return isinstance(trigger, TopicTrigger) and plan.topic(trigger.topic).ordered
 
 
+def order_of(plan: BuildPlan, function: FunctionPlan) -> Order:
+    """Return what a failed delivery holds back where no platform does more: its key, or nothing."""
+    return "key" if is_ordered(plan, function) or function.kind == "table" else "none"
+
+
 def has_dead_letters(plan: BuildPlan, function: FunctionPlan) -> bool:
     """Tell whether what *function* cannot do becomes a dead letter (F-10)."""
     if isinstance(function.trigger, QueueTrigger):
         return bool(plan.queue(function.trigger.queue).dead_letter)
     return function.kind not in ("http", "task")
+
+
+def addresses(function: FunctionPlan, source: str = "", dead: str = "") -> dict[str, str]:
+    """Return the variables that say where copies and dead letters go; none for ""."""
+    name = function.name.upper().replace("-", "_")
+    found = {f"PORTAFAAS_SOURCE_{name}": source, f"PORTAFAAS_DEAD_{name}": dead}
+    return {variable: place for variable, place in found.items() if place}
 
 
 def stimulus_of(items: Sequence[Delivered]) -> Stimulus:

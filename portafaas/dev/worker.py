@@ -12,7 +12,6 @@ names a file with the value.
 
 from __future__ import annotations
 
-import io
 import marshal
 import os
 import socket
@@ -23,6 +22,7 @@ import time
 from contextvars import ContextVar
 
 from portafaas.local import marks
+from portafaas.local.printed import divert
 from portafaas.runtime.context import Context, HandlerTimeout, ended, endings
 from portafaas.runtime.deadline import call, whole
 from portafaas.runtime.function import Function
@@ -97,30 +97,6 @@ def _whole(to: socket.socket, frame: bytes) -> None:
         return
 
 
-class _Printed(io.RawIOBase):
-    """What a handler prints, as frames of log that say in which invocation."""
-
-    def __init__(self, worker: Worker, descriptor: int) -> None:
-        super().__init__()
-        self._worker = worker
-        self._descriptor = descriptor
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def isatty(self) -> bool:
-        return False
-
-    def write(self, data: Any) -> int:
-        text = bytes(data)
-        number = self._worker.number()
-        self._worker.stream.send((LOG, number, self._descriptor, time.time(), text))
-        return len(text)
-
-
 class Worker:
     """The function, and the threads that run it."""
 
@@ -138,6 +114,9 @@ class Worker:
         """
         return _at.get() or (self._last if self._alone else 0)
 
+    def _printed(self, descriptor: int, text: bytes) -> None:
+        self.stream.send((LOG, self.number(), descriptor, time.time(), text))
+
     def run(self) -> None:
         """Be what the first frame says until there is nothing more to do."""
         what, descriptors = self.stream.first()
@@ -153,12 +132,7 @@ class Worker:
                 sys.path.insert(0, name)
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 (a plain string is what sys.path wants)
         threading.Thread(target=self.stream.watch, name="watch", daemon=True).start()
-        for name, number in (("stdout", 1), ("stderr", 2)):
-            raw: Any = _Printed(self, number)
-            printed = io.TextIOWrapper(
-                raw, encoding="utf-8", errors="backslashreplace", line_buffering=True
-            )
-            setattr(sys, name, printed)
+        divert(self._printed)
         if what["debug"]:
             from portafaas.local.debugger import listen
 

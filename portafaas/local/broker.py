@@ -29,11 +29,12 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Self
 
+from portafaas.adapter.delivery import addresses, has_dead_letters, order_of
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.local.driver.portafaas_local_resources import DEDUP, back, database
 from portafaas.local.driver.portafaas_local_resources import now as clock
 from portafaas.local.intake import Subscription, change_of, subscriptions
-from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
+from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TopicTrigger
 from portafaas.plan.claims import days_of_claims
 from portafaas.record import dataclass, field
 from portafaas.runtime.control import carried
@@ -543,15 +544,8 @@ class Broker:
         return Lease(lease, function.name, tuple(_item(row, offset, 1) for row in rows))
 
     def _order(self, function: FunctionPlan) -> str:
-        trigger, rules = function.trigger, self._rules.get(function.name)
-        if rules is not None:
-            return rules.order
-        ordered = isinstance(trigger, TableTrigger)
-        if isinstance(trigger, QueueTrigger):
-            ordered = self._plan.queue(trigger.queue).ordered
-        elif isinstance(trigger, TopicTrigger):
-            ordered = self._plan.topic(trigger.topic).ordered
-        return "key" if ordered else "none"
+        rules = self._rules.get(function.name)
+        return order_of(self._plan, function) if rules is None else rules.order
 
     def _give_up(
         self, function: FunctionPlan, buries: bool, rows: Sequence[Sequence[Any]], now: float
@@ -879,12 +873,9 @@ def inbox(function: FunctionPlan) -> str:
     )
 
 
-def has_dead_letters(plan: BuildPlan, function: FunctionPlan) -> bool:
-    """Tell whether what *function* cannot do becomes a dead letter (F-10)."""
-    trigger = function.trigger
-    if isinstance(trigger, QueueTrigger):
-        return bool(plan.queue(trigger.queue).dead_letter)
-    return function.kind != "http"
+def letters_to(plan: BuildPlan, function: FunctionPlan) -> dict[str, str]:
+    """Return the variable that says where the function's dead letters go; none without any."""
+    return addresses(function, dead=inbox(function)) if has_dead_letters(plan, function) else {}
 
 
 def _elsewhere(plan: BuildPlan, box: str) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
-from portafaas.local.broker import Broker, Item, Lease, Settled, has_dead_letters, inbox
+from portafaas.local.broker import Broker, Item, Lease, Settled, letters_to
 from portafaas.local.memory import resident
 from portafaas.local.process import Child
 from portafaas.local.resources import environment, store
@@ -395,10 +395,8 @@ class Dispatcher:
             **environment(self._plan, function, self._root, "", packaged=False),
             **self._extra,
             **self._debugging.get(function.name, {}),
+            **letters_to(self._plan, function),
         }
-        if has_dead_letters(self._plan, function):
-            name = f"PORTAFAAS_DEAD_{function.name}".upper().replace("-", "_")
-            variables[name] = inbox(function)
         return Child(
             self._root, variables, keep=keep, output=self._output, apart=True, observed=observed
         )
@@ -546,30 +544,31 @@ def _processes(plan: BuildPlan, function: FunctionPlan) -> int:
     return min(function.concurrency, most) if most else function.concurrency
 
 
+def fires_after(function: FunctionPlan, moment: float) -> float:
+    """Return when a schedule fires next at or after *moment*, in seconds since 1970."""
+    from datetime import UTC, datetime
+
+    from portafaas.schedule import parse_cron
+
+    trigger = function.trigger
+    assert isinstance(trigger, ScheduleTrigger)
+    start = datetime.fromtimestamp(moment, UTC)
+    found = parse_cron(trigger.cron, trigger.timezone).fire_times(start, 1)
+    # A cron expression of no day at all, 30 February, never fires.
+    return found[0].timestamp() if found else float("inf")
+
+
 class _Schedules:
     """When each schedule fires next, from now on by the clock *now*."""
 
     def __init__(self, plan: BuildPlan, now: Callable[[], float]) -> None:
         self._now = now
         self._functions = [f for f in plan.functions if isinstance(f.trigger, ScheduleTrigger)]
-        self._next = {f.name: self._after(f, now()) for f in self._functions}
+        self._next = {f.name: fires_after(f, now()) for f in self._functions}
 
     def next(self) -> float:
         """Return when the next one fires, in seconds since 1970; infinity for never."""
         return min(self._next.values(), default=float("inf"))
-
-    @staticmethod
-    def _after(function: FunctionPlan, moment: float) -> float:
-        from datetime import UTC, datetime
-
-        from portafaas.schedule import parse_cron
-
-        trigger = function.trigger
-        assert isinstance(trigger, ScheduleTrigger)
-        start = datetime.fromtimestamp(moment, UTC)
-        found = parse_cron(trigger.cron, trigger.timezone).fire_times(start, 1)
-        # A cron expression of no day at all, 30 February, never fires.
-        return found[0].timestamp() if found else float("inf")
 
     def due(self) -> list[tuple[FunctionPlan, str]]:
         """Return the functions whose instant has come, and the instant."""
@@ -580,5 +579,5 @@ class _Schedules:
             instant = self._next[function.name]
             if instant <= now:
                 found.append((function, epoch_time(instant)))
-                self._next[function.name] = self._after(function, max(now, instant + 1.0))
+                self._next[function.name] = fires_after(function, max(now, instant + 1.0))
         return found

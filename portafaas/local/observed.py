@@ -7,37 +7,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import sys
 import threading
 import time
 from typing import Any
 
 from portafaas.local import marks
-
-
-class _Printed(io.RawIOBase):
-    def __init__(self, observer: Observer, descriptor: int) -> None:
-        super().__init__()
-        self._observer = observer
-        self._descriptor = descriptor
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def isatty(self) -> bool:
-        return False
-
-    def write(self, data: Any) -> int:
-        raw = bytes(data)
-        text = raw.decode("utf-8", "replace")
-        self._observer.tell("log", time=time.time(), stream=self._descriptor, text=text)
-        return len(raw)
+from portafaas.local.printed import divert
 
 
 class Observer:
@@ -52,13 +29,12 @@ class Observer:
         self._run = ""
         # A deadline must not leave half a line behind.
         deadline.whole(_all)
-        for name, number in (("stdout", 1), ("stderr", 2)):
-            raw: Any = _Printed(self, number)
-            printed = io.TextIOWrapper(
-                raw, encoding="utf-8", errors="backslashreplace", line_buffering=True
-            )
-            setattr(sys, name, printed)
+        divert(self._printed)
         endings.append(self._ended)
+
+    def _printed(self, descriptor: int, raw: bytes) -> None:
+        text = raw.decode("utf-8", "replace")
+        self.tell("log", time=time.time(), stream=descriptor, text=text)
 
     def begin(self, run: str) -> None:
         """Say to which order belongs what comes now."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from portafaas.adapter import HttpOutcome, HttpStimulus
 from portafaas.adapter.stimulus import Stimulus
 from portafaas.errors import guess
+from portafaas.local.dispatch import fires_after
 from portafaas.local.resources import store
 from portafaas.local.secrets import LocalSecrets
 from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, ScheduleTrigger
@@ -248,16 +249,16 @@ class App:
         move. Raises ValueError for one at which it does not fire.
         """
         found = self._function(function, "schedule")
-        moment = self._loop.fires_after(found, self._broker.virtual)
+        moment = fires_after(found, self._broker.virtual)
         if at is not None:
             moment = instant_of(at)
             trigger = found.trigger
             assert isinstance(trigger, ScheduleTrigger)
-            if self._loop.fires_after(found, moment) != moment:
+            if fires_after(found, moment) != moment:
                 raise ValueError(
                     f"{function!r} does not fire at {instant(moment)}: {trigger.cron!r} in "
                     f"{trigger.timezone} does so next at "
-                    f"{instant(self._loop.fires_after(found, moment))}"
+                    f"{instant(fires_after(found, moment))}"
                 )
         if moment == float("inf"):
             raise ValueError(f"{function!r} never fires")

@@ -22,7 +22,7 @@ from typing import Any
 from portafaas.adapter import HttpOutcome, HttpStimulus, Stimulus
 from portafaas.adapter.delivery import DeliveryRules
 from portafaas.adapter.neutral import stimulus_to_json
-from portafaas.local.broker import Item, Settled, has_dead_letters, inbox
+from portafaas.local.broker import Item, Settled, letters_to
 from portafaas.local.process import Child, described
 from portafaas.local.resources import environment
 from portafaas.local.worker import order_of
@@ -68,9 +68,7 @@ class Executor(ABC):
         """Return the variables of a function's process."""
         found = {} if packaged else dict(function.environment)
         found |= environment(self.plan, function, self.home, RUN, packaged=packaged)
-        if has_dead_letters(self.plan, function):
-            name = f"PORTAFAAS_DEAD_{function.name}".upper().replace("-", "_")
-            found[name] = inbox(function)
+        found |= letters_to(self.plan, function)
         return found | self.variables.get("", {}) | self.variables.get(function.name, {})
 
     @abstractmethod

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from portafaas.adapter import HttpStimulus
 from portafaas.local.broker import Item, Lease, Settled
+from portafaas.local.dispatch import fires_after
 from portafaas.local.workflows import Engine, Order
 from portafaas.plan import BuildPlan, FunctionPlan, ScheduleTrigger
 from portafaas.runtime import states
@@ -104,7 +104,7 @@ class Loop:
     def until(self, target: float) -> None:
         """Let time pass: what becomes due on the way is delivered in the order of time."""
         start = self._broker.virtual
-        fires = {f.name: self.fires_after(f, start) for f in self._plan.functions
+        fires = {f.name: fires_after(f, start) for f in self._plan.functions
                  if isinstance(f.trigger, ScheduleTrigger)}  # fmt: skip
         while True:
             self.settle()
@@ -120,7 +120,7 @@ class Loop:
                 if moment <= self._broker.virtual:
                     function = self._functions[name]
                     self._broker.fire(function, instant(moment))
-                    fires[name] = self.fires_after(function, moment + 1.0)
+                    fires[name] = fires_after(function, moment + 1.0)
         self._broker.advance(max(0.0, target - self._broker.virtual))
         self.settle()
 
@@ -130,17 +130,6 @@ class Loop:
             return due
         timer = self.engine.runs.next_due(self._broker.virtual, timeouts)
         return due if timer is None else timer if due is None else min(due, timer)
-
-    @staticmethod
-    def fires_after(function: FunctionPlan, moment: float) -> float:
-        """Return when a schedule fires next after *moment*; infinity for never."""
-        from portafaas.schedule import parse_cron
-
-        trigger = function.trigger
-        assert isinstance(trigger, ScheduleTrigger)
-        start = datetime.fromtimestamp(moment, UTC)
-        found = parse_cron(trigger.cron, trigger.timezone).fire_times(start, 1)
-        return found[0].timestamp() if found else float("inf")
 
     def waiting(self) -> dict[str, int]:
         """Return how much waits for each function, now or later."""

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from portafaas.adapter.delivery import is_ordered
 from portafaas.deployment.contract import (
     Box,
     DeadLetter,
@@ -145,7 +146,7 @@ class Letters(DeadLetters):
         moved = 0
         failed: _Failures = []
         with _Lease(self._cloud, self._pullable(place)) as lease:
-            ordered = any(recovery.is_ordered(self._plan, one) for one in place.functions)
+            ordered = any(is_ordered(self._plan, one) for one in place.functions)
             for chunk in self._chunks(place, lease, ids, ordered):
                 done: _Chunk = []
                 try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from portafaas.runtime import states
 from portafaas_gcp.workflows.expressions import expression as e
 from portafaas_gcp.workflows.routines import Routine, assign, call, fault, returns, routine, switch
@@ -17,6 +19,30 @@ LONGEST_ARGUMENT = 32_768
 RUN = "portafaas-run"
 
 
+def _send(problem: str, **body: str) -> dict[str, Any]:
+    """Return the step ``send``: asks the function at ``url`` with the expressions of *body*.
+
+    There is ``response`` then, or ``answer`` when it could not be asked; *problem* is the name of
+    the variable for why.
+    """
+    return {"send": {
+        "try": {
+            "call": "http.post",
+            "args": {
+                "url": e("url"),
+                "timeout": e("timeout"),
+                "auth": {"type": "OIDC"},
+                "body": {name: e(text) for name, text in body.items()},
+            },
+            "result": "response",
+        },
+        "except": {
+            "as": problem,
+            "steps": [call("refused", "portafaas_refused", "answer", error=e(problem))],
+        },
+    }}  # fmt: skip
+
+
 def calling() -> dict[str, Routine]:
     """Return what calls tasks and waits for signals."""
     return {
@@ -26,31 +52,8 @@ def calling() -> dict[str, Routine]:
             call("sized", "portafaas_sized", value=e("given")),
             assign("begin", ("attempt", 1), ("counts", []), ("response", {}),
                     ("answer", {}), ("key", e('run + "/" + place'))),
-            {"send": {
-                "try": {
-                    "call": "http.post",
-                    "args": {
-                        "url": e("url"),
-                        "timeout": e("timeout"),
-                        "auth": {"type": "OIDC"},
-                        "body": {
-                            "input": e("given"),
-                            "workflow": e("workflow"),
-                            "run": e("run"),
-                            "step": e("step"),
-                            "attempt": e("attempt"),
-                            "key": e("key"),
-                        },
-                    },
-                    "result": "response",
-                },
-                "except": {
-                    "as": "error",
-                    "steps": [
-                        call("refused", "portafaas_refused", "answer", error=e("error")),
-                    ],
-                },
-            }},
+            _send("error", input="given", workflow="workflow", run="run", step="step",
+                  attempt="attempt", key="key"),
             switch("came", ('"error" in answer', "failed")),
             call("read", "portafaas_answer", "answer", response=e("response")),
             switch("which", ('"ok" in answer', "done")),
@@ -120,24 +123,7 @@ def checking() -> dict[str, Routine]:
         "portafaas_fits": routine(
             ["url", "timeout", "value", "schema", "error"],
             assign("begin", ("tries", 1), ("response", {}), ("answer", {})),
-            {"send": {
-                "try": {
-                    "call": "http.post",
-                    "args": {
-                        "url": e("url"),
-                        "timeout": e("timeout"),
-                        "auth": {"type": "OIDC"},
-                        "body": {"input": e("value"), "schema": e("schema"), "error": e("error")},
-                    },
-                    "result": "response",
-                },
-                "except": {
-                    "as": "problem",
-                    "steps": [
-                        call("refused", "portafaas_refused", "answer", error=e("problem")),
-                    ],
-                },
-            }},
+            _send("problem", input="value", schema="schema", error="error"),
             switch("came", ('"error" in answer', "again")),
             call("read", "portafaas_answer", "answer", response=e("response")),
             switch("again", ('"ok" in answer', "done"), ('answer["error"] == error', "done"),
