@@ -180,6 +180,21 @@ def test_everything_that_cannot_be_is_told_at_once(tmp_path: Path) -> None:
     assert "signal" in str(found[4].hint)
 
 
+def test_a_json_file_is_json(tmp_path: Path) -> None:
+    state = {"Type": "Pass", "Result": {"k": "\U0001f600"}, "End": True}
+    machine = {"StartAt": "A", "States": {"A": state}}
+    for indent in (None, "\t"):
+        plan, problems = planned(tmp_path, json.dumps(machine, indent=indent))
+        assert not problems
+        assert machine_of(plan)["steps"]["A"]["input"] == {"k": "\U0001f600"}
+    text = '{"StartAt": "A"\n "States": {}}'
+    _, (problem,) = planned(tmp_path, text)
+    assert str(problem) == "flow.asl.json:2:2: PF1005: not valid JSON: ',' or '}' is expected, not '\"'"
+    text = '{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true},\n"A": {"Type": "Succeed"}}}'
+    _, (problem,) = planned(tmp_path, text)
+    assert (problem.code, problem.line, problem.path) == ("PF1003", 2, "$.States.A")
+
+
 def test_a_yaml_machine(tmp_path: Path) -> None:
     text = f"StartAt: A\nStates:\n  A: {{Type: Task, Resource: '{ARN}one', End: true}}\n"
     plan, _ = planned(tmp_path, text, name="flow.yaml")
