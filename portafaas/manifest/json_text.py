@@ -1,4 +1,4 @@
-"""JSON text to plain values, with the line and column of each: as ``portafaas.manifest.text`` for YAML.
+"""JSON text to plain values, with the line and column of each; ``text`` does it for YAML.
 
 RFC 8259, by the scanners of :mod:`json`. YAML is nearly a superset, but not of escapes of two
 halves of a character (``\\ud83d\\ude00``), nor of tabs; and what it says of a forgotten comma is of
@@ -7,10 +7,11 @@ YAML.
 
 from __future__ import annotations
 
-import json.decoder
-import json.scanner
 import re
 from bisect import bisect_right
+from json import JSONDecodeError
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from json.scanner import NUMBER_RE
 from typing import Any
 
 from portafaas.errors import Diagnostic
@@ -81,7 +82,7 @@ class _Reader:
         for word, value in _WORDS:
             if self.text.startswith(word, at):
                 return value, at + len(word)
-        found = json.scanner.NUMBER_RE.match(self.text, at)
+        found = NUMBER_RE.match(self.text, at)
         if found is None:
             raise self.expected("a value", at)
         whole, fraction, exponent = found.groups()
@@ -94,10 +95,11 @@ class _Reader:
 
     def string(self, at: int) -> tuple[str, int]:
         try:
-            return json.decoder.scanstring(self.text, at + 1, True)
-        except json.JSONDecodeError as exc:
+            text, end = scanstring(self.text, at + 1, True)
+        except JSONDecodeError as exc:
             told = exc.msg.removesuffix(" at").lower()
             raise _Wrong(f"not valid JSON: {told}", exc.pos) from None
+        return text, end
 
     def array(self, at: int, path: Path, depth: int) -> tuple[list[Any], int]:
         out: list[Any] = []

@@ -110,13 +110,14 @@ def _right(
     found: Findings, inner: Elsewhere, path: Path, spec: Any, document: Mapping[str, Any]
 ) -> bool:
     """Tell whether the file is as the manifest's schema has a workflow."""
+    from portafaas.manifest.asl_hints import with_hints
     from portafaas.manifest.load import manifest_schema
     from portafaas.manifest.validate import Validator
 
     before = len(found.problems)
     whole = manifest_schema()
     schema = {"$ref": "#/$defs/workflow", "$defs": whole["$defs"]}
-    for code, where, message, hint in Validator(schema).problems(document):
+    for code, where, message, hint in with_hints(Validator(schema).problems(document), path):
         inner.add(code, (*path, *where), message, hint)
     for key in ("file", "functions", "targets"):
         if key in document:
