@@ -12,10 +12,13 @@ from typing import Any
 from portafaas.dev.activity import Activity, Invocation
 from portafaas.dev.logs import Console, entry_of
 from portafaas.errors import PortafaasError
-from portafaas.local.broker import Lease, Settled, explained
-from portafaas.local.dispatch import Dispatcher, Hooks, How, Report
+from portafaas.local.deliveries import Lease, Settled
+from portafaas.local.dispatch import Dispatcher
+from portafaas.local.hooks import Hooks, How, Report
+from portafaas.local.making import Note
+from portafaas.local.orders import Order
 from portafaas.local.resources import store
-from portafaas.local.workflows import Note, Order
+from portafaas.local.store import explained
 from portafaas.plan import BuildPlan
 
 #: Seconds before a dispatcher that has failed is made anew.

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from portafaas.adapter import HttpStimulus, Stimulus
     from portafaas.dev.emulate import Target
     from portafaas.dev.reload import Watcher
-    from portafaas.local.dispatch import Dispatcher, Hooks
+    from portafaas.local.dispatch import Dispatcher
+    from portafaas.local.hooks import Hooks
 
 T = TypeVar("T")
 PORT = 8300

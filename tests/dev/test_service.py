@@ -243,7 +243,7 @@ def test_a_delivery_that_fails_comes_again_and_ends_as_a_letter(
     assert records[-1]["status"] == first and records[-1]["attempt"] == 1
     with Broker(store(dev.root, dev.stage), dev.plan) as broker:
         body = json.dumps({"name": name}, separators=(",", ":")).encode()
-        until(lambda: any(item.body == body for item in broker.dead("queue/jobs")))
+        until(lambda: any(item.body == body for item in broker.letters.list("queue/jobs")))
 
 
 def test_runs_of_workflows_are_worked_on(dev: Dev) -> None:
