@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from portafaas.cli import graph, options, workflow_picture
+from portafaas.cli import graph, options, workflow_import, workflow_picture
 from portafaas.cli.output import LINES, json_text, plain, print_json
 
 if TYPE_CHECKING:
@@ -395,3 +395,4 @@ def _opened(manifest: Path, target: str | None, stage: str | None) -> tuple[Buil
 
 
 workflow_picture.register(command, _opened)
+workflow_import.register(command)
