@@ -302,6 +302,23 @@ def test_init_overwrites_nothing(
     assert tree(tmp_path) == {"handlers.py": b"mine"}
 
 
+def test_init_leaves_nothing_half_written(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.write_text
+
+    def full(path: Path, text: str, **given: Any) -> int:
+        if path.name == "portafaas.yaml":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, text, **given)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = run("init", str(tmp_path / "new"), "--name", "new")
+    assert result.code == 2
+    assert f"PF1010: {tmp_path / 'new'}: No space left" in result.err
+    assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == []
+
+
 def test_init_names_the_service_after_the_folder(tmp_path: Path, run: Run) -> None:
     assert run("init", str(tmp_path / "My Shop_2")).code == 0
     assert "name: my-shop-2\n" in (tmp_path / "My Shop_2/portafaas.yaml").read_text()
