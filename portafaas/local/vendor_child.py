@@ -27,6 +27,7 @@ from portafaas.adapter.delivery import Delivered, Wish, limited, refused
 from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
 from portafaas.local.driver.portafaas_local_resources import RUN_FILE, TOLD
 from portafaas.local.memory import below, resident
+from portafaas.local.orphan import end_alone
 from portafaas.local.vendor import VARIABLES
 from portafaas.runtime import states
 from portafaas.vendor import NativeError, NativeResult, VendorSession
@@ -265,6 +266,7 @@ def serve() -> None:
         os._exit(128 + number)
 
     signal.signal(signal.SIGTERM, ended)
+    end_alone(requests_at, place.close)
     with (
         contextlib.suppress(BrokenPipeError),
         contextlib.closing(place),
