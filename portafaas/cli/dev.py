@@ -51,6 +51,9 @@ from portafaas.cli import options
 @click.option("--debug-wait", is_flag=True, help="Call nothing before the debugger is there.")
 @click.option("--reload/--no-reload", default=True, help="Run new code when files change.")
 @click.option(
+    "--catch-up", is_flag=True, help="Fire schedules that missed instants while dev did not run."
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -69,6 +72,7 @@ def command(
     debug_port: int,
     debug_wait: bool,
     reload: bool,
+    catch_up: bool,
     log_format: str,
 ) -> None:
     """Run the whole application on this machine, until Ctrl-C.
@@ -89,7 +93,7 @@ def command(
     dev = Dev(
         manifest, stage=stage, target=target, host=host, port=port, clock=begin,
         environment=_environment(env), debug=debug, debug_port=debug_port, debug_wait=debug_wait,
-        reload=reload, console=console,
+        reload=reload, catch_up=catch_up, console=console,
     )  # fmt: skip
     ended = threading.Event()
     status = [0]
@@ -131,6 +135,7 @@ def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _greet(dev: object, console: object) -> None:
     from portafaas.dev.logs import Console
+    from portafaas.dev.missed import told
     from portafaas.dev.service import Dev
     from portafaas.local.debugger import PORT
     from portafaas.plan import HttpTrigger, ScheduleTrigger
@@ -147,6 +152,10 @@ def _greet(dev: object, console: object) -> None:
             console.notice(f"  {methods} {trigger.path} -> {function.name}{auth}")
         elif isinstance(trigger, ScheduleTrigger):
             console.notice(f"  {trigger.cron} {trigger.timezone} -> {function.name}")
+    for one in dev.caught_up.values():
+        console.notice(f"  fires for what it missed: {one}")
+    for line in told(dev.missed, dev.url):
+        console.notice(line)
     for name, variables in dev.debugging.items():
         console.notice(f"  debugger of {name}: 127.0.0.1:{variables[PORT]}")
     if dev.clock.mode == "virtual":

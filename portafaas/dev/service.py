@@ -23,10 +23,12 @@ from portafaas.dev.effects import spans_of, taken
 from portafaas.dev.findings import Findings
 from portafaas.dev.instances import Instances, debugged
 from portafaas.dev.logs import Console, entry_of
+from portafaas.dev.missed import Missed, look, made_up
 from portafaas.dev.pool import Answer, HttpRequest, Pool
 from portafaas.dev.routing import Routes
 from portafaas.dev.start import Lock, bound, loop_factory, needed
 from portafaas.errors import Diagnostic, InvocationError, PortafaasError, guess
+from portafaas.local.broker import Broker, explained
 from portafaas.local.debugger import PORT as PORT_OF
 from portafaas.local.debugger import WAIT
 from portafaas.local.resources import environment, store
@@ -54,6 +56,8 @@ class Dev:
         findings: what ``check`` says for all targets, renewed after each change.
         findings_of: the same by target.
         problems: why the manifest, or a source, as it is now does not run; empty when it does.
+        missed, caught_up: by function, what its schedule has missed while nothing ran here; and
+            what was made up for.
         clock: the store's clock.
         deliveries: the dispatcher's thread.
         instances, routes: for the event loop's thread.
@@ -74,6 +78,7 @@ class Dev:
         debug_wait: bool = False,
         reload: bool = True,
         findings: bool = True,
+        catch_up: bool = False,
         console: Console | None = None,
     ) -> None:
         self.manifest = manifest.absolute()
@@ -96,6 +101,9 @@ class Dev:
         self.debugging: dict[str, dict[str, str]] = {}
         self._reload = reload
         self._find = findings
+        self._catch_up = catch_up
+        self.missed: dict[str, Missed] = {}
+        self.caught_up: dict[str, Missed] = {}
         self._logs: dict[int, list[dict[str, Any]]] = {}
         self._finishing: list[Deliveries] = []
         self._changing = threading.Lock()
@@ -179,6 +187,7 @@ class Dev:
             if self._failed is not None:
                 raise self._failed
             self.clock.begin()
+            self._look_back()
             self.deliveries.start()
         except BaseException:
             listening.close()
@@ -203,6 +212,29 @@ class Dev:
         if self._find:
             self._findings = Findings(self.manifest, self.given_stage, self._found)
             self._findings.look()
+
+    def _look_back(self) -> None:
+        """Find out what schedules have missed, and make up for it when that is wanted.
+
+        A virtual clock goes on where it stands.
+        """
+        if self.clock.mode == "virtual":
+            return
+        folder, now = store(self.root, self.stage), time()
+        with explained(folder):
+            self.missed = look(folder, self.plan, now)
+            if self._catch_up and self.missed:
+                from portafaas.runtime.text import epoch_time
+
+                with Broker(folder, self.plan) as broker:
+                    for one in self.missed.values():
+                        broker.fire(self.plan.function(one.function), epoch_time(one.last))
+                self.caught_up, self.missed = self.missed, {}
+
+    def made_up(self, function: str) -> None:
+        """Note that a schedule has fired for what it had missed."""
+        if self.missed.pop(function, None) is not None:
+            made_up(store(self.root, self.stage), self.plan, function, time())
 
     def stop(self) -> None:
         """End all that runs, at once; what functions were at waits, as if it had not been tried."""
@@ -397,6 +429,10 @@ class Dev:
         before = self.deliveries
         fresh = self._deliveries(plan)
         fresh.start()
+
+        if self.clock.mode == "real":
+            # Schedules that are new are known from now on.
+            self.missed = look(store(self.root, self.stage), plan, time())
 
         async def adopt() -> None:
             self._adopt(plan)
