@@ -398,7 +398,7 @@ class Dev:
                 ]
                 self.problems = found
                 why = error.message.rstrip(":")
-                self.console.diagnostics(found, f"{why}; the last good one goes on:")
+                self.console.diagnostics(found, f"{why}; what ran before goes on:")
             else:
                 self.problems = []
                 assert plan is not None
