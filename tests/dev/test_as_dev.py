@@ -49,6 +49,11 @@ def test_an_application_as_a_target_has_it(tmp_path: Path) -> None:
         findings=False, reload=False,
     ) as dev:  # fmt: skip
         assert _call(f"{dev.url}/web?give=1") == (200, {"got": 5, "target": "aws", "more": "x"})
+        # The record has the ids that the handler had.
+        ids = _call(f"{dev.url}/web?give=span")[1]
+        dev.activity.flush()
+        (one,) = dev.activity.trace(ids["trace"])
+        assert (one["span_id"], one["function"], one["status"]) == (ids["span"], "web", "ok")
         # More than an event of Lambda may have, base64 included.
         large = b"\xff" * (5 * 1024 * 1024)
         assert _call(f"{dev.url}/web?give=1", large)[0] == 413
@@ -59,6 +64,8 @@ def test_an_application_as_a_target_has_it(tmp_path: Path) -> None:
         while not (dead := dev.activity.list(status="dead")) and time.monotonic() < end:
             time.sleep(0.05)
         assert [one["function"] for one in dead] == ["work"]
+        (work,) = dev.activity.trace(dead[0]["trace_id"])
+        assert [(one["name"], one["status"]) for one in work["spans"]] == [("m-1", "error")]
         refused = dev.activity.list(status="refused")
         assert [one["function"] for one in refused] == ["web"]
         (tmp_path / "app.py").write_text(SOURCE.replace('"got": len', '"was": len'))
