@@ -318,16 +318,20 @@ class Pool:
         self._over()
 
     def shrink(self) -> None:
-        """End all processes but one, if none has anything to do.
-
-        Whichever gets the word; with several invocations in one process it could be half of each.
-        """
-        if self.concurrency > 1 or self.pending or self.starting or self._ending:
+        """End all processes but one, if none has anything to do."""
+        if self.pending or self.starting or self._ending:
             return
         least = max(1, self.function.min_instances if self.function.kind == "http" else 0)
-        for _ in range(len(self.workers) - least):
-            self._ending += 1
-            self._send(marshal.dumps((END, 0)))
+        for instance in self.workers[least:]:
+            if self.concurrency == 1:
+                # Whichever gets the word.
+                self._ending += 1
+                self._send(marshal.dumps((END, 0)))
+            else:
+                # Of several threads each would have to get it, and not those of another process.
+                # Nothing is under way, nor sent before it is gone: so nothing is lost with it.
+                instance.process.kill()
+                instance.process.wait()
 
     def _over(self) -> None:
         if self.retired and not self.workers and not self.starting and not self.pending:
