@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -89,10 +91,11 @@ def command(
     begin: Literal["real", "virtual"] | float
     begin = seconds_of(clock) if clock not in ("real", "virtual") else clock  # type: ignore[assignment]
     json_lines = log_format == "json"
+    given = _environment(env)
     console = Console(sys.stderr, json_lines=json_lines)
     dev = Dev(
         manifest, stage=stage, target=target, host=host, port=port, clock=begin,
-        environment=_environment(env), debug=debug, debug_port=debug_port, debug_wait=debug_wait,
+        environment=given, debug=debug, debug_port=debug_port, debug_wait=debug_wait,
         reload=reload, catch_up=catch_up, console=console,
     )  # fmt: skip
     ended = threading.Event()
@@ -113,7 +116,7 @@ def command(
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         if not ended.is_set():
-            _greet(dev, console)
+            _greet(dev, console, given)
         while not ended.wait(1.0):
             if not dev.running:
                 status[0] = 1
@@ -133,10 +136,11 @@ def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
     return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
-def _greet(dev: object, console: object) -> None:
+def _greet(dev: object, console: object, given: Mapping[str, str]) -> None:
     from portafaas.dev.logs import Console
     from portafaas.dev.missed import told
     from portafaas.dev.service import Dev
+    from portafaas.dev.start import keyless
     from portafaas.local.debugger import PORT
     from portafaas.plan import HttpTrigger, ScheduleTrigger
 
@@ -152,6 +156,8 @@ def _greet(dev: object, console: object) -> None:
             console.notice(f"  {methods} {trigger.path} -> {function.name}{auth}")
         elif isinstance(trigger, ScheduleTrigger):
             console.notice(f"  {trigger.cron} {trigger.timezone} -> {function.name}")
+    for line in keyless(plan, {**os.environ, **given}):
+        console.notice(line, "WARNING")
     for one in dev.caught_up.values():
         console.notice(f"  fires for what it missed: {one}")
     for line in told(dev.missed, dev.url):
