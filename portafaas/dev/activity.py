@@ -32,6 +32,8 @@ LONGEST = 65_536
 MOST_LINES = 1000
 #: Effects of one invocation that are kept, characters of each, and of a line of log.
 MOST_EFFECTS, _EFFECT, _LINE = 200, 4_000, 16_000
+#: Invocations that are shown together.
+TOGETHER = 500
 #: Seconds between two writes.
 _PAUSE = 0.05
 #: Invocations that are written of those that went well: so many in a crowd, and a second for good.
@@ -51,6 +53,8 @@ create table if not exists invocations (
 create index if not exists invocations_function on invocations (function, number);
 create index if not exists invocations_status on invocations (status, number);
 create index if not exists invocations_trace on invocations (trace_id);
+create index if not exists invocations_correlation
+    on invocations (json_extract(document, '$.correlation_id'));
 """
 
 
@@ -401,13 +405,25 @@ class Activity:
         )
         return None if row is None else {"number": row[0], **json.loads(row[1])}
 
-    def trace(self, trace_id: str) -> Sequence[dict[str, Any]]:
-        """Return all of the invocations of one trace, the earliest first."""
+    def trace(self, trace_id: str, correlation_id: str = "") -> Sequence[dict[str, Any]]:
+        """Return all of the invocations of one trace, or correlation, the earliest first.
+
+        A batch begins a trace of its own, and has the correlation of its messages, if it is one.
+        Of very many the newest are returned.
+        """
+        which = ["select number, document from invocations where trace_id = ?"]
+        values = [trace_id]
+        if correlation_id:
+            which.append(
+                "select number, document from invocations "
+                "where json_extract(document, '$.correlation_id') = ?"
+            )
+            values.append(correlation_id)
         rows = self._reader().execute(
-            "select number, document from invocations where trace_id = ? order by started, number",
-            (trace_id,),
+            f"{' union '.join(which)} order by number desc limit ?", (*values, TOGETHER)
         )
-        return [{"number": number, **json.loads(text)} for number, text in rows.fetchall()]
+        found = [{"number": number, **json.loads(text)} for number, text in rows.fetchall()]
+        return sorted(found, key=lambda one: (one["started"], one["number"]))
 
     def counts(self, since: float = 0.0) -> dict[str, dict[str, int]]:
         """Return function -> status -> how many began at *since* (seconds since 1970) or later."""

@@ -136,3 +136,22 @@ def test_listeners(activity: Activity) -> None:
         first = slow.get(1)
         assert first is not None and first["n"] == 1000
     activity.tell({"n": 0})
+
+
+def test_what_belongs_together(activity: Activity, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By trace; and by correlation, which a batch of its messages has, and no trace of theirs."""
+    for number, (trace, correlation) in enumerate([("t", "c"), ("u", "c"), ("t", "d"), ("v", "e")]):
+        activity.record(
+            Invocation("f", "queue", float(number), trace_id=trace, correlation_id=correlation)
+        )
+    activity.flush()
+
+    def together(*ids: str) -> list[float]:
+        return [one["started"] for one in activity.trace(*ids)]
+
+    assert together("t") == [0.0, 2.0]
+    assert together("t", "c") == [0.0, 1.0, 2.0]
+    assert together("u", "c") == [0.0, 1.0]
+    assert together("u") == [1.0]
+    monkeypatch.setattr("portafaas.dev.activity.TOGETHER", 2)
+    assert together("t", "c") == [1.0, 2.0]
