@@ -9,8 +9,9 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from portafaas.dev.activity import Activity, Invocation
+from portafaas.dev.activity import Activity
 from portafaas.dev.logs import Console, entry_of
+from portafaas.dev.record import Invocation
 from portafaas.errors import PortafaasError
 from portafaas.local.broker import Lease, Settled, explained
 from portafaas.local.dispatch import Dispatcher, Hooks, How, Report

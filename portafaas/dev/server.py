@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from portafaas.dev.activity import Invocation
 from portafaas.dev.pool import CRASH, MEMORY, Answer, HttpRequest, problem
+from portafaas.dev.record import Invocation
 from portafaas.dev.worker import ERROR, OK, REFUSED, TIMEOUT
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-from portafaas.dev.activity import Activity, Invocation
+from portafaas.dev.activity import Activity
 from portafaas.dev.clock import Clock
 from portafaas.dev.deliveries import Deliveries
 from portafaas.dev.effects import spans_of, taken
@@ -25,6 +25,7 @@ from portafaas.dev.instances import Instances, debugged
 from portafaas.dev.logs import Console, entry_of
 from portafaas.dev.missed import Missed, look, made_up
 from portafaas.dev.pool import Answer, HttpRequest, Pool
+from portafaas.dev.record import Invocation
 from portafaas.dev.routing import Routes
 from portafaas.dev.start import Lock, bound, loop_factory, needed
 from portafaas.errors import Diagnostic, InvocationError, PortafaasError, guess

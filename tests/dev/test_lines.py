@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from portafaas.dev.activity import Invocation
-from portafaas.dev.logs import Console, about, brief
+from portafaas.dev.lines import about, brief
+from portafaas.dev.logs import Console
+from portafaas.dev.record import Invocation
 
 SPAN = [{"name": "work"}]
 
