@@ -21,9 +21,10 @@ from typing import Any
 
 from portafaas.adapter.neutral import stimulus_to_json
 from portafaas.adapter.stimulus import HttpStimulus
+from portafaas.dev.answers import CRASH, MEMORY, Answer, HttpRequest, problem
+from portafaas.dev.frames import OK, REFUSED, TIMEOUT
 from portafaas.dev.instances import Instances
-from portafaas.dev.pool import CRASH, MEMORY, MOST, Answer, HttpRequest, problem
-from portafaas.dev.worker import OK, REFUSED, TIMEOUT
+from portafaas.dev.pool import MOST
 from portafaas.emulation import emulated
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.local.process import Child, described

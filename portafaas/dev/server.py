@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from portafaas.dev.pool import CRASH, MEMORY, Answer, HttpRequest, problem
+from portafaas.dev.answers import CRASH, MEMORY, Answer, HttpRequest, problem
+from portafaas.dev.frames import ERROR, OK, REFUSED, TIMEOUT
 from portafaas.dev.record import Invocation
-from portafaas.dev.worker import ERROR, OK, REFUSED, TIMEOUT
 
 if TYPE_CHECKING:
     from portafaas.dev.service import Dev

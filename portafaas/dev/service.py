@@ -17,6 +17,7 @@ from time import time
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from portafaas.dev.activity import Activity
+from portafaas.dev.answers import Answer, HttpRequest
 from portafaas.dev.clock import Clock
 from portafaas.dev.deliveries import Deliveries
 from portafaas.dev.effects import spans_of, taken
@@ -24,7 +25,7 @@ from portafaas.dev.findings import Findings
 from portafaas.dev.instances import Instances, debugged
 from portafaas.dev.logs import Console, entry_of
 from portafaas.dev.missed import Missed, look, made_up
-from portafaas.dev.pool import Answer, HttpRequest, Pool
+from portafaas.dev.pool import Pool
 from portafaas.dev.record import Invocation
 from portafaas.dev.routing import Routes
 from portafaas.dev.start import Lock, bound, loop_factory, needed
