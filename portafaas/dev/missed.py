@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from portafaas.local.broker import Broker, explained
 from portafaas.local.driver.portafaas_local_resources import database
 from portafaas.plan import BuildPlan, ScheduleTrigger
 
@@ -77,6 +78,22 @@ def look(folder: Path, plan: BuildPlan, now: float) -> dict[str, Missed]:
             if one is not None:
                 found[function] = one
     return found
+
+
+def look_back(
+    folder: Path, plan: BuildPlan, now: float, catch_up: bool
+) -> tuple[dict[str, Missed], dict[str, Missed]]:
+    """Return what schedules have missed, and what is made up for, which is all with *catch_up*."""
+    with explained(folder):
+        found = look(folder, plan, now)
+        if not catch_up or not found:
+            return found, {}
+        from portafaas.runtime.text import epoch_time
+
+        with Broker(folder, plan) as broker:
+            for one in found.values():
+                broker.fire(plan.function(one.function), epoch_time(one.last))
+        return {}, found
 
 
 def made_up(folder: Path, plan: BuildPlan, function: str, now: float) -> None:

@@ -75,5 +75,5 @@ def test_an_application_as_a_target_has_it(tmp_path: Path) -> None:
         (tmp_path / "portafaas.yaml").write_text(MANIFEST.replace("timeout: 5s", "timeout: 5h"))
         assert not dev.reload()
         assert _call(f"{dev.url}/web?give=0")[1]["was"] == 5
-        places = [Path(str(dev.instances.folder)), dev._as.vendor.package]  # type: ignore[union-attr]
+        places = [Path(str(dev.instances.folder)), dev.emulated.vendor.package]  # type: ignore[union-attr]
     assert dev._failed is None and not any(place.exists() for place in places)
