@@ -56,6 +56,13 @@ from portafaas.cli import options
     "--catch-up", is_flag=True, help="Fire schedules that missed instants while dev did not run."
 )
 @click.option(
+    "--duplicates",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    metavar="PERCENT",
+    help="Deliver so many of what was done well once more, as platforms may.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -75,6 +82,7 @@ def command(
     debug_wait: bool,
     reload: bool,
     catch_up: bool,
+    duplicates: float,
     log_format: str,
 ) -> None:
     """Run the whole application on this machine, until Ctrl-C.
@@ -96,7 +104,7 @@ def command(
     dev = Dev(
         manifest, stage=stage, target=target, host=host, port=port, clock=begin,
         environment=given, debug=debug, debug_port=debug_port, debug_wait=debug_wait,
-        reload=reload, catch_up=catch_up, console=console,
+        reload=reload, catch_up=catch_up, duplicates=duplicates / 100, console=console,
     )  # fmt: skip
     ended = threading.Event()
     status = [0]

@@ -10,6 +10,7 @@
 ``portafaas.dev.worker``     one of them, from inside
 ``portafaas.dev.emulate``    the same in a vendor's runtime: ``--as``
 ``portafaas.dev.deliveries`` the dispatcher's thread: queues, topics, schedules, workflows
+``portafaas.dev.recorder``   records of what it tells
 ``portafaas.dev.activity``   what has happened, kept beside the store (``record``, ``reading``)
 ``portafaas.dev.listener``   who is told of it as it happens
 ``portafaas.dev.logs``       what is printed of it, in the words of ``lines``

@@ -84,7 +84,8 @@ class Changes:
                 debugging=self._dev.debugging, vendor=vendor,
             )  # fmt: skip
 
-        return Deliveries(plan, self._dev.root, make, self._dev.activity, self._dev.console)
+        dev = self._dev
+        return Deliveries(plan, dev.root, make, dev.activity, dev.console, dev.duplicates)
 
     def changed(self, paths: set[Path]) -> None:
         """Run what is there now that *paths* have changed."""

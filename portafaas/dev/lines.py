@@ -50,7 +50,8 @@ def pieces(one: Invocation) -> list[tuple[str, str]]:
     if one.attempt > 1:
         what += f", attempt {one.attempt}"
     if one.status == "ok":
-        return [(f"{what} done ", ""), (took, "2")]
+        more = [(", is delivered once more", "33")] if response.get("twice") else []
+        return [(f"{what} done ", ""), (took, "2"), *more]
     then = "".join(f", {text}" for text in _then(response, count))
     if not response.get("again") and not response.get("dead") and response.get("held"):
         return [(what, ""), (then, colour)]

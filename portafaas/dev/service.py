@@ -71,6 +71,7 @@ class Dev:
         reload: bool = True,
         findings: bool = True,
         catch_up: bool = False,
+        duplicates: float = 0.0,
         console: Console | None = None,
     ) -> None:
         self.manifest = manifest.absolute()
@@ -94,6 +95,7 @@ class Dev:
         self._reload = reload
         self._find = findings
         self._catch_up = catch_up
+        self.duplicates = duplicates
         self.missed: dict[str, Missed] = {}
         self.caught_up: dict[str, Missed] = {}
         self.calls = Calls(self)

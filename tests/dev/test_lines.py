@@ -26,6 +26,7 @@ def _queue(status: str, response: Any, error: str = "", **more: Any) -> Invocati
     [
         (_queue("ok", {}), "queue/jobs done 210 ms"),
         (_queue("ok", {"ids": ["a", "b"]}), "queue/jobs (2 messages) done 210 ms"),
+        (_queue("ok", {"twice": ["a"]}), "queue/jobs done 210 ms, is delivered once more"),
         (
             _queue("again", {"again": {"a": 1.0}}, "ValueError('no')"),
             "queue/jobs failed after 210 ms, comes again in 1 s: ValueError('no')",

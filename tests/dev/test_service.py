@@ -255,6 +255,20 @@ def test_a_delivery_that_fails_comes_again_and_ends_as_a_letter(
         until(lambda: any(item.body == body for item in broker.dead("queue/jobs")))
 
 
+def test_what_is_done_is_delivered_once_more(tmp_path: Path) -> None:
+    with served(tmp_path, duplicates=1.0) as dev:
+        assert call(dev, "POST", "/orders/good")[0] == 200
+
+        def twice() -> Any:
+            dev.activity.flush()
+            return len(found := dev.activity.list(function="work")) == 2 and found
+
+        second, first = [dev.activity.get(one["id"]) or {} for one in until(twice)]
+        assert [(one["status"], one["attempt"]) for one in (first, second)] == [("ok", 1), ("ok", 2)]
+        assert first["response"]["twice"] == first["response"]["ids"] == second["response"]["ids"]
+        assert "again" not in first["response"] and "twice" not in second["response"]
+
+
 def test_runs_of_workflows_are_worked_on(dev: Dev) -> None:
     from portafaas.local.driver.portafaas_local_resources import run_status, start_run
 
