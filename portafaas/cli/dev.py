@@ -155,7 +155,9 @@ def _greet(dev: object, console: object, given: Mapping[str, str]) -> None:
     assert isinstance(dev, Dev) and isinstance(console, Console)
     plan = dev.plan
     stage = f" ({plan.stage})" if plan.stage else ""
-    console.notice(f"{plan.service}{stage} at {dev.url}, dashboard at {dev.url}/_portafaas/")
+    target = f" as {dev.target}" if dev.target else ""
+    name = f"{plan.service}{stage}{target}"
+    console.notice(f"{name} at {dev.url}, dashboard at {dev.url}/_portafaas/")
     for function in plan.functions:
         trigger = function.trigger
         if isinstance(trigger, HttpTrigger):

@@ -35,6 +35,8 @@ def entry_of(line: str, when: float = 0.0) -> dict[str, Any]:
 
     A record of the runtime is taken apart; of anything else ``level`` is "".
     """
+    if line.startswith('{"_aws"') and (found := _embedded(line, when)) is not None:
+        return found
     if line.startswith("{") and '"severity"' in line:
         try:
             record = json.loads(line)
@@ -52,6 +54,25 @@ def entry_of(line: str, when: float = 0.0) -> dict[str, Any]:
                 "fields": fields,
             }
     return {"time": when or time(), "level": "", "text": line, "fields": {}}
+
+
+def _embedded(line: str, when: float) -> dict[str, Any] | None:
+    """Return the metrics of a line of CloudWatch's embedded format, which a package for AWS prints.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    try:
+        record = json.loads(line)
+        names = [
+            metric["Name"]
+            for directive in record["_aws"]["CloudWatchMetrics"]
+            for metric in directive["Metrics"]
+        ]
+        fields = {name: record[name] for name in names}
+        moment = record["_aws"]["Timestamp"] / 1000
+    except (ValueError, KeyError, TypeError):
+        return None
+    return {"time": moment or when, "level": "INFO", "text": "metrics", "fields": fields}
 
 
 def _seconds(text: Any) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from portafaas.dev.lines import about, brief
-from portafaas.dev.logs import Console
+from portafaas.dev.logs import Console, entry_of
 from portafaas.dev.record import Invocation
 
 SPAN = [{"name": "work"}]
@@ -86,6 +86,17 @@ def test_what_is_said_of_an_invocation(one: Invocation, text: str) -> None:
     out = io.StringIO()
     Console(out, json_lines=True).invocations([one])
     assert json.loads(out.getvalue())["message"] == text
+
+
+def test_metrics_of_a_package_for_aws_are_taken_apart() -> None:
+    line = (
+        '{"_aws":{"Timestamp":1500,"CloudWatchMetrics":[{"Namespace":"s","Dimensions":[["f"]],'
+        '"Metrics":[{"Name":"orders","Unit":"Count"}]}]},"f":"x","orders":2}'
+    )
+    found = {"time": 1.5, "level": "INFO", "text": "metrics", "fields": {"orders": 2}}
+    assert entry_of(line) == found
+    odd = '{"_aws": 1}'
+    assert entry_of(odd, 9.0) == {"time": 9.0, "level": "", "text": odd, "fields": {}}
 
 
 TRACEBACK = """\
