@@ -127,6 +127,8 @@ class Calls:
 
     def before(self, made: Sequence[Invocation]) -> None:
         """Finish records before they are written; in the record's thread."""
+        for one in made:
+            one.target = self._dev.target
         marks = {one.mark: one for one in made if one.mark}
         if marks:
             for mark, effects in taken(store(self._dev.root, self._dev.stage), list(marks)).items():

@@ -54,6 +54,7 @@ def test_an_application_as_a_target_has_it(tmp_path: Path) -> None:
         dev.activity.flush()
         (one,) = dev.activity.trace(ids["trace"])
         assert (one["span_id"], one["function"], one["status"]) == (ids["span"], "web", "ok")
+        assert one["target"] == "aws"
         # More than an event of Lambda may have, base64 included.
         large = b"\xff" * (5 * 1024 * 1024)
         assert _call(f"{dev.url}/web?give=1", large)[0] == 413
