@@ -21,9 +21,10 @@ from typing import Any
 
 from portafaas.adapter.neutral import stimulus_to_json
 from portafaas.adapter.stimulus import HttpStimulus
+from portafaas.dev.answers import CRASH, MEMORY, Answer, HttpRequest, problem
+from portafaas.dev.frames import OK, REFUSED, TIMEOUT
 from portafaas.dev.instances import Instances
-from portafaas.dev.pool import CRASH, MEMORY, MOST, Answer, HttpRequest, problem
-from portafaas.dev.worker import OK, REFUSED, TIMEOUT
+from portafaas.dev.pool import MOST
 from portafaas.emulation import emulated
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.local.process import Child, described
@@ -135,7 +136,11 @@ class _Pool:
             child = self._owner.child(self._vendor, self.function)
             with self._lock:
                 self._all.add(child)
-        answer = child.ask({**order, "run": self._owner.id(number)})
+        run = self._owner.id(number)
+        answer = child.ask({**order, "run": run})
+        trace = self._owner.traces.pop(run, None)
+        if answer is not None and trace is not None:
+            answer["trace"] = trace
         with self._lock:
             if answer is not None and not self.retired:
                 self._idle.append(child)
@@ -183,6 +188,8 @@ class VendorInstances(Instances):
         self._target = target
         self._extra = dict(extra or {})
         self._home: asyncio.AbstractEventLoop | None = None
+        #: By the mark of an order that is under way: ids of trace, span, parent and correlation.
+        self.traces: dict[str, list[str]] = {}
 
     def serve(self, plan: BuildPlan) -> None:
         """Have the functions of the newest package."""
@@ -205,7 +212,10 @@ class VendorInstances(Instances):
         """Start a process; from any thread."""
 
         def observed(facts: Mapping[str, Any]) -> None:
-            if self._home is not None and not self._home.is_closed():
+            if facts["observed"] == "span":
+                names = ("trace_id", "span_id", "parent_id", "correlation_id")
+                self.traces.setdefault(facts["run"], [facts[name] for name in names])
+            elif self._home is not None and not self._home.is_closed():
                 self._home.call_soon_threadsafe(
                     self.logged, function.name, int(facts["run"][-12:] or "0", 16),
                     facts["stream"], facts["time"], str(facts["text"]).encode(),
@@ -279,12 +289,13 @@ def _response(answer: dict[str, Any], method: str) -> Answer:
     status = int(answer["status"])
     if method != "HEAD" and status not in (204, 304) and status >= 200:
         headers.append((b"content-length", b"%d" % len(body)))
-    return (status, headers, body, *_said(answer), None)
+    trace = answer.get("trace")
+    return (status, headers, body, *_said(answer), tuple(trace) if trace else None)
 
 
 def _outcome(answer: dict[str, Any]) -> Answer:
     how, why = _said(answer)
-    kept = {name: value for name, value in answer.items() if name not in ("how", "why")}
+    kept = {name: value for name, value in answer.items() if name not in ("how", "why", "trace")}
     return (0, [], json.dumps(kept).encode(), how, why, None)
 
 

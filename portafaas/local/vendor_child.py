@@ -27,14 +27,21 @@ from portafaas.adapter.delivery import Delivered, Wish, limited, refused
 from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
 from portafaas.local.driver.portafaas_local_resources import RUN_FILE, TOLD
 from portafaas.local.memory import below, resident
+from portafaas.local.orphan import end_alone
 from portafaas.local.vendor import VARIABLES
 from portafaas.runtime import states
 from portafaas.vendor import NativeError, NativeResult, VendorSession
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portafaas.local.collector import Collector
 
 #: Type of the error of what had too much memory.
 _MEMORY = "OutOfMemory"
 #: Seconds between two looks at its memory.
 _WEIGH = 0.2
+#: Seconds that the span of an invocation may be late: on Azure the answer does not wait for it.
+_LATE = 0.25
 #: Seconds that a runtime may take to start; what a platform allows depends on its machines.
 _INIT = 60.0
 
@@ -89,12 +96,25 @@ class Place:
         self.limited = False
         #: Gets what the process tells beside its answers, if somebody wants to know.
         self.observed: Callable[[dict[str, Any]], None] | None = None
+        self._collector: Collector | None = None
 
     def close(self) -> None:
         """End the runtime."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+    def observe(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        """Have *tell* called with what functions print, and with their spans.
+
+        Not with spans that go to a collector of the user's.
+        """
+        from portafaas.local.collector import ENDPOINT, SAID, Collector
+
+        self.observed = tell
+        if not any(name in self._variables for name in SAID):
+            self._collector = Collector()
+            self._variables[ENDPOINT] = self._collector.url
 
     def begin(self, run: str) -> None:
         """Say which mark the effects of the next order have."""
@@ -134,6 +154,10 @@ class Place:
         elif logs:
             sys.stdout.write(logs if logs.endswith("\n") else f"{logs}\n")
             sys.stdout.flush()
+        if self.observed is not None and self._collector is not None:
+            died = result.error is not None and result.error.kind != "handler"
+            for facts in self._collector.taken(0.0 if died else _LATE):
+                self.observed(facts)
         return result
 
     # An event, as 'portafaas invoke' and the HTTP server have it.
@@ -265,6 +289,7 @@ def serve() -> None:
         os._exit(128 + number)
 
     signal.signal(signal.SIGTERM, ended)
+    end_alone(requests_at, place.close)
     with (
         contextlib.suppress(BrokenPipeError),
         contextlib.closing(place),
@@ -278,7 +303,7 @@ def serve() -> None:
             answers.flush()
 
         if "observed" in sys.argv[6:]:
-            place.observed = tell
+            place.observe(tell)
         for line in requests:
             order: dict[str, Any] = json.loads(line)
             run = order.get("run", "")
