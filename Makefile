@@ -24,7 +24,7 @@ demo: .venv/.installed
 	done; done
 
 test: lint .venv/.npm
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 4 --no-loadscope-reorder
 
 lint: .venv/.dev
 	$(BIN)/ruff check
