@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from portafaas.cli import graph, options, workflow_picture
+from portafaas.cli import graph, options, workflow_import, workflow_picture
 from portafaas.cli.output import LINES, json_text, plain, print_json
 
 if TYPE_CHECKING:
@@ -207,10 +207,10 @@ def _started(opened: _Opened, workflow: str, run: str, wait: bool, as_json: bool
 def _awaited(opened: _Opened, workflow: str, run: str) -> RunState:
     """Return the run when it has ended, or, here, when nothing can go on before a signal comes."""
     if opened.target is None:
-        from portafaas.local.broker import explained
         from portafaas.local.dispatch import Dispatcher
         from portafaas.local.operations import LocalWorkflows
         from portafaas.local.resources import store
+        from portafaas.local.store import explained
 
         here = LocalWorkflows(opened.root, opened.plan)
         with (
@@ -395,3 +395,4 @@ def _opened(manifest: Path, target: str | None, stage: str | None) -> tuple[Buil
 
 
 workflow_picture.register(command, _opened)
+workflow_import.register(command)

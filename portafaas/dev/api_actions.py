@@ -117,7 +117,7 @@ def redrive(call: Call) -> dict[str, Any]:
     """Deliver dead letters of a box again: ``numbers``, or ``all`` that are there now."""
     box = known_box(call.dev.plan, call.params["box"])
     with broker_of(call.dev) as broker:
-        moved = broker.redrive(_chosen(call, broker, box))
+        moved = broker.letters.redrive(_chosen(call, broker, box))
     call.dev.wake()
     return {"moved": moved}
 
@@ -126,14 +126,14 @@ def purge(call: Call) -> dict[str, Any]:
     """Remove dead letters of a box for good: ``numbers``, or ``all`` that are there now."""
     box = known_box(call.dev.plan, call.params["box"])
     with broker_of(call.dev) as broker:
-        return {"purged": broker.purge(_chosen(call, broker, box))}
+        return {"purged": broker.letters.purge(_chosen(call, broker, box))}
 
 
 def _chosen(call: Call, broker: Any, box: str) -> list[Any]:
     numbers, everything = call.given("numbers", list, None), call.given("all", bool, False)
     if (numbers is None) != everything:
         raise Refused(422, "PF8059", "say the numbers of the letters, or all")
-    found: list[Any] = broker.dead(box, bodies=False)
+    found: list[Any] = broker.letters.list(box, bodies=False)
     return found if everything else [item for item in found if item.number in numbers]
 
 

@@ -20,7 +20,8 @@ from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger
 
 if TYPE_CHECKING:
     from portafaas.dev.service import Dev
-    from portafaas.local.dispatch import Dispatcher, Hooks
+    from portafaas.local.dispatch import Dispatcher
+    from portafaas.local.hooks import Hooks
 
 
 class Changes:

@@ -10,9 +10,10 @@ from portafaas.dev.activity import Activity
 from portafaas.dev.logs import Console
 from portafaas.dev.recorder import Recorder
 from portafaas.errors import PortafaasError
-from portafaas.local.broker import explained
-from portafaas.local.dispatch import Dispatcher, Hooks
+from portafaas.local.dispatch import Dispatcher
+from portafaas.local.hooks import Hooks
 from portafaas.local.resources import store
+from portafaas.local.store import explained
 from portafaas.plan import BuildPlan
 
 #: Seconds before a dispatcher that has failed is made anew.

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from portafaas.local.broker import Broker, explained
+from portafaas.local.broker import Broker
 from portafaas.local.driver.portafaas_local_resources import database
+from portafaas.local.store import explained
 from portafaas.plan import BuildPlan, ScheduleTrigger
 
 #: Instants beyond which they are not counted.

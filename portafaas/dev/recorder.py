@@ -12,9 +12,10 @@ from typing import Any
 from portafaas.dev.activity import Activity
 from portafaas.dev.logs import Console, entry_of
 from portafaas.dev.record import Invocation
-from portafaas.local.broker import Lease, Settled
-from portafaas.local.dispatch import Hooks, How, Report
-from portafaas.local.workflows import Note, Order
+from portafaas.local.deliveries import Lease, Settled
+from portafaas.local.hooks import Hooks, How, Report
+from portafaas.local.making import Note
+from portafaas.local.orders import Order
 from portafaas.plan import BuildPlan
 
 

@@ -1,8 +1,8 @@
 """The child process that has a function's package in a platform's runtime; see ``vendor``.
 
 Its orders and answers are those of ``portafaas.local.child``. Beside ``again``, ``dead`` and
-``untried`` the answer to ``items`` may have ``copies``, ``lost`` and ``alone``
-(``portafaas.local.broker.Settled``), ``why`` it failed, and ``how`` the process came to its end.
+``untried`` the answer to ``items`` may have ``copies``, ``lost`` and ``alone`` (see
+``portafaas.local.deliveries.Settled``), ``why`` it failed, and ``how`` the process came to its end.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ from typing import Any
 from portafaas.adapter.delivery import DeliveryRules
 from portafaas.emulation import emulated
 from portafaas.local import resources
-from portafaas.local.broker import Lease
-from portafaas.local.dispatch import Dispatcher, Hooks, Report
+from portafaas.local.deliveries import Lease
+from portafaas.local.dispatch import Dispatcher
+from portafaas.local.hooks import Hooks, Report
 from portafaas.runtime.resources import Outgoing
 from portafaas.runtime.rows import Write
 from tests.faults.target import PYTHON
@@ -137,7 +138,7 @@ class Cloud(Hooks):
 
     def leased(self, lease: Lease, pid: int) -> None:
         ids = tuple(item.id for item in lease.items)
-        self.leases.append((lease.function, ids, self.dispatcher.broker.now()))
+        self.leases.append((lease.function, ids, self.dispatcher.broker.clock.now()))
 
     def settled(self, reports: Sequence[Report]) -> None:
         self.reports += reports
@@ -210,8 +211,8 @@ class Cloud(Hooks):
 def letters(cloud: Cloud, origin: str) -> list[tuple[str, int]]:
     """Return reason and attempts of the letters of a box, and remove them."""
     broker = cloud.dispatcher.broker
-    found = broker.dead(origin)
-    broker.purge(found)
+    found = broker.letters.list(origin)
+    broker.letters.purge(found)
     facts = [json.loads(item.letter or "{}") for item in found]
     return [(fact["reason"], fact["attempts"]) for fact in facts]
 

@@ -106,12 +106,12 @@ def test_a_start_after_some_days(
 def test_instants_of_a_virtual_clock_come_again(tmp_path: Path) -> None:
     plan = _plan(tmp_path, night="30 2 * * *")
     with Broker(tmp_path / "store", plan) as broker:
-        broker.hold(time.time() + 400 * DAY)
+        broker.clock.hold(time.time() + 400 * DAY)
         later = datetime.fromtimestamp(time.time() + 399 * DAY, UTC).isoformat()
         assert broker.fire(plan.function("night"), later)
         now = datetime.now(UTC).isoformat()
         assert not broker.fire(plan.function("night"), now)
         # As when 'dev' is started without '--clock virtual'.
-        broker.release()
+        broker.clock.release()
         assert broker.fire(plan.function("night"), now)
         assert not broker.fire(plan.function("night"), now)

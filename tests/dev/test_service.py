@@ -252,7 +252,7 @@ def test_a_delivery_that_fails_comes_again_and_ends_as_a_letter(
     assert records[-1]["status"] == first and records[-1]["attempt"] == 1
     with Broker(store(dev.root, dev.stage), dev.plan) as broker:
         body = json.dumps({"name": name}, separators=(",", ":")).encode()
-        until(lambda: any(item.body == body for item in broker.dead("queue/jobs")))
+        until(lambda: any(item.body == body for item in broker.letters.list("queue/jobs")))
 
 
 def test_what_is_done_is_delivered_once_more(tmp_path: Path) -> None:
