@@ -8,7 +8,7 @@
 ``portafaas.dev.pool``       those of one function; ``channel``: what they take requests from
 ``portafaas.dev.instance``   one of them, from outside; ``frames``, ``answers``: what is said
 ``portafaas.dev.worker``     one of them, from inside
-``portafaas.dev.emulate``    the same in a vendor's runtime: ``--as``
+``portafaas.dev.target``     the package of ``--as``; ``emulate``: its processes
 ``portafaas.dev.deliveries`` the dispatcher's thread: queues, topics, schedules, workflows
 ``portafaas.dev.recorder``   records of what it tells
 ``portafaas.dev.activity``   what has happened, kept beside the store (``record``, ``reading``)

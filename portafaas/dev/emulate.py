@@ -1,7 +1,6 @@
-"""``portafaas dev --as``: an application in a target's own runtime, under its delivery rules.
+"""``portafaas dev --as``: the processes of functions, with the package in the vendor's runtime.
 
-``Target`` builds the package and holds it; ``VendorInstances`` stands where ``Instances`` does:
-its processes have the package in the vendor's runtime. The dispatcher gets ``Target.vendor``.
+``VendorInstances`` stands where ``Instances`` does.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from socket import socket
 from threading import Lock
@@ -25,86 +23,13 @@ from portafaas.dev.answers import CRASH, MEMORY, Answer, HttpRequest, problem
 from portafaas.dev.frames import OK, REFUSED, TIMEOUT
 from portafaas.dev.instances import Instances
 from portafaas.dev.pool import MOST
-from portafaas.emulation import emulated
-from portafaas.errors import DeploymentError, Diagnostic
+from portafaas.dev.target import Target
 from portafaas.local.process import Child, described
 from portafaas.local.vendor import Vendor
 from portafaas.plan import BuildPlan, FunctionPlan
 
 #: What the answer of a child says of how it went.
 _HOW = {"timeout": TIMEOUT, "exit": CRASH, "memory": MEMORY, "refused": REFUSED}
-
-
-class Target:
-    """The packages of one target, the newest of which runs; a context manager.
-
-    *report* is told what takes the first one so long. Raises DeploymentError (PF8060) when
-    functions are to be *debugged*.
-    """
-
-    def __init__(
-        self,
-        manifest: Path,
-        stage: str | None,
-        target: str,
-        debugged: bool = False,
-        report: Callable[[str], None] = lambda text: None,
-    ) -> None:
-        if debugged:
-            text = f"functions cannot be debugged in the runtime of {target!r}"
-            hint = "leave out --as, or --debug: from their sources functions can be debugged"
-            raise DeploymentError(
-                "the application is not started:", [Diagnostic("PF8060", text, hint=hint)]
-            )
-        self._manifest = manifest
-        self._stage = stage
-        self.target = target
-        self._report = report
-        self._current: ExitStack | None = None
-        self._before: list[ExitStack] = []
-        self._vendor: Vendor | None = None
-
-    @property
-    def vendor(self) -> Vendor:
-        """What starts functions of the newest package."""
-        assert self._vendor is not None
-        return self._vendor
-
-    def build(self) -> Vendor:
-        """Build the project as it is now; who has an older package keeps it.
-
-        Raises what a build raises, and goes on with the last good package then.
-        """
-        stack = ExitStack()
-        with stack:
-            self._vendor = stack.enter_context(
-                emulated(self._manifest, self._stage, self.target, self._told)
-            )
-            if self._current is not None:
-                self._before.append(self._current)
-            self._current = stack.pop_all()
-        # What was under way may still be for the last but one.
-        while len(self._before) > 2:
-            self._before.pop(0).close()
-        return self._vendor
-
-    def _told(self, text: str) -> None:
-        # The first time it takes long; then it is told that it is done.
-        if self._vendor is None:
-            self._report(text)
-
-    def close(self) -> None:
-        """Remove all packages."""
-        for stack in (*self._before, *filter(None, [self._current])):
-            stack.close()
-        self._before.clear()
-        self._current = None
-
-    def __enter__(self) -> Target:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _Pool:

@@ -29,8 +29,8 @@ from portafaas.plan import BuildPlan
 
 if TYPE_CHECKING:
     from portafaas.adapter import HttpStimulus, Stimulus
-    from portafaas.dev.emulate import Target
     from portafaas.dev.reload import Watcher
+    from portafaas.dev.target import Target
 
 T = TypeVar("T")
 PORT = 8300
@@ -140,7 +140,7 @@ class Dev:
         (a package is missing), PF8018 (the store cannot be used).
         """
         if self.target is not None:
-            from portafaas.dev.emulate import Target
+            from portafaas.dev.target import Target
 
             self.emulated = Target(
                 self.manifest, self.given_stage, self.target, debugged=bool(self.debug[0]),

@@ -66,11 +66,18 @@ class Collector:
             self._changed.notify_all()
         return 200
 
-    def taken(self, seconds: float) -> list[dict[str, Any]]:
-        """Return what has come; the first of it is waited for, *seconds* at most."""
+    def taken(self, seconds: float, since: float = 0.0) -> list[dict[str, Any]]:
+        """Return what has come of what ended *since*; the first is waited for, at most *seconds*.
+
+        What ended before came too late for who wanted it.
+        """
         end = monotonic() + seconds
         with self._changed:
-            while not self._found and (left := end - monotonic()) > 0:
+            while True:
+                self._found = [one for one in self._found if one["end"] >= since]
+                left = end - monotonic()
+                if self._found or left <= 0:
+                    break
                 self._changed.wait(left)
             found, self._found = self._found, []
         return found

@@ -15,7 +15,6 @@ import pickle
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from portafaas.adapter import HttpOutcome, HttpStimulus, NativeRequest, TaskOutc
 from portafaas.adapter.delivery import Delivered, Wish, limited, refused
 from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
 from portafaas.local.driver.portafaas_local_resources import RUN_FILE, TOLD
-from portafaas.local.memory import below, resident
+from portafaas.local.memory import Scales
 from portafaas.local.orphan import end_alone
 from portafaas.local.vendor import VARIABLES
 from portafaas.runtime import states
@@ -38,42 +37,10 @@ if TYPE_CHECKING:
 
 #: Type of the error of what had too much memory.
 _MEMORY = "OutOfMemory"
-#: Seconds between two looks at its memory.
-_WEIGH = 0.2
-#: Seconds that the span of an invocation may be late: on Azure the answer does not wait for it.
-_LATE = 0.25
+#: Seconds that a span may be later than the answer; the second: after one that never came.
+_LATE, _MISSED = 2.0, 0.05
 #: Seconds that a runtime may take to start; what a platform allows depends on its machines.
 _INIT = 60.0
-
-
-class _Scales:
-    """Ends the runtime when it takes more memory than it has, in MiB; a context manager."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        #: Why it was ended, if it was.
-        self.why = ""
-
-    def _run(self) -> None:
-        while not self._over.wait(_WEIGH):
-            processes = below(os.getpid())
-            used = sum(map(resident, processes)) >> 20
-            if used > self._most:
-                self.why = f"the function used {used} MiB of memory; it has {self._most} MiB"
-                for number in processes:
-                    with contextlib.suppress(OSError):
-                        os.kill(number, signal.SIGKILL)
-                return
-
-    def __enter__(self) -> _Scales:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 class Place:
@@ -97,6 +64,7 @@ class Place:
         #: Gets what the process tells beside its answers, if somebody wants to know.
         self.observed: Callable[[dict[str, Any]], None] | None = None
         self._collector: Collector | None = None
+        self._patience = _LATE
 
     def close(self) -> None:
         """End the runtime."""
@@ -105,10 +73,7 @@ class Place:
             session.close()
 
     def observe(self, tell: Callable[[dict[str, Any]], None]) -> None:
-        """Have *tell* called with what functions print, and with their spans.
-
-        Not with spans that go to a collector of the user's.
-        """
+        """Have *tell* get what functions print, and spans that no collector of the user's gets."""
         from portafaas.local.collector import ENDPOINT, SAID, Collector
 
         self.observed = tell
@@ -138,9 +103,9 @@ class Place:
 
     def _invoke(self, request: NativeRequest, function: str = "") -> NativeResult:
         session = self.ready()
-        why = ""
+        begun, why = time(), ""
         if self.limited:
-            with _Scales(self._facts["memory"]) as scales:
+            with Scales(self._facts["memory"]) as scales:
                 result = session.invoke(request.payload, function=function or None)
             why = scales.why
         else:
@@ -154,11 +119,19 @@ class Place:
         elif logs:
             sys.stdout.write(logs if logs.endswith("\n") else f"{logs}\n")
             sys.stdout.flush()
-        if self.observed is not None and self._collector is not None:
-            died = result.error is not None and result.error.kind != "handler"
-            for facts in self._collector.taken(0.0 if died else _LATE):
-                self.observed(facts)
+        self._collected(result, begun)
         return result
+
+    def _collected(self, result: NativeResult, begun: float) -> None:
+        """Hand on the spans of an invocation that began at *begun*."""
+        died = result.error is not None and result.error.kind != "handler"
+        if self.observed is None or self._collector is None:
+            return
+        found = self._collector.taken(0.0 if died else self._patience, begun)
+        if not died:
+            self._patience = _LATE if found else _MISSED
+        for facts in found:
+            self.observed(facts)
 
     # An event, as 'portafaas invoke' and the HTTP server have it.
 

@@ -38,3 +38,6 @@ def test_spans_of_invocations_are_taken_and_nothing_else() -> None:
         assert (one["start"], one["end"], one["invocation_id"]) == (1.0, 3.0, "i")
         assert (one["correlation_id"], one["failed"], one["error"]) == ("c", False, "")
         assert collector.taken(0) == []
+        # What ended before somebody wanted it came too late.
+        assert _post(collector.url, json.dumps(document).encode()) == 200
+        assert collector.taken(0, since=3.5) == collector.taken(0) == []

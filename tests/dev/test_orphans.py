@@ -10,8 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from portafaas.adapter.neutral import stimulus_to_json
 from portafaas.adapter.stimulus import ScheduleStimulus
+from portafaas.local.scratch import scratch
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
 from portafaas.plan.entry import function_spec
@@ -84,6 +87,23 @@ def test_a_function_ends_with_who_has_called_it(tmp_path: Path) -> None:
         os.close(orders)
         assert child.wait(20) == 1
     os.close(answers)
+
+
+def test_what_was_left_on_the_disk_goes_with_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed, young, other = (tmp_path / name for name in ("portafaas-as-1", "portafaas-as-2", "x"))
+    for folder in (killed, young, other):
+        (folder / "package").mkdir(parents=True)
+        (folder / ".lock").touch()
+    with scratch() as alive:
+        for folder in (killed, other, alive):
+            os.utime(folder, (1, 1))
+        with scratch() as second:
+            assert second.is_dir() and alive.is_dir() and young.is_dir() and other.is_dir()
+            assert not killed.exists()
+    assert not second.exists() and not alive.exists()
 
 
 def _order(folder: Path) -> bytes:
