@@ -77,6 +77,15 @@ class _Lazy(click.Group):
                 # Which click would make a 1, as if something had been wrong.
                 click.echo("interrupted", err=True)
                 raise SystemExit(exit_status(interrupt)) from None
+            except OSError as error:
+                from errno import EDQUOT, EFBIG, ENOSPC, EROFS
+
+                from portafaas.cli.output import fail
+                from portafaas.errors import MachineError
+
+                if error.errno not in (EDQUOT, EFBIG, ENOSPC, EROFS):
+                    raise
+                fail(MachineError(f"cannot write {error.filename or 'any more'}: {error.strerror}"))
 
 
 @click.group(

@@ -14,8 +14,8 @@ from portafaas.cli.output import LINES, json_text, plain
 from portafaas.cli.signals import exit_status
 
 if TYPE_CHECKING:
-    from portafaas.local.dispatch import Report
-    from portafaas.local.workflows import Note
+    from portafaas.local.hooks import Report
+    from portafaas.local.making import Note
 
 
 @click.command()
@@ -48,9 +48,10 @@ def command(
     With --format json one JSON object a line; the last one holds the totals. Exits with 1 when
     something became a dead letter, or a run failed.
     """
-    from portafaas.local.broker import explained
-    from portafaas.local.dispatch import Dispatcher, Hooks
+    from portafaas.local.dispatch import Dispatcher
+    from portafaas.local.hooks import Hooks
     from portafaas.local.resources import store
+    from portafaas.local.store import explained
     from portafaas.manifest.load import load_manifest
     from portafaas.plan.build import build_plan
 

@@ -208,10 +208,10 @@ def _started(opened: _Opened, workflow: str, run: str, wait: bool, as_json: bool
 def _awaited(opened: _Opened, workflow: str, run: str) -> RunState:
     """Return the run when it has ended, or, here, when nothing can go on before a signal comes."""
     if opened.target is None:
-        from portafaas.local.broker import explained
         from portafaas.local.dispatch import Dispatcher
         from portafaas.local.operations import LocalWorkflows
         from portafaas.local.resources import store
+        from portafaas.local.store import explained
 
         here = LocalWorkflows(opened.root, opened.plan)
         with (

@@ -9,11 +9,11 @@ from typing import Any
 
 from portafaas.deployment.workflows import RunState, StepEvent, Workflows, refused
 from portafaas.local import resources
-from portafaas.local.broker import explained
 from portafaas.local.driver.portafaas_local_resources import now
 from portafaas.local.history import history
 from portafaas.local.resources import store
 from portafaas.local.runs import Run, Runs
+from portafaas.local.store import explained
 from portafaas.plan import BuildPlan
 from portafaas.runtime.resources import NotFound, NotWaiting, ResourceError
 
