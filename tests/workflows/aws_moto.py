@@ -15,9 +15,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails, TaskTimedOut
+from moto.stepfunctions.parser.asl.component.common.assign.assign_decl import AssignDecl
 from moto.stepfunctions.parser.asl.component.common.error_name import custom_error_name
 from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
     ErrorEqualsDecl,
@@ -51,6 +53,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task_lambda import (
     StateTaskLambda,
 )
+from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function import wait_function
 from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackPoolManager
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
@@ -197,6 +200,16 @@ def _named(original: Any) -> Any:
     return start
 
 
+def _assigned(self: Any, env: Any) -> None:
+    declared: dict[str, Any] = {}
+    for binding in self.declaration_bindings:
+        binding.eval(env=env)
+        declared.update(env.stack.pop())
+    CommonStateField._verify_size_quota(SimpleNamespace(name="Assign"), env, declared)  # type: ignore[arg-type]
+    for name, value in declared.items():
+        env.variable_store.set(variable_identifier=name, variable_value=value)
+
+
 def _once(original: Any) -> Any:
     def notify(self: Any, callback_id: str, outcome: Any) -> Any:
         endpoint = self.get(callback_id)
@@ -311,6 +324,7 @@ def patched(client: Callable[..., Any] | None = None) -> Iterator[None]:
     ):
         put(owner, name, wrap(getattr(owner, name)))
     service: Any = state_task_service.StateTaskService
+    put(AssignDecl, "_eval_body", _assigned)
     put(service, "_normalise_parameters", _cased(str.lower))
     put(service, "_normalise_response", _cased(str.upper))
     # A definition is parsed when it is made and at each start, which takes most of the time.

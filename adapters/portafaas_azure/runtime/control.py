@@ -69,9 +69,10 @@ def allowed(headers: Mapping[str, str], workflow: str) -> bool:
     """Tell whether the caller's identity may use *workflow*."""
     from os import environ
 
+    from portafaas_azure.runtime.gate import vouched
+
     caller = headers.get("x-ms-client-principal-id", "")
-    hosted = environ.get("WEBSITE_INSTANCE_ID", "local") != "local"
-    if hosted and environ.get("WEBSITE_AUTH_ENABLED", "").lower() not in ("true", "1"):
+    if not vouched():
         return False  # Anybody could have set the header.
     for rule in environ.get("PORTAFAAS_STARTERS", "").split(";"):
         principal, _, workflows = rule.partition("=")

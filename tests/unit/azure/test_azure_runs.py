@@ -121,6 +121,7 @@ def test_only_who_is_named_and_known_gets_in(monkeypatch: pytest.MonkeyPatch) ->
     header = {"x-ms-client-principal-id": "p1"}
     assert not allowed(header, "a")
     monkeypatch.setenv("PORTAFAAS_STARTERS", "p1=a,b;p2=c;=d")
+    monkeypatch.setenv("WEBSITE_INSTANCE_ID", "local")
     assert allowed(header, "a") and allowed(header, "b")
     assert not allowed(header, "c") and not allowed(header, "") and not allowed(header, "a,b")
     assert not allowed({}, "d") and not allowed({"x-ms-client-principal-id": ""}, "d")
