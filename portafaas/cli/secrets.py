@@ -66,9 +66,7 @@ def _open(manifest: Path, target: str | None, stage: str | None, name: str = "")
 @_target
 @options.manifest
 @options.stage
-@click.option(
-    "--file", type=click.File("rb"), help="Read the value from this file, '-' for stdin."
-)
+@click.option("--file", type=click.File("rb"), help="Read the value from this file, '-' for stdin.")
 def set_(
     name: str, target: str | None, manifest: Path, stage: str | None, file: IO[bytes] | None
 ) -> None:
@@ -80,9 +78,7 @@ def set_(
     if file is not None:
         value = file.read()
     elif sys.stdin.isatty():
-        value = click.prompt(
-            f"Value of {name}", hide_input=True, confirmation_prompt=True
-        ).encode()
+        value = click.prompt(f"Value of {name}", hide_input=True, confirmation_prompt=True).encode()
     else:
         value = sys.stdin.buffer.read().removesuffix(b"\n").removesuffix(b"\r")
     if not value:

@@ -181,6 +181,24 @@ def test_events_generate_is_what_invoke_takes(project: Path, run: Run) -> None:
         assert run("invoke", function, "--event", "-", stdin=event.out).code == 0
 
 
+def test_samples_fit_the_schemas_of_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text("def f(event, context):\n    return event\n")
+    schema = "{type: object, properties: {id: {type: string}}, required: [id]}"
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nfunctions:\n"
+        "  work: {handler: 'm:f', trigger: {queue: {name: jobs, batch: 2}}}\n"
+        "  hear: {handler: 'm:f', trigger: {topic: {name: news, filter: {type: [a.b]}}}}\n"
+        f"queues: {{jobs: {{schema: {schema}}}}}\ntopics: {{news: {{}}}}\n"
+        f"events: {{a.b: {{schema: {schema}}}}}\n"
+    )
+    messages = run("events", "generate", "work").json["queue"]["messages"]
+    assert [json.loads(each["body"]) for each in messages] == [{"id": "id"}] * 2
+    assert json.loads(run("events", "generate", "hear").json["topic"]["body"]) == {"id": "id"}
+
+
 @pytest.mark.parametrize("kind", ["http", "queue", "topic", "object", "table", "schedule", "task"])
 @pytest.mark.parametrize("target", [None, "aws", "azure", "gcp"])
 def test_a_sample_exists_for_every_kind_and_target(
