@@ -147,6 +147,8 @@ def _greet(dev: object, console: object) -> None:
             console.notice(f"  {methods} {trigger.path} -> {function.name}{auth}")
         elif isinstance(trigger, ScheduleTrigger):
             console.notice(f"  {trigger.cron} {trigger.timezone} -> {function.name}")
+    for text in dev.lacking():
+        console.notice(f"  {text}", "WARNING")
     for name, variables in dev.debugging.items():
         console.notice(f"  debugger of {name}: 127.0.0.1:{variables[PORT]}")
     if dev.clock.mode == "virtual":

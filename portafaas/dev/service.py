@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
@@ -25,7 +26,7 @@ from portafaas.dev.instances import Instances, debugged
 from portafaas.dev.logs import Console, entry_of
 from portafaas.dev.pool import Answer, HttpRequest, Pool
 from portafaas.dev.routing import Routes
-from portafaas.dev.start import Lock, bound, loop_factory, needed
+from portafaas.dev.start import Lock, bound, lacking, loop_factory, needed
 from portafaas.errors import Diagnostic, InvocationError, PortafaasError, guess
 from portafaas.local.debugger import PORT as PORT_OF
 from portafaas.local.debugger import WAIT
@@ -317,6 +318,11 @@ class Dev:
         """Return a function's variables beside its own."""
         own = environment(plan, function, self.root, "", packaged=False)
         return {**own, **self._environment}
+
+    def lacking(self) -> list[str]:
+        """Say what functions will miss when they are called."""
+        machine = {} if self._as else os.environ  # a vendor's runtime has its own variables
+        return lacking(self.plan, self.root, {**machine, **self._environment})
 
     def _deliveries(self, plan: BuildPlan) -> Deliveries:
         vendor = None if self._as is None else self._as.vendor

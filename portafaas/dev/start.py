@@ -6,10 +6,12 @@ import contextlib
 import fcntl
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from portafaas.errors import DeploymentError, Diagnostic
+from portafaas.plan import BuildPlan
 
 
 def needed(debug: bool, reload: bool) -> None:
@@ -66,6 +68,31 @@ def loop_factory() -> Any:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def lacking(plan: BuildPlan, root: Path, environment: Mapping[str, str]) -> list[str]:
+    """Say what functions will miss: values of secrets, digests of API keys in *environment*."""
+    from portafaas.local.secrets import LocalSecrets
+    from portafaas.plan import HttpTrigger
+
+    stage = f" --stage {plan.stage}" if plan.stage else ""
+    told = [
+        f"secret {each.name} has no value: portafaas secrets set {each.name}{stage}"
+        for each in LocalSecrets(root, plan).list()
+        if not each.changed
+    ]
+    keys: dict[str, list[str]] = {}
+    for function in plan.functions:
+        auth = function.trigger.auth if isinstance(function.trigger, HttpTrigger) else None
+        given = {**environment, **function.environment}
+        if auth and auth.scheme == "key" and auth.keys not in given:
+            keys.setdefault(auth.keys, []).append(function.name)
+    told += [
+        f"{name} has no value, without which {', '.join(names)} only answers 500: "
+        f"--env {name}=NAME=SHA-256 of its key"
+        for name, names in keys.items()
+    ]
+    return told
 
 
 class Lock:

@@ -20,10 +20,13 @@ import pytest
 
 from portafaas.adapter import HttpStimulus, TaskStimulus
 from portafaas.dev.service import Dev
+from portafaas.dev.start import lacking
 from portafaas.errors import DeploymentError, InvocationError, PlanError
 from portafaas.local.broker import Broker
 from portafaas.local.dispatch import Dispatcher
-from portafaas.local.resources import store
+from portafaas.local.resources import secret_file, store
+from portafaas.manifest.load import load_manifest
+from portafaas.plan.build import build_plan
 from tests.dev.project import call, manifest, served, until, write
 
 
@@ -288,6 +291,23 @@ def test_a_manifest_that_is_wrong_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError):
         dev.start()
     assert not (tmp_path / ".portafaas").exists()
+
+
+def test_what_functions_will_miss_is_told(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("def f(request, context): ...\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nfunctions:\n"
+        "  web: {handler: 'm:f', trigger: {http: {path: /, auth: key}}, uses: [{read: bank}]}\n"
+        "secrets: {bank: {}}\nstages: {prod: {}}\n"
+    )
+    for stage, more in (("", ""), ("prod", " --stage prod")):
+        plan = build_plan(load_manifest(tmp_path / "portafaas.yaml", stage or None))
+        secret, keys = lacking(plan, tmp_path, {})
+        assert secret == f"secret bank has no value: portafaas secrets set bank{more}"
+        assert keys.startswith("PORTAFAAS_HTTP_KEYS has no value, without which web only")
+        secret_file(tmp_path, stage, "bank").parent.mkdir(parents=True)
+        secret_file(tmp_path, stage, "bank").write_text("x")
+        assert lacking(plan, tmp_path, {"PORTAFAAS_HTTP_KEYS": "a=b"}) == []
 
 
 def test_a_package_that_is_missing_is_named(
