@@ -73,6 +73,23 @@ def test_a_target_that_is_nearly_one_is_guessed(project: Path, run: Run) -> None
     assert "pip install portafaas-other" in run("check", "--target", "other").err
 
 
+def test_secrets_are_set_and_removed_in_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text("def f(request, context): ...\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nsecrets: {bank: {}}\n"
+        "functions: {web: {handler: 'm:f', trigger: {http: {path: /}}}}\n"
+    )
+    said = run("secrets", "set", "bank", "--format", "json", stdin="value")
+    assert said.json == {"name": "bank", "set": True}
+    refused = run("secrets", "rm", "bank", "--format", "json")
+    assert (refused.code, refused.json["diagnostics"][0]["code"]) == (1, "PF8015")
+    said = run("secrets", "rm", "bank", "--yes", "--format", "json")
+    assert said.json == {"name": "bank", "removed": True}
+
+
 def test_version(run: Run) -> None:
     from portafaas import __version__
 
