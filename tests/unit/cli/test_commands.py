@@ -228,6 +228,25 @@ def test_a_sample_exists_for_every_kind_and_target(
     assert (list(document) == [kind]) == (target is None)
 
 
+def test_what_a_handler_prints_is_not_in_the_json(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from portafaas.adapter.neutral import sample
+    from portafaas.invocation import LocalRunner
+    from portafaas.manifest.load import load_manifest
+    from portafaas.plan.build import build_plan
+
+    (tmp_path / "m.py").write_text("def f(request, context):\n    print('from f')\n    return {}\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nfunctions: {web: {handler: 'm:f', trigger: {http: {path: /}}}}\n"
+    )
+    plan = build_plan(load_manifest(tmp_path / "portafaas.yaml"))
+    (web,) = plan.functions
+    with LocalRunner(plan, tmp_path, {}) as runner:
+        assert runner.deliver(web, sample(plan, web))["status"] == 200
+    assert capfd.readouterr() == ("", "from f\n")
+
+
 def test_a_task_is_invoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.py").write_text(
