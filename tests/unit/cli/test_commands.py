@@ -247,6 +247,18 @@ def test_what_a_handler_prints_is_not_in_the_json(
     assert capfd.readouterr() == ("", "from f\n")
 
 
+def test_a_function_that_ends_its_process_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text("import os\ndef f(request, context):\n    os._exit(3)\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nfunctions: {web: {handler: 'm:f', trigger: {http: {path: /}}}}\n"
+    )
+    result = run("invoke", "web", "--format", "json")
+    assert (result.code, result.json["code"]) == (1, "PF7003")
+
+
 def test_a_task_is_invoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.py").write_text(
