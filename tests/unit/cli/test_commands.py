@@ -90,6 +90,17 @@ def test_secrets_are_set_and_removed_in_json(
     assert said.json == {"name": "bank", "removed": True}
 
 
+def test_no_color_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from portafaas.cli import cli
+
+    monkeypatch.chdir(tmp_path)
+    for value, coloured in (("", True), ("1", False)):
+        monkeypatch.setenv("NO_COLOR", value)
+        assert ("\x1b[" in CliRunner().invoke(cli, ["check"], color=True).stderr) == coloured
+
+
 def test_version(run: Run) -> None:
     from portafaas import __version__
 
