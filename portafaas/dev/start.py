@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from portafaas.errors import DeploymentError, Diagnostic
-from portafaas.plan import BuildPlan
+from portafaas.plan import BuildPlan, HttpTrigger
 
 
 def needed(debug: bool, reload: bool) -> None:
@@ -61,6 +61,41 @@ def bound(host: str, port: int) -> socket.socket:
     return made
 
 
+def keyless(plan: BuildPlan, given: Mapping[str, str]) -> list[str]:
+    """Return what is said of routes with ``auth: key`` when no key is known, in lines.
+
+    *given* is the environment of all functions.
+    """
+    from hashlib import sha256
+
+    missing = dict.fromkeys(
+        str(function.trigger.auth.keys)
+        for function in plan.functions
+        if isinstance(function.trigger, HttpTrigger)
+        and function.trigger.auth is not None
+        and function.trigger.auth.scheme == "key"
+        and function.trigger.auth.keys not in {**given, **function.environment}
+    )
+    digest = sha256(b"dev-key").hexdigest()
+    return [
+        f"routes with (key) answer 500 as long as {name} is not set; with --env "
+        f"{name}=dev={digest} they take the header 'x-api-key: dev-key'"
+        for name in missing
+    ]
+
+
+def valueless(plan: BuildPlan, root: Path) -> list[str]:
+    """Return what is said of declared secrets without a value on this machine, in lines."""
+    from portafaas.local.secrets import LocalSecrets
+
+    stage = f" --stage {plan.stage}" if plan.stage else ""
+    return [
+        f"secret {each.name} has no value: portafaas secrets set {each.name}{stage}"
+        for each in LocalSecrets(root, plan).list()
+        if not each.changed
+    ]
+
+
 def loop_factory() -> Any:
     """Return what makes the event loop: uvloop where it is installed, None for asyncio's own."""
     try:
@@ -68,31 +103,6 @@ def loop_factory() -> Any:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def lacking(plan: BuildPlan, root: Path, environment: Mapping[str, str]) -> list[str]:
-    """Say what functions will miss: values of secrets, digests of API keys in *environment*."""
-    from portafaas.local.secrets import LocalSecrets
-    from portafaas.plan import HttpTrigger
-
-    stage = f" --stage {plan.stage}" if plan.stage else ""
-    told = [
-        f"secret {each.name} has no value: portafaas secrets set {each.name}{stage}"
-        for each in LocalSecrets(root, plan).list()
-        if not each.changed
-    ]
-    keys: dict[str, list[str]] = {}
-    for function in plan.functions:
-        auth = function.trigger.auth if isinstance(function.trigger, HttpTrigger) else None
-        given = {**environment, **function.environment}
-        if auth and auth.scheme == "key" and auth.keys not in given:
-            keys.setdefault(auth.keys, []).append(function.name)
-    told += [
-        f"{name} has no value, without which {', '.join(names)} only answers 500: "
-        f"--env {name}=NAME=SHA-256 of its key"
-        for name, names in keys.items()
-    ]
-    return told
 
 
 class Lock:

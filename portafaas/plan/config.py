@@ -38,7 +38,9 @@ def config(found: Findings, block: Mapping[str, Any], stages: Mapping[str, Any])
             ]
             hint = f"; stages that have one: {', '.join(having)}" if having else ""
             where = f" in stage {found.manifest.stage!r}" if found.manifest.stage else ""
-            found.add("PF2017", path, f"setting {name!r} has no value{where}", f"give it one{hint}")
+            found.add(
+                "PF2017", path, f"setting {name!r} has no value{where}", f"give it one{hint}"
+            )
             continue
         value = values[name] = spec["value"]
         problem = _problem(spec, value)
