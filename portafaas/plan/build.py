@@ -6,6 +6,7 @@ reported at once as PF20xx.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
@@ -312,6 +313,16 @@ class _Builder:
                 self.near_module(module),
             )
             return False
+        top = module.partition(".")[0]
+        if top in sys.stdlib_module_names:
+            # Whatever runs the function has imported many of these before it looks at the project.
+            self.found.add(
+                "PF2028",
+                where,
+                f"{top!r} is a module of Python's own: which of the two is imported depends on "
+                "what was imported before",
+                f"rename {source.file.relative_to(self.manifest.root).as_posix()}",
+            )
         if source.error is not None:
             return False
         first = attribute.partition(".")[0]
