@@ -7,7 +7,6 @@ its processes have the package in the vendor's runtime. The dispatcher gets ``Ta
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import subprocess
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from portafaas.adapter.neutral import stimulus_to_json
+from portafaas.adapter.neutral import body_from_json, stimulus_to_json
 from portafaas.adapter.stimulus import HttpStimulus
 from portafaas.dev.instances import Instances
 from portafaas.dev.pool import CRASH, MEMORY, MOST, Answer, HttpRequest, problem
@@ -265,10 +264,7 @@ def _said(answer: Mapping[str, Any]) -> tuple[int, str]:
 
 def _response(answer: dict[str, Any], method: str) -> Answer:
     """Return what is sent to the client."""
-    if "body_base64" in answer:
-        body = base64.b64decode(answer["body_base64"])
-    else:
-        body = answer["body"].encode()
+    body = body_from_json(answer)
     headers = [
         (name.encode("latin-1", "replace"), text.encode("latin-1", "replace"))
         for name, text in (

@@ -24,12 +24,12 @@ from portafaas.dev.findings import Findings
 from portafaas.dev.instances import Instances, debugged
 from portafaas.dev.logs import Console, entry_of
 from portafaas.dev.pool import Answer, HttpRequest, Pool
-from portafaas.dev.routing import Routes
 from portafaas.dev.start import Lock, bound, loop_factory, needed
 from portafaas.errors import Diagnostic, InvocationError, PortafaasError, guess
 from portafaas.local.debugger import PORT as PORT_OF
 from portafaas.local.debugger import WAIT
 from portafaas.local.resources import environment, store
+from portafaas.local.routing import Routes
 from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger
 
 if TYPE_CHECKING:
