@@ -81,7 +81,7 @@ class Vendor:
             **self._facts[function.name]["environment"],
             **environment(self.plan, function, root, "", packaged=True),
             DRIVER: driver.__name__.rpartition(".")[2],
-            "PYTHONPATH": str(Path(driver.__file__).parent),
+            "PYTHONPATH": str(Path(driver.__file__).parent.parent),
             **self._emulation.environment(self.plan, function),
             **extra,
         }
