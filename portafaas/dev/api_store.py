@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from time import time
 from typing import Any
 
-from portafaas.deployment.contract import dead_letter_boxes
+from portafaas.deployment.dead_letters import dead_letter_boxes
 from portafaas.dev.api_http import SHOWN, Call, Refused, shown
 from portafaas.local.boxes import inbox
 from portafaas.local.broker import Broker

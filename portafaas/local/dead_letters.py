@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from portafaas.deployment.contract import (
+from portafaas.deployment.dead_letters import (
     Box,
     DeadLetter,
     DeadLetters,

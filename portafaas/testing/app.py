@@ -388,7 +388,7 @@ class App:
 
     def assert_settled(self) -> None:
         """Raise AssertionError that lists what still waits, and what became a dead letter."""
-        from portafaas.deployment.contract import dead_letter_boxes
+        from portafaas.deployment.dead_letters import dead_letter_boxes
 
         told = [f"{count} wait for {name!r}" for name, count in self._loop.waiting().items()]
         for box, _ in dead_letter_boxes(self.plan):

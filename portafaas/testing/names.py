@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from portafaas.deployment.contract import dead_letter_boxes
+from portafaas.deployment.dead_letters import dead_letter_boxes
 from portafaas.errors import guess
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import resources_spec

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from portafaas.deployment.contract import (
+from portafaas.deployment.dead_letters import (
     Box,
     DeadLetter,
     DeadLetters,
