@@ -16,11 +16,10 @@ from typing import Any
 from portafaas.adapter import HttpStimulus, Stimulus
 from portafaas.adapter.delivery import DeliveryRules
 from portafaas.local.boxes import letters_to
-from portafaas.local.deliveries import Item, Settled
+from portafaas.local.deliveries import Item, Settled, unanswered
 from portafaas.local.resources import environment
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import function_spec
-from portafaas.runtime.recovery import delay_of
 from portafaas.testing.records import Line
 
 #: What marks the effects of tests.
@@ -87,15 +86,9 @@ class Executor(ABC):
 
     def gone(self, function: FunctionPlan, items: Sequence[Item]) -> Settled:
         """Return what becomes of deliveries that got no answer."""
-        policy = function_spec(self.plan, function).get("retry")
-        again = {}
-        for item in items:
-            if policy is None or item.attempts >= policy["attempts"]:
-                # Core buries it at the next delivery.
-                again[item.number] = 0.0
-            else:
-                again[item.number] = delay_of(policy, item.attempts)
-        return Settled(again, alone=True)
+        rules = self.rules()
+        own = None if rules is None else rules[function.name]
+        return unanswered(items, function_spec(self.plan, function).get("retry"), own)
 
     def renew(self) -> None:  # noqa: B027 (nothing to do where nothing is kept)
         """Forget what processes keep: the next call is a cold start."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from portafaas.local.store import claimed
 from portafaas.runtime.control import CLAIM, carried, split
 from portafaas.testing.clock import FrozenBroker
 from portafaas.testing.names import Names
@@ -43,7 +44,7 @@ class Kept:
             attributes, control = split(json.loads(text))
             state, attempts = states.get(id, ("done", 0))
             if control and CLAIM in control:
-                body = self._claimed(control[CLAIM])
+                body = claimed(self._broker.store.connection, control[CLAIM])
             found.append(
                 Message(id, body, kind, attributes, key, sent, delay, dedup, state, attempts)
             )
@@ -58,7 +59,7 @@ class Kept:
         for id, body, kind, text, key, _, _, sent in self._sent("topic", topic):
             attributes, control = split(json.loads(text))
             if control and CLAIM in control:
-                body = self._claimed(control[CLAIM])
+                body = claimed(self._broker.store.connection, control[CLAIM])
             event = event_from_message(
                 body, attributes, id=id, source="", content_type=kind, key=key
             )
@@ -74,9 +75,7 @@ class Kept:
         found = []
         for item in self._broker.letters.list(self._names.letters(box)):
             facts = json.loads(item.letter or "{}")
-            body = item.body
-            if CLAIM in item.attributes:
-                body = self._claimed(item.attributes[CLAIM])
+            body = self._broker.letters.body(item)
             found.append(
                 Dead(
                     item.id, box, facts.get("reason", ""), facts.get("error", ""),
@@ -109,11 +108,3 @@ class Kept:
             id: (state, attempts + carried(json.loads(attributes)))
             for id, state, attempts, attributes in rows
         }
-
-    def _claimed(self, place: str) -> bytes:
-        bucket, _, key = place.partition("/")
-        rows = self._broker.rows(
-            "select data from objects where name = ? and key = ?", (bucket, key)
-        )
-        data: Any = rows[0][0] if rows else b""
-        return bytes(data)

@@ -17,7 +17,7 @@ from portafaas.adapter import HttpStimulus, NativeRequest, Stimulus
 from portafaas.adapter.delivery import DeliveryRules
 from portafaas.adapter.neutral import http_outcome_from_json, stimulus_to_json
 from portafaas.emulation import emulated
-from portafaas.local.deliveries import Item, Settled
+from portafaas.local.deliveries import Item
 from portafaas.local.place import Place
 from portafaas.local.resources import secret_file
 from portafaas.local.worker import order_of
@@ -74,12 +74,6 @@ class Packages(Executor):
     def rules(self) -> Mapping[str, DeliveryRules]:
         """See Executor."""
         return self._vendor.rules()
-
-    def gone(self, function: FunctionPlan, items: Sequence[Item]) -> Settled:
-        """See Executor."""
-        rules = self._vendor.rules()[function.name]
-        again = {item.number: rules.gone for item in items}
-        return Settled(again, alone=rules.parts, anew=rules.forgets)
 
     def request(self, function: FunctionPlan, stimulus: HttpStimulus) -> Answer:
         """See Executor."""
