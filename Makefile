@@ -23,15 +23,15 @@ demo: .venv/.installed
 	  ../../$(BIN)/portafaas invoke $$name --event events/$$name.json --target $$target --env $(DEMO_KEY); \
 	done; done
 
-test: lint
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+test: lint .venv/.npm
+	$(BIN)/pytest -n 4 --no-loadscope-reorder
 
 lint: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-setup: .venv/.dev
+setup: .venv/.dev .venv/.npm
 
 .venv/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=" >&2; exit 1; }
@@ -43,6 +43,15 @@ setup: .venv/.dev
 .venv/.dev: .venv/.installed requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/dev.txt -e .
 	touch $@
+
+# Servers that stand in for Azure's storage and database. They are not had everywhere: what needs
+# them is skipped then, and it is tried again the next time.
+.venv/.npm: $(wildcard requirements/npm/*.json) | .venv/.installed
+	@mkdir -p .venv/npm && cp requirements/npm/*.json requirements/npm/.npmrc .venv/npm
+	@if ! command -v npm >/dev/null; then \
+	  echo "npm is not installed: tests of Azurite and of the Cosmos DB server are skipped"; \
+	elif npm ci --silent --no-progress --prefix .venv/npm; then touch $@; \
+	else echo "npm has failed: tests of Azurite and of the Cosmos DB server are skipped"; fi
 
 clean:
 	rm -rf .venv out examples/*/out examples/*/.portafaas dist

@@ -3,41 +3,76 @@
 from __future__ import annotations
 
 import logging
-import os
+import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-#: Files that take longest, by far: most of it they wait for processes. Begun first, they do not
-#: keep one worker at the end, when the others have nothing left (``make test``).
+#: Files that share servers, which start for seconds: one worker has them all, one after the other.
+TOGETHER = {
+    "behaviour": r"behaviour/",
+    "gcp_cloud": r"gcp_cloud/",
+    "aws_cloud": r"aws_cloud/(?!test_(shop|workflows))",
+    "aws_deployment": r"unit/aws/test_aws_(dead_letters|deployment|whereabouts)",
+}
+
+#: What takes longest, by far: most of it waits for processes. Begun first, it does not keep one
+#: worker at the end, when the others have nothing left (``make test``).
 LONGEST = (
-    "faults/test_faults.py",
     "deploy/test_shop_gcp.py",
     "aws_cloud/test_shop.py",
     "deploy/test_shop_azure.py",
+    "faults/test_faults.py",
     "robustness/test_bad_handlers.py",
-    "faults/test_mutants.py",
-    "fourth/test_deployment.py",
+    "behaviour",
+    "aws_deployment",
     "conformance/test_conformance.py",
-    "aws_cloud/test_cloud.py",
-    "fourth/test_mutants.py",
-    "aws_cloud/test_workflows.py",
-    "unit/gcp/test_gcp_terraform.py",
-    "unit/gcp/test_gcp_engine_terraform.py",
-    "properties/test_properties_messages.py",
-    "unit/local/test_deliver.py",
-    "aws_cloud/test_front_door.py",
+    "aws_cloud",
+    "dev/test_dashboard.py",
+    "vendor/test_session_runtime.py",
+    "gcp_cloud",
+    "faults/test_mutants.py",
+    "robustness/test_bad_starts.py",
+    "unit/azure/test_azure_mutations.py",
+    "workflows/test_local.py",
+    "workflows/test_gcp.py",
+    "workflows/test_azure.py",
+    "fourth/test_deployment.py",
+    "vendor/test_gcp_runtime.py",
+    "testing/test_projects.py",
+    "dev/test_http.py",
+    "workflows/test_aws.py",
     "unit/aws/test_aws_stack.py",
+    "unit/gcp/test_gcp_engine_terraform.py",
+    "apps/test_applications.py",
+    "unit/schedule/test_lowering.py",
 )
+
+
+def unit_of(nodeid: str) -> str:
+    """Return what is not shared out among workers: the test's file, or a name of ``TOGETHER``."""
+    path = nodeid.partition("::")[0].removeprefix("tests/")
+    return next((name for name, start in TOGETHER.items() if re.match(start, path)), path)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONGEST)}
-    own = Path(__file__).parent
-    items.sort(key=lambda item: places.get(os.path.relpath(item.path, own), len(places)))
+    units = sorted({unit_of(item.nodeid) for item in items})
+    order = sorted(units, key=lambda unit: places.get(unit, len(places)))
+    place_of = {unit: place for place, unit in enumerate(order)}
+    items.sort(key=lambda item: place_of[unit_of(item.nodeid)])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadFileScheduling
+
+    made: Any = LoadFileScheduling(config, log)
+    made._split_scope = unit_of
+    return made
 
 
 @pytest.fixture(autouse=True)

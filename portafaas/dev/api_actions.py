@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from portafaas.adapter.neutral import is_neutral, stimulus_from_json
@@ -12,6 +12,7 @@ from portafaas.dev.api_http import Call, Refused
 from portafaas.dev.api_runs import known_workflow, operations
 from portafaas.dev.api_store import broker_of, clock, known_box
 from portafaas.dev.api_views import known_function
+from portafaas.dev.missed import latest
 from portafaas.plan import FunctionPlan, ScheduleTrigger
 
 #: Seconds by which the clock may be advanced at once: a year.
@@ -107,22 +108,9 @@ def fire(call: Call) -> dict[str, Any]:
     if instant is None:
         raise Refused(422, "PF8059", "this schedule never fires")
     ids = _handed(dev, function, ScheduleStimulus(f"{instant:%Y-%m-%dT%H:%M:%S}.000Z"))
+    dev.made_up(function.name)
     dev.wake()
     return {"queued": ids, "instant": instant.timestamp()}
-
-
-def latest(trigger: ScheduleTrigger, now: datetime) -> datetime | None:
-    """Return the last instant of a schedule until *now*, else the next one; None for never."""
-    from portafaas.schedule import parse_cron
-
-    schedule = parse_cron(trigger.cron, trigger.timezone)
-    for hours in (1, 24, 8 * 24, 32 * 24, 366 * 24):
-        found = schedule.fire_times(now - timedelta(hours=hours), 800)
-        before = [moment for moment in found if moment <= now]
-        if before:
-            return before[-1]
-    found = schedule.fire_times(now, 1)
-    return found[0] if found else None
 
 
 def redrive(call: Call) -> dict[str, Any]:

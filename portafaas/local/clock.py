@@ -83,6 +83,8 @@ class StoreClock:
                 do.execute(
                     "insert or replace into broker (name, value) values ('clock', ?)", (ahead,)
                 )
+                # Schedules go by this machine's time again, whose instants are yet to come.
+                do.execute("delete from broker where name like 'fired/%' and value > ?", (time(),))
 
     def advance(self, seconds: float) -> None:
         """Set it forward: what waits is older, and sooner due."""

@@ -8,64 +8,33 @@ It takes what ``portafaas.local.worker`` takes of a function from its sources. B
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import os
 import pickle
-import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portafaas.adapter import HttpOutcome, HttpStimulus, NativeRequest, TaskOutcome, TaskStimulus
 from portafaas.adapter.delivery import Delivered, Wish, limited, refused
 from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
 from portafaas.local.driver.portafaas_local_resources import RUN_FILE, TOLD
-from portafaas.local.memory import below, resident
+from portafaas.local.memory import Scales
 from portafaas.runtime import states
 from portafaas.vendor import NativeError, NativeResult, VendorSession
 
+if TYPE_CHECKING:
+    from portafaas.local.collector import Collector
+
 #: Type of the error of what had too much memory.
 _MEMORY = "OutOfMemory"
-#: Seconds between two looks at its memory.
-_WEIGH = 0.2
+#: Seconds that a span may be later than the answer; the second: after one that never came.
+_LATE, _MISSED = 2.0, 0.05
 #: Seconds that a runtime may take to start; what a platform allows depends on its machines.
 _INIT = 60.0
-
-
-class _Scales:
-    """Ends the runtime when it takes more memory than it has, in MiB; a context manager."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        #: Why it was ended, if it was.
-        self.why = ""
-
-    def _run(self) -> None:
-        while not self._over.wait(_WEIGH):
-            processes = below(os.getpid())
-            used = sum(map(resident, processes)) >> 20
-            if used > self._most:
-                self.why = f"the function used {used} MiB of memory; it has {self._most} MiB"
-                for number in processes:
-                    with contextlib.suppress(OSError):
-                        os.kill(number, signal.SIGKILL)
-                return
-
-    def __enter__(self) -> _Scales:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 class Place:
@@ -75,7 +44,9 @@ class Place:
     *scratch* is a folder for files of its own.
     """
 
-    def __init__(self, file: Path, name: str, variables: Mapping[str, str], scratch: Path) -> None:
+    def __init__(
+        self, file: Path, name: str, variables: Mapping[str, str], scratch: Path
+    ) -> None:
         adapter, plan, self._package, facts, self._python = pickle.loads(file.read_bytes())
         self._adapter, self._plan = adapter, plan
         self._facts: Mapping[str, Any] = facts[name]
@@ -91,12 +62,23 @@ class Place:
         self.limited = False
         #: Gets what the process tells beside its answers, if somebody wants to know.
         self.observed: Callable[[dict[str, Any]], None] | None = None
+        self._collector: Collector | None = None
+        self._patience = _LATE
 
     def close(self) -> None:
         """End the runtime."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+    def observe(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        """Have *tell* get what functions print, and spans that no collector of the user's gets."""
+        from portafaas.local.collector import ENDPOINT, SAID, Collector
+
+        self.observed = tell
+        if not any(name in self._variables for name in SAID):
+            self._collector = Collector()
+            self._variables[ENDPOINT] = self._collector.url
 
     def begin(self, run: str) -> None:
         """Say which mark the effects of the next order have."""
@@ -121,9 +103,9 @@ class Place:
     def invoke(self, request: NativeRequest, function: str = "") -> NativeResult:
         """Have the runtime called with a native request, for another *function* of its if named."""
         session = self.ready()
-        why = ""
+        begun, why = time(), ""
         if self.limited:
-            with _Scales(self._facts["memory"]) as scales:
+            with Scales(self._facts["memory"]) as scales:
                 result = session.invoke(request.payload, function=function or None)
             why = scales.why
         else:
@@ -137,7 +119,19 @@ class Place:
         elif logs:
             sys.stdout.write(logs if logs.endswith("\n") else f"{logs}\n")
             sys.stdout.flush()
+        self._collected(result, begun)
         return result
+
+    def _collected(self, result: NativeResult, begun: float) -> None:
+        """Hand on the spans of an invocation that began at *begun*."""
+        died = result.error is not None and result.error.kind != "handler"
+        if self.observed is None or self._collector is None:
+            return
+        found = self._collector.taken(0.0 if died else self._patience, begun)
+        if not died:
+            self._patience = _LATE if found else _MISSED
+        for facts in found:
+            self.observed(facts)
 
     # An event, as 'portafaas invoke' and the HTTP server have it.
 
@@ -186,7 +180,9 @@ class Place:
             cause = f"{self._function.name} took over {seconds} s"
             return {"error": states.TIMEOUT, "cause": cause}
         answer = {"ok": result.ok, "value": result.value}
-        outcome = self._adapter.decode(self._plan, self._function, stimulus, [(request, answer)])
+        outcome = self._adapter.decode(
+            self._plan, self._function, stimulus, [(request, answer)]
+        )
         assert isinstance(outcome, TaskOutcome)
         if outcome.error:
             return {"error": outcome.error, "cause": outcome.cause}

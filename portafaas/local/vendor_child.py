@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from portafaas.local.orphan import end_alone
 from portafaas.local.place import Place
 from portafaas.local.vendor import VARIABLES
 
@@ -29,6 +30,7 @@ def serve() -> None:
         os._exit(128 + number)
 
     signal.signal(signal.SIGTERM, ended)
+    end_alone(requests_at, place.close)
     with (
         contextlib.suppress(BrokenPipeError),
         contextlib.closing(place),
@@ -42,7 +44,7 @@ def serve() -> None:
             answers.flush()
 
         if "observed" in sys.argv[6:]:
-            place.observed = tell
+            place.observe(tell)
         for line in requests:
             order: dict[str, Any] = json.loads(line)
             run = order.get("run", "")

@@ -19,7 +19,14 @@ from portafaas.plan.alerts import alerts, channels, logs
 from portafaas.plan.claims import check_claims, with_claims
 from portafaas.plan.config import config, variable
 from portafaas.plan.contracts import emits, events, message_schema
-from portafaas.plan.handlers import Source, find_module, is_async, kind_of, read_module
+from portafaas.plan.handlers import (
+    Source,
+    find_module,
+    is_async,
+    kind_of,
+    misfit,
+    read_module,
+)
 from portafaas.plan.machines import workflows
 from portafaas.plan.model import (
     BucketPlan,
@@ -333,6 +340,10 @@ class _Builder:
                 f"{first} serves {kind} triggers, but the function has a {trigger.kind} trigger",
                 None,
             )
+        elif interface == "handler" and first == attribute:
+            wrong = misfit(node, trigger.kind)
+            if wrong is not None:
+                self.found.add("PF2012", where, *wrong)
         return is_async(node)
 
     def near_module(self, module: str) -> str | None:

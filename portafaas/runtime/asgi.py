@@ -67,9 +67,20 @@ class AsgiApplication:
 
     async def shutdown(self) -> None:
         """Run the lifespan's shutdown; raises RuntimeError when the application says it failed."""
+        import asyncio
+
         lifespan, self._lifespan = self._lifespan, None
-        if lifespan is not None:
+        if lifespan is None:
+            return
+        if self._home is asyncio.get_running_loop():
             await lifespan.shutdown(self._function.timeout)
+        elif self._home.is_running():
+            # A platform has given the instance another loop since.
+            told = lifespan.shutdown(self._function.timeout)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(told, self._home))
+        else:
+            # The platform has ended its loop already: there is no one to tell.
+            lifespan.abandon()
 
     async def handle(self, request: Request, context: Context) -> Response:
         """Return the application's whole response once the application itself has returned.
@@ -259,14 +270,16 @@ class _Lifespan:
 
     async def shutdown(self, seconds: float) -> None:
         """Tell the application to stop and wait until it has, at most *seconds*."""
-        import asyncio
-
-        # On another loop the platform has ended its own already: there is no one to tell.
-        if not self._task.done() and self._task.get_loop() is asyncio.get_running_loop():
+        if not self._task.done():
             self._inbox.put_nowait({"type": "lifespan.shutdown"})
             await self._first(self._stopped, seconds)
             if self._stopped.done():
                 self._stopped.result()
+
+    def abandon(self) -> None:
+        """Let go of a task whose loop has ended."""
+        # As asyncio.gather does: it would be reported as lost when the process ends.
+        self._task._log_destroy_pending = False  # type: ignore[attr-defined]
 
     async def _first(self, answer: asyncio.Future[None], seconds: float) -> None:
         import asyncio

@@ -15,7 +15,8 @@ def _validate(*_: Any, **__: Any) -> None:
     raise NotImplementedError("REST APIs are not emulated")
 
 
-def _spare() -> None:
+def spare() -> None:
+    """Have moto find a validator that is quick to load."""
     # Of AWS::ApiGateway (REST), whose checker builds a grammar of all IRIs when it is imported.
     name = "openapi_spec_validator"
     for each in (name, f"{name}.validation", f"{name}.validation.exceptions"):
@@ -26,7 +27,7 @@ def _spare() -> None:
 
 
 if __name__ == "__main__":
-    _spare()
+    spare()
     from tests.aws_cloud.server import main
 
     main()

@@ -14,14 +14,14 @@ from tests.aws_cloud.deploying import built, deploy
 PROJECT = Path(__file__).with_name("project")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def aws_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """An empty local AWS."""
     with Cloud(tmp_path_factory.mktemp("aws-cloud")) as cloud:
         yield cloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployed(aws_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Cloud:
     """The cloud with the service's stack in it."""
     folder = tmp_path_factory.mktemp("notes") / "notes"

@@ -262,16 +262,10 @@ class Azure(Backend):
     @cached_property
     def storage(self) -> str:
         """Address of the storage account, which takes tokens through TLS only."""
-        command = emulators.npm("azurite-blob")
-        port = emulators.free_port()
-        pem = self.certificate
-        self.serve(
-            [command, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent",
-             "--oauth", "basic", "--cert", pem, "--key", pem, "--skipApiVersionCheck",
-             "--inMemoryPersistence", "--disableTelemetry"],
-            port,
-        )  # fmt: skip
-        return f"https://127.0.0.1:{port}/devstoreaccount1"
+        running = emulators.azurite(self.folder, self.certificate)
+        address = running.__enter__()
+        self._servers.append(_Closing(lambda: running.__exit__(None, None, None)))
+        return address
 
     @cached_property
     def clients(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

@@ -14,7 +14,7 @@ from tests.behaviour.backends import BACKENDS, Backend
 from tests.behaviour.messaging import Channel, channel
 
 
-@pytest.fixture(scope="session", params=list(BACKENDS))
+@pytest.fixture(scope="package", params=list(BACKENDS))
 def started(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Backend]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-#: From npm, into the cache: what runs Cosmos DB and Azure's storage.
-PACKAGES = ("@vercel/cosmosdb-server@1.0.1", "azurite@3.35.0")
 
 
 def free_port() -> int:
@@ -58,33 +56,34 @@ class Server:
 
 
 def npm(command: str) -> str:
-    """Return the path of a *command* of PACKAGES, installed if need be; skips without npm."""
-    found = shutil.which(command)
-    if found is not None:
-        return found
-    chosen = os.environ.get("PORTAFAAS_HOME")
-    home = Path(chosen) if chosen else Path.home() / ".cache" / "portafaas"
-    folder = home / "npm"
-    place = folder / "node_modules" / ".bin" / command
-    if not place.exists():
-        tool = shutil.which("npm")
-        if tool is None:
-            pytest.skip(f"{command} is not installed, and no npm to install it with")
-        # A folder of its own that takes the name when it is whole: others may install, too.
-        made = home / f"npm-{os.getpid()}"
-        made.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [tool, "install", "--no-audit", "--no-fund", "--prefix", str(made), *PACKAGES],
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        if done.returncode:
-            shutil.rmtree(made, ignore_errors=True)
-            pytest.skip(f"npm cannot install {command}: {done.stderr.strip()[-200:]}")
-        try:
-            made.rename(folder)
-        except OSError:
-            shutil.rmtree(made, ignore_errors=True)
-    return str(place)
+    """Return the path of a *command* of ``requirements/npm``; skips where there is none.
+
+    ``make setup`` installs it beside the environment's Python; one of the PATH does as well.
+    """
+    place = Path(sys.prefix) / "npm" / "node_modules" / ".bin" / command
+    found = str(place) if place.exists() else shutil.which(command)
+    if found is None:
+        pytest.skip(f"{command} is not installed: make setup installs it where there is npm")
+    return found
+
+
+@contextmanager
+def azurite(folder: Path, pem: str) -> Iterator[str]:
+    """Run Azurite with the key and certificate *pem*; yields the address of its account.
+
+    It takes tokens, of any issuer, and takes them through TLS only.
+    """
+    command, port = npm("azurite-blob"), free_port()
+    server = Server(
+        [command, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent",
+         "--oauth", "basic", "--cert", pem, "--key", pem, "--skipApiVersionCheck",
+         "--inMemoryPersistence", "--disableTelemetry"],
+        port, folder,
+    )  # fmt: skip
+    try:
+        yield f"https://127.0.0.1:{port}/devstoreaccount1"
+    finally:
+        server.close()
 
 
 def jar(pattern: str) -> str:

@@ -161,7 +161,8 @@ class Aws(Target):
 
     def start(self) -> None:
         for mapping in self._mappings:
-            self.loop(mapping.function, mapping.step)
+            # For each look at a queue, moto and boto3 work for milliseconds.
+            self.loop(mapping.function, mapping.step, longest=0.5)
 
     def pending(self) -> dict[str, int]:
         return {m.function: count for m in self._mappings if (count := m.pending())}

@@ -4,6 +4,7 @@ Run as ``python -m tests.faults.aws_server``; prints its address and serves unti
 Nothing here invokes functions: that does the loop in ``aws``.
 """
 
+# ruff: noqa: E402 (first what is quick instead of slow, then moto)
 from __future__ import annotations
 
 import os
@@ -11,6 +12,10 @@ import sys
 import threading
 import time
 from typing import Any
+
+from tests.aws_cloud.__main__ import spare
+
+spare()
 
 from moto.awslambda.models import LambdaFunction
 from moto.dynamodb.models import DynamoDBBackend

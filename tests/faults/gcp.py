@@ -169,6 +169,7 @@ class Gcp(Target):
                 ordered=bool(facts.get("enable_message_ordering")),
                 dead=self._dead(facts),
                 pace=1.0,
+                longest=0.3,
             )
         if self._firestore is not None:
             database = self._resources["google_firestore_database"]["tables"]["name"]

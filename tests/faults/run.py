@@ -163,15 +163,18 @@ def settle(target: Target, patience: float, limit: float) -> None:
     """Wait until nothing is on its way, for a while; see :func:`execute`."""
     last = calm = start = time.monotonic()
     seen = (-1, -1)
+    left: dict[str, int] = {}
     while True:
-        left = target.pending()
         moment = time.monotonic()
         now = (target.ledger.length(), len(target.deliveries.all))
         if now != seen:
+            # What is left, a back end is asked only when nothing is seen to happen.
             last = calm = moment
             seen = now
-        if left:
-            calm = moment
+        else:
+            left = target.pending()
+            if left:
+                calm = moment
         if moment - calm > CALM:
             return
         if moment - start > limit:
@@ -181,4 +184,4 @@ def settle(target: Target, patience: float, limit: float) -> None:
             raise TimeoutError(f"{target.name}: still on their way: {left}\n" + target.report())
         if len(target.problems) > 20:
             raise RuntimeError(f"{target.name}: {target.report()}")
-        time.sleep(0.2)
+        time.sleep(0.25)

@@ -151,14 +151,23 @@ class Target(ABC):
             self._seen.add((function, number))
             return True
 
-    def loop(self, name: str, step: Callable[[], bool], patience: float = 0.1) -> None:
-        """Call *step* in a thread again and again, with pauses when there was nothing to do."""
+    def loop(
+        self, name: str, step: Callable[[], bool], patience: float = 0.1, longest: float = 0.0
+    ) -> None:
+        """Call *step* in a thread again and again, with pauses when there was nothing to do.
+
+        Pauses are *patience*, each twice as long as the one before up to *longest* seconds.
+        """
 
         def run() -> None:
+            pause = patience
             while not self.stopping.is_set():
                 try:
-                    if not step():
-                        self.stopping.wait(patience)
+                    if step():
+                        pause = patience
+                    else:
+                        self.stopping.wait(pause)
+                        pause = max(patience, min(2 * pause, longest))
                 except Exception:
                     if self.stopping.is_set():
                         return

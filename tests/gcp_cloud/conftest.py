@@ -15,7 +15,8 @@ __all__ = ["pubsub"]
 PROJECT = Path(__file__).with_name("project")
 
 
-@pytest.fixture(scope="session")
+# Not for longer than these tests: its pushers ask for messages all the time.
+@pytest.fixture(scope="package")
 def works(pubsub: PubSub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The service, whose deliveries and tasks come without delay."""
     folder = tmp_path_factory.mktemp("works")

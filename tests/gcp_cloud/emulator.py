@@ -215,7 +215,7 @@ class Pusher:
     *send* takes the JSON body of a push and returns the status of the answer, 0 for none.
     *policy* is the subscription's ``retryPolicy``, *dead* its ``deadLetterPolicy``, which only an
     ordered one needs to say. ``pace`` multiplies the back-off, 0 is at once; ``pushes`` is what
-    happened.
+    happened. Pulls that find nothing are at most *longest* seconds apart.
     """
 
     def __init__(
@@ -230,6 +230,7 @@ class Pusher:
         dead: Mapping[str, Any] | None = None,
         pace: float = 0.0,
         at_once: int = 4,
+        longest: float = LONGEST,
     ) -> None:
         self.pushes: list[Push] = []
         self.pace = pace
@@ -242,6 +243,7 @@ class Pusher:
         policy = policy or {}
         self._least = grammar.seconds(policy.get("minimumBackoff", "0s"))
         self._most = grammar.seconds(policy.get("maximumBackoff", "600s"))
+        self._longest = longest
         self._busy = 0
         self._blocked: dict[str, list[dict[str, Any]]] = {}
         self._later: list[tuple[float, dict[str, Any]]] = []
@@ -293,10 +295,10 @@ class Pusher:
             finally:
                 with self._lock:
                     self._busy -= 1
-            pause = SHORTEST if found or due else min(pause * 2, LONGEST)
+            pause = SHORTEST if found or due else min(pause * 2, self._longest)
             if not found and not due and self._wake.wait(self._until(pause)):
+                # Who asked whether it is idle gets one pull, and not a row of quick ones.
                 self._wake.clear()
-                pause = SHORTEST
 
     def _until(self, pause: float) -> float:
         """Return how long may be waited: no longer than until something is due again."""

@@ -6,9 +6,7 @@ import base64
 import gc
 import importlib
 import os
-import shutil
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -27,6 +25,7 @@ from portafaas_azure.requirements import requirements
 from portafaas_azure.runtime import blobs, identity, sender
 from portafaas_azure.runtime.failures import failure
 from portafaas_azure.runtime.resources import delete, publish, read, send, write
+from tests.behaviour import emulators
 
 NOW = "2026-11-23T10:00:00.000Z"
 FACTS = {
@@ -340,37 +339,15 @@ def bucket(
     azure_cloud_modules: list[ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
     """A container in Azurite, which takes tokens of any issuer, through TLS only."""
-    command = shutil.which("azurite-blob")
-    if command is None:
-        pytest.skip("azurite-blob is not in the PATH (npm install --global azurite)")
     pem = azure_cloud_modules[1].certify(tmp_path / "tls.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", pem)
     monkeypatch.setattr(blobs, "_containers", {})
     token = identity.Token(_unsigned(), int(time.time()) + 3600)
     monkeypatch.setattr(identity, "_tokens", {"https://storage.azure.com": token})
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [
-        command, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent", "--oauth", "basic",
-        "--cert", pem, "--key", pem, "--skipApiVersionCheck", "--inMemoryPersistence",
-        "--disableTelemetry",
-    ]  # fmt: skip
-    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
-        try:
-            end = time.monotonic() + 30
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    assert process.poll() is None and time.monotonic() < end
-                    time.sleep(0.05)
-            yield f"https://127.0.0.1:{port}/devstoreaccount1/uploads"
-        finally:
-            for container in blobs._containers.values():
-                container.close()
-            process.terminate()
+    with emulators.azurite(tmp_path, pem) as account:
+        yield f"{account}/uploads"
+        for container in blobs._containers.values():
+            container.close()
 
 
 def _unsigned() -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ from portafaas_azure.limits import check
 from portafaas_azure.runtime import identity, rows
 from portafaas_azure.runtime.resources import commit, get_row, scan, write_row
 from portafaas_azure.runtime.shapes import item_id, loaded, stored
+from tests.behaviour import emulators
 
 #: The client itself leaves out to verify the certificate of an emulator, 127.0.0.1 or localhost.
 pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
@@ -348,38 +347,21 @@ def test_keys_that_cannot_be(key: str, sort: str, refused: int) -> None:
 
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    command = shutil.which("cosmosdb-server")
-    if command is None:
-        pytest.skip("cosmosdb-server is not in the PATH (npm install -g @vercel/cosmosdb-server)")
+    command, port = emulators.npm("cosmosdb-server"), emulators.free_port()
     from azure.cosmos import CosmosClient, PartitionKey
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     token = identity.Token("t1", int(time.time()) + 3600)
     monkeypatch.setattr(identity, "_tokens", {"https://localhost": token})
     monkeypatch.setattr(rows, "_clients", {})
     monkeypatch.setattr(rows, "_tables", {})
-    with subprocess.Popen(
-        [command, "-p", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            end = time.monotonic() + 30
-            while True:
-                try:
-                    socket.create_connection(("localhost", port), 1).close()
-                    break
-                except OSError:
-                    assert process.poll() is None and time.monotonic() < end
-                    time.sleep(0.05)
-            client = CosmosClient(
-                f"https://localhost:{port}", identity.credential()
-            )
+    server = emulators.Server([command, "-p", str(port)], port, tmp_path, "localhost")
+    try:
+        with CosmosClient(f"https://localhost:{port}", identity.credential()) as client:
             database = client.create_database("shop")
             database.create_container("stock", PartitionKey("/sku"))
-            yield f"https://localhost:{port}/dbs/shop/colls/stock"
-        finally:
-            process.terminate()
+        yield f"https://localhost:{port}/dbs/shop/colls/stock"
+    finally:
+        server.close()
 
 
 def test_rows_in_an_emulator(emulator: str) -> None:

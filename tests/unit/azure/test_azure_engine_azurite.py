@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-COMMAND = shutil.which("azurite-blob")
+from tests.behaviour import emulators
 
 
 @pytest.fixture
 def azurite(site: Any, tmp_path: Path) -> Iterator[str]:
-    """Azurite with tokens, which it takes through TLS only; yields the account's address."""
-    if COMMAND is None:
-        pytest.skip("azurite-blob is not in the PATH (npm install --global azurite)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    pem = os.environ["REQUESTS_CA_BUNDLE"]
-    words = [
-        COMMAND, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent", "--oauth", "basic",
-        "--cert", pem, "--key", pem, "--skipApiVersionCheck", "--inMemoryPersistence",
-        "--disableTelemetry",
-    ]  # fmt: skip
-    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
-        try:
-            end = time.monotonic() + 30
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    assert process.poll() is None and time.monotonic() < end
-                    time.sleep(0.05)
-            yield f"https://127.0.0.1:{port}/devstoreaccount1"
-        finally:
-            process.terminate()
+    """The account's address; the certificate is one that the engine trusts already."""
+    with emulators.azurite(tmp_path, os.environ["REQUESTS_CA_BUNDLE"]) as address:
+        yield address
 
 
 def test_the_store_in_azurite(site: Any, azurite: str, tmp_path: Path) -> None:

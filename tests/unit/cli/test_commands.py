@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -52,6 +53,24 @@ def test_ctrl_c_is_130_in_every_command(
     for name in ("check", "plan", "graph"):
         result = run(name)
         assert (result.code, result.out, result.err) == (130, "", "interrupted\n"), name
+
+
+def test_a_full_disk_is_told_without_a_traceback(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **given: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/x/y")
+
+    monkeypatch.setattr("portafaas.manifest.load.load_manifest", full)
+    result = run("plan")
+    text = "error: PF6005: cannot write /x/y: No space left on device\n"
+    assert (result.code, result.out, result.err) == (1, "", text)
+
+
+def test_a_target_that_is_nearly_one_is_guessed(project: Path, run: Run) -> None:
+    for name in ("AWS", "awz"):
+        assert "did you mean 'aws'?" in run("check", "--target", name).err
+    assert "pip install portafaas-other" in run("check", "--target", "other").err
 
 
 def test_version(run: Run) -> None:
@@ -142,8 +161,14 @@ def test_completion_completes_functions_and_targets(project: Path) -> None:
     assert complete("invoke", "h") == ["hello"]
     assert complete("build", "--target", "a") == ["all", "aws", "azure"]
     manifest = project / "portafaas.yaml"
-    manifest.write_text(manifest.read_text() + "workflows:\n  pack: {steps: {one: {wait: {seconds: 1}}}}\n")
-    for words in (["graph", "--workflow"], ["workflow", "start"], ["workflow", "picture", "--workflow"]):
+    manifest.write_text(
+        manifest.read_text() + "workflows:\n  pack: {steps: {one: {wait: {seconds: 1}}}}\n"
+    )
+    for words in (
+        ["graph", "--workflow"],
+        ["workflow", "start"],
+        ["workflow", "picture", "--workflow"],
+    ):
         assert complete(*words, "p") == ["pack"]
 
 
@@ -275,6 +300,23 @@ def test_init_overwrites_nothing(
     assert result.code == 2
     assert "handlers.py" in result.err
     assert tree(tmp_path) == {"handlers.py": b"mine"}
+
+
+def test_init_leaves_nothing_half_written(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.write_text
+
+    def full(path: Path, text: str, **given: Any) -> int:
+        if path.name == "portafaas.yaml":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, text, **given)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = run("init", str(tmp_path / "new"), "--name", "new")
+    assert result.code == 2
+    assert f"PF1010: {tmp_path / 'new'}: No space left" in result.err
+    assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == []
 
 
 def test_init_names_the_service_after_the_folder(tmp_path: Path, run: Run) -> None:
