@@ -172,6 +172,8 @@ class InvocationError(PortafaasError):
     def __init__(self, message: str, *, hint: str | None = None, code: str = "PF7001") -> None:
         super().__init__(message, hint=hint)
         self.code = code
+        if code == "PF7003":
+            self.exit_code = 1  # the call was made, and failed
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str | None:

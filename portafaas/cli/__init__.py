@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 import click
@@ -64,6 +65,11 @@ class _Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        if os.environ.get("NO_COLOR"):  # https://no-color.org; click does not look at it
+            extra.setdefault("color", False)
+        return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         with terminable():

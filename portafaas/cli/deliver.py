@@ -163,6 +163,4 @@ def _print_note(note: Note, as_json: bool) -> None:
     elif note.what == "waiting":
         click.echo(f"{about}: {plain(note.place)} waits for a signal")
     elif note.what != "called":
-        click.secho(
-            f"{about}: {plain(note.place)} {note.what}{why}", fg="yellow" if why else None
-        )
+        click.secho(f"{about}: {plain(note.place)} {note.what}{why}", fg="yellow" if why else None)

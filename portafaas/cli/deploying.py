@@ -52,9 +52,7 @@ def built(made: Session, manifest: Path, stage: str | None, out: Path | None) ->
     from portafaas.errors import Diagnostic
 
     (facts,), _ = build(manifest, [made.target], stage, out, True, False)
-    show(
-        note for entry in facts["notes"] if (note := Diagnostic(**entry)).severity == "warning"
-    )
+    show(note for entry in facts["notes"] if (note := Diagnostic(**entry)).severity == "warning")
     documents = {
         Path(file).name: json.loads(Path(file).read_text("utf-8"))
         for file in facts["infrastructure"]

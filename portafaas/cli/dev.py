@@ -148,7 +148,7 @@ def _greet(dev: object, console: object, given: Mapping[str, str]) -> None:
     from portafaas.dev.logs import Console
     from portafaas.dev.missed import told
     from portafaas.dev.service import Dev
-    from portafaas.dev.start import keyless
+    from portafaas.dev.start import keyless, valueless
     from portafaas.local.debugger import PORT
     from portafaas.plan import HttpTrigger, ScheduleTrigger
 
@@ -166,7 +166,7 @@ def _greet(dev: object, console: object, given: Mapping[str, str]) -> None:
             console.notice(f"  {methods} {trigger.path} -> {function.name}{auth}")
         elif isinstance(trigger, ScheduleTrigger):
             console.notice(f"  {trigger.cron} {trigger.timezone} -> {function.name}")
-    for line in keyless(plan, {**os.environ, **given}):
+    for line in (*valueless(plan, dev.root), *keyless(plan, {**os.environ, **given})):
         console.notice(line, "WARNING")
     for one in dev.caught_up.values():
         console.notice(f"  fires for what it missed: {one}")

@@ -84,6 +84,18 @@ def keyless(plan: BuildPlan, given: Mapping[str, str]) -> list[str]:
     ]
 
 
+def valueless(plan: BuildPlan, root: Path) -> list[str]:
+    """Return what is said of declared secrets without a value on this machine, in lines."""
+    from portafaas.local.secrets import LocalSecrets
+
+    stage = f" --stage {plan.stage}" if plan.stage else ""
+    return [
+        f"secret {each.name} has no value: portafaas secrets set {each.name}{stage}"
+        for each in LocalSecrets(root, plan).list()
+        if not each.changed
+    ]
+
+
 def loop_factory() -> Any:
     """Return what makes the event loop: uvloop where it is installed, None for asyncio's own."""
     try:

@@ -2,10 +2,14 @@
 
 Reads the project's sources (handlers are found by syntax, never imported). Every problem is
 reported at once as PF20xx.
+
+One pass over a manifest, in one class, as its steps share what they have found and the list of
+problems.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
@@ -312,6 +316,16 @@ class _Builder:
                 self.near_module(module),
             )
             return False
+        top = module.partition(".")[0]
+        if top in sys.stdlib_module_names:
+            # Whatever runs the function has imported many of these before it looks at the project.
+            self.found.add(
+                "PF2028",
+                where,
+                f"{top!r} is a module of Python's own: which of the two is imported depends on "
+                "what was imported before",
+                f"rename {source.file.relative_to(self.manifest.root).as_posix()}",
+            )
         if source.error is not None:
             return False
         first = attribute.partition(".")[0]

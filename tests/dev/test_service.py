@@ -21,10 +21,13 @@ import pytest
 from portafaas.adapter import HttpStimulus, TaskStimulus
 from portafaas.dev.pool import Pool
 from portafaas.dev.service import Dev
+from portafaas.dev.start import valueless
 from portafaas.errors import DeploymentError, InvocationError, PlanError
 from portafaas.local.broker import Broker
 from portafaas.local.dispatch import Dispatcher
-from portafaas.local.resources import store
+from portafaas.local.resources import secret_file, store
+from portafaas.manifest.load import load_manifest
+from portafaas.plan.build import build_plan
 from tests.dev.project import call, manifest, served, until, write
 
 
@@ -311,6 +314,22 @@ def test_a_manifest_that_is_wrong_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError):
         dev.start()
     assert not (tmp_path / ".portafaas").exists()
+
+
+def test_secrets_without_a_value_are_told(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("def f(request, context): ...\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nfunctions:\n"
+        "  web: {handler: 'm:f', trigger: {http: {path: /}}, uses: [{read: bank}]}\n"
+        "secrets: {bank: {}}\nstages: {prod: {}}\n"
+    )
+    for stage, more in (("", ""), ("prod", " --stage prod")):
+        plan = build_plan(load_manifest(tmp_path / "portafaas.yaml", stage or None))
+        (line,) = valueless(plan, tmp_path)
+        assert line == f"secret bank has no value: portafaas secrets set bank{more}"
+        secret_file(tmp_path, stage, "bank").parent.mkdir(parents=True)
+        secret_file(tmp_path, stage, "bank").write_text("x")
+        assert valueless(plan, tmp_path) == []
 
 
 def test_a_package_that_is_missing_is_named(

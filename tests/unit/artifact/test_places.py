@@ -49,6 +49,7 @@ def test_a_stage_may_not_be_called_like_a_target(manifest: Path) -> None:
 def test_the_project_is_no_output_folder(manifest: Path) -> None:
     assert refused(manifest, ["aws"], out=manifest.parent) == ["PF5000"]
     assert refused(manifest, ["aws"], out=manifest.parent.parent) == ["PF5000"]
+    assert refused(manifest, ["aws"], out=manifest.parent / "..") == ["PF5000"]
 
 
 @pytest.mark.parametrize("out", ["app.py", "app.py/deeper"])

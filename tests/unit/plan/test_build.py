@@ -216,6 +216,13 @@ def test_a_handler_that_cannot_be_called_is_told(tmp_path: Path, source: str, sa
     assert said in found.message and "message, context)" in str(found.hint)
 
 
+def test_a_handler_in_a_module_named_like_one_of_pythons_is_told(tmp_path: Path) -> None:
+    (tmp_path / "queue.py").write_text("def f(event, context): ...\n")
+    (found,) = problems(tmp_path, functions={"a": http(handler="queue:f")})
+    assert (found.code, found.path) == ("PF2028", "$.functions.a.handler")
+    assert found.hint == "rename queue.py"
+
+
 def test_a_source_that_does_not_compile_is_told_with_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("x = 1\ndef f(:\n    pass\n")
     (found,) = problems(tmp_path, functions={"a": http(handler="bad:f")})
