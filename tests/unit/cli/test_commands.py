@@ -225,6 +225,10 @@ def test_samples_fit_the_schemas_of_the_manifest(
     messages = run("events", "generate", "work").json["queue"]["messages"]
     assert [json.loads(each["body"]) for each in messages] == [{"id": "id"}] * 2
     assert json.loads(run("events", "generate", "hear").json["topic"]["body"]) == {"id": "id"}
+    # One that wants 'examples', as nothing is found that fits it.
+    text = (tmp_path / "portafaas.yaml").read_text()
+    (tmp_path / "portafaas.yaml").write_text(text.replace("{id: {type: string}}", "{id: {type: string, pattern: '(?<=a)b'}}"))
+    assert run("events", "generate", "work").json["queue"]["messages"][0]["body"] == '{"sample": 1}'
 
 
 @pytest.mark.parametrize("kind", ["http", "queue", "topic", "object", "table", "schedule", "task"])
