@@ -16,7 +16,13 @@ from portafaas.cli import options
 
 
 @click.command()
-@click.option("--port", default=8300, show_default=True, help="Where to serve; 0: any free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8300,
+    show_default="8300",
+    help="Where to serve; 0: any free one.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine.")
 @click.option(
     "--as",
@@ -48,7 +54,13 @@ from portafaas.cli import options
     metavar="[FUNCTION]",
     help="Let a debugger attach to this function, or to all; repeat it.",
 )
-@click.option("--debug-port", default=5678, show_default=True, help="The first function's.")
+@click.option(
+    "--debug-port",
+    type=click.IntRange(1, 65_535),
+    default=5678,
+    show_default="5678",
+    help="The first function's.",
+)
 @click.option("--debug-wait", is_flag=True, help="Call nothing before the debugger is there.")
 @click.option("--reload/--no-reload", default=True, help="Run new code when files change.")
 @click.option(
