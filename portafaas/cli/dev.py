@@ -20,7 +20,7 @@ from portafaas.cli import options
     "--port",
     type=click.IntRange(0, 65_535),
     default=8300,
-    show_default="8300",
+    show_default=True,
     help="Where to serve; 0: any free one.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine.")
@@ -58,7 +58,7 @@ from portafaas.cli import options
     "--debug-port",
     type=click.IntRange(1, 65_535),
     default=5678,
-    show_default="5678",
+    show_default=True,
     help="The first function's.",
 )
 @click.option("--debug-wait", is_flag=True, help="Call nothing before the debugger is there.")
