@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,6 +88,25 @@ def fresh_logging() -> Iterator[None]:
     root.setLevel(logging.NOTSET)
     root.propagate = True
     root.handlers.clear()
+
+
+@pytest.fixture(scope="session")
+def share_builds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Return what lets a project find what others have built, in this worker or another one.
+
+    Beside its sources: dependencies that one of them has installed and compiled. Any number of
+    builds may use a cache at once (``portafaas.artifact.cache``).
+    """
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "build-cache"
+    cache.mkdir(exist_ok=True)
+
+    def share(project: Path) -> None:
+        state = project / ".portafaas"
+        state.mkdir()
+        (state / "cache").symlink_to(cache)
+
+    return share
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

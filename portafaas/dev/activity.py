@@ -146,6 +146,11 @@ class Activity(Reading):
                     for one in made
                 ],
             )  # fmt: skip
+            connection.executemany(
+                "insert or ignore into links (trace_id, number) "
+                "select ?, number from invocations where id = ?",
+                [(trace, one.id) for one in made for trace in one.links],
+            )
             for id_, what, value in rest_late:
                 self._append(connection, id_, what, value)
             connection.execute(
@@ -157,6 +162,9 @@ class Activity(Reading):
                     "delete from invocations where number <= (select number from invocations "
                     "order by number limit 1 offset (select count(*) / 4 from invocations))"
                 )
+            connection.execute(
+                "delete from links where number < (select min(number) from invocations)"
+            )
             connection.execute("commit")
         except BaseException:
             connection.execute("rollback")

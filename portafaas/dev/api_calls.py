@@ -80,7 +80,8 @@ def invocation(call: Call) -> dict[str, Any]:
         raise Refused(404, "PF8059", f"there is no invocation {call.params['id']!r}", hint)
     together = [found]
     if found["trace_id"]:
-        together = [*call.dev.activity.trace(found["trace_id"], found["correlation_id"])]
+        known = (found["trace_id"], found["correlation_id"], found.get("links", ()))
+        together = [*call.dev.activity.trace(*known)]
     return {**found, "summary": summary(found), "trace": _timeline(together or [found])}
 
 

@@ -25,6 +25,10 @@ create index if not exists invocations_status on invocations (status, number);
 create index if not exists invocations_trace on invocations (trace_id);
 create index if not exists invocations_correlation
     on invocations (json_extract(document, '$.correlation_id'));
+create table if not exists links (
+    trace_id text not null, number integer not null, primary key (trace_id, number)
+) without rowid;
+create index if not exists links_number on links (number);
 """
 
 
@@ -91,23 +95,27 @@ class Reading:
         )
         return None if row is None else {"number": row[0], **json.loads(row[1])}
 
-    def trace(self, trace_id: str, correlation_id: str = "") -> Sequence[dict[str, Any]]:
+    def trace(
+        self, trace_id: str, correlation_id: str = "", links: Sequence[str] = ()
+    ) -> Sequence[dict[str, Any]]:
         """Return all of the invocations of one trace, or correlation, the earliest first.
 
-        A batch begins a trace of its own, and has the correlation of its messages, if it is one.
-        Of very many the newest are returned.
+        A batch begins a trace of its own: it belongs to those of its messages, too, and these, its
+        *links*, to it. Of very many the newest are returned.
         """
-        which = ["select number, document from invocations where trace_id = ?"]
-        values = [trace_id]
-        if correlation_id:
-            which.append(
-                "select number, document from invocations "
-                "where json_extract(document, '$.correlation_id') = ?"
-            )
-            values.append(correlation_id)
-        rows = self._reader().execute(
-            f"{' union '.join(which)} order by number desc limit ?", (*values, TOGETHER)
+        which = (
+            "trace_id in (select value from json_each(:traces))",
+            "number in (select number from links where trace_id = :trace)",
+            "json_extract(document, '$.correlation_id') = :correlation",
         )
+        rows = self._reader().execute(
+            " union ".join(f"select number, document from invocations where {one}" for one in which)
+            + " order by number desc limit :most",
+            {
+                "traces": json.dumps([trace_id, *links]), "trace": trace_id,
+                "correlation": correlation_id or None, "most": TOGETHER,
+            },
+        )  # fmt: skip
         found = [{"number": number, **json.loads(text)} for number, text in rows.fetchall()]
         return sorted(found, key=lambda one: (one["started"], one["number"]))
 

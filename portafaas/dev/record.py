@@ -38,6 +38,7 @@ class Invocation:
         error: why it failed.
         logs: ``{time, level, text, fields}`` each.
         trace_id, span_id, parent_id, correlation_id: as the handler's context has them.
+        links: ids of the traces that its messages come from, if they are not its own.
         spans: ``{name, start, seconds, status, span_id, parent}`` each.
         effects: what it sent and wrote (``portafaas.local.resources.effects``).
     """
@@ -59,6 +60,7 @@ class Invocation:
     span_id: str = ""
     parent_id: str = ""
     correlation_id: str = ""
+    links: list[str] = field(default_factory=list)
     spans: list[dict[str, Any]] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
     #: Under which its effects are found; not kept.

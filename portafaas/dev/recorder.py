@@ -127,6 +127,8 @@ class Recorder(Hooks):
                 if report.what == "dead"}  # fmt: skip
         held = [report.id for report in reports if report.what == "held"]
         one.response = {"ids": [report.id for report in reports]}
+        if one.kind == "queue":
+            one.links = [each for each in _traces(lease) if each != one.trace_id]
         twice = ("twice", self._twice)
         for name, value in (("again", again), ("dead", dead), ("held", held), twice):
             if value:
@@ -196,6 +198,15 @@ class Recorder(Hooks):
 def mark_of(order: Order) -> str:
     """Return the mark of a call, as ``portafaas.local.workers`` makes it."""
     return f"{order.run}/{order.place}/{order.attempt}"
+
+
+def _traces(lease: Lease) -> list[str]:
+    """Return the traces in which messages were sent.
+
+    https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    parts = [item.attributes.get("traceparent", "").split("-") for item in lease.items]
+    return list(dict.fromkeys(part[1] for part in parts if len(part) == 4))
 
 
 def _request(kind: str, lease: Lease) -> dict[str, Any]:

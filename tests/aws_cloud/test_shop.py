@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,9 +88,12 @@ AT = ("--target", "aws")
 
 
 @pytest.fixture(scope="module")
-def shop(aws_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(
+    aws_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory, share_builds: Callable[[Path], None]
+) -> Iterator[Shop]:
     root = tmp_path_factory.mktemp("example") / "shop"
     shutil.copytree(SHOP, root, ignore=shutil.ignore_patterns("out", ".portafaas", "__pycache__"))
+    share_builds(root)
     manifest = root / "portafaas.yaml"
     text = manifest.read_text().replace('python: "3.12"', f'python: "{PYTHON}"')
     # Changes are tried again in the time of this machine.

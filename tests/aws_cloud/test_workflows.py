@@ -72,10 +72,13 @@ class Saga:
 
 
 @pytest.fixture(scope="module")
-def saga(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saga]:
+def saga(
+    tmp_path_factory: pytest.TempPathFactory, share_builds: Callable[[Path], None]
+) -> Iterator[Saga]:
     folder = tmp_path_factory.mktemp("saga")
     root = folder / "shop-saga"
     shutil.copytree(SAGA, root, ignore=shutil.ignore_patterns("out", ".portafaas", "__pycache__"))
+    share_builds(root)
     manifest = root / "portafaas.yaml"
     manifest.write_text(manifest.read_text().replace('python: "3.12"', f'python: "{PYTHON}"'))
     with Cloud(folder, "--workflows") as cloud:

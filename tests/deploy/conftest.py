@@ -88,7 +88,7 @@ class Shop:
     def together(self, *commands: str, status: int = 0) -> dict[str, str]:
         """Return what each of *commands* says, which run at the same time."""
         begun = {command: self.start(*command.split()) for command in commands}
-        said = {command: process.communicate(timeout=60)[0] for command, process in begun.items()}
+        said = {command: process.communicate(timeout=180)[0] for command, process in begun.items()}
         for command, process in begun.items():
             assert process.returncode == status, f"{command}: {said[command]}"
             assert "Traceback" not in said[command], said[command]
@@ -135,13 +135,16 @@ def environment(home: Path, quick: Path, more: Mapping[str, str]) -> dict[str, s
 
 
 @pytest.fixture
-def make_shop(tmp_path: Path) -> Callable[[str, Mapping[str, str]], Shop]:
+def make_shop(
+    tmp_path: Path, share_builds: Callable[[Path], None]
+) -> Callable[[str, Mapping[str, str]], Shop]:
     """Return what makes a project of its own: of a target, with more variables."""
 
     def make(target: str, more: Mapping[str, str]) -> Shop:
         root, quick = tmp_path / "shop", tmp_path / "quick"
         ignored = shutil.ignore_patterns("out", ".portafaas", "__pycache__")
         shutil.copytree(EXAMPLE, root, ignore=ignored)
+        share_builds(root)
         manifest = root / "portafaas.yaml"
         text = manifest.read_text()
         manifest.write_text(text.replace('python: "3.12"', f'python: "{PYTHON}"'))
@@ -155,7 +158,7 @@ def until() -> Callable[[Callable[[], Any]], None]:
     """Return what waits for something to become true."""
 
     def wait(true: Callable[[], Any]) -> None:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not true():
             assert time.monotonic() < end
             time.sleep(0.01)

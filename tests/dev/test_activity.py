@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,19 +142,32 @@ def test_listeners(activity: Activity) -> None:
 
 
 def test_what_belongs_together(activity: Activity, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By trace; and by correlation, which a batch of its messages has, and no trace of theirs."""
-    for number, (trace, correlation) in enumerate([("t", "c"), ("u", "c"), ("t", "d"), ("v", "e")]):
+    """By trace; by correlation; and a batch, which has neither of its messages, by its links."""
+    for number, (trace, correlation, links) in enumerate(
+        [("t", "c", []), ("u", "c", []), ("t", "d", []), ("v", "e", []), ("b", "b", ["t", "v"])]
+    ):
         activity.record(
-            Invocation("f", "queue", float(number), trace_id=trace, correlation_id=correlation)
+            Invocation(
+                "f", "queue", float(number), trace_id=trace, correlation_id=correlation, links=links
+            )
         )
     activity.flush()
 
-    def together(*ids: str) -> list[float]:
-        return [one["started"] for one in activity.trace(*ids)]
+    def together(*known: Any) -> list[float]:
+        return [one["started"] for one in activity.trace(*known)]
 
-    assert together("t") == [0.0, 2.0]
-    assert together("t", "c") == [0.0, 1.0, 2.0]
+    assert together("t") == [0.0, 2.0, 4.0]
+    assert together("t", "c") == [0.0, 1.0, 2.0, 4.0]
     assert together("u", "c") == [0.0, 1.0]
     assert together("u") == [1.0]
+    assert together("v", "e") == [3.0, 4.0]
+    assert together("b", "b", ["t", "v"]) == [0.0, 2.0, 3.0, 4.0]
     monkeypatch.setattr("portafaas.dev.reading.TOGETHER", 2)
-    assert together("t", "c") == [1.0, 2.0]
+    assert together("t", "c") == [2.0, 4.0]
+    # What is gone leaves no links behind.
+    monkeypatch.setattr(module, "KEPT", 1)
+    activity.record(Invocation("f", "queue", 9.0, trace_id="w"))
+    activity.flush()
+    assert together("t") == []
+    with sqlite3.connect(activity.file) as connection:
+        assert connection.execute("select count(*) from links").fetchone() == (0,)

@@ -57,11 +57,14 @@ def event(name: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(
+    tmp_path_factory: pytest.TempPathFactory, share_builds: Callable[[Path], None]
+) -> Path:
     import sys
 
     folder = tmp_path_factory.mktemp("shop") / "shop"
     shutil.copytree(SHOP, folder, ignore=shutil.ignore_patterns("out", ".portafaas", "__pycache__"))
+    share_builds(folder)
     manifest = folder / "portafaas.yaml"
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     text = manifest.read_text()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,12 +40,15 @@ def blocks() -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(
+    tmp_path_factory: pytest.TempPathFactory, share_builds: Callable[[Path], None]
+) -> Path:
     folder = tmp_path_factory.mktemp("examples")
     ignored = shutil.ignore_patterns("out", ".portafaas", "__pycache__")
     for name in ("shop", "shop-saga"):
         shutil.copytree(ROOT / "examples" / name, folder / name, ignore=ignored)
         python(folder / name / "portafaas.yaml")
+        share_builds(folder / name)
     return folder / "shop"
 
 

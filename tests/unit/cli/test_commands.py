@@ -269,6 +269,19 @@ def test_what_a_handler_prints_is_not_in_the_json(
     assert capfd.readouterr() == ("", "from f\n")
 
 
+def test_a_function_that_ends_its_process_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text("import os\ndef f(request, context):\n    os._exit(3)\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nfunctions: {web: {handler: 'm:f', trigger: {http: {path: /}}}}\n"
+    )
+    result = run("invoke", "web", "--format", "json")
+    assert (result.code, result.json["code"]) == (1, "PF7003")
+    assert result.json["message"].endswith("ended its process: status 3")
+
+
 def test_a_task_is_invoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.py").write_text(
@@ -342,15 +355,6 @@ def test_invoke_guesses_the_function(project: Path, run: Run) -> None:
     result = run("invoke", "helo")
     assert result.code == 2
     assert "did you mean 'hello'?" in result.err
-
-
-def test_invoke_tells_that_the_process_ended(project: Path, run: Run) -> None:
-    (project / "app.py").write_text(
-        "import os\ndef hello(r, c):\n    os._exit(7)\nwork = tick = hello\n"
-    )
-    result = run("invoke", "hello")
-    assert result.code == 1, "the call was made, and failed"
-    assert "status 7" in result.err
 
 
 def test_init_writes_a_project_that_checks_builds_and_answers(

@@ -126,8 +126,9 @@ class Act(HttpHandler):
         return {"logged": True}
 
     def many_lines(self, request: Request, context: Context) -> Any:
-        for number in range(20_000):
-            print(number)
+        # More than a pipe holds.
+        for number in range(2_000):
+            print("x" * 60, number)
         return {"logged": True}
 
     def binary_output(self, request: Request, context: Context) -> Any:
