@@ -101,6 +101,17 @@ def test_no_color_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert ("\x1b[" in CliRunner().invoke(cli, ["check"], color=True).stderr) == coloured
 
 
+def test_a_plan_is_of_one_target(project: Path, run: Run) -> None:
+    result = run("plan", "--target", "all")
+    assert result.code == 2 and "say one target" in result.err
+
+
+@pytest.mark.parametrize("option", ["--port", "--debug-port"])
+def test_a_port_that_cannot_be_is_told(project: Path, run: Run, option: str) -> None:
+    result = run("dev", option, "99999")
+    assert result.code == 2 and f"Invalid value for '{option}'" in result.err
+
+
 def test_version(run: Run) -> None:
     from portafaas import __version__
 
