@@ -29,8 +29,9 @@ from time import perf_counter, process_time, sleep
 from typing import Any
 
 from portafaas.local.broker import Broker
-from portafaas.local.dispatch import Dispatcher, Hooks, Report
+from portafaas.local.dispatch import Dispatcher
 from portafaas.local.driver.portafaas_local_resources import database
+from portafaas.local.hooks import Hooks, Report
 from portafaas.local.resources import publish, send, store
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from portafaas.artifact import unpack
 from portafaas.errors import InvocationError
 from portafaas.invocation import interpreter
 from portafaas.local.process import Child
+from portafaas.local.scratch import scratch
 from portafaas.local.vendor import Vendor
 from portafaas.pipeline import STATE, Checked, build, check, output_folder
 from portafaas.plan import BuildPlan, FunctionPlan
@@ -82,9 +81,8 @@ def emulated(
     made. Raises what a build raises, PF6001 and PF6002.
     """
     made = packaged(manifest.absolute(), stage, target, report)
-    scratch = Path(tempfile.mkdtemp(prefix="portafaas-"))
-    try:
-        folder = scratch / "package"
+    with scratch() as place:
+        folder = place / "package"
         folder.mkdir()
         unpack(made.package, folder)
         runtime = made.adapter.vendor_runtime()
@@ -92,10 +90,7 @@ def emulated(
         if note:
             report(note)
         descriptor = json.loads(made.deployment.read_text(encoding="utf-8"))
-        yield Vendor(made.adapter, made.plan, folder, descriptor, python, scratch)
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(scratch)
+        yield Vendor(made.adapter, made.plan, folder, descriptor, python, place)
 
 
 class Front:

@@ -135,6 +135,12 @@ class DeploymentError(DiagnosticsError):
     exit_code = 1
 
 
+class MachineError(PortafaasError):
+    """This machine takes no more: the disk is full, a folder is read-only."""
+
+    code = "PF6005"
+
+
 class AdapterNotFoundError(PortafaasError):
     """No installed distribution offers the target."""
 
@@ -142,10 +148,11 @@ class AdapterNotFoundError(PortafaasError):
     code = "PF4002"
 
     def __init__(self, target: str, installed: Iterable[str]) -> None:
-        names = ", ".join(sorted(installed)) or "none"
+        installed = sorted(installed)
+        names = ", ".join(installed) or "none"
         super().__init__(
             f"no adapter for target {target!r}; installed: {names}",
-            hint=f"try: pip install portafaas-{target}",
+            hint=guess(target.lower(), installed) or f"try: pip install portafaas-{target}",
         )
         self.target = target
 
@@ -165,6 +172,8 @@ class InvocationError(PortafaasError):
     def __init__(self, message: str, *, hint: str | None = None, code: str = "PF7001") -> None:
         super().__init__(message, hint=hint)
         self.code = code
+        if code == "PF7003":
+            self.exit_code = 1  # the call was made, and failed
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str | None:

@@ -76,8 +76,8 @@ class LocalRunner:
         child = self._children.get(function.name)
         if child is None:
             child = self._children[function.name] = Child(
-                self._root, {**function.environment, **self._environment}
-            )
+                self._root, {**function.environment, **self._environment}, output=2
+            )  # what handlers print stays apart from what the command prints
         order = {"spec": function_spec(self._plan, function), "event": stimulus_to_json(stimulus)}
         answer = child.ask(order)
         if answer is None:

@@ -19,6 +19,7 @@ stands nowhere else.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,8 +201,9 @@ def build(
     DiagnosticsError of the stage that failed; then the output folder is as it was.
     """
     progress("checking the manifest")
-    root = manifest_file.absolute().parent
-    out = root / DEFAULT_OUT if out is None else out.absolute()
+    manifest_file = _plain(manifest_file)
+    root = manifest_file.parent
+    out = root / DEFAULT_OUT if out is None else _plain(out)
     if out == root or out in root.parents:
         raise ArtifactError(
             "nothing was built:",
@@ -283,6 +285,11 @@ def _load(manifest_file: Path, stage: str | None) -> Manifest:
             ],
         )
     return manifest
+
+
+def _plain(path: Path) -> Path:
+    """Return *path* as an absolute one without ``..``: only such can be compared."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
 
 
 def _inside(root: Path, out: Path) -> str | None:

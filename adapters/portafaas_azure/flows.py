@@ -15,7 +15,7 @@ _TEMPLATE = '''
         _register_workflows(app)
 
 
-_TASKS = {tasks}
+_TASKS = frozenset({tasks})
 # orchestrator: (workflow, normal form)
 _WORKFLOWS = {workflows}
 
@@ -73,7 +73,7 @@ def module(plan: BuildPlan) -> str:
         return ""
     import pprint
 
-    tasks = {function.entry for function in plan.functions if function.kind == "task"}
+    tasks = sorted(function.entry for function in plan.functions if function.kind == "task")
     machines = {
         entry_of(workflow.name): (workflow.name, workflow.machine) for workflow in plan.workflows
     }

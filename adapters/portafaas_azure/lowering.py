@@ -1,4 +1,7 @@
-"""From a build plan to the files and descriptions of Azure Functions apps. Pure."""
+"""From a build plan to the files and descriptions of Azure Functions apps. Pure.
+
+Long, since all triggers stand side by side, and the entry that ships is written out in it.
+"""
 
 from __future__ import annotations
 

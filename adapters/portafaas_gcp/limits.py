@@ -1,4 +1,7 @@
-"""What a plan may not exceed on Google Cloud; each number with the page that states it."""
+"""What a plan may not exceed on Google Cloud; each number with the page that states it.
+
+Long, since all limits stand side by side.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ subscriptions rather than event triggers, whose subscriptions take no dead-lette
 or ordering; buckets notify a topic of the function's own, since Eventarc knows no prefixes and does
 not tell a deletion from an overwriting; tables are Eventarc triggers; schedules are Cloud Scheduler
 jobs; tasks are called by workflows. All of them call the service with an ID token.
+
+Long, since all triggers stand side by side.
 """
 
 from __future__ import annotations

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 import click
 
 from portafaas import __version__
+from portafaas.cli.signals import exit_status, terminable
 from portafaas.errors import PortafaasError
 
 #: name -> what ``--help`` says of it. Each is a module here with a ``command``.
@@ -64,17 +66,32 @@ class _Lazy(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except PortafaasError as error:
-            from portafaas.cli.output import fail
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        if os.environ.get("NO_COLOR"):  # https://no-color.org; click does not look at it
+            extra.setdefault("color", False)
+        return super().make_context(*args, **extra)
 
-            fail(error)
-        except KeyboardInterrupt:
-            # Which click would make a 1, as if something had been wrong.
-            click.echo("interrupted", err=True)
-            raise SystemExit(130) from None
+    def invoke(self, ctx: click.Context) -> Any:
+        with terminable():
+            try:
+                return super().invoke(ctx)
+            except PortafaasError as error:
+                from portafaas.cli.output import fail
+
+                fail(error)
+            except KeyboardInterrupt as interrupt:
+                # Which click would make a 1, as if something had been wrong.
+                click.echo("interrupted", err=True)
+                raise SystemExit(exit_status(interrupt)) from None
+            except OSError as error:
+                from errno import EDQUOT, EFBIG, ENOSPC, EROFS
+
+                from portafaas.cli.output import fail
+                from portafaas.errors import MachineError
+
+                if error.errno not in (EDQUOT, EFBIG, ENOSPC, EROFS):
+                    raise
+                fail(MachineError(f"cannot write {error.filename or 'any more'}: {error.strerror}"))
 
 
 @click.group(
@@ -90,7 +107,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; the exit status is 0, 1 (failed), 2 (wrong input) or 130."""
+    """Run the command line; the exit status is 0, 1 (failed), 2 (wrong input), 130 or 143.
+
+    The last two are for Ctrl-C and SIGTERM.
+    """
     # The prog name must not depend on how it was started: completion and errors use it.
     cli(prog_name="portafaas")
 

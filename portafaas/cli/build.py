@@ -72,10 +72,13 @@ def build(
     force: bool,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Build unless nothing has changed; return the facts of each package, and if they are new."""
+    import os
+
     from portafaas import stamp
 
-    manifest = manifest.absolute()
-    out = manifest.parent / "out" if out is None else out.absolute()
+    # Without '..', but not resolve(), which would follow links.
+    manifest = Path(os.path.abspath(manifest))  # noqa: PTH100
+    out = manifest.parent / "out" if out is None else Path(os.path.abspath(out))  # noqa: PTH100
     extra = "" if infrastructure else "+bare"
     built = None if force else stamp.unchanged(manifest, targets, stage, out, extra)
     if built is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +11,11 @@ import click
 
 from portafaas.cli import options
 from portafaas.cli.output import LINES, json_text, plain
+from portafaas.cli.signals import exit_status
 
 if TYPE_CHECKING:
-    from portafaas.local.dispatch import Report
-    from portafaas.local.workflows import Note
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM; not for whoever catches exceptions on its way."""
-
-
-def _terminated(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Terminated
+    from portafaas.local.hooks import Report
+    from portafaas.local.making import Note
 
 
 @click.command()
@@ -57,9 +48,10 @@ def command(
     With --format json one JSON object a line; the last one holds the totals. Exits with 1 when
     something became a dead letter, or a run failed.
     """
-    from portafaas.local.broker import explained
-    from portafaas.local.dispatch import Dispatcher, Hooks
+    from portafaas.local.dispatch import Dispatcher
+    from portafaas.local.hooks import Hooks
     from portafaas.local.resources import store
+    from portafaas.local.store import explained
     from portafaas.manifest.load import load_manifest
     from portafaas.plan.build import build_plan
 
@@ -88,7 +80,6 @@ def command(
     root = manifest.absolute().parent
     # What ends it is Ctrl-C, or a service manager: either way functions are ended, and what they
     # were at waits, as if it had not been tried.
-    before = signal.signal(signal.SIGTERM, _terminated)
     try:
         with (
             explained(store(root, plan.stage)),
@@ -99,22 +90,16 @@ def command(
             status = 0
             try:
                 dispatcher.run(wait=not once, follow=follow)
-            except _Terminated:
-                status = 128 + signal.SIGTERM
-            except KeyboardInterrupt:
-                status = 130
+            except KeyboardInterrupt as interrupt:
+                status = exit_status(interrupt)
             waiting = sum(
                 dispatcher.broker.waiting(function)
                 for function in plan.functions
                 if function.kind not in ("http", "task")
             )
             running = dispatcher.engine.runs.count("running") if dispatcher.engine else 0
-    except _Terminated:
-        raise SystemExit(128 + signal.SIGTERM) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except KeyboardInterrupt as interrupt:
+        raise SystemExit(exit_status(interrupt)) from None
     if format_ == "json":
         runs = {"runs": {**ended, "running": running}} if plan.workflows else {}
         click.echo(json.dumps({"totals": {**totals, "waiting": waiting, **runs}}))
@@ -178,6 +163,4 @@ def _print_note(note: Note, as_json: bool) -> None:
     elif note.what == "waiting":
         click.echo(f"{about}: {plain(note.place)} waits for a signal")
     elif note.what != "called":
-        click.secho(
-            f"{about}: {plain(note.place)} {note.what}{why}", fg="yellow" if why else None
-        )
+        click.secho(f"{about}: {plain(note.place)} {note.what}{why}", fg="yellow" if why else None)

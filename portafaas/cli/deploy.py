@@ -35,4 +35,3 @@ def command(
         made = deploying.session(manifest, target, stage)
         release = deploying.built(made, manifest, stage, out)
         deploying.carry_out(made, made.propose(release), manifest, yes, format_ == "json")
-

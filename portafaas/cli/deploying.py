@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from portafaas.cli.output import clear, show, wants_json
+from portafaas.cli.signals import exit_status
 
 if TYPE_CHECKING:
     from portafaas.deployment.contract import Change, Progress, Status
@@ -51,9 +52,7 @@ def built(made: Session, manifest: Path, stage: str | None, out: Path | None) ->
     from portafaas.errors import Diagnostic
 
     (facts,), _ = build(manifest, [made.target], stage, out, True, False)
-    show(
-        note for entry in facts["notes"] if (note := Diagnostic(**entry)).severity == "warning"
-    )
+    show(note for entry in facts["notes"] if (note := Diagnostic(**entry)).severity == "warning")
     documents = {
         Path(file).name: json.loads(Path(file).read_text("utf-8"))
         for file in facts["infrastructure"]
@@ -174,10 +173,10 @@ def command(verb: str, target: str, stage: str | None) -> str:
 
 @contextmanager
 def interruptible(again: str, target: str, stage: str | None) -> Iterator[None]:
-    """Turn Ctrl-C into the exit status 130, and tell how to go on."""
+    """Turn Ctrl-C and SIGTERM into their exit statuses, and tell how to go on."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         clear()
         click.echo(
             "interrupted: the platform's engine may still be at work; "
@@ -185,7 +184,7 @@ def interruptible(again: str, target: str, stage: str | None) -> Iterator[None]:
             f"'{command(again, target, stage)}' goes on",
             err=True,
         )
-        raise SystemExit(130) from None
+        raise SystemExit(exit_status(interrupt)) from None
 
 
 def carry_out(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +53,16 @@ from portafaas.cli import options
 @click.option("--debug-wait", is_flag=True, help="Call nothing before the debugger is there.")
 @click.option("--reload/--no-reload", default=True, help="Run new code when files change.")
 @click.option(
+    "--catch-up", is_flag=True, help="Fire schedules that missed instants while dev did not run."
+)
+@click.option(
+    "--duplicates",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    metavar="PERCENT",
+    help="Deliver so many of what was done well once more, as platforms may.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -69,6 +81,8 @@ def command(
     debug_port: int,
     debug_wait: bool,
     reload: bool,
+    catch_up: bool,
+    duplicates: float,
     log_format: str,
 ) -> None:
     """Run the whole application on this machine, until Ctrl-C.
@@ -85,11 +99,12 @@ def command(
     begin: Literal["real", "virtual"] | float
     begin = seconds_of(clock) if clock not in ("real", "virtual") else clock  # type: ignore[assignment]
     json_lines = log_format == "json"
+    given = _environment(env)
     console = Console(sys.stderr, json_lines=json_lines)
     dev = Dev(
         manifest, stage=stage, target=target, host=host, port=port, clock=begin,
-        environment=_environment(env), debug=debug, debug_port=debug_port, debug_wait=debug_wait,
-        reload=reload, console=console,
+        environment=given, debug=debug, debug_port=debug_port, debug_wait=debug_wait,
+        reload=reload, catch_up=catch_up, duplicates=duplicates / 100, console=console,
     )  # fmt: skip
     ended = threading.Event()
     status = [0]
@@ -109,7 +124,7 @@ def command(
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         if not ended.is_set():
-            _greet(dev, console)
+            _greet(dev, console, given)
         while not ended.wait(1.0):
             if not dev.running:
                 status[0] = 1
@@ -129,16 +144,20 @@ def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
     return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
-def _greet(dev: object, console: object) -> None:
+def _greet(dev: object, console: object, given: Mapping[str, str]) -> None:
     from portafaas.dev.logs import Console
+    from portafaas.dev.missed import told
     from portafaas.dev.service import Dev
+    from portafaas.dev.start import keyless, valueless
     from portafaas.local.debugger import PORT
     from portafaas.plan import HttpTrigger, ScheduleTrigger
 
     assert isinstance(dev, Dev) and isinstance(console, Console)
     plan = dev.plan
     stage = f" ({plan.stage})" if plan.stage else ""
-    console.notice(f"{plan.service}{stage} at {dev.url}, dashboard at {dev.url}/_portafaas/")
+    target = f" as {dev.target}" if dev.target else ""
+    name = f"{plan.service}{stage}{target}"
+    console.notice(f"{name} at {dev.url}, dashboard at {dev.url}/_portafaas/")
     for function in plan.functions:
         trigger = function.trigger
         if isinstance(trigger, HttpTrigger):
@@ -147,6 +166,12 @@ def _greet(dev: object, console: object) -> None:
             console.notice(f"  {methods} {trigger.path} -> {function.name}{auth}")
         elif isinstance(trigger, ScheduleTrigger):
             console.notice(f"  {trigger.cron} {trigger.timezone} -> {function.name}")
+    for line in (*valueless(plan, dev.root), *keyless(plan, {**os.environ, **given})):
+        console.notice(line, "WARNING")
+    for one in dev.caught_up.values():
+        console.notice(f"  fires for what it missed: {one}")
+    for line in told(dev.missed, dev.url):
+        console.notice(line)
     for name, variables in dev.debugging.items():
         console.notice(f"  debugger of {name}: 127.0.0.1:{variables[PORT]}")
     if dev.clock.mode == "virtual":

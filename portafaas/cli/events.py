@@ -29,16 +29,32 @@ def generate(what: str, target: str | None, manifest: Path, stage: str | None) -
     KIND is http, queue, topic, object, table, schedule or task. 'portafaas invoke' takes either
     form of the event; the same arguments always print the same one.
     """
-    from portafaas.adapter.neutral import sample, stimulus_to_json
+    from portafaas.adapter.neutral import stimulus_to_json
 
     plan, function = _find(what, target, manifest, stage)
-    stimulus = sample(plan, function)
+    stimulus = fitting(plan, function)
     if target is None:
         print_json(stimulus_to_json(stimulus))
         return
     from portafaas.registry import get_adapter
 
     print_json(dict(get_adapter(target).encode(plan, function, stimulus)[0].payload))
+
+
+def fitting(plan: Any, function: Any) -> Any:
+    """Return a typical stimulus for *function*, as the schemas of the manifest want it."""
+    from portafaas.adapter.neutral import sample
+
+    made: Any = sample(plan, function)
+    if function.kind not in ("queue", "topic", "task"):
+        return made
+    from portafaas.testing import events
+
+    if function.kind != "queue":
+        return events.sample(plan, function)
+    schema = plan.queue(function.trigger.queue).schema.document
+    bodies = [events.data_of(schema)] * len(made.messages)
+    return events.queue(plan, function, *bodies) if schema else made
 
 
 def _find(what: str, target: str | None, manifest: Path, stage: str | None) -> tuple[Any, Any]:

@@ -87,15 +87,19 @@ def command(directory: Path, name: str | None, template: str, format_: str) -> N
                 for file in taken
             ],
         )
+    begun: list[Path] = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for file, text in sorted(files.items()):
             (directory / file).parent.mkdir(exist_ok=True)
-            (directory / file).write_text(text, encoding="utf-8")
+            begun.append(directory / file)
+            begun[-1].write_text(text, encoding="utf-8")
     except OSError as exc:
+        for path in begun:
+            path.unlink(missing_ok=True)  # half a project would keep the next try from beginning
         raise DiagnosticsError(
             "the project could not be written:",
-            [Diagnostic("PF1010", f"{exc.filename}: {exc.strerror}")],
+            [Diagnostic("PF1010", f"{exc.filename or directory}: {exc.strerror}")],
         ) from exc
     if format_ == "json":
         print_json({"name": name, "directory": str(directory), "files": sorted(files)})

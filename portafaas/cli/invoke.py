@@ -89,10 +89,12 @@ def _read(file: IO[bytes]) -> dict[str, Any]:
 
 def _stimulus(plan: Any, function: Any, document: dict[str, Any] | None) -> Any:
     """Return the stimulus in a neutral event, or a sample; None for a platform's own event."""
-    from portafaas.adapter.neutral import is_neutral, sample, stimulus_from_json
+    from portafaas.adapter.neutral import is_neutral, stimulus_from_json
 
     if document is None:
-        return sample(plan, function)
+        from portafaas.cli.events import fitting
+
+        return fitting(plan, function)
     if not is_neutral(document):
         return None
     kind = next(iter(document))

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from portafaas.cli import options
+from portafaas.cli.signals import exit_status
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -68,5 +69,5 @@ def command(
                 click.echo(json.dumps(values, ensure_ascii=False))
             else:
                 click.echo(f"{line.time}  {line.function}  {line.text}")
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as interrupt:
+        raise SystemExit(exit_status(interrupt)) from None

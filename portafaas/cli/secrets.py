@@ -66,11 +66,15 @@ def _open(manifest: Path, target: str | None, stage: str | None, name: str = "")
 @_target
 @options.manifest
 @options.stage
-@click.option(
-    "--file", type=click.File("rb"), help="Read the value from this file, '-' for stdin."
-)
+@click.option("--file", type=click.File("rb"), help="Read the value from this file, '-' for stdin.")
+@options.format_
 def set_(
-    name: str, target: str | None, manifest: Path, stage: str | None, file: IO[bytes] | None
+    name: str,
+    target: str | None,
+    manifest: Path,
+    stage: str | None,
+    file: IO[bytes] | None,
+    format_: str,
 ) -> None:
     """Give the secret NAME a value: from --file, from a pipe, or typed unseen.
 
@@ -80,15 +84,16 @@ def set_(
     if file is not None:
         value = file.read()
     elif sys.stdin.isatty():
-        value = click.prompt(
-            f"Value of {name}", hide_input=True, confirmation_prompt=True
-        ).encode()
+        value = click.prompt(f"Value of {name}", hide_input=True, confirmation_prompt=True).encode()
     else:
         value = sys.stdin.buffer.read().removesuffix(b"\n").removesuffix(b"\r")
     if not value:
         raise click.UsageError("an empty value would be no secret")
     secrets.set(name, value)
-    click.echo(f"{name} has a new value", err=True)
+    if format_ == "json":
+        print_json({"name": name, "set": True})
+    else:
+        click.echo(f"{name} has a new value", err=True)
 
 
 @command.command("list")
@@ -115,11 +120,17 @@ def list_(target: str | None, manifest: Path, stage: str | None, format_: str) -
 @options.manifest
 @options.stage
 @options.yes
-def remove(name: str, target: str | None, manifest: Path, stage: str | None, yes: bool) -> None:
+@options.format_
+def remove(
+    name: str, target: str | None, manifest: Path, stage: str | None, yes: bool, format_: str
+) -> None:
     """Remove the values of the secret NAME; functions that read it fail from then on."""
     from portafaas.cli import deploying
 
     secrets = _open(manifest, target, stage, name)
     deploying.confirm(f"Remove the values of {name}?", yes, name, "")
     secrets.remove(name)
-    click.echo(f"{name} has no value any more", err=True)
+    if format_ == "json":
+        print_json({"name": name, "removed": True})
+    else:
+        click.echo(f"{name} has no value any more", err=True)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from portafaas.cli import graph, options, workflow_picture
+from portafaas.cli import graph, options, workflow_import, workflow_picture
 from portafaas.cli.output import LINES, json_text, plain, print_json
+from portafaas.cli.signals import exit_status
 
 if TYPE_CHECKING:
     from portafaas.deployment.workflows import RunState, StepEvent, Workflows
@@ -93,9 +94,9 @@ class _Opened:
 
 
 def _refuse(code: str, text: str, hint: str | None = None) -> None:
-    from portafaas.errors import DeploymentError, Diagnostic
+    from portafaas.deployment.workflows import refused
 
-    raise DeploymentError("nothing was changed:", [Diagnostic(code, text, hint=hint)])
+    raise refused(code, text, hint)
 
 
 def _value(text: str | None, option: str = "--input") -> Any:
@@ -195,10 +196,10 @@ def _started(opened: _Opened, workflow: str, run: str, wait: bool, as_json: bool
             # Whoever does not wait to the end has to know it.
             click.echo(f"started {plain(run)}", err=True)
         found = _awaited(opened, workflow, run)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         then = "'portafaas deliver' goes on with it" if opened.target is None else "it goes on"
         click.echo(f"{plain(run)} has not ended: {then}", err=True)
-        raise SystemExit(130) from None
+        raise SystemExit(exit_status(interrupt)) from None
     _show(opened, found, as_json)
     if found.state in ("failed", "canceled"):
         raise SystemExit(1)
@@ -207,10 +208,10 @@ def _started(opened: _Opened, workflow: str, run: str, wait: bool, as_json: bool
 def _awaited(opened: _Opened, workflow: str, run: str) -> RunState:
     """Return the run when it has ended, or, here, when nothing can go on before a signal comes."""
     if opened.target is None:
-        from portafaas.local.broker import explained
         from portafaas.local.dispatch import Dispatcher
         from portafaas.local.operations import LocalWorkflows
         from portafaas.local.resources import store
+        from portafaas.local.store import explained
 
         here = LocalWorkflows(opened.root, opened.plan)
         with (
@@ -395,3 +396,4 @@ def _opened(manifest: Path, target: str | None, stage: str | None) -> tuple[Buil
 
 
 workflow_picture.register(command, _opened)
+workflow_import.register(command)

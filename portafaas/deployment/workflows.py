@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.record import dataclass
 
 State = Literal["running", "succeeded", "failed", "canceled"]
@@ -57,6 +58,13 @@ class StepEvent:
     cause: str = ""
 
 
+def refused(code: str, text: str, hint: str | None = None) -> DeploymentError:
+    """Return the error for what was not done."""
+    # Who only looks does not ask what was changed.
+    summary = "not found:" if code == "PF8040" else "nothing was changed:"
+    return DeploymentError(summary, [Diagnostic(code, text, hint=hint)])
+
+
 class Workflows(ABC):
     """The workflows of one service and stage on one platform."""
 
@@ -86,8 +94,6 @@ class Workflows(ABC):
 
     def retry(self, workflow: str, run: str) -> str:
         """Start a new run with the input of one that has ended; return its id."""
-        from portafaas.errors import DeploymentError, Diagnostic
-
         found = self.status(workflow, run)
         if found.state == "running":
             problem = Diagnostic("PF8042", f"run {run} has not ended", hint="cancel it first")

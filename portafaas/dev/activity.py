@@ -7,186 +7,37 @@ Reading works from any thread and process.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import os
-import queue
 import sqlite3
 import threading
 import time
-import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+from portafaas.dev.listener import Listener
+from portafaas.dev.reading import Reading
+from portafaas.dev.record import MOST_LINES, Invocation, text_of
 
 #: Invocations that are kept.
 KEPT = 5000
 #: Bytes of the file beyond which the oldest go before that.
 LARGEST = 200_000_000
-#: Bytes of a request or an answer that are kept.
-LONGEST = 65_536
-#: Lines of log of one invocation that are kept.
-MOST_LINES = 1000
-#: Effects of one invocation that are kept, characters of each, and of a line of log.
-MOST_EFFECTS, _EFFECT, _LINE = 200, 4_000, 16_000
 #: Seconds between two writes.
 _PAUSE = 0.05
 #: Invocations that are written of those that went well: so many in a crowd, and a second for good.
 #: Beyond that the newest are written, so that recording takes little of the time that they take.
 _CROWD, _STEADY = 1000, 100
-#: Events that wait for one listener; the oldest are dropped.
-_WAITING = 2000
-
-Status = Literal["ok", "error", "again", "dead", "timeout", "crash", "memory", "refused"]
-
-_SCHEMA = """
-create table if not exists invocations (
-    number integer primary key autoincrement, id text not null unique, function text not null,
-    kind text not null, status text not null, started real not null, seconds real not null,
-    trace_id text not null, document text not null
-);
-create index if not exists invocations_function on invocations (function, number);
-create index if not exists invocations_status on invocations (status, number);
-create index if not exists invocations_trace on invocations (trace_id);
-"""
-
-
-@dataclass(slots=True)
-class Invocation:
-    """One call of a function; all values are JSON's.
-
-    Attributes:
-        id: as the handler's ``context.invocation_id`` has it, or of the lease of a delivery.
-        function: name of the function.
-        kind: of its trigger.
-        started: seconds since 1970.
-        seconds: how long it took.
-        status: ``ok``; ``error``, the handler failed; ``again``, comes again; ``dead``, a dead
-            letter; ``timeout``; ``crash``, the process ended; ``memory``, it had too much;
-            ``refused``, the request did not reach the handler.
-        target: whose semantics it ran under; None for the neutral ones.
-        attempt: of a delivery.
-        box: where the delivery came from: ``queue/<name>``, ``function/<name>``.
-        request: the neutral stimulus (``portafaas.adapter.neutral``), cut to :data:`LONGEST` bytes
-            (``cut`` is then true in it).
-        response: the outcome.
-        error: why it failed.
-        logs: ``{time, level, text, fields}`` each.
-        trace_id, span_id, parent_id, correlation_id: as the handler's context has them.
-        spans: ``{name, start, seconds, status, span_id, parent}`` each.
-        effects: what it sent and wrote (``portafaas.local.resources.effects``).
-    """
-
-    function: str
-    kind: str
-    started: float
-    seconds: float = 0.0
-    status: str = "ok"
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    target: str | None = None
-    attempt: int = 1
-    box: str = ""
-    request: Any = None
-    response: Any = None
-    error: str = ""
-    logs: list[dict[str, Any]] = field(default_factory=list)
-    trace_id: str = ""
-    span_id: str = ""
-    parent_id: str = ""
-    correlation_id: str = ""
-    spans: list[dict[str, Any]] = field(default_factory=list)
-    effects: list[dict[str, Any]] = field(default_factory=list)
-    #: Under which its effects are found; not kept.
-    mark: str = ""
-    #: Whether request and answer may be too long to be kept as they are; not kept.
-    long: bool = True
-
-    def document(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {
-            name: getattr(self, name) for name in self.__slots__ if name not in ("mark", "long")
-        }
-
-    def summary(self) -> dict[str, Any]:
-        """Return what a list shows of it."""
-        return {name: getattr(self, name) for name in _SUMMARY}
-
-
-_SUMMARY = (
-    "id", "function", "kind", "started", "seconds", "status", "target", "attempt", "box", "error",
-    "trace_id", "correlation_id",
-)  # fmt: skip
-
-
-class Listener:
-    """Gets events as they come; one that is slow loses the oldest. Close it."""
-
-    def __init__(self, activity: Activity) -> None:
-        self._activity = activity
-        self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(_WAITING)
-        self._wakers: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    def put(self, event: dict[str, Any] | None) -> None:
-        """Hand it an event; from any thread."""
-        while True:
-            try:
-                self._queue.put_nowait(event)
-                break
-            except queue.Full:
-                with contextlib.suppress(queue.Empty):
-                    self._queue.get_nowait()
-        for loop, waker in self._wakers:
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(waker.set)
-
-    def get(self, timeout: float | None = None) -> dict[str, Any] | None:
-        """Return the next event; None when there was none for *timeout* seconds, or no more."""
-        with contextlib.suppress(queue.Empty):
-            return self._queue.get(timeout=timeout)
-        return None
-
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
-        waker = asyncio.Event()
-        entry = (asyncio.get_running_loop(), waker)
-        self._wakers.append(entry)
-        try:
-            while True:
-                waker.clear()
-                try:
-                    event = self._queue.get_nowait()
-                except queue.Empty:
-                    await waker.wait()
-                    continue
-                if event is None:
-                    return
-                yield event
-        finally:
-            self._wakers.remove(entry)
-
-    def close(self) -> None:
-        """Get no more; who iterates ends."""
-        self._activity._leave(self)
-        self.put(None)
-
-    def __enter__(self) -> Listener:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class Activity:
+class Activity(Reading):
     """The record of one service and stage; *folder* is that of ``portafaas.local.resources.store``.
 
     With *writing* false it is read only: no thread, no event.
     """
 
     def __init__(self, folder: Path, *, writing: bool = True) -> None:
-        self.file = folder / "activity.db"
-        self._local = threading.local()
+        super().__init__(folder)
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
         # Deques: others append while the thread takes from the front.
@@ -202,7 +53,6 @@ class Activity:
         #: How many went well and were not written, since too many came at once.
         self.skipped = 0
         self._thread: threading.Thread | None = None
-        folder.mkdir(parents=True, exist_ok=True)
         if writing:
             self._thread = threading.Thread(target=self._run, name="activity", daemon=True)
             self._thread.start()
@@ -291,11 +141,16 @@ class Activity:
                 [
                     (
                         one.id, one.function, one.kind, one.status, one.started, one.seconds,
-                        one.trace_id, _text(one),
+                        one.trace_id, text_of(one),
                     )
                     for one in made
                 ],
             )  # fmt: skip
+            connection.executemany(
+                "insert or ignore into links (trace_id, number) "
+                "select ?, number from invocations where id = ?",
+                [(trace, one.id) for one in made for trace in one.links],
+            )
             for id_, what, value in rest_late:
                 self._append(connection, id_, what, value)
             connection.execute(
@@ -307,6 +162,9 @@ class Activity:
                     "delete from invocations where number <= (select number from invocations "
                     "order by number limit 1 offset (select count(*) / 4 from invocations))"
                 )
+            connection.execute(
+                "delete from links where number < (select min(number) from invocations)"
+            )
             connection.execute("commit")
         except BaseException:
             connection.execute("rollback")
@@ -344,86 +202,11 @@ class Activity:
             (json.dumps(document, ensure_ascii=False), id_),
         )
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.file, timeout=10, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("pragma journal_mode = wal")
-        # After a crash of the machine the last of it may be missing.
-        connection.execute("pragma synchronous = off")
-        connection.executescript(_SCHEMA)
-        return connection
-
-    # Reading
-
-    def _reader(self) -> sqlite3.Connection:
-        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if found is None or self._local.process != os.getpid():
-            found = self._local.connection = self._open()
-            self._local.process = os.getpid()
-        return found
-
-    def list(
-        self,
-        function: str | None = None,
-        status: str | None = None,
-        before: int | None = None,
-        limit: int = 100,
-        trace_id: str | None = None,
-    ) -> Sequence[dict[str, Any]]:
-        """Return invocations, the newest first: summaries, and ``number`` for the next *before*."""
-        wheres: list[str] = []
-        values: list[Any] = []
-        for column, value in (("function", function), ("status", status), ("trace_id", trace_id)):
-            if value is not None:
-                wheres.append(f"{column} = ?")
-                values.append(value)
-        if before is not None:
-            wheres.append("number < ?")
-            values.append(before)
-        where = f"where {' and '.join(wheres)} " if wheres else ""
-        rows = self._reader().execute(
-            f"select number, document from invocations {where}order by number desc limit ?",
-            (*values, limit),
-        )
-        found = []
-        for number, text in rows.fetchall():
-            document = json.loads(text)
-            found.append({"number": number, **{name: document.get(name) for name in _SUMMARY}})
-        return found
-
-    def get(self, id: str) -> dict[str, Any] | None:
-        """Return all of one invocation, None when it is not known (any more)."""
-        row = (
-            self._reader()
-            .execute("select number, document from invocations where id = ?", (id,))
-            .fetchone()
-        )
-        return None if row is None else {"number": row[0], **json.loads(row[1])}
-
-    def trace(self, trace_id: str) -> Sequence[dict[str, Any]]:
-        """Return all of the invocations of one trace, the earliest first."""
-        rows = self._reader().execute(
-            "select number, document from invocations where trace_id = ? order by started, number",
-            (trace_id,),
-        )
-        return [{"number": number, **json.loads(text)} for number, text in rows.fetchall()]
-
-    def counts(self, since: float = 0.0) -> dict[str, dict[str, int]]:
-        """Return function -> status -> how many began at *since* (seconds since 1970) or later."""
-        found: dict[str, dict[str, int]] = {}
-        rows = self._reader().execute(
-            "select function, status, count(*) from invocations where started >= ? "
-            "group by function, status",
-            (since,),
-        )
-        for function, status, count in rows.fetchall():
-            found.setdefault(function, {})[status] = count
-        return found
+    # Listening
 
     def listen(self) -> Listener:
         """Return what gets all events from now on."""
-        listener = Listener(self)
+        listener = Listener(self._leave)
         with self._lock:
             self._listeners = [*self._listeners, listener]
         return listener
@@ -450,43 +233,3 @@ def _add(values: list[Any], what: str, value: Any) -> None:
     if what == "logs" and len(values) >= MOST_LINES:
         return
     values.append(dict(value))
-
-
-def _text(one: Invocation) -> str:
-    """Return the JSON text of *one*, with what is too long of request and answer shortened."""
-    document = one.document()
-    if one.long:
-        for name in ("request", "response"):
-            document[name] = cut(document[name])
-    if one.effects:
-        document["effects"] = [cut(each, _EFFECT) for each in one.effects[:MOST_EFFECTS]]
-    if one.logs:
-        document["logs"] = [_shortened(each, _LINE) for each in one.logs[:MOST_LINES]]
-    return json.dumps(document, ensure_ascii=False, default=str)
-
-
-def cut(value: Any, longest: int = LONGEST) -> Any:
-    """Return JSON *value* with its long texts shortened, and ``cut`` true in it, if that is needed.
-
-    A list of messages that is too long as a whole loses its last ones.
-    """
-    if len(json.dumps(value, default=str)) <= longest:
-        return value
-    for length in (longest // 2, longest // 16, 500, 40):
-        shorter = _shortened(value, length)
-        if len(json.dumps(shorter, default=str)) <= longest:
-            break
-    else:
-        shorter = {"text": json.dumps(value, default=str)[: longest // 2]}
-    return {**shorter, "cut": True} if isinstance(shorter, dict) else {"cut": True, "of": shorter}
-
-
-def _shortened(value: Any, length: int) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= length else value[:length] + "\u2026"
-    if isinstance(value, dict):
-        return {name: _shortened(each, length) for name, each in value.items()}
-    if isinstance(value, list):
-        most = max(1, length // 20)
-        return [_shortened(each, length) for each in value[:most]]
-    return value

@@ -163,7 +163,7 @@ async def _spans(dev: Any, receive: Receive, send: Send) -> None:
     """Take spans, as OTLP's JSON: https://opentelemetry.io/docs/specs/otlp/#otlphttp."""
     document = await body_of(receive)
     try:
-        dev.spans(document)
+        dev.calls.spans(document)
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise Refused(400, "PF8059", f"no spans of OTLP: {exc}") from None
     await answer(send, 200, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from portafaas.adapter.neutral import is_neutral, stimulus_from_json
@@ -12,6 +12,7 @@ from portafaas.dev.api_http import Call, Refused
 from portafaas.dev.api_runs import known_workflow, operations
 from portafaas.dev.api_store import broker_of, clock, known_box
 from portafaas.dev.api_views import known_function
+from portafaas.dev.missed import latest
 from portafaas.plan import FunctionPlan, ScheduleTrigger
 
 #: Seconds by which the clock may be advanced at once: a year.
@@ -107,29 +108,16 @@ def fire(call: Call) -> dict[str, Any]:
     if instant is None:
         raise Refused(422, "PF8059", "this schedule never fires")
     ids = _handed(dev, function, ScheduleStimulus(f"{instant:%Y-%m-%dT%H:%M:%S}.000Z"))
+    dev.made_up(function.name)
     dev.wake()
     return {"queued": ids, "instant": instant.timestamp()}
-
-
-def latest(trigger: ScheduleTrigger, now: datetime) -> datetime | None:
-    """Return the last instant of a schedule until *now*, else the next one; None for never."""
-    from portafaas.schedule import parse_cron
-
-    schedule = parse_cron(trigger.cron, trigger.timezone)
-    for hours in (1, 24, 8 * 24, 32 * 24, 366 * 24):
-        found = schedule.fire_times(now - timedelta(hours=hours), 800)
-        before = [moment for moment in found if moment <= now]
-        if before:
-            return before[-1]
-    found = schedule.fire_times(now, 1)
-    return found[0] if found else None
 
 
 def redrive(call: Call) -> dict[str, Any]:
     """Deliver dead letters of a box again: ``numbers``, or ``all`` that are there now."""
     box = known_box(call.dev.plan, call.params["box"])
     with broker_of(call.dev) as broker:
-        moved = broker.redrive(_chosen(call, broker, box))
+        moved = broker.letters.redrive(_chosen(call, broker, box))
     call.dev.wake()
     return {"moved": moved}
 
@@ -138,14 +126,14 @@ def purge(call: Call) -> dict[str, Any]:
     """Remove dead letters of a box for good: ``numbers``, or ``all`` that are there now."""
     box = known_box(call.dev.plan, call.params["box"])
     with broker_of(call.dev) as broker:
-        return {"purged": broker.purge(_chosen(call, broker, box))}
+        return {"purged": broker.letters.purge(_chosen(call, broker, box))}
 
 
 def _chosen(call: Call, broker: Any, box: str) -> list[Any]:
     numbers, everything = call.given("numbers", list, None), call.given("all", bool, False)
     if (numbers is None) != everything:
         raise Refused(422, "PF8059", "say the numbers of the letters, or all")
-    found: list[Any] = broker.dead(box, bodies=False)
+    found: list[Any] = broker.letters.list(box, bodies=False)
     return found if everything else [item for item in found if item.number in numbers]
 
 

@@ -78,7 +78,10 @@ def invocation(call: Call) -> dict[str, Any]:
     if found is None:
         hint = "the newest 5 000 are kept"
         raise Refused(404, "PF8059", f"there is no invocation {call.params['id']!r}", hint)
-    together = call.dev.activity.trace(found["trace_id"]) if found["trace_id"] else [found]
+    together = [found]
+    if found["trace_id"]:
+        known = (found["trace_id"], found["correlation_id"], found.get("links", ()))
+        together = [*call.dev.activity.trace(*known)]
     return {**found, "summary": summary(found), "trace": _timeline(together or [found])}
 
 
@@ -96,6 +99,22 @@ def _timeline(together: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         "parent_id", "error", "spans",
     )  # fmt: skip
     return [
-        {name: item.get(name) for name in names} | {"summary": summary(item)}
+        {name: item.get(name) for name in names}
+        | {"summary": summary(item), "parent_id": item.get("parent_id") or _sender(item)}
         for item in sorted(together, key=lambda item: item["started"])
     ]
+
+
+def _sender(item: Mapping[str, Any]) -> str:
+    """Return the span that a batch's first message was sent in; "" for none.
+
+    A batch has no parent, since its messages may come from several; ``traceparent`` is
+    https://www.w3.org/TR/trace-context/#traceparent-header.
+    """
+    request = item.get("request")
+    queue = request.get("queue") if isinstance(request, Mapping) else None
+    messages = queue.get("messages") if isinstance(queue, Mapping) else None
+    if not isinstance(messages, list) or not messages or not isinstance(messages[0], Mapping):
+        return ""
+    parts = str((messages[0].get("attributes") or {}).get("traceparent", "")).split("-")
+    return parts[2] if len(parts) == 4 else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ from portafaas.adapter.neutral import is_neutral, sample, stimulus_to_json
 from portafaas.dev.api_http import Call, Refused
 from portafaas.dev.api_views import known_function
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TopicTrigger
+from portafaas.plan.examples import draft
 
-#: How deep an example of a schema goes.
-_DEEP = 8
 #: Bytes of a file that can be an event.
 _LARGEST = 256 << 10
 
@@ -51,7 +49,7 @@ def _generated(plan: BuildPlan, function: FunctionPlan) -> dict[str, Any]:
     document = stimulus_to_json(sample(plan, function))
     trigger = function.trigger
     if isinstance(trigger, QueueTrigger):
-        body = example(plan.queue(trigger.queue).schema.document)
+        body = draft(plan.queue(trigger.queue).schema.document)
         if body is not None:
             for message in document["queue"]["messages"]:
                 message["body"] = body
@@ -88,7 +86,7 @@ def queue(call: Call) -> dict[str, Any]:
     found = next((one for one in plan.queues if one.name == name), None)
     if found is None:
         raise Refused(404, "PF8059", f"there is no queue {name!r}")
-    made: dict[str, Any] = {"body": example(found.schema.document) or {"sample": True}}
+    made: dict[str, Any] = {"body": draft(found.schema.document) or {"sample": True}}
     if found.ordered:
         made["key"] = "key-1"
     samples = [{"name": "generated", "event": made}]
@@ -125,97 +123,16 @@ def topic(call: Call) -> dict[str, Any]:
 
 def workflow(plan: BuildPlan, name: str) -> Any:
     """Return an input that a workflow's schema allows."""
-    return example(plan.workflow(name).input.document) or {}
+    return draft(plan.workflow(name).input.document) or {}
 
 
 def _data(plan: BuildPlan, kind: str) -> Any:
     for event in plan.events:
         if event.name == kind:
-            return example(event.schema.document)
+            return draft(event.schema.document)
     return None
 
 
 def _subject(data: Any) -> str:
     found = data.get("id") if isinstance(data, dict) else None
     return found if isinstance(found, str) else "sample"
-
-
-def example(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None, deep: int = 0) -> Any:
-    """Return a typical value that a JSON Schema allows, as far as its plain keywords say.
-
-    None for an empty schema. https://json-schema.org/draft/2020-12/json-schema-validation
-    """
-    if not isinstance(schema, Mapping) or not schema or deep > _DEEP:
-        return None
-    root = schema if root is None else root
-    for word in ("const", "default"):
-        if word in schema:
-            return schema[word]
-    for word in ("examples", "enum"):
-        if schema.get(word):
-            return schema[word][0]
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/"):
-        found: Any = root
-        for part in reference[2:].split("/"):
-            found = found.get(part) if isinstance(found, Mapping) else None
-        return example(found or {}, root, deep + 1)
-    for word in ("allOf", "oneOf", "anyOf"):
-        if schema.get(word):
-            parts = schema[word] if word == "allOf" else schema[word][:1]
-            return example(_merged([{**schema, word: []}, *parts]), root, deep + 1)
-    return _typed(schema, root, deep)
-
-
-def _merged(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for part in parts:
-        for name, value in part.items():
-            known = out.get(name)
-            if isinstance(known, dict) and isinstance(value, Mapping):
-                out[name] = {**known, **value}
-            elif isinstance(known, list) and isinstance(value, list):
-                out[name] = [*known, *value]
-            else:
-                out[name] = value
-    return out
-
-
-def _typed(schema: Mapping[str, Any], root: Mapping[str, Any], deep: int) -> Any:
-    kind = schema.get("type") or ("object" if "properties" in schema else "")
-    if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "null")
-    match kind:
-        case "object":
-            return {
-                name: example(part, root, deep + 1)
-                for name, part in (schema.get("properties") or {}).items()
-                if part is not False
-            }
-        case "array":
-            count = max(1, int(schema.get("minItems", 1)))
-            inner = example(schema.get("items") or {}, root, deep + 1)
-            return [inner] * min(count, 10)
-        case "integer" | "number":
-            low = schema.get("minimum")
-            if low is None and "exclusiveMinimum" in schema:
-                low = schema["exclusiveMinimum"] + 1
-            return low if low is not None else min(1, schema.get("maximum", 1))
-        case "boolean":
-            return True
-        case "string":
-            return _text(schema)
-        case _:
-            return None
-
-
-def _text(schema: Mapping[str, Any]) -> str:
-    known = {
-        "date-time": "2026-11-23T10:00:00Z", "date": "2026-11-23", "time": "10:00:00Z",
-        "email": "ada@example.com", "uri": "https://example.com/",
-        "uuid": "123e4567-e89b-12d3-a456-426614174000",
-    }  # fmt: skip
-    text = known.get(str(schema.get("format")), "sample")
-    return (text + "x" * int(schema.get("minLength", 0)))[: max(
-        int(schema.get("minLength", 0)), min(len(text), int(schema.get("maxLength", 10**6)))
-    )]

@@ -14,9 +14,12 @@ from typing import Any
 
 from portafaas.deployment.contract import dead_letter_boxes
 from portafaas.dev.api_http import SHOWN, Call, Refused, shown
-from portafaas.local.broker import Broker, Item, explained, inbox
+from portafaas.local.boxes import inbox
+from portafaas.local.broker import Broker
+from portafaas.local.deliveries import Item
 from portafaas.local.driver.portafaas_local_resources import database
 from portafaas.local.resources import store
+from portafaas.local.store import explained
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.runtime.control import CLAIM, split
 
@@ -58,7 +61,7 @@ def boxes(call: Call) -> list[dict[str, Any]]:
     """
     plan = call.dev.plan
     with broker_of(call.dev) as broker, opened(call.dev) as connection:
-        now = broker.now()
+        now = broker.clock.now()
         rows = {
             box: facts
             for box, *facts in connection.execute(
@@ -71,7 +74,7 @@ def boxes(call: Call) -> list[dict[str, Any]]:
             )
         }
         letters = {
-            f"{kind}/{name}": broker.count_dead(f"{kind}/{name}")
+            f"{kind}/{name}": broker.letters.count(f"{kind}/{name}")
             for name, kind in dead_letter_boxes(plan)
         }
     out = []
@@ -113,9 +116,9 @@ def letters(call: Call) -> dict[str, Any]:
     limit = call.number("limit", 50, 500)
     after = call.number("after", 0, 1 << 62) if "after" in call.query else 0
     with broker_of(dev) as broker:
-        total = broker.count_dead(box)
+        total = broker.letters.count(box)
         # All of them without their bodies, then the bodies of those that are wanted.
-        found = [item for item in broker.dead(box, bodies=False) if item.number > after]
+        found = [item for item in broker.letters.list(box, bodies=False) if item.number > after]
     part = found[:limit]
     with opened(dev) as connection:
         out = [_letter(connection, item) for item in part]
@@ -155,7 +158,7 @@ def waiting(call: Call) -> dict[str, Any]:
     dev, box = call.dev, known_box(call.dev.plan, call.params["box"])
     limit = call.number("limit", 50, 500)
     with broker_of(dev) as broker, opened(dev) as connection:
-        now = broker.now()
+        now = broker.clock.now()
         ahead = now - time()
         rows = connection.execute(
             "select number, state, kind, id, key, substr(body, 1, ?), length(body), attributes, "
@@ -191,5 +194,5 @@ def waiting(call: Call) -> dict[str, Any]:
 def clock(call: Call) -> dict[str, Any]:
     """Return the store's clock: ``now`` (seconds since 1970), how far it is ``ahead``, its mode."""
     with broker_of(call.dev) as broker:
-        now = broker.now()
+        now = broker.clock.now()
     return {"now": now, "ahead": now - time(), "mode": call.dev.clock.mode}

@@ -180,6 +180,7 @@ def schedules(call: Call) -> list[dict[str, Any]]:
             times = parse_cron(trigger.cron, trigger.timezone).fire_times(now, 5)
             last = call.dev.activity.list(function=function.name, limit=1)
             box = waiting[f"function/{function.name}"]
+            missed = call.dev.missed.get(function.name)
             out.append(
                 {
                     "function": function.name,
@@ -189,6 +190,7 @@ def schedules(call: Call) -> list[dict[str, Any]]:
                     "last": listed(call.dev.activity, last[0]) if last else None,
                     "waiting": box["ready"] + box["later"] + box["leased"],
                     "dead": box["dead"],
+                    "missed": missed and {"count": missed.count, "last": missed.last},
                 }
             )
     return out

@@ -29,12 +29,12 @@ class Clock:
         """Set it to where it begins, before there is a dispatcher."""
         if self._start is not None:
             with Broker(store(self._dev.root, self._dev.stage), self._dev.plan) as broker:
-                broker.hold(self._start, anew=True)
+                broker.clock.hold(self._start, anew=True)
 
     def now(self) -> float:
         """Return the time, in seconds since 1970."""
         with Broker(store(self._dev.root, self._dev.stage), self._dev.plan) as broker:
-            return broker.now()
+            return broker.clock.now()
 
     def advance(self, seconds: float, timeout: float | None = None) -> bool:
         """Set a virtual clock forward, doing what is due on the way; see :meth:`set`."""

@@ -1,7 +1,6 @@
-"""``portafaas dev --as``: an application in a target's own runtime, under its delivery rules.
+"""``portafaas dev --as``: the processes of functions, with the package in the vendor's runtime.
 
-``Target`` builds the package and holds it; ``VendorInstances`` stands where ``Instances`` does:
-its processes have the package in the vendor's runtime. The dispatcher gets ``Target.vendor``.
+``VendorInstances`` stands where ``Instances`` does.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from socket import socket
 from threading import Lock
@@ -21,89 +19,17 @@ from typing import Any
 
 from portafaas.adapter.neutral import stimulus_to_json
 from portafaas.adapter.stimulus import HttpStimulus
+from portafaas.dev.answers import CRASH, MEMORY, Answer, HttpRequest, problem
+from portafaas.dev.frames import OK, REFUSED, TIMEOUT
 from portafaas.dev.instances import Instances
-from portafaas.dev.pool import CRASH, MEMORY, MOST, Answer, HttpRequest, problem
-from portafaas.dev.worker import OK, REFUSED, TIMEOUT
-from portafaas.emulation import emulated
-from portafaas.errors import DeploymentError, Diagnostic
+from portafaas.dev.pool import MOST
+from portafaas.dev.target import Target
 from portafaas.local.process import Child, described
 from portafaas.local.vendor import Vendor
 from portafaas.plan import BuildPlan, FunctionPlan
 
 #: What the answer of a child says of how it went.
 _HOW = {"timeout": TIMEOUT, "exit": CRASH, "memory": MEMORY, "refused": REFUSED}
-
-
-class Target:
-    """The packages of one target, the newest of which runs; a context manager.
-
-    *report* is told what takes the first one so long. Raises DeploymentError (PF8060) when
-    functions are to be *debugged*.
-    """
-
-    def __init__(
-        self,
-        manifest: Path,
-        stage: str | None,
-        target: str,
-        debugged: bool = False,
-        report: Callable[[str], None] = lambda text: None,
-    ) -> None:
-        if debugged:
-            text = f"functions cannot be debugged in the runtime of {target!r}"
-            hint = "leave out --as, or --debug: from their sources functions can be debugged"
-            raise DeploymentError(
-                "the application is not started:", [Diagnostic("PF8060", text, hint=hint)]
-            )
-        self._manifest = manifest
-        self._stage = stage
-        self.target = target
-        self._report = report
-        self._current: ExitStack | None = None
-        self._before: list[ExitStack] = []
-        self._vendor: Vendor | None = None
-
-    @property
-    def vendor(self) -> Vendor:
-        """What starts functions of the newest package."""
-        assert self._vendor is not None
-        return self._vendor
-
-    def build(self) -> Vendor:
-        """Build the project as it is now; who has an older package keeps it.
-
-        Raises what a build raises, and goes on with the last good package then.
-        """
-        stack = ExitStack()
-        with stack:
-            self._vendor = stack.enter_context(
-                emulated(self._manifest, self._stage, self.target, self._told)
-            )
-            if self._current is not None:
-                self._before.append(self._current)
-            self._current = stack.pop_all()
-        # What was under way may still be for the last but one.
-        while len(self._before) > 2:
-            self._before.pop(0).close()
-        return self._vendor
-
-    def _told(self, text: str) -> None:
-        # The first time it takes long; then it is told that it is done.
-        if self._vendor is None:
-            self._report(text)
-
-    def close(self) -> None:
-        """Remove all packages."""
-        for stack in (*self._before, *filter(None, [self._current])):
-            stack.close()
-        self._before.clear()
-        self._current = None
-
-    def __enter__(self) -> Target:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _Pool:
@@ -135,7 +61,11 @@ class _Pool:
             child = self._owner.child(self._vendor, self.function)
             with self._lock:
                 self._all.add(child)
-        answer = child.ask({**order, "run": self._owner.id(number)})
+        run = self._owner.id(number)
+        answer = child.ask({**order, "run": run})
+        trace = self._owner.traces.pop(run, None)
+        if answer is not None and trace is not None:
+            answer["trace"] = trace
         with self._lock:
             if answer is not None and not self.retired:
                 self._idle.append(child)
@@ -183,6 +113,8 @@ class VendorInstances(Instances):
         self._target = target
         self._extra = dict(extra or {})
         self._home: asyncio.AbstractEventLoop | None = None
+        #: By the mark of an order that is under way: ids of trace, span, parent and correlation.
+        self.traces: dict[str, list[str]] = {}
 
     def serve(self, plan: BuildPlan) -> None:
         """Have the functions of the newest package."""
@@ -205,7 +137,10 @@ class VendorInstances(Instances):
         """Start a process; from any thread."""
 
         def observed(facts: Mapping[str, Any]) -> None:
-            if self._home is not None and not self._home.is_closed():
+            if facts["observed"] == "span":
+                names = ("trace_id", "span_id", "parent_id", "correlation_id")
+                self.traces.setdefault(facts["run"], [facts[name] for name in names])
+            elif self._home is not None and not self._home.is_closed():
                 self._home.call_soon_threadsafe(
                     self.logged, function.name, int(facts["run"][-12:] or "0", 16),
                     facts["stream"], facts["time"], str(facts["text"]).encode(),
@@ -279,12 +214,13 @@ def _response(answer: dict[str, Any], method: str) -> Answer:
     status = int(answer["status"])
     if method != "HEAD" and status not in (204, 304) and status >= 200:
         headers.append((b"content-length", b"%d" % len(body)))
-    return (status, headers, body, *_said(answer), None)
+    trace = answer.get("trace")
+    return (status, headers, body, *_said(answer), tuple(trace) if trace else None)
 
 
 def _outcome(answer: dict[str, Any]) -> Answer:
     how, why = _said(answer)
-    kept = {name: value for name, value in answer.items() if name not in ("how", "why")}
+    kept = {name: value for name, value in answer.items() if name not in ("how", "why", "trace")}
     return (0, [], json.dumps(kept).encode(), how, why, None)
 
 

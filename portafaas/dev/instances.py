@@ -12,17 +12,21 @@ import asyncio
 import contextlib
 import json
 import marshal
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from portafaas.dev.pool import PATIENCE, Answer, HttpRequest, Pool, end
-from portafaas.dev.worker import EVENT, HTTP
+from portafaas.dev.answers import Answer, HttpRequest
+from portafaas.dev.frames import EVENT, FILE, HTTP
+from portafaas.dev.instance import end
+from portafaas.dev.pool import PATIENCE, Pool
 from portafaas.plan import BuildPlan, FunctionPlan
 
 #: Seconds without a request after which a pool has one process again, and between two looks.
@@ -226,6 +230,15 @@ class Instances:
         """Hand a request to the function."""
         self._number = number = self._number + 1
         return number, pool.submit(number, marshal.dumps((HTTP, number, *request)))
+
+    def filed(self, message: bytes) -> bytes:
+        """Put a message that is too long for a socket into a file; return one that says where."""
+        if self.folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="portafaas-"))
+        descriptor, name = tempfile.mkstemp(dir=self.folder)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(message)
+        return marshal.dumps((FILE, name))
 
     def event(self, pool: Pool, event: Mapping[str, Any]) -> tuple[int, asyncio.Future[Answer]]:
         """Hand a neutral event to the function; the answer's body is the outcome as JSON."""

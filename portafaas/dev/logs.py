@@ -11,7 +11,8 @@ from datetime import datetime
 from time import time
 from typing import IO, Any, Literal
 
-from portafaas.dev.activity import Invocation
+from portafaas.dev.lines import about, brief, pieces
+from portafaas.dev.record import Invocation
 from portafaas.errors import Diagnostic
 from portafaas.printable import plain
 
@@ -25,10 +26,6 @@ _LINES = "\t\n"
 _COLOURS = {
     "DEBUG": "2", "INFO": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1",
 }  # fmt: skip
-_STATUS = {
-    "ok": "32", "again": "33", "refused": "33", "error": "31", "dead": "31", "timeout": "31",
-    "crash": "31", "memory": "31",
-}  # fmt: skip
 #: Invocations that went well and are printed one by one, of those that are printed together.
 _ONE_BY_ONE = 20
 
@@ -38,6 +35,8 @@ def entry_of(line: str, when: float = 0.0) -> dict[str, Any]:
 
     A record of the runtime is taken apart; of anything else ``level`` is "".
     """
+    if line.startswith('{"_aws"') and (found := _embedded(line, when)) is not None:
+        return found
     if line.startswith("{") and '"severity"' in line:
         try:
             record = json.loads(line)
@@ -55,6 +54,25 @@ def entry_of(line: str, when: float = 0.0) -> dict[str, Any]:
                 "fields": fields,
             }
     return {"time": when or time(), "level": "", "text": line, "fields": {}}
+
+
+def _embedded(line: str, when: float) -> dict[str, Any] | None:
+    """Return the metrics of a line of CloudWatch's embedded format, which a package for AWS prints.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    try:
+        record = json.loads(line)
+        names = [
+            metric["Name"]
+            for directive in record["_aws"]["CloudWatchMetrics"]
+            for metric in directive["Metrics"]
+        ]
+        fields = {name: record[name] for name in names}
+        moment = record["_aws"]["Timestamp"] / 1000
+    except (ValueError, KeyError, TypeError):
+        return None
+    return {"time": moment or when, "level": "INFO", "text": "metrics", "fields": fields}
 
 
 def _seconds(text: Any) -> float:
@@ -121,7 +139,7 @@ class Console:
                 )
             )
             return
-        text = plain(str(entry["text"]), _LINES)
+        text = brief(plain(str(entry["text"]), _LINES))
         fields = entry["fields"]
         metric = fields.get("metric")
         if isinstance(metric, dict):
@@ -154,10 +172,7 @@ class Console:
                 record = self._record("INFO" if one.status == "ok" else "ERROR", about(one))
                 lines.append(json.dumps({**record, **one.summary()}, ensure_ascii=False))
             else:
-                text = f"{plain(about(one))} {self._styled(f'{one.seconds * 1000:.0f} ms', '2')}"
-                if one.status != "ok":
-                    text += f" {self._styled(one.status, _STATUS[one.status])}"
-                    text += f": {plain(one.error)}" if one.error else ""
+                text = "".join(self._styled(plain(part), code) for part, code in pieces(one))
                 lines.append(self._text(one.started + one.seconds, one.function, "", text))
         for function, count in crowd.items():
             text = self._styled(f"and {count} more that went well", "2")
@@ -195,23 +210,6 @@ class Console:
         from portafaas.runtime.text import epoch_time
 
         return {"time": epoch_time(time()), "severity": level, "message": message}
-
-
-def about(one: Invocation) -> str:
-    """Return what was called, and what came of it: ``POST /orders 201``."""
-    if one.kind == "http" and isinstance(one.request, dict):
-        request = one.request.get("http", {})
-        status = one.response.get("status", "") if isinstance(one.response, dict) else ""
-        query = f"?{request['query']}" if request.get("query") else ""
-        return f"{request.get('method')} {request.get('path')}{query} {status}".rstrip()
-    outcome = {"ok": "done", "again": "comes again", "dead": "dead letter"}.get(
-        one.status, "failed"
-    )
-    tried = f", attempt {one.attempt}" if one.attempt > 1 else ""
-    what = one.box or one.kind
-    ids = one.response.get("ids") if isinstance(one.response, dict) else None
-    count = f" ({len(ids)} messages)" if ids and len(ids) > 1 else ""
-    return f"{what}{count}{tried} {outcome}"
 
 
 def _of(name: str) -> str:

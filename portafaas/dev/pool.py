@@ -1,30 +1,19 @@
 """The processes of one function; for the event loop's thread. ``portafaas.dev.instances`` has all.
-
-Long because a pool and its processes know each other's states: apart they would be harder to read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import json
 import marshal
-import mmap
 import os
-import socket
 import subprocess
-import sys
-import tempfile
-from collections import deque
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from portafaas.dev import worker
-from portafaas.dev.worker import ANSWER, END, FILE, LENGTH, LOG, LONGEST, READY, SLOT
-from portafaas.local.memory import resident
+from portafaas.dev.answers import CRASH, Answer, problem
+from portafaas.dev.channel import Channel, tell
+from portafaas.dev.frames import END, LONGEST, TIMEOUT
+from portafaas.dev.instance import Instance, Output, end
 from portafaas.local.process import described
 from portafaas.local.workers import GRACE, START
 from portafaas.plan import BuildPlan, FunctionPlan
@@ -42,31 +31,6 @@ _SLOW, _QUICK = 0.002, 5
 _LOST = 1.0
 #: Most processes of a function when nothing bounds its instances.
 MOST = 8
-#: How an invocation went, beyond what ``portafaas.dev.worker`` says.
-CRASH, MEMORY = 4, 5
-
-#: status, headers, body, how, why, trace; see ``portafaas.dev.worker.ANSWER``.
-Answer = tuple[int, list[tuple[bytes, bytes]], bytes, int, str, tuple[str, str, str, str] | None]
-#: method, path and query as sent, headers with names in lower case, body, caller.
-HttpRequest = tuple[str, str, str, list[tuple[bytes, bytes]], bytes, str | None]
-
-
-def problem(status: int, title: str, detail: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Return headers and body of an RFC 9457 problem document."""
-    body = json.dumps(
-        {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    ).encode()
-    length = b"%d" % len(body)
-    return [(b"content-type", b"application/problem+json"), (b"content-length", length)], body
-
-
-def end(process: subprocess.Popen[bytes], ours: socket.socket) -> None:
-    """End a process that was never told what to be."""
-    ours.close()
-    process.kill()
-    process.wait()
-
-
 class Pool:
     """The processes of one function."""
 
@@ -96,8 +60,7 @@ class Pool:
         self._ending = 0
         self._failures = 0
         self._lost: set[int] = set()
-        self._backlog: deque[bytes] = deque()
-        self._ours, self._theirs = _messages()
+        self._channel = Channel()
         self._output: tuple[int, asyncio.ReadTransport] | None = None
 
     def same(self, plan: BuildPlan, function: FunctionPlan) -> bool:
@@ -117,34 +80,13 @@ class Pool:
         self.used = now = monotonic()
         self.pending[number] = (future, now)
         if len(message) > LONGEST:
-            message = self._filed(message)
-        if self._backlog:
-            self._backlog.append(message)
-        else:
-            self._send(message)
+            message = instances.filed(message)
+        self._channel.put(message)
         if not self.workers and not self.starting:
             self.start()
         if instances._ticking is None:
             instances.tick()
         return future
-
-    def _filed(self, message: bytes) -> bytes:
-        instances = self.instances
-        if instances.folder is None:
-            instances.folder = Path(tempfile.mkdtemp(prefix="portafaas-"))
-        descriptor, name = tempfile.mkstemp(dir=instances.folder)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(message)
-        return marshal.dumps((FILE, name))
-
-    def _send(self, message: bytes) -> None:
-        try:
-            self._ours.send(message)
-        except OSError as exc:
-            if exc.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS):
-                raise
-            # They have enough to do: the rest is sent when there are answers.
-            self._backlog.appendleft(message)
 
     def answered(self, number: int, answer: Answer) -> None:
         """Hand an answer to who waits for it."""
@@ -152,13 +94,8 @@ class Pool:
         self._done += 1
         if waiting is not None and not waiting[0].done():
             waiting[0].set_result(answer)
-        backlog = self._backlog
-        while backlog:
-            message = backlog.popleft()
-            before = len(backlog)
-            self._send(message)
-            if len(backlog) > before:
-                return
+        if self._channel.backlog:
+            self._channel.more()
 
     # Processes
 
@@ -182,10 +119,10 @@ class Pool:
                 "ids": self.instances.ids, "load": load,
             }  # fmt: skip
             descriptors = (
-                self._theirs.fileno(), instance.slots, self._output[0], self._output[0]
+                self._channel.fileno(), instance.slots, self._output[0], self._output[0]
             )  # fmt: skip
             try:
-                _tell(ours, what, descriptors)
+                tell(ours, what, descriptors)
             except OSError:
                 # It is dead already; its stream will say so.
                 pass
@@ -199,7 +136,7 @@ class Pool:
         """Make the pipe that whatever is not the handler's own print goes to."""
         reading, writing = os.pipe()
         transport, _ = await self.instances.loop.connect_read_pipe(
-            lambda: _Output(self), os.fdopen(reading, "rb", buffering=0)
+            lambda: Output(self), os.fdopen(reading, "rb", buffering=0)
         )
         self._output = (writing, transport)
 
@@ -229,7 +166,7 @@ class Pool:
                 limit = self.function.timeout + GRACE + (0.0 if instance.answers else START)
                 if now - since > limit:
                     instance.kill(
-                        worker.TIMEOUT,
+                        TIMEOUT,
                         f"the function did not answer within {self.function.timeout} s",
                         number,
                     )  # fmt: skip
@@ -261,7 +198,7 @@ class Pool:
         """
         lost: set[int] = set()
         free = any(each.ready and len(each.at()) < self.concurrency for each in self.workers)
-        if free and not done and not self._backlog:
+        if free and not done and not self._channel.backlog:
             for number, (_, since) in self.pending.items():
                 if now - since < _LOST:
                     break
@@ -293,14 +230,12 @@ class Pool:
                 text = f"no process of {name} gets ready: {described(status)}"
                 for number in list(self.pending):
                     self._fail(number, CRASH, text)
-                self._ours.close()
-                self._theirs.close()
-                self._backlog.clear()
-                self._ours, self._theirs = _messages()
+                self._channel.close()
+                self._channel = Channel()
         self._over()
 
     def _fail(self, number: int, how: int, why: str) -> None:
-        status, title = (504, "Gateway Timeout") if how == worker.TIMEOUT else (502, "Bad Gateway")
+        status, title = (504, "Gateway Timeout") if how == TIMEOUT else (502, "Bad Gateway")
         headers, body = problem(status, title, why)
         self.answered(number, (status, headers, body, how, why, None))
 
@@ -311,23 +246,24 @@ class Pool:
         self.retired = True
         end = marshal.dumps((END, 0))
         for _ in range((len(self.workers) + self.starting) * self.concurrency):
-            if self._backlog:
-                self._backlog.append(end)
-            else:
-                self._send(end)
+            self._channel.put(end)
         self._over()
 
     def shrink(self) -> None:
-        """End all processes but one, if none has anything to do.
-
-        Whichever gets the word; with several invocations in one process it could be half of each.
-        """
-        if self.concurrency > 1 or self.pending or self.starting or self._ending:
+        """End all processes but one, if none has anything to do."""
+        if self.pending or self.starting or self._ending:
             return
         least = max(1, self.function.min_instances if self.function.kind == "http" else 0)
-        for _ in range(len(self.workers) - least):
-            self._ending += 1
-            self._send(marshal.dumps((END, 0)))
+        for instance in self.workers[least:]:
+            if self.concurrency == 1:
+                # Whichever gets the word.
+                self._ending += 1
+                self._channel.put(marshal.dumps((END, 0)))
+            else:
+                # Of several threads each would have to get it, and not those of another process.
+                # Nothing is under way, nor sent before it is gone: so nothing is lost with it.
+                instance.process.kill()
+                instance.process.wait()
 
     def _over(self) -> None:
         if self.retired and not self.workers and not self.starting and not self.pending:
@@ -354,130 +290,8 @@ class Pool:
         return processes
 
     def _close(self) -> None:
-        self._ours.close()
-        self._theirs.close()
+        self._channel.close()
         if self._output is not None:
             os.close(self._output[0])
             self._output[1].close()
             self._output = None
-
-
-def _messages() -> tuple[socket.socket, socket.socket]:
-    """Return a socket that keeps messages apart: what is sent to one, and read from the other."""
-    kind = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
-    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
-    for each in (ours, theirs):
-        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-            with contextlib.suppress(OSError):
-                each.setsockopt(socket.SOL_SOCKET, option, 1 << 20)
-    ours.setblocking(False)
-    return ours, theirs
-
-
-def _tell(ours: socket.socket, what: Mapping[str, Any], descriptors: Iterable[int]) -> None:
-    data = marshal.dumps(dict(what))
-    frame = LENGTH.pack(len(data)) + data
-    sent = socket.send_fds(ours, [frame], list(descriptors))
-    ours.sendall(frame[sent:])
-
-
-class Instance(asyncio.Protocol):
-    """One process."""
-
-    def __init__(self, pool: Pool, process: subprocess.Popen[bytes]) -> None:
-        self.pool = pool
-        self.process = process
-        self.ready = False
-        #: How many answers it has given.
-        self.answers = 0
-        #: Why it is killed: how its invocations went, in words, and which one's fault it is (0:
-        #: all).
-        self.doom: tuple[int, str, int] | None = None
-        self.transport: asyncio.Transport | None = None
-        self._part = b""
-        size = SLOT.size * pool.concurrency
-        with tempfile.TemporaryFile() as file:
-            file.truncate(size)
-            self.slots = os.dup(file.fileno())
-            self._memory = mmap.mmap(self.slots, size)
-
-    def at(self) -> list[tuple[int, float]]:
-        """Return the requests that it is at, and since when on the monotonic clock."""
-        return [pair for pair in SLOT.iter_unpack(self._memory[:]) if pair[0]]
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the stream's transport."""
-        self.transport = transport  # type: ignore[assignment]
-
-    def data_received(self, data: bytes) -> None:
-        """Take in frames of the stream."""
-        if self._part:
-            data = self._part + data
-        start, size = 0, len(data)
-        while size - start >= 4:
-            (length,) = LENGTH.unpack_from(data, start)
-            end = start + 4 + length
-            if end > size:
-                break
-            frame = marshal.loads(data[start + 4 : end])
-            start = end
-            if frame[0] == ANSWER:
-                self.answers += 1
-                self.pool.answered(frame[1], frame[2:])
-            elif frame[0] == LOG:
-                pool = self.pool
-                pool.instances.logged(pool.function.name, *frame[1:])
-            elif frame[0] == READY:
-                self.ready = True
-        self._part = data[start:] if start < size else b""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Find out how it ended."""
-        if not self.pool.instances._closed:
-            self.pool.instances.later(self._reap())
-
-    async def _reap(self) -> None:
-        status = await asyncio.get_running_loop().run_in_executor(None, self._wait)
-        if not self.pool.instances._closed:
-            self.pool.ended(self, status)
-            self.release()
-
-    def release(self) -> None:
-        """Give back the memory that it shares with the process."""
-        if not self._memory.closed:
-            self._memory.close()
-            os.close(self.slots)
-
-    def _wait(self) -> int:
-        try:
-            return self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
-
-    def kill(self, how: int, why: str, culprit: int = 0) -> None:
-        """End it; *why* is told whoever waits for its answers."""
-        if self.doom is None:
-            self.doom = (how, why, culprit)
-            self.process.kill()
-
-    def weigh(self, most: int) -> None:
-        """End it when it has more than *most* MiB."""
-        if self.doom is not None or not (at := self.at()):
-            return
-        used = resident(self.process.pid) // (1 << 20)
-        if used > most:
-            self.kill(MEMORY, f"the function used {used} MiB of memory; it has {most} MiB")
-            for number, _ in at:
-                text = f"killed: {used} MiB of memory used, {most} MiB declared\n".encode()
-                self.pool.instances.logged(self.pool.function.name, number, 2, 0.0, text)
-
-
-class _Output(asyncio.Protocol):
-    """What processes print around the handler's own streams: their children, libraries."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    def data_received(self, data: bytes) -> None:
-        self._pool.instances.logged(self._pool.function.name, 0, 2, 0.0, data)

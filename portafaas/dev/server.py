@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from portafaas.dev.activity import Invocation
-from portafaas.dev.pool import CRASH, MEMORY, Answer, HttpRequest, problem
-from portafaas.dev.worker import ERROR, OK, REFUSED, TIMEOUT
+from portafaas.dev.answers import CRASH, MEMORY, Answer, HttpRequest, problem
+from portafaas.dev.frames import ERROR, OK, REFUSED, TIMEOUT
+from portafaas.dev.record import Invocation
 
 if TYPE_CHECKING:
     from portafaas.dev.service import Dev
@@ -88,9 +89,29 @@ class Server:
         number, future = instances.http(pool, request)
         answer = await future
         # First: who has the answer finds it recorded.
-        dev.answered(pool, number, request, answer, began)
+        dev.calls.answered(pool, number, request, answer, began)
         await send({"type": "http.response.start", "status": answer[0], "headers": answer[1]})
         await send({"type": "http.response.body", "body": answer[2]})
+
+
+def served(dev: Dev, ready: Callable[[], None]) -> Any:
+    """Return the server of an application; *ready* is called when it accepts connections."""
+    import uvicorn
+
+    from portafaas.dev.protocol import protocol
+
+    config = uvicorn.Config(
+        Server(dev), loop="none", http=protocol(), ws="none", lifespan="off", access_log=False,
+        log_config=None, server_header=False, proxy_headers=False, backlog=1024,
+        timeout_keep_alive=30,
+    )  # fmt: skip
+
+    class Quiet(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready()
+
+    return Quiet(config)
 
 
 async def _body(receive: Receive, send: Send) -> bytes | None:

@@ -6,10 +6,12 @@ import contextlib
 import fcntl
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from portafaas.errors import DeploymentError, Diagnostic
+from portafaas.plan import BuildPlan, HttpTrigger
 
 
 def needed(debug: bool, reload: bool) -> None:
@@ -57,6 +59,41 @@ def bound(host: str, port: int) -> socket.socket:
         hint = "end what uses it, or choose another: --port 0 takes any that is free"
         raise DeploymentError(summary, [Diagnostic("PF8050", text, hint=hint)]) from exc
     return made
+
+
+def keyless(plan: BuildPlan, given: Mapping[str, str]) -> list[str]:
+    """Return what is said of routes with ``auth: key`` when no key is known, in lines.
+
+    *given* is the environment of all functions.
+    """
+    from hashlib import sha256
+
+    missing = dict.fromkeys(
+        str(function.trigger.auth.keys)
+        for function in plan.functions
+        if isinstance(function.trigger, HttpTrigger)
+        and function.trigger.auth is not None
+        and function.trigger.auth.scheme == "key"
+        and function.trigger.auth.keys not in {**given, **function.environment}
+    )
+    digest = sha256(b"dev-key").hexdigest()
+    return [
+        f"routes with (key) answer 500 as long as {name} is not set; with --env "
+        f"{name}=dev={digest} they take the header 'x-api-key: dev-key'"
+        for name in missing
+    ]
+
+
+def valueless(plan: BuildPlan, root: Path) -> list[str]:
+    """Return what is said of declared secrets without a value on this machine, in lines."""
+    from portafaas.local.secrets import LocalSecrets
+
+    stage = f" --stage {plan.stage}" if plan.stage else ""
+    return [
+        f"secret {each.name} has no value: portafaas secrets set {each.name}{stage}"
+        for each in LocalSecrets(root, plan).list()
+        if not each.changed
+    ]
 
 
 def loop_factory() -> Any:

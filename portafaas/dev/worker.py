@@ -3,11 +3,8 @@
 Its argument is the number of one end of a stream socket. The first frame from there says what to
 be: the function, its environment, and file descriptors: the socket that requests come from, which
 all processes of the function read, so that each takes the next one when it is free; a piece of
-memory where it says which request it is at; where to print. Answers and logs go to the stream.
-
-A frame of the stream is its length (4 bytes, little-endian) and a value of ``marshal``: both ends
-are the same Python. A message of the socket is such a value alone; one that is too long for it
-names a file with the value.
+memory where it says which request it is at; where to print. Answers and logs go to the stream
+(``portafaas.dev.frames``).
 """
 
 from __future__ import annotations
@@ -15,12 +12,28 @@ from __future__ import annotations
 import marshal
 import os
 import socket
-import struct
 import sys
 import threading
 import time
 from contextvars import ContextVar
 
+from portafaas.dev.frames import (
+    ANSWER,
+    END,
+    ERROR,
+    FILE,
+    HTTP,
+    LOG,
+    LONGEST,
+    OK,
+    READY,
+    REFUSED,
+    SLOT,
+    TIMEOUT,
+    Stream,
+    read,
+    whole_frame,
+)
 from portafaas.local import marks
 from portafaas.local.printed import divert
 from portafaas.runtime.context import Context, HandlerTimeout, ended, endings
@@ -36,71 +49,14 @@ if TYPE_CHECKING:
 
     from portafaas.runtime.http import Response
 
-#: What messages of the socket are.
-HTTP, EVENT, END, FILE = 0, 1, 2, 3
-#: What frames of the stream are.
-READY, ANSWER, LOG = 0, 1, 2
-#: How an http invocation went; beyond OK the answer's notes have the error.
-OK, REFUSED, ERROR, TIMEOUT = 0, 1, 2, 3
-#: Which request a thread is at, and since when on the monotonic clock; 0 for none.
-SLOT = struct.Struct("<Qd")
-LENGTH = struct.Struct("<I")
-#: Bytes of the longest message of the socket.
-LONGEST = 65_536
 #: Number of the request that this thread, or this task, is at.
 _at: ContextVar[int] = ContextVar("portafaas-number", default=0)
-
-
-class _Stream:
-    """The way to who started this process; frames of several threads do not mix."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.socket = socket.socket(fileno=descriptor)
-        self._lock = threading.Lock()
-
-    def send(self, value: tuple[Any, ...]) -> None:
-        data = marshal.dumps(value)
-        frame = LENGTH.pack(len(data)) + data
-        # The deadline's signal must not leave half a frame behind.
-        with self._lock:
-            _whole(self.socket, frame)
-
-    def first(self) -> tuple[dict[str, Any], list[int]]:
-        """Return what to be, and the descriptors that come with it."""
-        data, descriptors, _, _ = socket.recv_fds(self.socket, 1 << 16, 8)
-        if not data:
-            raise SystemExit(0)
-        (size,) = LENGTH.unpack_from(data)
-        while len(data) < size + 4:
-            data += self.socket.recv(1 << 20)
-        return marshal.loads(data[4:]), descriptors
-
-    def watch(self) -> None:
-        """End this process when nobody is at the other end."""
-        while True:
-            try:
-                if not self.socket.recv(1):
-                    break
-            except OSError:
-                break
-        os._exit(0)
-
-
-def _whole(to: socket.socket, frame: bytes) -> None:
-    """Send all of *frame*; ``portafaas.runtime.deadline`` lets this come to its end."""
-    try:
-        sent = to.send(frame)
-        while sent < len(frame):
-            sent += to.send(frame[sent:])
-    except OSError:
-        # Nobody is there to hear it: watch() ends the process.
-        return
 
 
 class Worker:
     """The function, and the threads that run it."""
 
-    def __init__(self, stream: _Stream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.function: Function
         self._marks = False
@@ -179,7 +135,7 @@ class Worker:
                 return
             order = marshal.loads(message)
             if order[0] == FILE:
-                order = _read(order[1])
+                order = read(order[1])
             kind = order[0]
             if kind == END:
                 return
@@ -307,16 +263,9 @@ def _text(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _read(file: str) -> Any:
-    with open(file, "rb") as opened:  # noqa: PTH123 (pathlib would have to be imported)
-        order = marshal.loads(opened.read())
-    os.unlink(file)  # noqa: PTH108
-    return order
-
-
 def main() -> None:
     """Get ready for whatever function it will be, then run it."""
-    stream = _Stream(int(sys.argv[1]))
+    stream = Stream(int(sys.argv[1]))
     # What nearly every function needs, loaded while nobody waits.
     import json
     import logging
@@ -327,7 +276,7 @@ def main() -> None:
 
     for module in (json, logging, mmap, resources, log):
         assert module
-    whole(_whole)
+    whole(whole_frame)
     Worker(stream).run()
 
 

@@ -19,6 +19,7 @@ from typing import Any
 def serve() -> None:
     """Answer every line until the parent closes the pipe."""
     from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
+    from portafaas.local.orphan import end_alone
     from portafaas.local.runner import deliver
     from portafaas.runtime.function import Function
 
@@ -27,6 +28,7 @@ def serve() -> None:
     sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     functions: dict[str, Function] = {}
     requests_at, answers_at = map(int, sys.argv[1:3])
+    end_alone(requests_at)
     # Whoever asked may be gone, killed: nobody wants the answer then.
     with (
         contextlib.suppress(BrokenPipeError),

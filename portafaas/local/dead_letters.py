@@ -14,8 +14,10 @@ from portafaas.deployment.contract import (
     Redriven,
     dead_letter_boxes,
 )
-from portafaas.local.broker import Broker, Item, explained
+from portafaas.local.broker import Broker
+from portafaas.local.deliveries import Item
 from portafaas.local.resources import read, store
+from portafaas.local.store import explained
 from portafaas.plan import BuildPlan
 from portafaas.runtime.control import CLAIM, split
 from portafaas.runtime.resources import NotFound
@@ -48,13 +50,13 @@ class LocalDeadLetters(DeadLetters):
             for name, kind in dead_letter_boxes(self._plan):
                 target = self._plan.queue(name).dead_letter if kind == "queue" else True
                 place = target if isinstance(target, str) else str(self._folder / "resources.db")
-                found.append(Box(name, kind, place, broker.count_dead(f"{kind}/{name}")))
+                found.append(Box(name, kind, place, broker.letters.count(f"{kind}/{name}")))
         return found
 
     def list(self, box: str, limit: int) -> Sequence[DeadLetter]:
         """Return letters, the oldest first."""
         with self._broker() as broker:
-            found = broker.dead(self._origin(box), limit)
+            found = broker.letters.list(self._origin(box), limit)
         return [_letter(box, item, self._body(item)) for item in found]
 
     def _body(self, item: Item) -> bytes:
@@ -69,21 +71,21 @@ class LocalDeadLetters(DeadLetters):
 
     def _chosen(self, broker: Broker, box: str, ids: Collection[str] | None) -> Sequence[Item]:
         # Bodies of all letters may be more than there is memory.
-        found = broker.dead(self._origin(box), bodies=False)
+        found = broker.letters.list(self._origin(box), bodies=False)
         return found if ids is None else [item for item in found if item.id in ids]
 
     def redrive(self, box: str, ids: Collection[str] | None) -> Redriven:
         """Put letters back, in order: all in one transaction."""
         with self._broker() as broker:
             items = self._chosen(broker, box, ids)
-            moved = broker.redrive(items)
+            moved = broker.letters.redrive(items)
         known = {item.id for item in items}
         return Redriven(moved, tuple((id_, "not there") for id_ in ids or () if id_ not in known))
 
     def purge(self, box: str, ids: Collection[str] | None) -> int:
         """Remove letters: all in one transaction."""
         with self._broker() as broker:
-            return broker.purge(self._chosen(broker, box, ids))
+            return broker.letters.purge(self._chosen(broker, box, ids))
 
 
 def _letter(box: str, item: Item, body: bytes) -> DeadLetter:

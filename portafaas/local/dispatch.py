@@ -7,26 +7,23 @@ process, at whatever moment it is killed.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import selectors
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, time
-from typing import IO, TYPE_CHECKING, Any, Literal, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
-from portafaas.local.broker import Broker, Item, Lease, Settled, letters_to
-from portafaas.local.memory import resident
-from portafaas.local.process import Child
-from portafaas.local.resources import environment, store
-from portafaas.local.worker import order_of
-from portafaas.local.workers import GRACE, SLACK, START, TaskWorker, Worker, processes
-from portafaas.local.workflows import Engine, Note, Order
-from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, ScheduleTrigger
-from portafaas.record import dataclass, field
-from portafaas.runtime.recovery import delay_of
+from portafaas.local.broker import Broker
+from portafaas.local.hooks import Hooks
+from portafaas.local.resources import store
+from portafaas.local.schedules import Schedules
+from portafaas.local.staff import staff
+from portafaas.local.starter import Starter
+from portafaas.local.waker import Waker
+from portafaas.local.workers import GRACE, SLACK, START, Worker
+from portafaas.local.workflows import Engine
+from portafaas.plan import BuildPlan
 
 if TYPE_CHECKING:
     from portafaas.local.vendor import Vendor
@@ -37,62 +34,6 @@ _LOOK = 0.05
 _SWEEP = 1.0
 #: Seconds between two looks at the memory of processes, if it is limited.
 _WEIGH = 0.2
-
-What = Literal["delivered", "again", "dead", "held", "lost"]
-How = Literal["crash", "timeout", "memory"]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What became of one delivery.
-
-    ``delivered``; ``again``, in ``seconds``; ``dead``, with the letter; ``held``: not tried, since
-    an earlier message of its key failed; ``lost``, as on some platforms. ``error`` is why, as far
-    as is known.
-    """
-
-    function: str
-    #: ``queue/<name>`` or ``function/<name>``.
-    box: str
-    id: str
-    attempt: int
-    what: What
-    seconds: float = 0.0
-    error: str = ""
-    letter: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Hooks:
-    """What a dispatcher tells of its work; nothing is done here."""
-
-    def leased(self, lease: Lease, pid: int) -> None:
-        """Deliveries go to a function's process; nothing is recorded but the lease."""
-
-    def answered(self, lease: Lease, settled: Settled) -> Settled:
-        """A function has answered; return what is to be recorded."""
-        return settled
-
-    def settled(self, reports: Sequence[Report]) -> None:
-        """It is recorded."""
-
-    def fired(self, function: str, instant: str) -> None:
-        """A schedule's function is due."""
-
-    def called(self, order: Order, pid: int) -> None:
-        """A workflow calls a function; that it asks for it is recorded."""
-
-    def replied(self, order: Order, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A function has answered a workflow; return what is to be recorded."""
-        return answer
-
-    def ended(self, subject: Lease | Order, how: How, why: str) -> None:
-        """A function's process ended, or was ended, while it was at *subject*."""
-
-    def observed(self, facts: Mapping[str, Any]) -> None:
-        """A process tells of what it is at (``portafaas.local.observed``), if it is to."""
-
-    def noted(self, note: Note) -> None:
-        """Something of a run is recorded."""
 
 
 class Dispatcher:
@@ -137,62 +78,45 @@ class Dispatcher:
         self._fast = fast
         self._timeouts = timeouts
         self._hooks = hooks or Hooks()
-        self._extra = dict(extra or {})
-        self._output = output
-        self._vendor = vendor
         rules = None if vendor is None else vendor.rules()
         self.broker = broker or Broker(store(root, plan.stage), plan, rules)
-        self.broker.limit()
-        self._observed = observed
+        self.broker.intake.limit()
         self._limited = limited
         self._weighed = 0.0
         self._virtual = virtual
-        self._debugging = debugging or {}
         self._goal: float | None = None
         self._reached = threading.Event()
         self._generation = 0
+        clock = self.broker.clock
         if virtual:
-            self.broker.keep_held()
-        if self.broker.held() != virtual:
-            self.broker.hold() if virtual else self.broker.release()
+            clock.keep_held()
+        if clock.held() != virtual:
+            clock.hold() if virtual else clock.release()
         self._selector = selectors.DefaultSelector()
-        self._waker = _Waker()
+        self._waker = Waker()
         self._selector.register(self._waker, selectors.EVENT_READ, self._waker)
+        starter = Starter(
+            plan, root, self.broker.owner, vendor, output=output, extra=extra or {},
+            debugging=debugging or {}, observed=self._hooks.observed if observed else None,
+        )  # fmt: skip
         self.engine = self._made() if plan.workflows else None
-        self._workers: list[Worker] = []
-        for function in plan.functions:
-            if function.kind == "task":
-                self._workers += self._callees(function)
-            elif function.kind != "http":
-                for _ in range(_processes(plan, function)):
-                    self._workers.append(_Deliverer(self, function))
-        for worker in self._workers:
-            # What a vendor's runtime has, who has started it looks after.
-            worker.unlimited = vendor is not None or worker.function.name in self._debugging
-        now = self.broker.now if virtual else time
-        self._schedules = _Schedules(plan, now) if schedules else None
+        self._workers = staff(starter, self._selector, self.broker, self.engine, self._hooks)
+        now = clock.now if virtual else time
+        self._schedules = Schedules(plan, now) if schedules else None
         self._swept = 0.0
         self._looked = 0.0
         self._stopped = False
         self._aborted = False
 
     def _made(self) -> Engine:
-        self.broker.lock()
+        owner = self.broker.owner
+        owner.lock()
         longest = max((f.timeout for f in self._plan.functions if f.kind == "task"), default=0)
         return Engine(
-            store(self._root, self._plan.stage), self._plan, owner=self.broker.owner,
-            now=self.broker.now, alive=self.broker.alive,
+            store(self._root, self._plan.stage), self._plan, owner=owner.id,
+            now=self.broker.clock.now, alive=owner.alive,
             lease=longest + GRACE + START + SLACK, told=self._hooks.noted,
         )  # fmt: skip
-
-    def _callees(self, function: FunctionPlan) -> list[TaskWorker]:
-        if self.engine is None:
-            return []
-        hooks, rest = self._hooks, (self._start, self._selector, self.engine)
-        return [
-            TaskWorker(self._plan, function, *rest, hooks.called, hooks.replied, hooks.ended)
-            for _ in range(processes(function))
-        ]
 
     def close(self) -> None:
         """End the processes; what they had is as if it had not been tried."""
@@ -275,7 +199,7 @@ class Dispatcher:
             self.broker.sweep()
             if self.engine is not None:
                 for owner in self.engine.sweep():
-                    self.broker.gone(owner)
+                    self.broker.owner.gone(owner)
         self.broker.take_in()
         if self.engine is not None:
             self.engine.upkeep()
@@ -312,22 +236,12 @@ class Dispatcher:
         if self._limited and now - self._weighed > _WEIGH:
             self._weighed = now
             for worker in busy:
-                self._weigh(worker)
+                worker.weigh()
 
     def _rest(self, seconds: float) -> None:
         """Wait for what processes say, or for :meth:`wake`."""
         for key, _ in self._selector.select(max(0.0, seconds)):
             key.data.hear()
-
-    @staticmethod
-    def _weigh(worker: Worker) -> None:
-        """End a process that has too much memory."""
-        pid, most = worker.pid, worker.function.memory
-        if not worker.busy or pid is None or worker.unlimited:
-            return
-        used = resident(pid) // (1 << 20)
-        if used > most:
-            worker.outgrown(f"the function used {used} MiB of memory; it has {most} MiB")
 
     def _pause(self, wait: bool, follow: bool) -> bool:
         """Pass the time until something is due; tell whether to go on."""
@@ -353,7 +267,7 @@ class Dispatcher:
                 return False
             self._rest(_LOOK)
         elif self._fast:
-            self.broker.advance(due)
+            self.broker.clock.advance(due)
         else:
             self._rest(min(due, _LOOK))
         return True
@@ -366,7 +280,7 @@ class Dispatcher:
             if self.engine.deferred():
                 self._rest(_LOOK)
                 return
-        now, goal = self.broker.now(), self._goal
+        now, goal = self.broker.clock.now(), self._goal
         if goal is None:
             self._rest(_LOOK)
         elif now >= goal:
@@ -381,203 +295,4 @@ class Dispatcher:
                 self._looked = 0.0
             # Not by less than what two times differ in, else it would not come there.
             step = max(1e-6, min(due for due in (*dues, goal - now) if due is not None))
-            self.broker.hold(min(goal, now + step))
-
-    def _start(self, function: FunctionPlan) -> Child:
-        keep = (self.broker.lock(),)
-        observed = self._hooks.observed if self._observed else None
-        if self._vendor is not None:
-            return self._vendor.child(
-                function, self._root, self._extra, keep, self._output, observed
-            )
-        variables = {
-            **function.environment,
-            **environment(self._plan, function, self._root, "", packaged=False),
-            **self._extra,
-            **self._debugging.get(function.name, {}),
-            **letters_to(self._plan, function),
-        }
-        return Child(
-            self._root, variables, keep=keep, output=self._output, apart=True, observed=observed
-        )
-
-
-class _Waker:
-    """Ends the selector's wait; from any thread."""
-
-    def __init__(self) -> None:
-        self._reading, self._writing = os.pipe()
-        os.set_blocking(self._reading, False)
-        os.set_blocking(self._writing, False)
-        self._open = True
-
-    def fileno(self) -> int:
-        return self._reading
-
-    def hear(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._reading, 4096):
-                continue
-
-    def wake(self) -> None:
-        # Full: it is awake.
-        if self._open:
-            with contextlib.suppress(BlockingIOError, OSError):
-                os.write(self._writing, b"!")
-
-    def close(self) -> None:
-        self._open = False
-        os.close(self._reading)
-        os.close(self._writing)
-
-
-class _Deliverer(Worker):
-    """One process of one function that gets deliveries."""
-
-    def __init__(self, dispatcher: Dispatcher, function: FunctionPlan) -> None:
-        super().__init__(dispatcher._plan, function, dispatcher._start, dispatcher._selector)
-        self._broker = dispatcher.broker
-        self._hooks = dispatcher._hooks
-        vendor = dispatcher._vendor
-        self._rules = None if vendor is None else vendor.rules()[function.name]
-        #: Seconds that the handler may take, with what its bridge does after it.
-        self._seconds = function.timeout if vendor is None else vendor.seconds(function)
-        self.lease: Lease | None = None
-
-    @property
-    def busy(self) -> bool:
-        """Tell whether it is at a lease."""
-        return self.lease is not None
-
-    def take(self) -> None:
-        """Give the process what is due, if anything is."""
-        # A vendor's runtime may have ended, and is started again.
-        cold = self._rules is not None or not self.running
-        seconds = self._seconds + GRACE + (START if cold else 0)
-        lease = self._broker.lease(self.function, seconds + SLACK)
-        if self._broker.ended:
-            found, self._broker.ended = self._broker.ended, []
-            self._hooks.settled([_ended(*each) for each in found])
-        if lease is None:
-            return
-        self.lease = lease
-        child = self.child()
-        self.ends = monotonic() + seconds
-        self._hooks.leased(lease, child.pid)
-        child.send({"spec": self.spec, "items": order_of(lease.items), "run": lease.id})
-
-    def answered(self, answer: Mapping[str, Any]) -> None:
-        """Record what the function says."""
-        if how := answer.get("how"):
-            assert self.lease is not None
-            self._hooks.ended(self.lease, how, answer["why"])
-        settled = Settled(
-            dict(answer["again"]),
-            dict(answer["dead"]),
-            answer["untried"],
-            answer.get("alone", False),
-            dict(answer.get("copies", ())),
-            answer.get("lost", ()),
-        )
-        self._settle(settled, answer.get("why", ""))
-
-    def ended(self, why: str, late: bool) -> None:
-        """Have it come again; core buries what has had all its attempts."""
-        lease = self.lease
-        assert lease is not None
-        self._hooks.ended(lease, self.how(late), why)
-        if self._rules is not None:
-            rules = self._rules
-            again = {item.number: rules.gone for item in lease.items}
-            self._settle(Settled(again, alone=rules.parts, anew=rules.forgets), why)
-            return
-        policy = self.spec.get("retry")
-        again = {}
-        for item in lease.items:
-            spent = policy is not None and item.attempts >= policy["attempts"]
-            delay = 0.0 if spent or policy is None else delay_of(policy, item.attempts)
-            again[item.number] = delay
-        self._settle(Settled(again, alone=True), why)
-
-    def given_up(self) -> None:
-        """Forget the lease: the broker takes it back."""
-        self.lease = None
-
-    def _settle(self, settled: Settled, why: str) -> None:
-        lease, self.lease = self.lease, None
-        assert lease is not None
-        settled = self._hooks.answered(lease, settled)
-        self._broker.settle(lease, settled)
-        self._hooks.settled(_reports(lease, settled, why))
-
-
-def _reports(lease: Lease, settled: Settled, why: str) -> list[Report]:
-    found = []
-    for item in lease.items:
-        facts = (lease.function, item.box, item.id, item.deliveries)
-        if item.number in settled.lost:
-            found.append(Report(*facts, "lost", 0.0, why))
-        elif item.number in settled.dead:
-            letter = json.loads(settled.dead[item.number])
-            found.append(Report(*facts, "dead", 0.0, letter.get("error", ""), letter))
-        elif item.number in settled.again:
-            found.append(Report(*facts, "again", settled.again[item.number], why))
-        elif item.number in settled.untried:
-            found.append(Report(*facts, "held"))
-        else:
-            found.append(Report(*facts, "delivered"))
-    return found
-
-
-def _ended(function: str, letter: str, item: Item) -> Report:
-    """Return what is told of what the platform itself has made an end of."""
-    what: What = "dead" if letter else "lost"
-    facts = json.loads(letter) if letter else {}
-    error = "the platform gave it up"
-    return Report(function, item.box, item.id, item.deliveries, what, 0.0, error, facts)
-
-
-def _processes(plan: BuildPlan, function: FunctionPlan) -> int:
-    most = 0
-    if isinstance(function.trigger, QueueTrigger):
-        most = plan.queue(function.trigger.queue).max_concurrency
-    return min(function.concurrency, most) if most else function.concurrency
-
-
-def fires_after(function: FunctionPlan, moment: float) -> float:
-    """Return when a schedule fires next at or after *moment*, in seconds since 1970."""
-    from datetime import UTC, datetime
-
-    from portafaas.schedule import parse_cron
-
-    trigger = function.trigger
-    assert isinstance(trigger, ScheduleTrigger)
-    start = datetime.fromtimestamp(moment, UTC)
-    found = parse_cron(trigger.cron, trigger.timezone).fire_times(start, 1)
-    # A cron expression of no day at all, 30 February, never fires.
-    return found[0].timestamp() if found else float("inf")
-
-
-class _Schedules:
-    """When each schedule fires next, from now on by the clock *now*."""
-
-    def __init__(self, plan: BuildPlan, now: Callable[[], float]) -> None:
-        self._now = now
-        self._functions = [f for f in plan.functions if isinstance(f.trigger, ScheduleTrigger)]
-        self._next = {f.name: fires_after(f, now()) for f in self._functions}
-
-    def next(self) -> float:
-        """Return when the next one fires, in seconds since 1970; infinity for never."""
-        return min(self._next.values(), default=float("inf"))
-
-    def due(self) -> list[tuple[FunctionPlan, str]]:
-        """Return the functions whose instant has come, and the instant."""
-        from portafaas.runtime.text import epoch_time
-
-        now, found = self._now(), []
-        for function in self._functions:
-            instant = self._next[function.name]
-            if instant <= now:
-                found.append((function, epoch_time(instant)))
-                self._next[function.name] = fires_after(function, max(now, instant + 1.0))
-        return found
+            self.broker.clock.hold(min(goal, now + step))

@@ -1,13 +1,18 @@
-"""How much memory a process has."""
+"""How much memory a process has, and its end when that is too much."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+#: Seconds between two looks.
+_WEIGH = 0.2
 
 
 def resident(pid: int) -> int:
@@ -37,3 +42,33 @@ def below(pid: int) -> list[int]:
         for number in own:
             found += below(number)
     return found
+
+
+class Scales:
+    """Ends what this process has started when it takes more than *most* MiB; a context manager."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        #: Why it was ended, if it was.
+        self.why = ""
+
+    def _run(self) -> None:
+        while not self._over.wait(_WEIGH):
+            processes = below(os.getpid())
+            used = sum(map(resident, processes)) >> 20
+            if used > self._most:
+                self.why = f"the function used {used} MiB of memory; it has {self._most} MiB"
+                for number in processes:
+                    with contextlib.suppress(OSError):
+                        os.kill(number, signal.SIGKILL)
+                return
+
+    def __enter__(self) -> Scales:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()

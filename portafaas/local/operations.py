@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from portafaas.deployment.workflows import RunState, StepEvent, Workflows
-from portafaas.errors import DeploymentError, Diagnostic
+from portafaas.deployment.workflows import RunState, StepEvent, Workflows, refused
 from portafaas.local import resources
-from portafaas.local.broker import explained
 from portafaas.local.driver.portafaas_local_resources import now
 from portafaas.local.history import history
 from portafaas.local.resources import store
 from portafaas.local.runs import Run, Runs
+from portafaas.local.store import explained
 from portafaas.plan import BuildPlan
 from portafaas.runtime.resources import NotFound, NotWaiting, ResourceError
 
@@ -44,7 +43,7 @@ class LocalWorkflows(Workflows):
     def _found(self, runs: Runs, workflow: str, run: str) -> Run:
         found = runs.run(run)
         if found is None or found.workflow != workflow:
-            raise _problem("PF8040", f"workflow {workflow!r} has no run {run!r}")
+            raise refused("PF8040", f"workflow {workflow!r} has no run {run!r}")
         return found
 
     def start(self, workflow: str, input: Any) -> str:
@@ -81,18 +80,18 @@ class LocalWorkflows(Workflows):
             try:
                 resources.signal_run(self._address(workflow), run, name, payload)
             except NotFound as exc:
-                raise _problem("PF8040", str(exc)) from None
+                raise refused("PF8040", str(exc)) from None
             except NotWaiting as exc:
                 waiting = self.status(workflow, run).waiting
                 hint = f"it waits for: {', '.join(waiting)}" if waiting else None
-                raise _problem("PF8041", str(exc), hint) from None
+                raise refused("PF8041", str(exc), hint) from None
 
     def cancel(self, workflow: str, run: str) -> None:
         """Stop a run and those that it waits for; what is being called is not kept."""
         with self._runs() as runs, runs.transaction():
             found = self._found(runs, workflow, run)
             if found.state != "running":
-                raise _problem("PF8042", f"run {run} has ended: it is {found.state}")
+                raise refused("PF8042", f"run {run} has ended: it is {found.state}")
             runs.cancel(found, now(runs.connection))
 
 
@@ -103,7 +102,3 @@ def _state(runs: Runs, run: Run) -> RunState:
         outcome.get("ok"), outcome.get("error", ""), outcome.get("cause", ""),
         runs.waiting(run.id) if run.state == "running" else (),
     )  # fmt: skip
-
-
-def _problem(code: str, text: str, hint: str | None = None) -> DeploymentError:
-    return DeploymentError("nothing was changed:", [Diagnostic(code, text, hint=hint)])

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from portafaas.local.orphan import PATIENCE
+
 
 class Child:
     """One process: takes an order a line, and answers each, one after the other.
@@ -112,7 +114,7 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
         try:
-            return self._process.wait(5)
+            return self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()

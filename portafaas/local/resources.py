@@ -120,7 +120,7 @@ def messages(folder: Path, kind: str, name: str) -> list[dict[str, Any]]:
     """Return the messages that a queue or topic (*kind*) was sent, in order.
 
     All that wait to be shared out, and of the others those among the newest
-    ``portafaas.local.broker.TAIL`` of the store.
+    ``portafaas.local.retention.TAIL`` of the store.
     """
     if not (folder / "resources.db").exists():
         return []

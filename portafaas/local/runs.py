@@ -8,13 +8,12 @@ caller's.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from time import time
 from typing import Any
 
-from portafaas.local.driver.portafaas_local_resources import back, database, waited_for
+from portafaas.local.driver.portafaas_local_resources import waited_for
+from portafaas.local.store import Store
 from portafaas.record import dataclass
 
 #: Seconds that runs are kept which have ended (Step Functions: 90 days).
@@ -66,27 +65,8 @@ class Kept:
     answer: Any
 
 
-class Runs:
-    """All runs of one service and stage; not for several threads. *folder* is the store's."""
-
-    def __init__(self, folder: Path) -> None:
-        self.connection = database(str(folder))
-        self.connection.execute("pragma busy_timeout = 30000")
-
-    def close(self) -> None:
-        """Close the store."""
-        self.connection.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All that is done inside has happened or not."""
-        self.connection.execute("begin immediate")
-        try:
-            yield
-            self.connection.execute("commit")
-        except BaseException:
-            back(self.connection)
-            raise
+class Runs(Store):
+    """The runs of one service and stage; not for several threads. *folder* is the store's."""
 
     # Reading
 

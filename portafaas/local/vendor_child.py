@@ -1,8 +1,8 @@
 """The child process that has a function's package in a platform's runtime; see ``vendor``.
 
 Its orders and answers are those of ``portafaas.local.child``. Beside ``again``, ``dead`` and
-``untried`` the answer to ``items`` may have ``copies``, ``lost`` and ``alone``
-(``portafaas.local.broker.Settled``), ``why`` it failed, and ``how`` the process came to its end.
+``untried`` the answer to ``items`` may have ``copies``, ``lost`` and ``alone`` (see
+``portafaas.local.deliveries.Settled``), ``why`` it failed, and ``how`` the process came to its end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import pickle
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,47 +25,22 @@ from portafaas.adapter import HttpOutcome, HttpStimulus, NativeRequest, TaskOutc
 from portafaas.adapter.delivery import Delivered, Wish, limited, refused
 from portafaas.adapter.neutral import outcome_to_json, stimulus_from_json
 from portafaas.local.driver.portafaas_local_resources import RUN_FILE, TOLD
-from portafaas.local.memory import below, resident
+from portafaas.local.memory import Scales
+from portafaas.local.orphan import end_alone
 from portafaas.local.vendor import VARIABLES
 from portafaas.runtime import states
 from portafaas.vendor import NativeError, NativeResult, VendorSession
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portafaas.local.collector import Collector
+
 #: Type of the error of what had too much memory.
 _MEMORY = "OutOfMemory"
-#: Seconds between two looks at its memory.
-_WEIGH = 0.2
+#: Seconds that a span may be later than the answer; the second: after one that never came.
+_LATE, _MISSED = 2.0, 0.05
 #: Seconds that a runtime may take to start; what a platform allows depends on its machines.
 _INIT = 60.0
-
-
-class _Scales:
-    """Ends the runtime when it takes more memory than it has, in MiB; a context manager."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        #: Why it was ended, if it was.
-        self.why = ""
-
-    def _run(self) -> None:
-        while not self._over.wait(_WEIGH):
-            processes = below(os.getpid())
-            used = sum(map(resident, processes)) >> 20
-            if used > self._most:
-                self.why = f"the function used {used} MiB of memory; it has {self._most} MiB"
-                for number in processes:
-                    with contextlib.suppress(OSError):
-                        os.kill(number, signal.SIGKILL)
-                return
-
-    def __enter__(self) -> _Scales:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 class Place:
@@ -89,12 +63,23 @@ class Place:
         self.limited = False
         #: Gets what the process tells beside its answers, if somebody wants to know.
         self.observed: Callable[[dict[str, Any]], None] | None = None
+        self._collector: Collector | None = None
+        self._patience = _LATE
 
     def close(self) -> None:
         """End the runtime."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+    def observe(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        """Have *tell* get what functions print, and spans that no collector of the user's gets."""
+        from portafaas.local.collector import ENDPOINT, SAID, Collector
+
+        self.observed = tell
+        if not any(name in self._variables for name in SAID):
+            self._collector = Collector()
+            self._variables[ENDPOINT] = self._collector.url
 
     def begin(self, run: str) -> None:
         """Say which mark the effects of the next order have."""
@@ -118,9 +103,9 @@ class Place:
 
     def _invoke(self, request: NativeRequest, function: str = "") -> NativeResult:
         session = self.ready()
-        why = ""
+        begun, why = time(), ""
         if self.limited:
-            with _Scales(self._facts["memory"]) as scales:
+            with Scales(self._facts["memory"]) as scales:
                 result = session.invoke(request.payload, function=function or None)
             why = scales.why
         else:
@@ -134,7 +119,19 @@ class Place:
         elif logs:
             sys.stdout.write(logs if logs.endswith("\n") else f"{logs}\n")
             sys.stdout.flush()
+        self._collected(result, begun)
         return result
+
+    def _collected(self, result: NativeResult, begun: float) -> None:
+        """Hand on the spans of an invocation that began at *begun*."""
+        died = result.error is not None and result.error.kind != "handler"
+        if self.observed is None or self._collector is None:
+            return
+        found = self._collector.taken(0.0 if died else self._patience, begun)
+        if not died:
+            self._patience = _LATE if found else _MISSED
+        for facts in found:
+            self.observed(facts)
 
     # An event, as 'portafaas invoke' and the HTTP server have it.
 
@@ -265,6 +262,7 @@ def serve() -> None:
         os._exit(128 + number)
 
     signal.signal(signal.SIGTERM, ended)
+    end_alone(requests_at, place.close)
     with (
         contextlib.suppress(BrokenPipeError),
         contextlib.closing(place),
@@ -278,7 +276,7 @@ def serve() -> None:
             answers.flush()
 
         if "observed" in sys.argv[6:]:
-            place.observed = tell
+            place.observe(tell)
         for line in requests:
             order: dict[str, Any] = json.loads(line)
             run = order.get("run", "")

@@ -26,7 +26,7 @@ from portafaas.runtime.taxonomy import Unreadable
 from portafaas.runtime.text import epoch_time
 
 if TYPE_CHECKING:
-    from portafaas.local.broker import Item
+    from portafaas.local.deliveries import Item
 
 
 def order_of(items: Sequence[Item]) -> list[dict[str, Any]]:

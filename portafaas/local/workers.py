@@ -6,10 +6,13 @@ import selectors
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
+from portafaas.local.hooks import Hooks, How
+from portafaas.local.memory import resident
+from portafaas.local.orders import Order
 from portafaas.local.process import Child, described
-from portafaas.local.workflows import Engine, Order
+from portafaas.local.workflows import Engine
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import function_spec
 from portafaas.runtime import states
@@ -20,8 +23,6 @@ GRACE = 3.0
 START = 60.0
 #: Seconds a lease outlives the moment its function is killed.
 SLACK = 15.0
-#: Most processes of a function that workflows call, when nothing bounds its instances.
-_MOST = 8
 
 
 class Worker(ABC):
@@ -84,7 +85,7 @@ class Worker(ABC):
         """End a process that is at nothing: the next call gets a new one."""
         self._end()
 
-    def how(self, late: bool) -> Literal["crash", "timeout", "memory"]:
+    def how(self, late: bool) -> How:
         """Return how a process came to its end."""
         return "memory" if self._outgrown else "timeout" if late else "crash"
 
@@ -115,8 +116,16 @@ class Worker(ABC):
         if self.busy:
             self.ended(f"the function did not answer within {self.function.timeout} s", True)
 
-    def outgrown(self, why: str) -> None:
-        """End a process that has too much memory."""
+    def weigh(self) -> None:
+        """End a process that has more memory than its function declares."""
+        pid, most = self.pid, self.function.memory
+        if not self.busy or pid is None or self.unlimited:
+            return
+        used = resident(pid) // (1 << 20)
+        if used > most:
+            self._outgrow(f"the function used {used} MiB of memory; it has {most} MiB")
+
+    def _outgrow(self, why: str) -> None:
         self._outgrown = True
         self._end()
         if self.busy:
@@ -148,15 +157,11 @@ class TaskWorker(Worker):
         start: Callable[[FunctionPlan], Child],
         selector: selectors.BaseSelector,
         engine: Engine,
-        called: Callable[[Order, int], None],
-        replied: Callable[[Order, Mapping[str, Any]], Mapping[str, Any]],
-        told: Callable[[Order, Literal["crash", "timeout", "memory"], str], None],
+        hooks: Hooks,
     ) -> None:
         super().__init__(plan, function, start, selector)
         self._engine = engine
-        self._called = called
-        self._replied = replied
-        self._told = told
+        self._hooks = hooks
         self._order: Order | None = None
         self._ready = False
 
@@ -186,7 +191,7 @@ class TaskWorker(Worker):
             seconds = min(seconds, order.timeout)
         self.ends = monotonic() + seconds
         child = self.child()
-        self._called(order, child.pid)
+        self._hooks.called(order, child.pid)
         child.send({"spec": self.spec, "task": order.task(), "run": _mark(order)})
 
     def answered(self, answer: Mapping[str, Any]) -> None:
@@ -204,12 +209,12 @@ class TaskWorker(Worker):
         if late and self._ready:
             within = order.timeout is not None and order.timeout < self.function.timeout + GRACE
             cause = f"{self.function.name} took over {self.function.timeout} s"
-            self._told(order, "timeout", cause)
+            self._hooks.ended(order, "timeout", cause)
             self._settle({"error": states.TIMEOUT, "cause": "" if within else cause})
         else:
             if late:
                 why = f"the function's module was not loaded within {START:.0f} s"
-            self._told(order, self.how(late), why)
+            self._hooks.ended(order, self.how(late), why)
             self._settle({"error": states.TASK_FAILED, "cause": why})
 
     def given_up(self) -> None:
@@ -219,16 +224,9 @@ class TaskWorker(Worker):
     def _settle(self, answer: Mapping[str, Any]) -> None:
         order, self._order = self._order, None
         assert order is not None
-        self._engine.answer(order, self._replied(order, answer))
+        self._engine.answer(order, self._hooks.replied(order, answer))
 
 
 def _mark(order: Order) -> str:
     """Return the mark of a call, which its effects have."""
     return f"{order.run}/{order.place}/{order.attempt}"
-
-
-def processes(function: FunctionPlan) -> int:
-    """Return how many processes a function may have that workflows call."""
-    if function.max_instances:
-        return min(function.max_instances * function.concurrency, 40)
-    return max(_MOST, function.concurrency)

@@ -111,6 +111,10 @@ def _validate(
     file: FilePath, document: Any, positions: Mapping[Path, tuple[int, int]]
 ) -> list[Diagnostic]:
     problems = Validator(manifest_schema()).problems(document)
+    if any(code == "PF1002" and path[0] == "workflows" for code, path, *_ in problems):
+        from portafaas.manifest.asl_hints import with_hints
+
+        problems = with_hints(problems)
     found = [locate(file, positions, *problem) for problem in problems]
     if isinstance(document, dict):
         for name, block in (document.get("stages") or {}).items():

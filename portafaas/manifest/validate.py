@@ -208,7 +208,9 @@ class Validator:
             given = ", ".join(value) or "none"
             keys = " key" if number.endswith(" 1") else " keys"
             allowed = f" of {', '.join(sorted(properties))}" if properties else keys
-            out.append(("PF1001", path, f"needs {number}{allowed}; given: {given}", None))
+            expect = schema.get("x-expect")
+            hint = f"write {expect}" if expect else None
+            out.append(("PF1001", path, f"needs {number}{allowed}; given: {given}", hint))
 
     def _array(self, value: list[Any], schema: Any, path: Path, out: list[Problem]) -> None:
         items = schema.get("items")

@@ -70,13 +70,15 @@ def imported(
     mapping: Mapping[str, str],
     functions: tuple[str, ...],
     workflows: tuple[str, ...],
+    say: str = "say which it is under 'functions:', beside 'file': {{{name}: …}}",
 ) -> tuple[Steps, dict[Path, Path]]:
     """Return the steps of a machine, {} when something is wrong, and where each is in the file.
 
-    *mapping*: resource, or its last part -> function or workflow of the manifest. The places lead
-    from the paths of steps in the workflow to those of states in the file.
+    *mapping*: resource, or its last part -> function or workflow of the manifest; *say*: how to say
+    more of these. The places lead from the paths of steps in the workflow to those of states in the
+    file.
     """
-    importer = _Importer(found, mapping, functions, workflows)
+    importer = _Importer(found, mapping, functions, workflows, say)
     before = len(found.problems)
     steps = importer.machine(machine, (), ("steps",))
     return steps if len(found.problems) == before else {}, importer.places
@@ -89,8 +91,10 @@ class _Importer:
         mapping: Mapping[str, str],
         functions: tuple[str, ...],
         workflows: tuple[str, ...],
+        say: str,
     ) -> None:
         self.found = found
+        self.say = say
         self.mapping = mapping
         self.functions = functions
         self.workflows = workflows
@@ -409,8 +413,7 @@ class _Importer:
             return plain
         self.found.add(
             "PF2223", self.at(field), f"no {kind} is called {plain!r}",
-            guess(plain, known) or f"say which it is under 'functions:', beside 'file': {{{plain}: "
-            "…}",
+            guess(plain, known) or self.say.format(name=plain),
         )  # fmt: skip
         return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,9 @@ from portafaas.runtime import states
 Refuse = Callable[[str], None]
 
 _CONTEXT = ("$$.Execution.Id", "$$.Execution.Input", "$$.Map.Item.Value", "$$.Map.Item.Index")
+
+_INTRINSIC = re.compile(r"\s*(States\.[A-Z]\w*)\(")
+_JSONATA = re.compile(r"\s*\{%.*%\}\s*\Z", re.DOTALL)
 
 _COMPARED = {
     "Equals": "==", "LessThan": "<", "LessThanEquals": "<=", "GreaterThan": ">",
@@ -26,6 +30,21 @@ _KINDS = {
     "IsNull": "null", "IsString": "string", "IsNumeric": "number", "IsBoolean": "boolean",
     "IsPresent": "present",
 }  # fmt: skip
+
+
+def foreign(text: Any) -> str | None:
+    """Return what a text is that Step Functions would evaluate, None for any other value.
+
+    It would be a constant in a workflow, and elsewhere in Step Functions.
+    """
+    if not isinstance(text, str):
+        return None
+    match = _INTRINSIC.match(text)
+    if match:
+        return f"the intrinsic function {match[1]}"
+    if text.startswith("$states."):
+        return "a variable of Step Functions"
+    return "JSONata" if _JSONATA.match(text) else None
 
 
 def path(text: Any, refuse: Refuse, base: str = "$") -> str:
@@ -61,10 +80,24 @@ def constant(value: Any) -> Any:
 
 def _odd(value: Any) -> bool:
     if isinstance(value, dict):
-        return "$literal" in value or any(_odd(one) for one in value.values())
+        odd = "$literal" in value or any(name.endswith(".$") for name in value)
+        return odd or any(_odd(one) for one in value.values())
     if isinstance(value, list):
         return any(_odd(one) for one in value)
-    return states.is_path(value)
+    return states.is_path(value) or foreign(value) is not None
+
+
+def _evaluated(value: Any, refuse: Refuse) -> None:
+    """Refuse texts that look as if they were evaluated, and are constants where they stand."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            _evaluated(one, refuse)
+        return
+    what = foreign(value)
+    if what is not None:
+        refuse(f"{value!r} is {what}, which workflows do not have, and a constant where it stands")
 
 
 def _dynamic(value: Any) -> bool:
@@ -76,6 +109,7 @@ def _dynamic(value: Any) -> bool:
 def template(value: Any, refuse: Refuse, base: str = "$") -> Any:
     """Return the template that a payload template is."""
     if not _dynamic(value):
+        _evaluated(value, refuse)
         return constant(value)
     if isinstance(value, list):
         return [template(one, refuse, base) for one in value]

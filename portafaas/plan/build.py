@@ -6,6 +6,7 @@ reported at once as PF20xx.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
@@ -16,7 +17,14 @@ from portafaas.plan.alerts import alerts, channels, logs
 from portafaas.plan.claims import check_claims, with_claims
 from portafaas.plan.config import config, variable
 from portafaas.plan.contracts import emits, events, message_schema
-from portafaas.plan.handlers import Source, find_module, is_async, kind_of, read_module
+from portafaas.plan.handlers import (
+    Source,
+    find_module,
+    is_async,
+    kind_of,
+    misfit,
+    read_module,
+)
 from portafaas.plan.machines import workflows
 from portafaas.plan.model import (
     BucketPlan,
@@ -305,6 +313,16 @@ class _Builder:
                 self.near_module(module),
             )
             return False
+        top = module.partition(".")[0]
+        if top in sys.stdlib_module_names:
+            # Whatever runs the function has imported many of these before it looks at the project.
+            self.found.add(
+                "PF2028",
+                where,
+                f"{top!r} is a module of Python's own: which of the two is imported depends on "
+                "what was imported before",
+                f"rename {source.file.relative_to(self.manifest.root).as_posix()}",
+            )
         if source.error is not None:
             return False
         first = attribute.partition(".")[0]
@@ -330,6 +348,10 @@ class _Builder:
                 f"{first} serves {kind} triggers, but the function has a {trigger.kind} trigger",
                 None,
             )
+        elif interface == "handler" and first == attribute:
+            wrong = misfit(node, trigger.kind)
+            if wrong is not None:
+                self.found.add("PF2012", where, *wrong)
         return is_async(node)
 
     def near_module(self, module: str) -> str | None:

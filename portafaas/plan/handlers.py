@@ -58,6 +58,8 @@ class Source:
         ]
         if len(found) != 1 or found[0].co_flags & _FUNCTION != _FUNCTION:
             return None
+        if found[0].co_argcount != 2 or found[0].co_kwonlyargcount:
+            return None  # defaults are not in the code: see misfit()
         return bool(found[0].co_flags & _ASYNC)
 
     @cached_property
@@ -198,4 +200,45 @@ def is_async(node: ast.stmt) -> bool:
         return True
     return isinstance(node, ast.ClassDef) and any(
         isinstance(item, ast.AsyncFunctionDef) and item.name == "handle" for item in node.body
+    )
+
+
+#: Trigger kind -> what its handlers call their first argument.
+_FIRST = {"http": "request", "queue": "message", "task": "task"}
+
+
+def misfit(node: ast.stmt, kind: str) -> tuple[str, str] | None:
+    """Say why what *node* binds cannot be called with an event of *kind* and a context, and a fix.
+
+    None where it can, or only a run would tell: behind decorators, base classes, assignments.
+    """
+    import ast
+
+    defs = (ast.FunctionDef, ast.AsyncFunctionDef)
+    event = _FIRST.get(kind, "event")
+    function, name, own = node, "", 0
+    if isinstance(node, ast.ClassDef):
+        methods = {each.name: each for each in node.body if isinstance(each, defs)}
+        called = "handle" if "handle" in methods else "__call__"
+        if called not in methods:
+            if node.bases or node.decorator_list:
+                return None
+            return (
+                f"class {node.name} has no method 'handle'",
+                f"def handle(self, {event}, context)",
+            )
+        function, name, own = methods[called], f"{node.name}.{called}", 1
+    if not isinstance(function, defs) or function.decorator_list:
+        return None
+    given = function.args
+    names = [each.arg for each in (*given.posonlyargs, *given.args)][own:]
+    least = len(names) - len(given.defaults)
+    named = any(default is None for default in given.kw_defaults)
+    if (len(names) >= 2 or given.vararg) and least <= 2 and not named:
+        return None
+    shown = ", ".join([*names, *(each.arg for each in given.kwonlyargs)])
+    head = "self, " if own else ""
+    return (
+        f"{name or function.name}({shown}) is called with two arguments: {event}, context",
+        f"def {function.name}({head}{event}, context)",
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from portafaas.errors import guess
+from portafaas.plan.asl_values import foreign
 from portafaas.plan.triggers import Findings
 from portafaas.runtime import states
 
@@ -187,6 +188,8 @@ class _Checks:
         for key in ("error", "cause"):
             if states.is_path(step[key]):
                 self.path(step[key], (*here, key), in_map)
+            else:
+                self.constant(step[key], (*here, key), "let a task make the text")
         if str(step["error"]).startswith(_OURS):
             self.found.add(
                 "PF2213", (*here, "error"), f"{step['error']!r} is an error that engines make",
@@ -233,6 +236,15 @@ class _Checks:
                 "a result goes to a name in the document: $.order.payment",
             )  # fmt: skip
 
+    def constant(self, text: Any, here: Path, hint: str = "") -> None:
+        """Refuse a text that Step Functions would evaluate."""
+        what = foreign(text)
+        if what is not None:
+            self.found.add(
+                "PF2225", here, f"{text!r} is {what}, which workflows do not have",
+                hint or "let a task do it; {$literal: …} makes it a constant text",
+            )  # fmt: skip
+
     def template(self, value: Any, here: Path, in_map: bool) -> None:
         if states.is_path(value):
             self.path(value, here, in_map)
@@ -244,6 +256,13 @@ class _Checks:
                     )
                 return
             for name, one in value.items():
+                if name.endswith(".$"):
+                    self.found.add(
+                        "PF2225", (*here, name), f"{name!r} is a key of the States Language",
+                        f"{name[:-2] or 'the name'}: $.path will do: a text that is a path is one; "
+                        "{$literal: …} makes it a constant",
+                    )  # fmt: skip
+                    continue
                 self.template(one, (*here, name), in_map)
         elif isinstance(value, list):
             plain = [not isinstance(one, (dict, list)) for one in value]
@@ -255,6 +274,8 @@ class _Checks:
                 )  # fmt: skip
             for index, one in enumerate(value):
                 self.template(one, (*here, index), in_map)
+        else:
+            self.constant(value, here)
 
     def rules(self, rules: Any, here: Path, alone: bool = False) -> None:
         """Check which errors the rules of a retry or catch name."""
@@ -326,6 +347,8 @@ class _Checks:
                 "PF2211", here, f"there is no operator {operator!r}",
                 guess(operator, _OPERATORS) or f"one of {', '.join(_OPERATORS)}",
             )  # fmt: skip
+        elif foreign(value):
+            self.constant(value, here, "compare with a path, or let a task do it")
         elif operator == "is":
             if value not in _KINDS:
                 self.found.add(

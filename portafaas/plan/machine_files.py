@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
+from portafaas.errors import Diagnostic
 from portafaas.manifest.model import locate
 from portafaas.manifest.text import parse
 from portafaas.plan.triggers import Findings
@@ -56,6 +57,17 @@ class Elsewhere(Findings):
         return path
 
 
+def parsed(
+    text: str, name: str
+) -> tuple[Any, dict[Path, tuple[int, int]], list[Diagnostic]]:
+    """Return what a file called *name* holds, where each value is in it, and what is wrong."""
+    if name.lower().endswith(".json"):
+        from portafaas.manifest.json_text import parse_json
+
+        return parse_json(text, name)
+    return parse(text, name)
+
+
 def definition(
     found: Findings,
     path: Path,
@@ -74,7 +86,7 @@ def definition(
     text = _text(found, (*path, "file"), name)
     if text is None:
         return found, {}
-    document, positions, problems = parse(text, name)
+    document, positions, problems = parsed(text, name)
     if problems:
         found.problems.extend(problems)
         return found, {}
@@ -98,13 +110,14 @@ def _right(
     found: Findings, inner: Elsewhere, path: Path, spec: Any, document: Mapping[str, Any]
 ) -> bool:
     """Tell whether the file is as the manifest's schema has a workflow."""
+    from portafaas.manifest.asl_hints import with_hints
     from portafaas.manifest.load import manifest_schema
     from portafaas.manifest.validate import Validator
 
     before = len(found.problems)
     whole = manifest_schema()
     schema = {"$ref": "#/$defs/workflow", "$defs": whole["$defs"]}
-    for code, where, message, hint in Validator(schema).problems(document):
+    for code, where, message, hint in with_hints(Validator(schema).problems(document), path):
         inner.add(code, (*path, *where), message, hint)
     for key in ("file", "functions", "targets"):
         if key in document:

@@ -230,7 +230,9 @@ class _Scope:
                 self.tell("succeeded", name, here, result)
             undo = step.get("compensate")
             if undo is not None:
-                value = self.filled(undo["input"], document) if "input" in undo else document
+                value = document
+                if "input" in undo:
+                    value = states.check_size(self.filled(undo["input"], document))
                 self.log.append({**undo, "step": name, "place": here, "input": value})
             name = step["next"]
         return document

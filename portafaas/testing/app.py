@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from portafaas.adapter import HttpOutcome, HttpStimulus
 from portafaas.adapter.stimulus import Stimulus
 from portafaas.errors import guess
-from portafaas.local.dispatch import fires_after
 from portafaas.local.resources import store
+from portafaas.local.schedules import fires_after
 from portafaas.local.secrets import LocalSecrets
 from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger, ScheduleTrigger
 from portafaas.plan.config import VARIABLE
@@ -85,7 +85,7 @@ class App:
     def _open(self) -> None:
         self._executor.begin(self._home)
         self._broker = FrozenBroker(self.folder, self.plan, self._executor.rules())
-        self._broker._connection.executescript(_SENT)
+        self._broker.store.connection.executescript(_SENT)
         self._loop = Loop(self.plan, self._broker, self.folder, self._executor)
         self._config: dict[str, Any] = {}
         self._context = self._made()
@@ -249,7 +249,7 @@ class App:
         move. Raises ValueError for one at which it does not fire.
         """
         found = self._function(function, "schedule")
-        moment = fires_after(found, self._broker.virtual)
+        moment = fires_after(found, self._broker.clock.virtual)
         if at is not None:
             moment = instant_of(at)
             trigger = found.trigger
@@ -299,7 +299,7 @@ class App:
         if event is None:
             event = events.sample(self.plan, found)
         stimulus = stimulus_from_json(event) if isinstance(event, Mapping) else event
-        invocation = Invocation(function, found.kind, self._broker.virtual, 1, input=stimulus)
+        invocation = Invocation(function, found.kind, self._broker.clock.virtual, 1, input=stimulus)
         answer = self._loop._run(invocation, lambda: self._executor.invoke(found, stimulus))
         if answer.value is None:
             return {"error": answer.why}
@@ -524,7 +524,7 @@ class App:
     def dead_letters(self, box: str) -> Found[Dead]:
         """Return what was given up: of a queue, or of a function with another trigger."""
         found = []
-        for item in self._broker.dead(self._box(box)):
+        for item in self._broker.letters.list(self._box(box)):
             facts = json.loads(item.letter or "{}")
             body = item.body
             if CLAIM in item.attributes:
@@ -541,8 +541,8 @@ class App:
     def redrive(self, box: str, ids: Iterable[str] | None = None) -> int:
         """Deliver dead letters again, all of a box or those with *ids*; return how many."""
         wanted = None if ids is None else set(ids)
-        items = self._broker.dead(self._box(box))
-        return self._broker.redrive([i for i in items if wanted is None or i.id in wanted])
+        items = self._broker.letters.list(self._box(box))
+        return self._broker.letters.redrive([i for i in items if wanted is None or i.id in wanted])
 
     def _box(self, name: str) -> str:
         from portafaas.deployment.contract import dead_letter_boxes

@@ -15,6 +15,8 @@ from time import time
 
 from portafaas.adapter.delivery import DeliveryRules
 from portafaas.local.broker import Broker
+from portafaas.local.clock import StoreClock
+from portafaas.local.store import Store
 from portafaas.plan import BuildPlan, FunctionPlan
 
 Duration = str | int | float | timedelta
@@ -56,45 +58,38 @@ def instant_of(instant: str | float | datetime) -> float:
     return float(instant)
 
 
-class FrozenBroker(Broker):
-    """The local broker, by a clock that stands still. ``virtual`` is what that shows."""
+class FrozenClock(StoreClock):
+    """The store's clock, which stands still at ``virtual``."""
 
-    def __init__(
-        self, folder: Path, plan: BuildPlan, rules: Mapping[str, DeliveryRules] | None = None
-    ) -> None:
-        super().__init__(folder, plan, rules)
+    def __init__(self, store: Store, plan: BuildPlan) -> None:
+        super().__init__(store)
+        self._plan = plan
         self.virtual = time()
-        #: Seconds, given to the next message of a box.
-        self.slow: dict[str, list[float]] = {}
         self.sync()
 
     def now(self) -> float:
-        """Return the clock's time."""
+        """Return its time."""
         return self.virtual
-
-    def _offset(self) -> float:
-        return self.virtual - time()
 
     def sync(self) -> None:
         """Tell the store, so that other processes' clients see the same time."""
         self.hold(self.virtual)
 
     def advance(self, seconds: float) -> None:
-        """Move the clock; what is kept grows older by handlers' clocks."""
+        """Move it; what is kept grows older by handlers' clocks."""
         self.virtual += max(0.0, seconds)
         if seconds > 0:
-            with self._transaction() as do:
+            with self._store.transaction() as do:
                 # Ordered queues know for a time what they were sent.
                 do.execute("update messages set sent = sent - ?", (seconds,))
                 for table in self._plan.tables:
                     if table.ttl:
                         self._age(table.name, table.ttl, seconds)
         self.sync()
-        self.sweep()
 
     def _age(self, table: str, ttl: str, seconds: float) -> None:
         """Have rows expire, and leases of idempotency end, sooner."""
-        do = self._connection
+        do = self._store.connection
         records = any(
             function.idempotency is not None and function.idempotency.table == table
             for function in self._plan.functions
@@ -112,10 +107,31 @@ class FrozenBroker(Broker):
                 (json.dumps(row, ensure_ascii=False), table, key, sort),
             )
 
+
+class FrozenBroker(Broker):
+    """The local broker, by a clock that stands still."""
+
+    clock: FrozenClock
+
+    def __init__(
+        self, folder: Path, plan: BuildPlan, rules: Mapping[str, DeliveryRules] | None = None
+    ) -> None:
+        super().__init__(folder, plan, rules)
+        #: Seconds, given to the next message of a box.
+        self.slow: dict[str, list[float]] = {}
+
+    def _made_clock(self) -> FrozenClock:
+        return FrozenClock(self.store, self.plan)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock, and have what that makes an end of end."""
+        self.clock.advance(seconds)
+        self.sweep()
+
     def take_in(self) -> int:
         """Share out what was sent, as sent just now, whatever the machine's clock did meanwhile."""
-        do, now = self._connection, time()
-        do.execute("update messages set sent = ? where number > ?", (now, self._cursor()))
+        do, now = self.store.connection, time()
+        do.execute("update messages set sent = ? where number > ?", (now, self.intake.cursor()))
         do.execute("update changes set time = ?", (now,))
         before = do.execute("select max(number) from deliveries").fetchone()[0] or 0
         count = super().take_in()
@@ -124,7 +140,7 @@ class FrozenBroker(Broker):
         return count
 
     def _hold(self, before: int) -> None:
-        new = self._connection.execute(
+        new = self.store.connection.execute(
             "select number, box from deliveries where number > ? and state = 'waiting' "
             "and attempts = 0 and letter is null order by number",
             (before,),
@@ -132,29 +148,19 @@ class FrozenBroker(Broker):
         for number, box in new:
             delays = self.slow.get(box)
             if delays:
-                self._connection.execute(
+                self.store.connection.execute(
                     "update deliveries set due = due + ? where number = ?", (delays.pop(0), number)
                 )
 
-    def due_at(self) -> float | None:
-        """Return when something is due next that is not yet; None when nothing is."""
-        boxes = list(self._boxes.values())
-        (found,) = self._connection.execute(
-            "select min(due) from deliveries where state = 'waiting' and due > ? "
-            f"and box in ({', '.join('?' * len(boxes))})",
-            (self.virtual, *boxes),
-        ).fetchone()
-        return None if found is None else float(found)
-
     def fire_at(self, function: FunctionPlan, instant: str) -> None:
         """Have a schedule's function run for *instant*, also when it did already."""
-        with self._transaction() as do:
+        with self.store.transaction() as do:
             do.execute("delete from broker where name = ?", (f"fired/{function.name}",))
         self.fire(function, instant)
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Return what *query* finds in the store."""
-        return self._connection.execute(query, tuple(values)).fetchall()
+        return self.store.connection.execute(query, tuple(values)).fetchall()
 
 
 class Clock:
@@ -171,7 +177,7 @@ class Clock:
     @property
     def now(self) -> datetime:
         """What it shows, in UTC."""
-        return datetime.fromtimestamp(self._broker.virtual, UTC)
+        return datetime.fromtimestamp(self._broker.clock.virtual, UTC)
 
     def advance(self, duration: Duration) -> None:
         """Let time pass: ``advance("1h 30m")``, a timedelta, or seconds.
@@ -180,17 +186,17 @@ class Clock:
         delivered, timers of workflows end, leases and rows expire.
         """
         self._moved = True
-        self._until(self._broker.virtual + seconds_of(duration))
+        self._until(self._broker.clock.virtual + seconds_of(duration))
 
     def advance_to(self, instant: str | float | datetime) -> None:
         """Let time pass until *instant*: RFC 3339, an aware datetime or seconds since 1970."""
         moment = instant_of(instant)
-        if moment < self._broker.virtual:
+        if moment < self._broker.clock.virtual:
             raise ValueError(
                 f"time does not go back: the clock shows {self.now.isoformat()}; "
                 "'freeze' sets it, before anything happens"
             )
-        self.advance(moment - self._broker.virtual)
+        self.advance(moment - self._broker.clock.virtual)
 
     def freeze(self, instant: str | float | datetime) -> None:
         """Set the clock, forth or back, before the test has done anything with it.
@@ -200,8 +206,8 @@ class Clock:
         waits = self._broker.rows("select 1 from deliveries union all select 1 from runs limit 1")
         if self._moved or waits:
             raise ValueError("freeze the clock first of all: what waits would be confused")
-        self._broker.virtual = instant_of(instant)
-        self._broker.sync()
+        self._broker.clock.virtual = instant_of(instant)
+        self._broker.clock.sync()
 
     def __repr__(self) -> str:
         return f"<Clock {self.now.isoformat()}>"

@@ -36,7 +36,7 @@ from portafaas.plan import (
     TableTrigger,
     TopicTrigger,
 )
-from portafaas.testing.schemas import example
+from portafaas.plan.examples import example
 
 #: For arguments that may be None and mean it.
 _UNSAID: Any = type("Unsaid", (), {"__repr__": lambda self: "..."})()

@@ -22,7 +22,8 @@ from typing import Any
 from portafaas.adapter import HttpOutcome, HttpStimulus, Stimulus
 from portafaas.adapter.delivery import DeliveryRules
 from portafaas.adapter.neutral import stimulus_to_json
-from portafaas.local.broker import Item, Settled, letters_to
+from portafaas.local.boxes import letters_to
+from portafaas.local.deliveries import Item, Settled
 from portafaas.local.process import Child, described
 from portafaas.local.resources import environment
 from portafaas.local.worker import order_of

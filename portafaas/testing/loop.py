@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from portafaas.adapter import HttpStimulus
-from portafaas.local.broker import Item, Lease, Settled
-from portafaas.local.dispatch import fires_after
-from portafaas.local.workflows import Engine, Order
+from portafaas.local.deliveries import Item, Lease, Settled, settled_of
+from portafaas.local.orders import Order
+from portafaas.local.schedules import fires_after
+from portafaas.local.workflows import Engine
 from portafaas.plan import BuildPlan, FunctionPlan, ScheduleTrigger
 from portafaas.runtime import states
 from portafaas.testing.clock import FrozenBroker
@@ -47,8 +48,9 @@ class Loop:
         self._effects = 0
         self.engine: Engine | None = None
         if plan.workflows:
-            broker.lock()
-            self.engine = Engine(folder, plan, owner=broker.owner, now=broker.now, lease=_LEASE)
+            broker.owner.lock()
+            owner, now = broker.owner.id, broker.clock.now
+            self.engine = Engine(folder, plan, owner=owner, now=now, lease=_LEASE)
 
     def close(self) -> None:
         """Give up what is under way."""
@@ -85,7 +87,7 @@ class Loop:
                 continue
             lease = self._broker.lease(function, _LEASE)
             # What the platform itself has given up.
-            self._broker.ended.clear()
+            self._broker.letters.ended()
             if lease is not None:
                 self._deliver(function, lease)
                 some = True
@@ -98,12 +100,12 @@ class Loop:
             due = self._due(timeouts)
             if due is None:
                 return
-            self._broker.advance(due - self._broker.virtual + _BEYOND)
+            self._broker.advance(due - self._broker.clock.virtual + _BEYOND)
         raise AssertionError(f"something is due again and again, {MOST} times: {self.waiting()}")
 
     def until(self, target: float) -> None:
         """Let time pass: what becomes due on the way is delivered in the order of time."""
-        start = self._broker.virtual
+        start = self._broker.clock.virtual
         fires = {f.name: fires_after(f, start) for f in self._plan.functions
                  if isinstance(f.trigger, ScheduleTrigger)}  # fmt: skip
         while True:
@@ -115,20 +117,20 @@ class Loop:
             )
             if due is None or due > target:
                 break
-            self._broker.advance(due - self._broker.virtual + _BEYOND)
+            self._broker.advance(due - self._broker.clock.virtual + _BEYOND)
             for name, moment in fires.items():
-                if moment <= self._broker.virtual:
+                if moment <= self._broker.clock.virtual:
                     function = self._functions[name]
                     self._broker.fire(function, instant(moment))
                     fires[name] = fires_after(function, moment + 1.0)
-        self._broker.advance(max(0.0, target - self._broker.virtual))
+        self._broker.advance(max(0.0, target - self._broker.clock.virtual))
         self.settle()
 
     def _due(self, timeouts: bool) -> float | None:
         due = self._broker.due_at()
         if self.engine is None:
             return due
-        timer = self.engine.runs.next_due(self._broker.virtual, timeouts)
+        timer = self.engine.runs.next_due(self._broker.clock.virtual, timeouts)
         return due if timer is None else timer if due is None else min(due, timer)
 
     def waiting(self) -> dict[str, int]:
@@ -142,7 +144,7 @@ class Loop:
     def request(self, function: FunctionPlan, stimulus: HttpStimulus) -> tuple[Answer, Invocation]:
         """Have an http function answer."""
         invocation = Invocation(
-            function.name, "http", self._broker.virtual, 1, input=stimulus
+            function.name, "http", self._broker.clock.virtual, 1, input=stimulus
         )
         answer = self._run(invocation, lambda: self._executor.request(function, stimulus))
         invocation.result = answer.value
@@ -180,7 +182,7 @@ class Loop:
     def _deliver(self, function: FunctionPlan, lease: Lease) -> None:
         items = lease.items
         invocation = Invocation(
-            function.name, function.kind, self._broker.virtual,
+            function.name, function.kind, self._broker.clock.virtual,
             max(item.deliveries for item in items), tuple(item.id for item in items), items,
         )  # fmt: skip
         answer = self._run(invocation, lambda: self._executor.deliver(function, items))
@@ -191,11 +193,7 @@ class Loop:
         if answer.value is None:
             settled = self._executor.gone(function, items)
         else:
-            found = answer.value
-            settled = Settled(
-                dict(found["again"]), dict(found["dead"]), found["untried"],
-                found.get("alone", False), dict(found.get("copies", ())), found.get("lost", ()),
-            )  # fmt: skip
+            settled = settled_of(answer.value)
         failed = bool(settled.again or settled.dead)
         settled = self._twice(items, settled)
         self._broker.settle(lease, settled)
@@ -243,8 +241,9 @@ class Loop:
     def _call(self, function: FunctionPlan, order: Order) -> None:
         assert self.engine is not None
         invocation = Invocation(
-            function.name, "task", self._broker.virtual, order.attempt, (order.key,), order.input
-        )
+            function.name, "task", self._broker.clock.virtual, order.attempt, (order.key,),
+            order.input,
+        )  # fmt: skip
         answer = self._run(invocation, lambda: self._executor.call(function, order.task()))
         value = answer.value
         if value is None:

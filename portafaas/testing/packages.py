@@ -18,7 +18,7 @@ from portafaas.adapter import HttpStimulus, NativeRequest, Stimulus
 from portafaas.adapter.delivery import DeliveryRules
 from portafaas.adapter.neutral import stimulus_to_json
 from portafaas.emulation import emulated
-from portafaas.local.broker import Item, Settled
+from portafaas.local.deliveries import Item, Settled
 from portafaas.local.resources import secret_file
 from portafaas.local.vendor import VARIABLES
 from portafaas.local.vendor_child import Place

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TableTrigger, TopicTrigger
+from portafaas.plan.examples import FORMATS, flat, implied, merged, problems
 from portafaas.testing import events
-from portafaas.testing.schemas import FORMATS, flat, merged, problems
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -190,9 +190,7 @@ class _Made:
                 )
         kinds = schema.get("type")
         if kinds is None:
-            from portafaas.testing.schemas import _implied
-
-            kinds = _implied(schema)
+            kinds = implied(schema)
         kinds = [kinds] if isinstance(kinds, str) else kinds
         return st.one_of([getattr(self, f"_{kind}")(schema, depth) for kind in kinds])
 

@@ -15,10 +15,14 @@ from weakref import WeakSet
 from portafaas.vendor.contract import VendorRuntimeError
 
 _alive: WeakSet[Child] = WeakSet()
+#: Waits until nobody has the other end of its standard input, then kills the group.
+_WATCH = 'read -r line; kill -s KILL -- "-$1"'
 
 
 class Child:
     """A process that leads its own group; stdout and stderr go to one unnamed file.
+
+    The group is killed when this process ends in whatever way: a shell waits for that, beside it.
 
     A file instead of a pipe: nobody has to read it for the child to go on, and what was written
     before a reply is there when the reply arrives. Raises PF6003 when it cannot be started.
@@ -48,7 +52,22 @@ class Child:
             self._log.close()
             raise VendorRuntimeError("PF6003", f"cannot start {command[0]}: {exc}") from exc
         self._closed = False
+        self._watch = self._watched()
         _alive.add(self)
+
+    def _watched(self) -> subprocess.Popen[bytes] | None:
+        try:
+            return subprocess.Popen(
+                ["/bin/sh", "-c", _WATCH, "sh", str(self._process.pid)],
+                env={},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            # No shell, or no more processes: then only what ends here in good order is ended.
+            return None
 
     def exit_status(self) -> int | None:
         """Return the exit status, negative for a signal, or None while the process runs."""
@@ -81,6 +100,12 @@ class Child:
         if self._closed:
             return
         self._closed = True
+        if self._watch is not None:
+            # First: the number of a group that is gone may soon be another's.
+            self._watch.kill()
+            self._watch.wait()
+            assert self._watch.stdin is not None
+            self._watch.stdin.close()
         self._signal_group(signal.SIGKILL)
         self._process.wait()
         self._log.close()

@@ -143,10 +143,10 @@ class LocalChannel(Channel):
     def wait(self, seconds: float) -> None:
         # What was not taken in yet counts from then.
         self.broker.take_in()
-        self.broker.advance(seconds)
+        self.broker.clock.advance(seconds)
 
     def step(self) -> bool:
-        from portafaas.local.broker import Settled
+        from portafaas.local.deliveries import settled_of
         from portafaas.local.worker import attempt, order_of
 
         self.broker.take_in()
@@ -154,9 +154,7 @@ class LocalChannel(Channel):
         if lease is None:
             return False
         answer = attempt(self.function, json.loads(json.dumps(order_of(lease.items))))
-        self.broker.settle(
-            lease, Settled(dict(answer["again"]), dict(answer["dead"]), answer["untried"])
-        )
+        self.broker.settle(lease, settled_of(answer))
         return True
 
 

@@ -8,15 +8,17 @@ a line of a log.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from portafaas.adapter.delivery import DeliveryRules
 from portafaas.emulation import emulated
 from portafaas.local import resources
-from portafaas.local.broker import Lease
-from portafaas.local.dispatch import Dispatcher, Hooks, Report
+from portafaas.local.deliveries import Lease
+from portafaas.local.dispatch import Dispatcher
+from portafaas.local.hooks import Hooks, Report
 from portafaas.runtime.resources import Outgoing
 from portafaas.runtime.rows import Write
 from tests.faults.target import PYTHON
@@ -95,6 +97,8 @@ def tick(event, context):
 
 
 def web(request, context):
+    if request.query["give"] == "span":
+        return {"span": context.span.span_id, "trace": context.span.trace_id}
     return {"got": len(request.body), "target": context.target, "more": "x" * int(request.query["give"])}
 '''
 
@@ -110,6 +114,8 @@ class Cloud(Hooks):
         (self.root / "app.py").write_text(SOURCE)
         self.log = folder / "log"
         self.reports: list[Report] = []
+        #: What processes told beside their answers.
+        self.facts: list[Mapping[str, Any]] = []
         #: Ids of each lease, and the store's time when it was taken.
         self.leases: list[tuple[str, tuple[str, ...], float]] = []
         self._stack = ExitStack()
@@ -120,7 +126,7 @@ class Cloud(Hooks):
         self.dispatcher = self._stack.enter_context(
             Dispatcher(
                 self.plan, self.root, fast=True, hooks=self, extra={"LOG": str(self.log)},
-                vendor=self.vendor,
+                vendor=self.vendor, observed=True,
             )
         )  # fmt: skip
 
@@ -132,10 +138,21 @@ class Cloud(Hooks):
 
     def leased(self, lease: Lease, pid: int) -> None:
         ids = tuple(item.id for item in lease.items)
-        self.leases.append((lease.function, ids, self.dispatcher.broker.now()))
+        self.leases.append((lease.function, ids, self.dispatcher.broker.clock.now()))
 
     def settled(self, reports: Sequence[Report]) -> None:
         self.reports += reports
+
+    def observed(self, facts: Mapping[str, Any]) -> None:
+        self.facts.append(facts)
+
+    def spans(self) -> list[tuple[str, str, bool, str]]:
+        """Of each message that a handler has had: lease, id, whether it failed, and why."""
+        return [
+            (str(one["run"]), one["of"], one["failed"], one["error"])
+            for one in self.facts
+            if one["observed"] == "span"
+        ]
 
     def rules(self, function: str) -> DeliveryRules:
         return self.vendor.rules()[function]
@@ -176,6 +193,7 @@ class Cloud(Hooks):
         """Deliver all; return what became of it, and begin a new log."""
         self.reports.clear()
         self.leases.clear()
+        self.facts.clear()
         self.log.write_text("")
         self.dispatcher.run()
         return list(self.reports)
@@ -193,8 +211,8 @@ class Cloud(Hooks):
 def letters(cloud: Cloud, origin: str) -> list[tuple[str, int]]:
     """Return reason and attempts of the letters of a box, and remove them."""
     broker = cloud.dispatcher.broker
-    found = broker.dead(origin)
-    broker.purge(found)
+    found = broker.letters.list(origin)
+    broker.letters.purge(found)
     facts = [json.loads(item.letter or "{}") for item in found]
     return [(fact["reason"], fact["attempts"]) for fact in facts]
 

@@ -302,7 +302,7 @@ class Killed:
         self.plan = build_plan(load_manifest(root / "portafaas.yaml"))
         self.folder = store(root, "")
         with Broker(self.folder, self.plan) as broker:
-            broker._connection.executescript(AUDIT)
+            broker.store.connection.executescript(AUDIT)
         self.dice = random.Random(seed)
         self.found = Evidence()
         self.port = _free_port()
@@ -485,7 +485,7 @@ class Killed:
 
     def _left(self, broker: Broker) -> dict[str, int]:
         def count(query: str) -> int:
-            (number,) = broker._connection.execute(query).fetchone()
+            (number,) = broker.store.connection.execute(query).fetchone()
             return int(number or 0)
 
         left = {

@@ -8,11 +8,14 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from portafaas.dev import activity as module
-from portafaas.dev.activity import Activity, Invocation, cut
+from portafaas.dev import record
+from portafaas.dev.activity import Activity
+from portafaas.dev.record import Invocation, cut
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ def test_what_is_too_long_is_cut() -> None:
     many = cut({"queue": {"messages": [{"body": "y" * 5000} for _ in range(1000)]}})
     assert many["cut"] is True and many["queue"]["messages"]
     for value in (shorter, many):
-        assert len(json.dumps(value)) <= module.LONGEST + 20
+        assert len(json.dumps(value)) <= record.LONGEST + 20
 
 
 def test_effects_and_logs_have_an_end(activity: Activity) -> None:
@@ -109,7 +112,7 @@ def test_effects_and_logs_have_an_end(activity: Activity) -> None:
     activity.flush()
     found = activity.get("id-1")
     assert found is not None and found["effects"][0]["cut"] is True
-    assert len(found["effects"]) == module.MOST_EFFECTS and len(found["logs"]) == module.MOST_LINES
+    assert len(found["effects"]) == record.MOST_EFFECTS and len(found["logs"]) == record.MOST_LINES
     assert len(found["logs"][0]["text"]) < 20_000
 
 
@@ -136,3 +139,35 @@ def test_listeners(activity: Activity) -> None:
         first = slow.get(1)
         assert first is not None and first["n"] == 1000
     activity.tell({"n": 0})
+
+
+def test_what_belongs_together(activity: Activity, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By trace; by correlation; and a batch, which has neither of its messages, by its links."""
+    for number, (trace, correlation, links) in enumerate(
+        [("t", "c", []), ("u", "c", []), ("t", "d", []), ("v", "e", []), ("b", "b", ["t", "v"])]
+    ):
+        activity.record(
+            Invocation(
+                "f", "queue", float(number), trace_id=trace, correlation_id=correlation, links=links
+            )
+        )
+    activity.flush()
+
+    def together(*known: Any) -> list[float]:
+        return [one["started"] for one in activity.trace(*known)]
+
+    assert together("t") == [0.0, 2.0, 4.0]
+    assert together("t", "c") == [0.0, 1.0, 2.0, 4.0]
+    assert together("u", "c") == [0.0, 1.0]
+    assert together("u") == [1.0]
+    assert together("v", "e") == [3.0, 4.0]
+    assert together("b", "b", ["t", "v"]) == [0.0, 2.0, 3.0, 4.0]
+    monkeypatch.setattr("portafaas.dev.reading.TOGETHER", 2)
+    assert together("t", "c") == [2.0, 4.0]
+    # What is gone leaves no links behind.
+    monkeypatch.setattr(module, "KEPT", 1)
+    activity.record(Invocation("f", "queue", 9.0, trace_id="w"))
+    activity.flush()
+    assert together("t") == []
+    with sqlite3.connect(activity.file) as connection:
+        assert connection.execute("select count(*) from links").fetchone() == (0,)

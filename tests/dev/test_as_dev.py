@@ -49,6 +49,12 @@ def test_an_application_as_a_target_has_it(tmp_path: Path) -> None:
         findings=False, reload=False,
     ) as dev:  # fmt: skip
         assert _call(f"{dev.url}/web?give=1") == (200, {"got": 5, "target": "aws", "more": "x"})
+        # The record has the ids that the handler had.
+        ids = _call(f"{dev.url}/web?give=span")[1]
+        dev.activity.flush()
+        (one,) = dev.activity.trace(ids["trace"])
+        assert (one["span_id"], one["function"], one["status"]) == (ids["span"], "web", "ok")
+        assert one["target"] == "aws"
         # More than an event of Lambda may have, base64 included.
         large = b"\xff" * (5 * 1024 * 1024)
         assert _call(f"{dev.url}/web?give=1", large)[0] == 413
@@ -59,6 +65,8 @@ def test_an_application_as_a_target_has_it(tmp_path: Path) -> None:
         while not (dead := dev.activity.list(status="dead")) and time.monotonic() < end:
             time.sleep(0.05)
         assert [one["function"] for one in dead] == ["work"]
+        (work,) = dev.activity.trace(dead[0]["trace_id"])
+        assert [(one["name"], one["status"]) for one in work["spans"]] == [("m-1", "error")]
         refused = dev.activity.list(status="refused")
         assert [one["function"] for one in refused] == ["web"]
         (tmp_path / "app.py").write_text(SOURCE.replace('"got": len', '"was": len'))
@@ -68,5 +76,5 @@ def test_an_application_as_a_target_has_it(tmp_path: Path) -> None:
         (tmp_path / "portafaas.yaml").write_text(MANIFEST.replace("timeout: 5s", "timeout: 5h"))
         assert not dev.reload()
         assert _call(f"{dev.url}/web?give=0")[1]["was"] == 5
-        places = [Path(str(dev.instances.folder)), dev._as.vendor.package]  # type: ignore[union-attr]
+        places = [Path(str(dev.instances.folder)), dev.emulated.vendor.package]  # type: ignore[union-attr]
     assert dev._failed is None and not any(place.exists() for place in places)

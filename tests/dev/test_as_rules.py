@@ -20,7 +20,8 @@ from portafaas.adapter.delivery import (
     limited,
     refused,
 )
-from portafaas.local.broker import Broker, Settled
+from portafaas.local.broker import Broker
+from portafaas.local.deliveries import Settled
 from portafaas.local.driver import portafaas_local_resources as driver
 from portafaas.local.resources import send
 from portafaas.manifest.load import load_manifest
@@ -213,12 +214,12 @@ def broker(manifest: Path) -> Iterator[Broker]:
 
 def put(broker: Broker, *texts: str) -> None:
     messages = [Outgoing(text, text.encode()) for text in texts]
-    send(str(broker._folder / "queue" / "jobs"), messages, False)
+    send(str(broker.store.folder / "queue" / "jobs"), messages, False)
     broker.take_in()
 
 
 def test_copies_line_up_anew_and_letters_forget_them(broker: Broker) -> None:
-    work = broker._plan.function("work")
+    work = broker.plan.function("work")
     put(broker, "a", "b")
     lease = broker.lease(work, 60)
     assert lease is not None
@@ -232,7 +233,7 @@ def test_copies_line_up_anew_and_letters_forget_them(broker: Broker) -> None:
     assert (copy.attempts, copy.deliveries, copy.attributes) == (1, 2, own)
     assert copy.sent == pytest.approx(item.sent)
     broker.settle(third, Settled(dead={copy.number: "{}"}))
-    (letter,) = broker.dead("queue/jobs")
+    (letter,) = broker.letters.list("queue/jobs")
     # Redriven it is as new.
     assert letter.attributes == {}
 
@@ -249,10 +250,10 @@ def test_the_platform_makes_an_end(manifest: Path, buries: bool) -> None:
             assert lease is not None
             broker.settle(lease, Settled({lease.items[0].number: 0.0}))
         assert broker.lease(work, 60) is None
-        ((function, text, item),) = broker.ended
-        assert function == "work"
-        assert item.id == "a" and bool(text) is buries
-        letters = broker.dead("queue/jobs")
+        (ended,) = broker.letters.ended()
+        assert ended.function == "work"
+        assert ended.item.id == "a" and bool(ended.letter) is buries
+        letters = broker.letters.list("queue/jobs")
         assert len(letters) == buries
         if buries:
             facts = json.loads(letters[0].letter or "")
@@ -260,7 +261,7 @@ def test_the_platform_makes_an_end(manifest: Path, buries: bool) -> None:
 
 
 def test_with_the_instance_goes_the_count(broker: Broker) -> None:
-    work = broker._plan.function("work")
+    work = broker.plan.function("work")
     put(broker, "a")
     lease = broker.lease(work, 60)
     assert lease is not None
@@ -278,7 +279,7 @@ def test_all_that_came_later_waits(manifest: Path) -> None:
         assert lease is not None and broker.lease(work, 60) is None
         broker.settle(lease, Settled({lease.items[3].number: 50.0}))
         assert broker.lease(work, 60) is None
-        broker.advance(51)
+        broker.clock.advance(51)
         again = broker.lease(work, 60)
         assert again is not None and [item.id for item in again.items][:2] == ["d", "k"]
 
@@ -298,7 +299,7 @@ def test_senders_keep_to_what_the_platform_takes(manifest: Path) -> None:
 
     with Broker(folder, plan, own) as broker:
         put("jobs", b"x" * 5000)  # nobody has said anything yet
-        broker.limit()
+        broker.intake.limit()
         put("jobs", b"\xff" * 998)
         for queue, body in (("jobs", 999), ("steps", 749)):
             with pytest.raises(ResourceError, match="1000 bytes at most") as caught:
@@ -308,7 +309,7 @@ def test_senders_keep_to_what_the_platform_takes(manifest: Path) -> None:
         put("steps", b"x" * 998)
         assert broker.take_in() == 3
     with Broker(folder, plan) as broker:
-        broker.limit()
+        broker.intake.limit()
         put("jobs", b"x" * 5000)
 
 
@@ -318,11 +319,11 @@ def test_what_was_kept_too_long(manifest: Path, keeps: bool) -> None:
     own = {"work": DeliveryRules(retention=100, keeps=keeps)}
     with Broker(manifest.parent / "store", plan, own) as broker:
         put(broker, "a")
-        broker.advance(99)
+        broker.clock.advance(99)
         broker.sweep()
         assert broker.waiting(plan.function("work")) == 1
-        broker.advance(2)
+        broker.clock.advance(2)
         broker.sweep()
         assert broker.waiting(plan.function("work")) == 0
-        assert [bool(text) for _, text, _ in broker.ended] == [True] * keeps
-        assert len(broker.dead("queue/jobs")) == keeps
+        assert [bool(each.letter) for each in broker.letters.ended()] == [True] * keeps
+        assert len(broker.letters.list("queue/jobs")) == keeps

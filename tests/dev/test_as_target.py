@@ -45,6 +45,10 @@ def test_a_batch_is_what_the_platform_hands_over(cloud: Cloud) -> None:
     assert [ids for _, ids, _ in cloud.leases] == of(
         cloud, aws=[("a#0", "b#1", "c#2")], azure=one_by_one, gcp=one_by_one
     )
+    # Each has a span, in the record of its delivery.
+    spans = cloud.spans()
+    assert sorted(of_ for _, of_, *_ in spans if of_) == ["a#0", "b#1", "c#2"]
+    assert len({run for run, *_ in spans}) == len(cloud.leases)
     # Ids, attributes and bodies are the sender's, whatever the envelope.
     assert cloud.log.read_text().splitlines()[0] == "message | a | 1 | a#0 | None | {'a': 'b'}"
 
@@ -58,6 +62,8 @@ def test_delays_are_kept_as_exactly_as_the_platform_keeps_them(cloud: Cloud) -> 
     policy = [("again", 90.2), ("again", 180.4), ("dead", 0.0)]
     assert cloud.told() == of(cloud, aws=whole, azure=copies, gcp=policy)
     assert cloud.seen() == [("fails", 1), ("fails", 2), ("fails", 3)]
+    failed = [found[1:] for found in cloud.spans() if found[1]]
+    assert failed == [("fails#0", True, "ValueError: no")] * 3
     times = [when for _, _, when in cloud.leases]
     assert times[2] - times[0] == pytest.approx(sum(s for _, s in cloud.told()), abs=2)
     assert letters(cloud, "queue/jobs") == [("attempts", 3)]
@@ -78,7 +84,7 @@ def test_a_copy_loses_its_place(cloud: Cloud) -> None:
     cloud.dispatcher.run(wait=False)
     cloud.send("jobs", "later")
     cloud.dispatcher.broker.take_in()
-    cloud.dispatcher.broker.advance(1000)
+    cloud.dispatcher.broker.clock.advance(1000)
     cloud.run()
     # On AWS it stays in its queue, invisible; elsewhere it lines up behind what was sent meanwhile.
     kept, lost = [("throttled", 2), ("later", 1)], [("later", 1), ("throttled", 2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from portafaas.dev.start import keyless
 from portafaas.local.broker import Broker
 from portafaas.local.resources import store
 from portafaas.manifest.load import load_manifest
@@ -145,6 +147,22 @@ def _failed(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         cwd=folder, capture_output=True, text=True, timeout=120, check=False,
         env={**os.environ, "NO_COLOR": "1"},
     )  # fmt: skip
+
+
+def test_keys_that_are_not_set_are_told(tmp_path: Path) -> None:
+    document = manifest()
+    plan = build_plan(load_manifest(write(tmp_path, document)))
+    assert keyless(plan, {}) == []
+    for name, auth in (("hello", "key"), ("slow", {"key": {"environment": "MINE"}})):
+        document["functions"][name]["trigger"]["http"]["auth"] = auth
+    plan = build_plan(load_manifest(write(tmp_path, document)))
+    given = {"PORTAFAAS_HTTP_KEYS": "a=b", "MINE": ""}
+    assert keyless(plan, given) == []
+    del given["MINE"]
+    (line,) = keyless(plan, given)
+    (digest,) = re.findall(r"--env MINE=dev=([0-9a-f]{64}) ", line)
+    assert digest == hashlib.sha256(b"dev-key").hexdigest() and "x-api-key: dev-key" in line
+    assert [line.split()[8] for line in keyless(plan, {})] == ["PORTAFAAS_HTTP_KEYS", "MINE"]
 
 
 def test_what_is_wrong_at_the_start(tmp_path: Path) -> None:

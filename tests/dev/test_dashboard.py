@@ -301,7 +301,7 @@ def test_an_event_is_edited_and_sent(page: Page, service: Running) -> None:
     here.wait_for_selector("section table .row-link:text('tell')")
     here.locator("section table .row-link:text('tell')").first.click()
     here.wait_for_selector("h2:text('Trace')")
-    assert "told sample" in here.inner_text("main")
+    assert "told id" in here.inner_text("main")
 
 
 def test_an_invocation_has_a_timeline_over_functions(page: Page, service: Running) -> None:

@@ -19,11 +19,15 @@ from typing import Any
 import pytest
 
 from portafaas.adapter import HttpStimulus, TaskStimulus
+from portafaas.dev.pool import Pool
 from portafaas.dev.service import Dev
+from portafaas.dev.start import valueless
 from portafaas.errors import DeploymentError, InvocationError, PlanError
 from portafaas.local.broker import Broker
 from portafaas.local.dispatch import Dispatcher
-from portafaas.local.resources import store
+from portafaas.local.resources import secret_file, store
+from portafaas.manifest.load import load_manifest
+from portafaas.plan.build import build_plan
 from tests.dev.project import call, manifest, served, until, write
 
 
@@ -108,10 +112,18 @@ def test_processes_that_are_not_needed_any_more_are_ended(
 ) -> None:
     monkeypatch.setattr("portafaas.dev.instances.TIDY", 0.05)
     monkeypatch.setattr("portafaas.dev.instances.IDLE", 0.2)
-    with served(tmp_path) as dev, ThreadPoolExecutor(4) as threads:
-        assert len(set(threads.map(lambda _: call(dev, "GET", "/slow")[1]["pid"], range(8)))) > 1
-        until(lambda: len(dev.instances.pools["slow"].workers) == 1)
-        assert call(dev, "GET", "/slow")[0] == 200
+    with served(tmp_path) as dev, ThreadPoolExecutor(12) as threads:
+        # One at a time in a process, and four.
+        for name in ("slow", "together"):
+            answers = threads.map(partial(call, dev, "GET"), [f"/{name}"] * 12)
+            assert len({body["pid"] for _, body in answers}) > 1
+            pool = dev.instances.pools[name]
+            until(partial(_has_one, pool))
+            assert call(dev, "GET", f"/{name}")[0] == 200
+
+
+def _has_one(pool: Pool) -> bool:
+    return len(pool.workers) == 1
 
 
 def test_a_process_does_several_at_once(dev: Dev) -> None:
@@ -243,7 +255,21 @@ def test_a_delivery_that_fails_comes_again_and_ends_as_a_letter(
     assert records[-1]["status"] == first and records[-1]["attempt"] == 1
     with Broker(store(dev.root, dev.stage), dev.plan) as broker:
         body = json.dumps({"name": name}, separators=(",", ":")).encode()
-        until(lambda: any(item.body == body for item in broker.dead("queue/jobs")))
+        until(lambda: any(item.body == body for item in broker.letters.list("queue/jobs")))
+
+
+def test_what_is_done_is_delivered_once_more(tmp_path: Path) -> None:
+    with served(tmp_path, duplicates=1.0) as dev:
+        assert call(dev, "POST", "/orders/good")[0] == 200
+
+        def twice() -> Any:
+            dev.activity.flush()
+            return len(found := dev.activity.list(function="work")) == 2 and found
+
+        second, first = [dev.activity.get(one["id"]) or {} for one in until(twice)]
+        assert [(one["status"], one["attempt"]) for one in (first, second)] == [("ok", 1), ("ok", 2)]
+        assert first["response"]["twice"] == first["response"]["ids"] == second["response"]["ids"]
+        assert "again" not in first["response"] and "twice" not in second["response"]
 
 
 def test_runs_of_workflows_are_worked_on(dev: Dev) -> None:
@@ -288,6 +314,22 @@ def test_a_manifest_that_is_wrong_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError):
         dev.start()
     assert not (tmp_path / ".portafaas").exists()
+
+
+def test_secrets_without_a_value_are_told(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("def f(request, context): ...\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nfunctions:\n"
+        "  web: {handler: 'm:f', trigger: {http: {path: /}}, uses: [{read: bank}]}\n"
+        "secrets: {bank: {}}\nstages: {prod: {}}\n"
+    )
+    for stage, more in (("", ""), ("prod", " --stage prod")):
+        plan = build_plan(load_manifest(tmp_path / "portafaas.yaml", stage or None))
+        (line,) = valueless(plan, tmp_path)
+        assert line == f"secret bank has no value: portafaas secrets set bank{more}"
+        secret_file(tmp_path, stage, "bank").parent.mkdir(parents=True)
+        secret_file(tmp_path, stage, "bank").write_text("x")
+        assert valueless(plan, tmp_path) == []
 
 
 def test_a_package_that_is_missing_is_named(

@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from portafaas.local.broker import Broker
-from portafaas.local.dispatch import Dispatcher, Hooks
+from portafaas.local.dispatch import Dispatcher
+from portafaas.local.hooks import Hooks
 from portafaas.local.resources import store
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
@@ -126,7 +127,7 @@ def run(root: Path, start: datetime, schedules: dict[str, Schedule]) -> tuple[li
     (root / "app.py").write_text(HANDLER)
     plan = build_plan(load_manifest(root / "portafaas.yaml"))
     with Broker(store(root, plan.stage), plan) as broker:
-        broker.hold(start.timestamp())
+        broker.clock.hold(start.timestamp())
     hooks = Fired()
     with Dispatcher(plan, root, hooks=hooks, schedules=True, virtual=True) as dispatcher:
         ended = []
@@ -140,7 +141,7 @@ def run(root: Path, start: datetime, schedules: dict[str, Schedule]) -> tuple[li
         dispatcher.run(until=lambda: bool(ended))
         thread.join()
         assert ended == [True]
-        assert dispatcher.broker.now() == (start + timedelta(days=1)).timestamp()
+        assert dispatcher.broker.clock.now() == (start + timedelta(days=1)).timestamp()
     return [json.loads(line) for line in (root / "ledger").read_text().splitlines()], hooks
 
 

@@ -113,8 +113,8 @@ class Local(Target):
         }
         if not found:
             # What was sent, and not shared out yet.
-            cursor = self._broker._cursor()
-            row = self._broker._connection.execute("select max(number) from messages").fetchone()
+            cursor = self._broker.intake.cursor()
+            row = self._broker.store.connection.execute("select max(number) from messages").fetchone()
             if (row[0] or 0) > cursor:
                 found["?"] = row[0] - cursor
         return found

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from portafaas.emulation import emulated
-from portafaas.local.broker import Broker, Item, Lease, Settled
-from portafaas.local.dispatch import Dispatcher, Hooks
+from portafaas.local.broker import Broker
+from portafaas.local.deliveries import Item, Lease, Settled
+from portafaas.local.dispatch import Dispatcher
+from portafaas.local.hooks import Hooks
 from portafaas.local.resources import store
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
@@ -113,14 +115,14 @@ class Slow(Broker):
         """Share out what was sent, some of it for later."""
         count = super().take_in()
         if count:
-            do = self._connection
+            do = self.store.connection
             waiting = do.execute(
                 "select number, box, attributes from deliveries where number > ? and "
                 "state = 'waiting' and attempts = 0 and letter is null order by number",
                 (self.last,),
             ).fetchall()
             self.last = waiting[-1][0] if waiting else self.last
-            functions = {box: name for name, box in self._boxes.items()}
+            functions = {box: name for name, box in self.boxes.inboxes.items()}
             for number, box, attributes in waiting:
                 function, n = functions[box], json.loads(attributes).get("n", "-1")
                 word = self.hooks.faults.get(function, {}).get(n, "")

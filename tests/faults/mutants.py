@@ -71,7 +71,7 @@ def edit_manifest(name: str, manifest: Path) -> None:
 
 def change_dispatcher(name: str, broker: Any, hooks: Any) -> None:
     """Change what the local dispatcher does, in its process."""
-    from portafaas.local.broker import Settled
+    from portafaas.local.deliveries import Settled
 
     answered: Callable[..., Any] = hooks.answered
 
@@ -86,6 +86,6 @@ def change_dispatcher(name: str, broker: Any, hooks: Any) -> None:
 
     hooks.answered = changed
     if name == "no order of a key":
-        broker._order = lambda function: "none"
+        broker.boxes.order = lambda function: "none"
     if name == "the relay of the outbox is never called":
-        broker._subscriptions = [s for s in broker._subscriptions if s.kind != "table"]
+        broker.intake.subscriptions = [s for s in broker.intake.subscriptions if s.kind != "table"]

@@ -260,16 +260,19 @@ def test_two_at_once_are_refused_by_the_engine(console: Console) -> None:
     assert console.json("history", *AT) == []
 
 
-def test_ctrl_c_leaves_word_of_itself(console: Console) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_leaves_word_of_itself(
+    console: Console, number: signal.Signals, status: int
+) -> None:
     (console.cloud / "slow").touch()
     process = subprocess.Popen(
         [sys.executable, "-m", "portafaas", "deploy", *AT, "--yes"],
         cwd=console.root, env=console.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     _until(lambda: any((console.cloud / "blobs/records").rglob("*.json")))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     text, _ = process.communicate(timeout=30)
-    assert process.returncode == 130 and "'portafaas deploy --target example' goes on" in text
+    assert process.returncode == status and "'portafaas deploy --target example' goes on" in text
     assert console.json("history", *AT)[0]["outcome"] == "interrupted"
     (console.cloud / "slow").unlink()
     assert deployed(console)["status"]["health"] == "ready"

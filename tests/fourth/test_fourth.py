@@ -124,7 +124,8 @@ import json, sys
 from pathlib import Path
 
 from portafaas.emulation import emulated
-from portafaas.local.dispatch import Dispatcher, Hooks
+from portafaas.local.dispatch import Dispatcher
+from portafaas.local.hooks import Hooks
 from portafaas.local.resources import send, store
 from portafaas.runtime.resources import Outgoing
 

@@ -23,6 +23,7 @@ import boto3
 from moto import mock_aws
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 
+from portafaas.errors import DeploymentError
 from portafaas.manifest.load import load_manifest
 from portafaas.pipeline import build
 from portafaas.plan.build import build_plan
@@ -180,11 +181,21 @@ class Machines:
         return outcome, scripts.ledger(self.plan, case)
 
     def _signal(self, case: Case, run: str, name: str, payload: Any) -> None:
+        seen = list(self.workflows._history(case.name, run))
         # By a function's client, and by the command.
         if payload is None or isinstance(payload, int):
             resources.signal_run(self.arn(case.name), run, name, payload)
         else:
             self.workflows.signal(case.name, run, name, payload)
+        # Another sender has seen the run wait, too.
+        late = AwsWorkflows(Cloud(self.built))
+        late._history = lambda *_: iter(seen)  # type: ignore[method-assign]
+        try:
+            late.signal(case.name, run, name, "late")
+        except DeploymentError as exc:
+            assert [one.code for one in exc.diagnostics] == ["PF8041"]
+        else:
+            raise AssertionError(f"{case.name} took {name} twice")
 
 
 def _names(case: Case) -> list[str]:

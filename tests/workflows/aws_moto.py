@@ -15,9 +15,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
-from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
+from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails, TaskTimedOut
+from moto.stepfunctions.parser.asl.component.common.assign.assign_decl import AssignDecl
 from moto.stepfunctions.parser.asl.component.common.error_name import custom_error_name
 from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
     ErrorEqualsDecl,
@@ -51,7 +53,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task_lambda import (
     StateTaskLambda,
 )
+from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function import wait_function
+from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackPoolManager
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import json_path
@@ -196,6 +200,26 @@ def _named(original: Any) -> Any:
     return start
 
 
+def _assigned(self: Any, env: Any) -> None:
+    declared: dict[str, Any] = {}
+    for binding in self.declaration_bindings:
+        binding.eval(env=env)
+        declared.update(env.stack.pop())
+    CommonStateField._verify_size_quota(SimpleNamespace(name="Assign"), env, declared)  # type: ignore[arg-type]
+    for name, value in declared.items():
+        env.variable_store.set(variable_identifier=name, variable_value=value)
+
+
+def _once(original: Any) -> Any:
+    def notify(self: Any, callback_id: str, outcome: Any) -> Any:
+        endpoint = self.get(callback_id)
+        if endpoint is not None and endpoint.get_outcome() is not None:
+            raise TaskTimedOut("the task is closed", "TaskTimedOut")
+        return original(self, callback_id, outcome)
+
+    return notify
+
+
 def _resolver(original: Any) -> Any:
     def build(self: Any, env: Any, *rest: Any, **more: Any) -> Any:
         arn = env.stack[-1]["ExecutionArn"]
@@ -293,12 +317,14 @@ def patched(client: Callable[..., Any] | None = None) -> Iterator[None]:
         (StateTaskLambda, "_from_error", _lambda_error),
         (StateTaskLambda, "_eval_parameters", _lambda_parameters),
         (StepFunctionsParserBackend, "start_execution", _named),
+        (CallbackPoolManager, "notify", _once),
         (StateTaskServiceSfn, "_build_sync2_resolver", _resolver),
         (StateTaskServiceSfn, "_eval_sync", _sync),
         (BaseExecutionWorkerCommunication, "_reflect_execution_status", _as_text),
     ):
         put(owner, name, wrap(getattr(owner, name)))
     service: Any = state_task_service.StateTaskService
+    put(AssignDecl, "_eval_body", _assigned)
     put(service, "_normalise_parameters", _cased(str.lower))
     put(service, "_normalise_response", _cased(str.upper))
     # A definition is parsed when it is made and at each start, which takes most of the time.

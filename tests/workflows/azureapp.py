@@ -33,7 +33,8 @@ def worker(
 ) -> Iterator[tuple[Any, Path]]:
     """Build a package of *cases* and run it; yield its session, and the folder of its plan.
 
-    *functions* are further ones.
+    *functions* are further ones. ``session.another()`` is one of another worker, for what is to be
+    asked while this one is at work.
     """
     project = folder / "project"
     every = {**scripts.manifest(())["functions"], **(functions or {})}
@@ -55,7 +56,9 @@ def worker(
     package = folder / "package"
     runner = PackageRunner(ADAPTER, plan, built.package, built.deployment, package, environ)
     with runner:
-        yield runner.session(plan.function("one")), told
+        session: Any = runner.session(plan.function("one"))
+        session.another = lambda: runner.session(plan.function("two"))
+        yield session, told
 
 
 def engine_of(session: Any) -> Engine:

@@ -699,6 +699,8 @@ case("large-input", {"a": {"task": "one", "input": {"x": "$.t", "y": "$.t", "z":
      outcome={"error": "States.DataLimitExceeded", "cause": ""}, needs=("large",))  # fmt: skip
 case("large-output", {"a": {"task": "one", "result": None, "catch": [{"next": "b"}]}, "b": {"succeed": True}}, {}, answers={"one": [ok("x" * 262_200)]}, calls=[("one", {})],
      outcome={"error": "States.DataLimitExceeded", "cause": ""}, needs=("large",))  # fmt: skip
+case("large-undo", {"a": {"task": "one", "result": None, "compensate": {"task": "undo", "input": {"x": "$.t", "y": "$.t", "z": "$.t"}}}, "b": {"task": "two"}}, {"t": "x" * 90_000},
+     calls=[("one", {"t": "x" * 90_000})], outcome={"error": "States.DataLimitExceeded", "cause": ""}, needs=("large",))  # fmt: skip
 case("large-document", {"a": {"task": "one", "result": "$.x"}, "b": {"task": "two", "result": "$.y"}, "c": {"task": "three"}}, {}, answers={"one": [ok("x" * 200_000)], "two": [ok("x" * 70_000)]},
      outcome={"error": "States.DataLimitExceeded", "cause": ""}, needs=("large",))  # fmt: skip
 

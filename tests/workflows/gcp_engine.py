@@ -655,7 +655,10 @@ class World:
             return execution.document()
         if method == "GET" and rest == "callbacks":
             found = [
-                {"name": one["name"], "method": one["method"], "waiters": str(one["waiters"])}
+                {
+                    "name": one["name"], "method": one["method"], "waiters": str(one["waiters"]),
+                    **({"availablePayloads": list(map(json.dumps, one["payloads"]))} if one["payloads"] else {}),
+                }
                 for one in execution.callbacks.values()
             ]
             return {"callbacks": found}

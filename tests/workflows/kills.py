@@ -17,9 +17,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from portafaas.local.dispatch import Dispatcher, Hooks
+from portafaas.local.dispatch import Dispatcher
+from portafaas.local.hooks import Hooks
+from portafaas.local.making import Note
 from portafaas.local.operations import LocalWorkflows
-from portafaas.local.workflows import Note, Order
+from portafaas.local.orders import Order
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from portafaas.local.driver import portafaas_local_resources as driver
-from portafaas.local.workflows import Engine, Order
+from portafaas.local.orders import Order
+from portafaas.local.workflows import Engine
 from portafaas.plan import BuildPlan, FunctionPlan, TaskTrigger, WorkflowPlan
 from portafaas.plan.machines import called
 from portafaas.runtime.workflow import Call
@@ -93,7 +94,7 @@ class Local:
             return False
         if self.engine.pressing():
             self.engine.upkeep()
-            for function in self.engine._functions:
+            for function in self.engine.orders.timeouts:
                 while order := self.engine.order(function):
                     self.begin(order)
             return True

@@ -299,7 +299,7 @@ class Oracle:
             if "compensate" in step:
                 undo = step["compensate"]
                 template = undo.get("input", "$")
-                value = fill(template, document, flow.context)
+                value = fits(fill(template, document, flow.context))
                 flow.kept.append(Undo(name, undo["task"], value, undo.get("retry")))
             following = [*order, None][order.index(name) + 1]
             name = step.get("next", None if "end" in step else following)

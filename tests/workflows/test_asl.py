@@ -180,6 +180,45 @@ def test_everything_that_cannot_be_is_told_at_once(tmp_path: Path) -> None:
     assert "signal" in str(found[4].hint)
 
 
+def test_a_json_file_is_json(tmp_path: Path) -> None:
+    state = {"Type": "Pass", "Result": {"k": "\U0001f600"}, "End": True}
+    machine = {"StartAt": "A", "States": {"A": state}}
+    for indent in (None, "\t"):
+        plan, problems = planned(tmp_path, json.dumps(machine, indent=indent))
+        assert not problems
+        assert machine_of(plan)["steps"]["A"]["input"] == {"k": "\U0001f600"}
+    text = '{"StartAt": "A"\n "States": {}}'
+    _, (problem,) = planned(tmp_path, text)
+    assert str(problem) == "flow.asl.json:2:2: PF1005: not valid JSON: ',' or '}' is expected, not '\"'"
+    text = '{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true},\n"A": {"Type": "Succeed"}}}'
+    _, (problem,) = planned(tmp_path, text)
+    assert (problem.code, problem.line, problem.path) == ("PF1003", 2, "$.States.A")
+
+
+def test_what_would_be_evaluated_is_no_constant(tmp_path: Path) -> None:
+    """In a machine with JSONPath these are constants, and hardly ever meant to be."""
+    given = {"a": "States.Format('{}', $.x)", "b": ["{% $states.input %}"], "c": "$plain", "d.$": "$.x"}
+    state = {"Type": "Task", "Resource": ARN + "one", "Parameters": given, "End": True}
+    _, found = planned(tmp_path, json.dumps({"StartAt": "A", "States": {"A": state}}))
+    assert [(one.code, one.path) for one in found] == [("PF2221", "$.States.A.Parameters")] * 2
+    assert "States.Format" in found[0].message and "JSONata" in found[1].message
+    # A Result is never evaluated.
+    state = {"Type": "Pass", "Result": {"a.$": "States.UUID()", "b": "{% 1 %}"}, "End": True}
+    plan, _ = planned(tmp_path, json.dumps({"StartAt": "A", "States": {"A": state}}))
+    assert machine_of(plan)["steps"]["A"]["input"] == {"$literal": state["Result"]}
+
+
+def test_pieces_of_a_machine_among_steps_are_explained(tmp_path: Path) -> None:
+    steps = f"steps: {{A: {{Type: Task, Resource: '{ARN}one', Parameters: {{x: 1}}, End: true}}}}"
+    _, found = planned(tmp_path, steps, name="flow.yaml")
+    assert [one.code for one in found] == ["PF1002"] * 4
+    hints = [str(one.hint) for one in found]
+    assert "workflow import" in hints[0] and hints[2].startswith("here it is 'input'")
+    assert hints[3] == "did you mean 'end'?"
+    _, found = planned(tmp_path, "{}", StartAt="A")
+    assert found[0].code == "PF1002" and "file: NAME.asl.json" in str(found[0].hint)
+
+
 def test_a_yaml_machine(tmp_path: Path) -> None:
     text = f"StartAt: A\nStates:\n  A: {{Type: Task, Resource: '{ARN}one', End: true}}\n"
     plan, _ = planned(tmp_path, text, name="flow.yaml")

@@ -78,6 +78,9 @@ OWN = [
         workflows={"inner": {"f": {"fail": {"error": "Gone", "cause": "away"}}}},
     ),
     Case("own-kept", {"w": {"wait": {"signal": "go"}}, "x": {"task": "one"}}),
+    Case("own-waits", {"w": {"wait": {"signal": "go"}}, "x": {"wait": {"signal": "more"}}}),
+    Case("own-ends", {"w": {"wait": {"signal": "go"}}}),
+    Case("own-breaks", {"w": {"wait": {"signal": "go"}}, "f": {"fail": {"error": "Broken"}}}),
     Case(
         "own-nested",
         {"c": {"workflow": "mid", "timeout": "10s", "catch": [{"next": "x", "result": None}]},
@@ -329,7 +332,7 @@ class Site:
                 self.wfile.write(answer)
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
 
     def address(self, workflow: str) -> str:
@@ -347,7 +350,7 @@ def site(world: Any) -> Iterator[tuple[Engine, Site, Path]]:
     scripts.prepare(told, OWN)
     engine = azureapp.engine_of(session)
     with azure_api.served(engine, keyed=False) as url:
-        found = Site(session, url)
+        found = Site(session.another(), url)
         yield engine, found, told
         found.close()
 
@@ -488,6 +491,37 @@ def test_operating_a_run_that_waits(operated: Any) -> None:
     with pytest.raises(DeploymentError) as raised:
         flows.status("own-saga", run)
     assert code(raised) == "PF8040"
+
+
+def test_of_two_signals_for_one_wait_one_is_taken(
+    operated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both senders have seen the run wait, and an event is accepted whatever becomes of it."""
+    engine, flows, told = operated
+    waits = flows._waits
+
+    def first(found: Any, deep: int) -> Iterator[Any]:
+        for one in [*waits(found, deep)]:
+            if case == "own-kept":  # Both are there when the run looks.
+                text = json.dumps(json.dumps({"payload": 1, "by": "other"}))
+                engine.raise_event(one[1], f"go.{one[2]}", text)
+            else:
+                with monkeypatch.context() as patch:
+                    patch.setattr(flows, "_waits", waits)
+                    flows.signal(case, run, "go", 1)
+            yield one
+
+    for case in ("own-kept", "own-waits", "own-ends", "own-breaks"):
+        run = flows.start(case, {})
+        engine.run(10)
+        with monkeypatch.context() as patch, pytest.raises(DeploymentError) as raised:
+            patch.setattr(flows, "_waits", first)
+            flows.signal(case, run, "go", 2)
+        assert code(raised) == "PF8041", case
+        engine.run()
+        state = {"own-waits": "running", "own-breaks": "failed"}.get(case, "succeeded")
+        assert flows.status(case, run).state == state
+    assert called(told) == [("one", 1)]
 
 
 def test_operating_a_run_that_fails_and_one_that_is_canceled(operated: Any) -> None:

@@ -220,6 +220,32 @@ steps:
 steps:
   a: {wait: {until: tomorrow}}
 """),
+    ("PF2225", 3, "steps.a.input.t[1]", "the intrinsic function States.Format", """
+steps:
+  a: {task: one, input: {t: [x,
+    "States.Format('{}', $.a)"]}}
+"""),
+    ("PF2225", 2, "steps.a.select", "JSONata", """
+steps:
+  a: {task: one, select: "{% $states.result %}"}
+"""),
+    ("PF2225", 2, "steps.a.set.k", "a variable of Step Functions", """
+steps:
+  a: {set: {k: $states.input.a}}
+"""),
+    ("PF2225", 2, "steps.a.compensate.input['x.$']", "a key of the States Language", """
+steps:
+  a: {task: one, compensate: {task: undo, input: {x.$: $.a}}}
+"""),
+    ("PF2225", 2, "steps.a.fail.cause", "States.JsonToString", """
+steps:
+  a: {fail: {error: E, cause: States.JsonToString($)}}
+"""),
+    ("PF2225", 2, "steps.a.choice[0].when['$.x']['==']", "JSONata", """
+steps:
+  a: {choice: [{when: {$.x: {==: "{% $y %}"}}, next: b}], default: b}
+  b: {succeed: true}
+"""),
 ]  # fmt: skip
 
 
@@ -278,6 +304,8 @@ def test_depth_and_number_of_steps(tmp_path: Path) -> None:
         "  b: {choice: [{when: {$.n: {'<': 2}}, next: a}], default: c}\n  c: {succeed: true}",
         # Texts that look like paths a little; constant lists of lists.
         "steps: {a: {task: one, input: {a: $5, b: $x, c: [[1], [2]], d: [{$literal: {x: $.y}}]}}}",
+        # What Step Functions would evaluate, meant as it stands; and what only looks like it.
+        "steps: {a: {task: one, input: {a: {$literal: {x.$: 'States.UUID()'}}, b: States.UUID, c: '{%'}}}",
         # One after the other.
         "steps:\n  a: {wait: {signal: go}}\n  b: {wait: {signal: go}}",
     ],

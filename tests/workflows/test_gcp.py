@@ -226,6 +226,47 @@ def test_driver_starts_tells_and_signals(cloud: World) -> None:
         resources.start_run(address, "x" * 32_768)
 
 
+@pytest.mark.parametrize("by", ["client", "command"])
+def test_of_two_signals_for_one_wait_one_is_taken(
+    cloud: World, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """Both senders have seen the run wait; callbacks take what comes after, and keep it."""
+    from portafaas_gcp.runtime import resources
+    from portafaas_gcp.runtime import workflow as runs
+
+    more = {"wait": {"signal": "more"}}
+    plan = _service(cloud, Case("pair", {"w": {"wait": {"signal": "go"}}, "m": more}))
+    workflows, address = _operations(plan, cloud), f"{PARENT}/flow-pair"
+    monkeypatch.setattr(runs, "LOOKS", (0.01, 0.05, 0.05))
+    run = resources.start_run(address, {})
+
+    def waits_for(name: str) -> bool:
+        return resources.run_status(address, run).waiting == (name,)
+
+    eventually(lambda: waits_for("go"))
+    listed, calls = runs.open_callbacks, [0]
+
+    def stale(get: Any) -> list[str]:
+        found = listed(get)
+        calls[0] += 1
+        if calls[0] == 2:
+            resources.signal_run(address, run, "go", 1)
+            eventually(lambda: waits_for("more"))
+        return found
+
+    with monkeypatch.context() as patch, pytest.raises((NotWaiting, DeploymentError)) as raised:
+        patch.setattr(runs, "open_callbacks", stale)
+        if by == "client":
+            resources.signal_run(address, run, "go", 2)
+        else:
+            workflows.signal("pair", run, "go", 2)
+    if isinstance(raised.value, DeploymentError):
+        assert raised.value.diagnostics[0].code == "PF8041"
+    resources.signal_run(address, run, "more", 3)
+    done = eventually(lambda: (s := resources.run_status(address, run)).state != "running" and s)
+    assert done.output == 3
+
+
 def test_operations(cloud: World) -> None:
     plan = _service(cloud, WAITS)
     workflows = _operations(plan, cloud)

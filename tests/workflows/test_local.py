@@ -337,7 +337,7 @@ def test_what_cannot_be_done_fails_the_run(
     tmp_path: Path, step: dict[str, Any], error: str, cause: str | None
 ) -> None:
     local = flow(tmp_path, {"flow": {"start": "a", "steps": {"a": {**step, "next": None}}}})
-    local.engine._functions.pop("gone", None)
+    local.engine.orders.timeouts.pop("gone", None)
     run = started(local)
     on(local, run)
     status = driver.run_status(str(tmp_path / "workflow" / "flow"), run)

@@ -215,7 +215,10 @@ def test_start_waits_no_longer_than_for_its_own_run(root: Path) -> None:
     assert found["state"] == "running"
 
 
-def test_ctrl_c_ends_the_waiting_and_not_the_run(root: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_waiting_and_not_the_run(
+    root: Path, number: signal.Signals, status: int
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "portafaas", "workflow", "start", "sleepy", "--wait"],
         cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -223,9 +226,9 @@ def test_ctrl_c_ends_the_waiting_and_not_the_run(root: Path) -> None:
         assert waiting.stderr is not None
         verb, run = waiting.stderr.readline().split()
         assert verb == "started"
-        waiting.send_signal(signal.SIGINT)
+        waiting.send_signal(number)
         out, told = waiting.communicate(timeout=30)
-    assert (waiting.returncode, out) == (130, "")
+    assert (waiting.returncode, out) == (status, "")
     assert told == f"{run} has not ended: 'portafaas deliver' goes on with it\n"
     assert cli(root, "workflow", "status", "sleepy", run, "--format", "json")["state"] == "running"
 
@@ -239,7 +242,7 @@ def test_what_cannot_be_started(root: Path) -> None:
     assert codes(wrong) == ["PF8040"]
     assert wrong["diagnostics"][0]["hint"] == "did you mean 'fulfil'?"
     wrong = cli(root, "workflow", "status", "fulfil", "nobody", "--format", "json", status=1)
-    assert codes(wrong) == ["PF8040"]
+    assert codes(wrong) == ["PF8040"] and wrong["message"] == "not found:"
     large = json.dumps({"id": "x" * 300_000})
     wrong = cli(root, "workflow", "start", "fulfil", "-i", "-", "--format", "json", status=1, given=large)
     assert codes(wrong) == ["PF8043"]

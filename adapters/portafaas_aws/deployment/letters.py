@@ -1,4 +1,7 @@
-"""Messages of queues for dead letters, read as the bridges read them."""
+"""Messages of queues for dead letters, read as the bridges read them.
+
+Long, since the message of each trigger has a shape of its own.
+"""
 
 from __future__ import annotations
 

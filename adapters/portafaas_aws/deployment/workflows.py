@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from portafaas.deployment.workflows import RunState, StepEvent, Workflows
-from portafaas.errors import DeploymentError, Diagnostic
+from portafaas.deployment.workflows import RunState, StepEvent, Workflows, refused
 from portafaas_aws.deployment.cloud import Cloud, speaking
 from portafaas_aws.deployment.faults import code_of
 from portafaas_aws.deployment.histories import events_of
@@ -110,7 +109,7 @@ class AwsWorkflows(Workflows):
                 raise
             return
         names = sorted({found for found, _ in waiting})
-        raise _problem(
+        raise refused(
             "PF8041", f"run {run} does not wait for {name!r}: it is {state}",
             f"it waits for: {', '.join(names)}" if names else None,
         )  # fmt: skip
@@ -120,7 +119,7 @@ class AwsWorkflows(Workflows):
         """Stop a run, and those that it waits for."""
         state = runs.ended(self._describe(workflow, run))[0]
         if state != "running":
-            raise _problem("PF8042", f"run {run} has ended: it is {state}")
+            raise refused("PF8042", f"run {run} has ended: it is {state}")
         self._client.stop_execution(executionArn=runs.execution(self._machine(workflow), run))
 
     def _describe(self, workflow: str, run: str) -> Mapping[str, Any]:
@@ -145,12 +144,12 @@ class AwsWorkflows(Workflows):
             return getattr(self._client, operation)(**arguments)
         except Exception as exc:
             if code_of(exc) in _ABSENT:
-                raise _problem(
+                raise refused(
                     "PF8010", f"workflow {workflow!r} is not deployed", "portafaas deploy"
                 ) from exc
             if code_of(exc) in _UNKNOWN and run:
                 text = f"workflow {workflow!r} has no run {run!r}"
-                raise _problem("PF8040", text) from exc
+                raise refused("PF8040", text) from exc
             raise
 
 
@@ -161,7 +160,3 @@ def _time(facts: Mapping[str, Any], key: str) -> float:
 
 def _json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
-
-
-def _problem(code: str, text: str, hint: str | None = None) -> DeploymentError:
-    return DeploymentError("nothing was changed:", [Diagnostic(code, text, hint=hint)])

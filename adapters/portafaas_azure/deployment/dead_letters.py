@@ -1,8 +1,7 @@
 """The dead letters of a service: queues of the service's Service Bus, through Microsoft's client.
 
 Who looks needs the data roles of Service Bus (docs/deployment-azure.md); owning the subscription is
-not enough. Looking is peeking, which locks nothing. What is moved or removed is received under a
-lock, and completed when its copy is where it should be.
+not enough. Looking is peeking, which locks nothing.
 https://learn.microsoft.com/azure/service-bus-messaging/message-browsing
 """
 
@@ -16,12 +15,12 @@ from typing import Any
 from portafaas.deployment.contract import Box, DeadLetter, DeadLetters, Redriven, dead_letter_boxes
 from portafaas.errors import DeploymentError
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TopicTrigger
-from portafaas.record import dataclass
 from portafaas.runtime.control import CLAIM, CLAIMS
 from portafaas_azure.broker import dead_queue, source_of
 from portafaas_azure.deployment.account import Account
 from portafaas_azure.deployment.clouds import is_local, load
 from portafaas_azure.deployment.ids import kind
+from portafaas_azure.deployment.letter_places import PAGE, Place, receiver_of, send, take
 from portafaas_azure.deployment.letters import (
     facts,
     fresh,
@@ -38,23 +37,10 @@ BUS = "microsoft.servicebus/namespaces"
 _STORAGE = "Microsoft.Storage/storageAccounts"
 #: Who was not moved, and why.
 _Failed = list[tuple[str, str]]
-#: Messages that are asked for at once.
-_PAGE = 250
-#: Seconds that are waited for messages that should be there.
-_WAIT = 5.0
 _ROLES = (
     "give yourself 'Azure Service Bus Data Receiver' and '… Data Sender' on the namespace: "
     "az role assignment create --role … --assignee YOU --scope {}; honoured after some minutes"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where letters lie: a queue or, with *topic*, a subscription; *sub*: its own dead letters."""
-
-    name: str
-    topic: str = ""
-    sub: bool = False
 
 
 class AzureDeadLetters(DeadLetters):
@@ -81,7 +67,7 @@ class AzureDeadLetters(DeadLetters):
         found: list[Any] = []
         with self._client() as client:
             for place in self._places(box):
-                with closing(_receiver(client, place)) as receiver:
+                with closing(receiver_of(client, place)) as receiver:
                     found += self._peek(receiver, box, place, limit)
         found.sort(key=lambda one: one.enqueued_time_utc)
         function = self._function(box)
@@ -125,7 +111,7 @@ class AzureDeadLetters(DeadLetters):
 
                 def move(group: Sequence[tuple[str, Any]]) -> str:
                     made = [fresh(message, identity, to) for identity, message in group]
-                    return _send(sender, made)
+                    return send(sender, made)
 
                 moved = self._take_all(client, box, ids, move, failed, _reason_to_stay)
         return Redriven(moved, tuple(failed))
@@ -153,27 +139,27 @@ class AzureDeadLetters(DeadLetters):
                 return function
         return None
 
-    def _places(self, box: str) -> Sequence[_Place]:
+    def _places(self, box: str) -> Sequence[Place]:
         """Return where letters of *box* are.
 
         Also where Service Bus itself puts what it gives up, when it cannot forward it.
         """
         name = self._queue(box)
-        found = [_Place(name)]
+        found = [Place(name)]
         queues = {queue.name: queue for queue in self.plan.queues}
         if name not in queues:
-            found.append(_Place(name, sub=True))
+            found.append(Place(name, sub=True))
         function = self._function(box)
         if box in queues:
             if queues[box].ordered:
-                found.append(_Place(box, sub=True))
+                found.append(Place(box, sub=True))
         elif function is not None and isinstance(function.trigger, TopicTrigger):
             topic = function.trigger.topic
             if self.plan.topic(topic).ordered:
-                found.append(_Place(box, topic, True))
+                found.append(Place(box, topic, True))
         return found
 
-    def _count(self, place: _Place) -> int | None:
+    def _count(self, place: Place) -> int | None:
         with azure(f"reading the queue {place.name}"):
             found = self.account.read(f"{self.namespace}/queues/{place.name}") or {}
         details = (found.get("properties") or {}).get("countDetails") or {}
@@ -217,11 +203,11 @@ class AzureDeadLetters(DeadLetters):
             code = "PF8012"
         return refused(code, said, hint=hint, doing="the dead letters cannot be reached:")
 
-    def _peek(self, receiver: Any, box: str, place: _Place, limit: int) -> Iterator[Any]:
+    def _peek(self, receiver: Any, box: str, place: Place, limit: int) -> Iterator[Any]:
         """Yield the letters of *box* in *place*, at most *limit*."""
         number, count = 1, 0
         while count < limit:
-            page = receiver.peek_messages(min(limit, _PAGE), sequence_number=number)
+            page = receiver.peek_messages(min(limit, PAGE), sequence_number=number)
             if not page:
                 return
             number = page[-1].sequence_number + 1
@@ -266,7 +252,7 @@ class AzureDeadLetters(DeadLetters):
         missing = set(ids or ())
         done = 0
         for place in self._places(box):
-            with closing(_receiver(client, place)) as receiver:
+            with closing(receiver_of(client, place)) as receiver:
                 wanted = {}
                 for message in self._peek(receiver, box, place, 1 << 30):
                     identity = letter(self.plan, box, function, message).id
@@ -277,7 +263,7 @@ class AzureDeadLetters(DeadLetters):
                         else:
                             wanted[message.sequence_number] = identity
                 if wanted:
-                    done += _take(receiver, wanted, move, failed)
+                    done += take(receiver, wanted, move, failed)
         failed += [(one, "there is no such letter") for one in sorted(missing)]
         return done
 
@@ -290,66 +276,6 @@ def _reason_to_stay(message: Any) -> str:
 
 def _sum(first: int | None, second: int | None) -> int | None:
     return second if first is None else first if second is None else first + second
-
-
-def _receiver(client: Any, place: _Place) -> Any:
-    more = {"sub_queue": "deadletter"} if place.sub else {}
-    if place.topic:
-        return client.get_subscription_receiver(place.topic, place.name, **more)
-    return client.get_queue_receiver(place.name, **more)
-
-
-def _take(
-    receiver: Any,
-    wanted: dict[int, str],
-    move: Callable[[Sequence[tuple[str, Any]]], str],
-    failed: _Failed,
-) -> int:
-    """Receive the *wanted* letters, in order; have each group moved, and remove it.
-
-    *move* returns why it could not. Others are held until the end, so that they are not received
-    twice, and given back.
-    """
-    left = dict(wanted)
-    done, held = 0, []
-    why = ""
-    while left and not why:
-        page = receiver.receive_messages(_PAGE, max_wait_time=_WAIT)
-        group = []
-        for message in page:
-            if message.sequence_number in left:
-                group.append((left.pop(message.sequence_number), message))
-            else:
-                held.append(message)
-        if group:
-            why = move(group)
-        for identity, message in group:
-            if why:
-                failed.append((identity, why))
-                held.append(message)
-            else:
-                receiver.complete_message(message)
-                done += 1
-        if not page:
-            why = "somebody else holds it, or has taken it"
-    failed += [(identity, why) for identity in left.values()]
-    for message in held:
-        receiver.abandon_message(message)
-    return done
-
-
-def _send(sender: Any, made: Sequence[Any]) -> str:
-    """Send messages, all at once where they fit; return why it failed."""
-    exceptions = load("azure.servicebus.exceptions")
-    try:
-        try:
-            sender.send_messages(list(made), timeout=30)
-        except exceptions.MessageSizeExceededError:
-            for one in made:
-                sender.send_messages(one, timeout=30)
-    except exceptions.ServiceBusError as error:
-        return " ".join(str(getattr(error, "message", "") or error).split())
-    return ""
 
 
 def namespace_of(account: Account, managed: Sequence[Any]) -> str | None:

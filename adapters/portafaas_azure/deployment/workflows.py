@@ -8,6 +8,7 @@ https://learn.microsoft.com/rest/api/appservice/web-apps/list-host-keys
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,15 @@ from portafaas_azure.deployment.account import Account
 from portafaas_azure.deployment.clouds import load
 from portafaas_azure.deployment.histories import events_of, seconds
 from portafaas_azure.deployment.refusals import azure, refused
-from portafaas_azure.runtime.control import DEEPEST, ended, is_id, state_of
+from portafaas_azure.runtime.control import (
+    DEEPEST,
+    LOOKS,
+    carrying,
+    ended,
+    is_id,
+    state_of,
+    was_taken,
+)
 from portafaas_azure.runtime.orchestrator import entry_of, unwrapped
 
 _KEY = "durabletask_extension"
@@ -81,12 +90,24 @@ class AzureWorkflows(Workflows):
         for waited, instance, token in self._waits(found, DEEPEST):
             if waited == name:
                 path = f"instances/{instance}/raiseEvent/{name}.{token}"
-                gone = self._ask("POST", path, body=json.dumps({"payload": payload}), gone=True)
-                if gone is not None:
+                by, body = carrying(payload)
+                gone = self._ask("POST", path, body=body, gone=True)
+                if gone is not None and self._taken(instance, name, token, by):
                     return
                 break
         text = f"run {run} does not wait for {name!r}"
         raise _refused("cannot signal:", Diagnostic("PF8041", text))
+
+    def _taken(self, instance: str, name: str, token: str, by: str) -> bool:
+        """Tell whether the wait has ended by the signal *by*, and by no other."""
+        for pause in LOOKS:
+            status = self._one(instance, {"showInput": "false"}) or {}
+            state, custom = status.get("runtimeStatus"), status.get("customStatus")
+            found = was_taken(state, custom, name, token, by)
+            if found is not None:
+                return found
+            time.sleep(pause)
+        return True
 
     def cancel(self, workflow: str, run: str) -> None:
         """Stop a run, and its sub-workflows, which the platform would let go on."""

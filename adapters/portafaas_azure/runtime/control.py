@@ -8,6 +8,10 @@ https://learn.microsoft.com/azure/app-service/configure-authentication-user-iden
 * ``POST .../<workflow>`` with ``{"run", "input"}`` starts a run of that id, unless there is one.
 * ``GET .../<workflow>/<run>`` tells of it.
 * ``POST .../<workflow>/<run>/<signal>`` with ``{"payload"}`` signals it; 409 when nobody waits.
+
+An event is raised without an answer: whether the run took it is read from the run's status, so that
+of two senders for one wait the second is refused.
+https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-external-events
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ STATES = {"Completed": "succeeded", "Failed": "failed", "Terminated": "canceled"
           "Canceled": "canceled"}  # fmt: skip
 #: Sub-workflows of sub-workflows that are asked what they wait for.
 DEEPEST = 8
+#: Seconds between two looks at whether a signal was taken, in turn: 20 in all. The host looks into
+#: its queues every 10 at least. After that it counts as taken, as it is the first for its wait.
+LOOKS = (0.05, 0.1, 0.2, 0.4, 0.75, 1.0, 1.5, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0)
 
 
 async def serve(request: Any, client: str) -> Any:
@@ -62,9 +69,10 @@ def allowed(headers: Mapping[str, str], workflow: str) -> bool:
     """Tell whether the caller's identity may use *workflow*."""
     from os import environ
 
+    from portafaas_azure.runtime.gate import vouched
+
     caller = headers.get("x-ms-client-principal-id", "")
-    hosted = environ.get("WEBSITE_INSTANCE_ID", "local") != "local"
-    if hosted and environ.get("WEBSITE_AUTH_ENABLED", "").lower() not in ("true", "1"):
+    if not vouched():
         return False  # Anybody could have set the header.
     for rule in environ.get("PORTAFAAS_STARTERS", "").split(";"):
         principal, _, workflows = rule.partition("=")
@@ -93,6 +101,28 @@ def ended(status: Any, output: Any, custom: Any) -> tuple[str, dict[str, Any]]:
             return "failed", {"error": answer["error"], "cause": answer.get("cause", "")}
         return state, {"output": answer.get("ok")}
     return state, _failed(output, custom) if state == "failed" else {}
+
+
+def carrying(payload: Any) -> tuple[str, str]:
+    """Return a name for a signal, and the text of the event that carries it."""
+    from json import dumps
+    from uuid import uuid4
+
+    by = uuid4().hex[:12]
+    return by, dumps({"payload": payload, "by": by})
+
+
+def was_taken(status: Any, custom: Any, name: str, token: str, by: str) -> bool | None:
+    """Tell by a run's status whether it took the signal *by*; None: it has not looked yet."""
+    custom = custom if isinstance(custom, dict) else {}
+    if by in custom.get("taken", ()):
+        return True
+    if state_of(status) != "running":
+        return False
+    if token in custom.get("waiting", {}).get(name, ()):
+        return None
+    # Without "taken" an older version runs there, which does not tell.
+    return None if "taken" not in custom else False
 
 
 def _failed(output: Any, custom: Any) -> dict[str, Any]:
@@ -153,22 +183,33 @@ class Control:
 
     async def signal(self, run: str, name: str, payload: Any) -> tuple[int, dict[str, Any]]:
         """Raise the event that a run, or one of its sub-workflows, waits for."""
-        from json import dumps
-
         found = await self.found(run)
         if found is None:
             return 404, {"error": f"no run {run!r} of {self.workflow!r}"}
         for waited, instance, token in await self.waits(found, DEEPEST):
             if waited == name:
+                by, text = carrying(payload)
                 # An exception: it has ended meanwhile.
                 try:
-                    await self.client.raise_event(
-                        instance, f"{name}.{token}", dumps({"payload": payload})
-                    )
+                    await self.client.raise_event(instance, f"{name}.{token}", text)
                 except Exception as exc:
                     return 409, {"error": str(exc)}
-                return 200, {}
+                if await self.taken(instance, name, token, by):
+                    return 200, {}
+                break
         return 409, {"error": f"run {run!r} does not wait for {name!r}"}
+
+    async def taken(self, instance: str, name: str, token: str, by: str) -> bool:
+        """Tell whether the wait has ended by the signal *by*, and by no other."""
+        from asyncio import sleep
+
+        for seconds in LOOKS:
+            status = await self.client.get_status(instance)
+            found = was_taken(status.runtime_status, status.custom_status, name, token, by)
+            if found is not None:
+                return found
+            await sleep(seconds)
+        return True
 
     async def waits(self, status: Any, deep: int) -> list[tuple[str, str, str]]:
         """Return what a run and its sub-workflows wait for: signal, instance, token."""

@@ -89,18 +89,16 @@ def _path(path: str, headers: dict[str, str]) -> str:
 def _identify(request: Request) -> None:
     """Take the caller's name from App Service Authentication, if that guards this app.
 
-    It sets the header and removes it from what clients send; without it anybody could set it. On
-    App Service ``WEBSITE_AUTH_ENABLED`` tells; elsewhere (a developer's machine) there is no gate.
+    It sets the header and removes it from what clients send; without it anybody could set it.
     https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
     https://learn.microsoft.com/azure/app-service/reference-app-settings
     """
     subject = request.headers.get("x-ms-client-principal-id")
     if not subject:
         return
-    from os import environ
+    from portafaas_azure.runtime.gate import vouched
 
-    hosted = environ.get("WEBSITE_INSTANCE_ID", "local") != "local"
-    if hosted and environ.get("WEBSITE_AUTH_ENABLED", "").lower() not in ("true", "1"):
+    if not vouched():
         return
     from portafaas.runtime.auth import Identity
 

@@ -12,7 +12,9 @@ https://github.com/Azure/azure-functions-durable-extension/blob/dev/src/WebJobs.
 
 Inputs, results and signals are JSON *texts*: the SDK makes objects of some JSON values, and .NET
 reads what looks like a time. The custom status of a run that goes on is ``{"waiting": {signal:
-[token]}, "children": [instance]}``; of one that failed ``{"error", "cause"}``.
+[token]}, "children": [instance], "taken": [by]}``; of one that failed ``{"error", "cause"}``.
+``taken`` names the last signals that were taken, by what their senders called them: an event is
+raised without an answer, and of two for one wait the second is nothing to the run.
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ SUFFIX = "__workflow"
 DEFINITION = "portafaas__definition"
 #: How often it is asked when it does not answer.
 ASKED = 5
+#: Signals that the status tells to have been taken; who sent one looks within a second.
+TAKEN = 40
+#: Characters of the status for them.
+_FOR_TAKEN = TAKEN * 20
 
 
 _nothing: list[Any] = []
@@ -73,20 +79,25 @@ def drive(context: Any, workflow: str) -> Generator[Any, Any, str]:
     from json import dumps
 
     document = unwrapped(context.get_input(), "input")
+    taken: list[str] = []
     answer = yield from _defined(context, workflow)
     if "ok" in answer:
-        answer = yield from _Run(context, workflow).all(answer["ok"], document)
+        run_ = _Run(context, workflow)
+        answer = yield from run_.all(answer["ok"], document)
+        taken = run_.taken
     if document.get("sub"):
         # The parent's history shows the answer alone.
         return dumps({**answer, "of": document.get("of")})
     if "ok" in answer:
         return dumps(answer)
     text = dumps(answer)
-    if len(text) <= LARGEST_STATUS:
-        context.set_custom_status({"error": answer["error"], "cause": answer["cause"]})
+    told: dict[str, Any] = {"taken": taken} if taken else {}
+    if len(text) <= LARGEST_STATUS - _FOR_TAKEN:
+        told |= {"error": answer["error"], "cause": answer["cause"]}
     else:
         # The output has it all, among the platform's words.
-        context.set_custom_status({"failed": True})
+        told["failed"] = True
+    context.set_custom_status(told)
     raise WorkflowFailed(text)
 
 
@@ -138,8 +149,8 @@ class _Wait:
 class _Run:
     """One run: its branches, and the durable tasks that are awaited."""
 
-    __slots__ = ("answer", "context", "fresh", "id", "pending", "ready", "told", "until",
-                 "workflow")  # fmt: skip
+    __slots__ = ("answer", "context", "fresh", "id", "pending", "ready", "taken", "told",
+                 "until", "workflow")  # fmt: skip
 
     def __init__(self, context: Any, workflow: str) -> None:
         self.context = context
@@ -154,6 +165,8 @@ class _Run:
         self.answer: dict[str, Any] | None = None
         self.until: datetime | None = None
         self.told: Any = None
+        #: What the senders of the last signals that were taken called them.
+        self.taken: list[str] = []
 
     def all(
         self, machine: Mapping[str, Any], document: Mapping[str, Any]
@@ -175,6 +188,8 @@ class _Run:
                 for task, wait in self.pending.items():
                     if wait.timer is task and not task.is_completed:
                         task.cancel()
+                if self.taken:
+                    self.tell()
                 return self.answer
             self.tell()
             if self.fresh:
@@ -347,7 +362,13 @@ class _Run:
             self.ready.append((wait.branch, failure_of(result)))
             return
         if isinstance(wait.request, Signal):
-            self.ready.append((wait.branch, {"ok": unwrapped(result, "payload")["payload"]}))
+            carried = unwrapped(result, "payload")
+            if "payload" not in carried:  # Raised by hand.
+                carried = {"payload": result}
+            by = carried.get("by")
+            if isinstance(by, str) and 0 < len(by) <= 16:
+                self.taken = [*self.taken, by][-TAKEN:]
+            self.ready.append((wait.branch, {"ok": carried["payload"]}))
             return
         answer = unwrapped(result, "ok")
         if answer.get("stopped"):
@@ -359,10 +380,10 @@ class _Run:
         self.ready.append((wait.branch, answer))
 
     def tell(self) -> None:
-        """Say in the status which signals and sub-workflows are waited for."""
+        """Say in the status which signals and sub-workflows are waited for, and what was taken."""
         waiting: dict[str, list[str]] = {}
         children: list[str] = []
-        left = LARGEST_STATUS - 50
+        left = LARGEST_STATUS - 50 - _FOR_TAKEN
         for task, wait in self.pending.items():
             if task is not wait.task or not wait.token:
                 continue
@@ -375,7 +396,7 @@ class _Run:
                 waiting.setdefault(name, []).append(wait.token)
             else:
                 children.append(wait.token)
-        status = {"waiting": waiting, "children": children}
+        status = {"waiting": waiting, "children": children, "taken": self.taken}
         if waiting or children or self.told is not None:
             self.told = status
             self.context.set_custom_status(status)

@@ -1,4 +1,7 @@
-"""Rows of tables as items of Cosmos DB, with azure-cosmos. Ships; imports at first use."""
+"""Rows of tables as items of Cosmos DB, with azure-cosmos. Ships; imports at first use.
+
+Long, since a file more would be an import more at a cold start.
+"""
 
 from __future__ import annotations
 

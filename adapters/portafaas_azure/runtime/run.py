@@ -7,6 +7,8 @@ not be, and would be used up by handlers that hang). Results equal ``portafaas.r
 
 An async handler that blocks the loop instead of awaiting cannot be stopped: it holds up the whole
 worker until the host's ``functionTimeout`` ends the process.
+
+Long, since a file more would be an import more at a cold start.
 """
 
 from __future__ import annotations

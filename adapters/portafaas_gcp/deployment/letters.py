@@ -1,9 +1,4 @@
-"""Dead letters, which wait in subscriptions that nobody pulls from but this.
-
-Pub/Sub has no way to look at a message: what is looked at is pulled, held for as long as the look
-takes, and given back. What is held cannot be had by another at the same time; it comes back by
-itself within a minute when this ends badly. https://cloud.google.com/pubsub/docs/pull
-"""
+"""Dead letters, which wait in subscriptions that nobody pulls from but this."""
 
 from __future__ import annotations
 
@@ -11,7 +6,6 @@ import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -27,21 +21,15 @@ from portafaas.errors import nearest
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
 from portafaas.runtime import control
 from portafaas.runtime.text import epoch_time
-from portafaas_gcp import names, recovery
+from portafaas_gcp import names
 from portafaas_gcp.deployment.cloud import Cloud
 from portafaas_gcp.deployment.failures import ApiError, failure
+from portafaas_gcp.deployment.lease import Lease
 from portafaas_gcp.deployment.reading import SOURCE, Found, read
-from portafaas_gcp.lowering import MARGIN
-from portafaas_gcp.runtime.schedule import PLANNED
+from portafaas_gcp.deployment.redelivery import send
 
-#: Seconds that what is looked at is held, and after which that begins anew.
-LEASE, RENEW = 60, 20
-#: Messages of one pull, and of one publication; acknowledgements of one request.
-PULL, CHUNK, ACKS = 100, 50, 500
-#: Pulls without a message after which there is none: one may miss what is there.
-EMPTY = 3
-
-
+#: Messages of one publication.
+CHUNK = 50
 #: What is counted, and how many seconds back the newest number may be.
 METRIC, WINDOW = "pubsub.googleapis.com/subscription/num_undelivered_messages", 900.0
 
@@ -112,7 +100,7 @@ class Letters(DeadLetters):
         """Return letters, those that Pub/Sub gives first, by time."""
         place = self._place(box)
         found: _Chunk = []
-        with _Lease(self._cloud, self._pullable(place)) as lease:
+        with Lease(self._cloud, self._pullable(place)) as lease:
             for item in lease:
                 letter = self._read(place, item)
                 if letter is not None:
@@ -145,12 +133,12 @@ class Letters(DeadLetters):
         place = self._place(box)
         moved = 0
         failed: _Failures = []
-        with _Lease(self._cloud, self._pullable(place)) as lease:
+        with Lease(self._cloud, self._pullable(place)) as lease:
             ordered = any(is_ordered(self._plan, one) for one in place.functions)
             for chunk in self._chunks(place, lease, ids, ordered):
                 done: _Chunk = []
                 try:
-                    self._send(chunk, done, failed)
+                    send(self._cloud, self._plan, chunk, done, failed)
                 finally:
                     # What is sent is taken away, also when the next one fails.
                     lease.ack([one.ack for one in done])
@@ -163,14 +151,14 @@ class Letters(DeadLetters):
         """Acknowledge letters."""
         place = self._place(box)
         count = 0
-        with _Lease(self._cloud, self._pullable(place)) as lease:
+        with Lease(self._cloud, self._pullable(place)) as lease:
             for chunk in self._chunks(place, lease, ids, False):
                 lease.ack([one.ack for one in chunk])
                 count += len(chunk)
         return count
 
     def _chunks(
-        self, place: _Place, lease: _Lease, ids: Collection[str] | None, whole: bool
+        self, place: _Place, lease: Lease, ids: Collection[str] | None, whole: bool
     ) -> Iterator[_Chunk]:
         """Yield the letters that are meant, in order as far as they are known (*whole*: all).
 
@@ -245,151 +233,6 @@ class Letters(DeadLetters):
             return None
         return found
 
-    def _send(self, chunk: Sequence[Found], done: _Chunk, failed: _Failures) -> None:
-        """Send letters to their functions, and add those that are safe there to *done*."""
-        topics: dict[str, list[tuple[Found, dict[str, Any]]]] = {}
-        for one in chunk:
-            function = one.function
-            if function is None:
-                reason = "no function of the manifest is known to take it"
-                failed.append((one.letter.id, reason))
-            elif function.kind in recovery.COUNTED:
-                topic = names.physical(self._plan, names.source(function))
-                topics.setdefault(topic, []).append((one, _again(function, one)))
-            else:
-                try:
-                    self._call(function, one)
-                    done.append(one)
-                except ApiError as exc:
-                    if exc.status != 400:
-                        raise
-                    failed.append((one.letter.id, exc.diagnostics[0].message))
-        for topic, pairs in topics.items():
-            path = f"v1/projects/{self._cloud.project}/topics/{topic}:publish"
-            for part in (pairs, *([pair] for pair in pairs)):
-                if part[0][0] in done:
-                    continue
-                try:
-                    body = {"messages": [message for _, message in part]}
-                    self._cloud.call("pubsub", "POST", path, body=body)
-                    done += [one for one, _ in part]
-                except ApiError as exc:
-                    if exc.status not in (400, 413):
-                        raise
-                    # One of them is to blame: each for itself.
-                    if len(part) == 1:
-                        failed.append((part[0][0].letter.id, exc.diagnostics[0].message))
-
-    def _call(self, function: FunctionPlan, one: Found) -> None:
-        """Have the function called by a task, as who delivered would: from inside the project.
-
-        https://cloud.google.com/run/docs/securing/ingress#internal-services
-        """
-        cloud, plan = self._cloud, self._plan
-        place = f"projects/{cloud.project}/locations/{cloud.region}"
-        name = names.service_name(plan, function)
-        found = cloud.call("cloudfunctions", "GET", f"v2/{place}/functions/{name}")
-        config, message = found["serviceConfig"], one.message
-        attributes = message.get("attributes") or {}
-        headers = {"Content-Type": attributes.get("content-type", "application/octet-stream")}
-        if PLANNED in attributes:
-            headers["X-CloudScheduler-ScheduleTime"] = attributes[PLANNED]
-        uri = config["uri"]
-        task = {
-            "dispatchDeadline": f"{min(max(15, function.timeout + MARGIN), 1800)}s",
-            "httpRequest": {
-                "url": uri,
-                "httpMethod": "POST",
-                "headers": headers,
-                "body": message.get("data", ""),
-                "oidcToken": {
-                    "serviceAccountEmail": config["serviceAccountEmail"],
-                    "audience": uri,
-                },
-            },
-        }
-        path = f"v2/{place}/queues/{names.tasks(plan)}/tasks"
-        cloud.call("cloudtasks", "POST", path, body={"task": task})
-
 
 def _consumes(function: FunctionPlan, queue: str) -> bool:
     return isinstance(function.trigger, QueueTrigger) and function.trigger.queue == queue
-
-
-def _again(function: FunctionPlan, one: Found) -> dict[str, Any]:
-    """Return the message as it was first sent, with the id that its handler knows."""
-    attributes = {
-        name: value
-        for name, value in (one.message.get("attributes") or {}).items()
-        if name not in (control.DEAD, control.ATTEMPT, control.SENT, control.TO, control.EXPIRES)
-        and not name.startswith("CloudPubSubDeadLetter")
-    }
-    if function.kind in ("queue", "topic"):
-        attributes.setdefault(control.ID, one.letter.id)
-    if function.kind == "topic":
-        attributes[control.TO] = function.name
-    out: dict[str, Any] = {"attributes": attributes}
-    for name in ("data", "orderingKey"):
-        if one.message.get(name):
-            out[name] = one.message[name]
-    return out
-
-
-class _Lease:
-    """What is pulled from a subscription, held until it is acknowledged or this is left.
-
-    ``start`` is the service's time at the first pull, seconds since 1970; ``met`` the ids of
-    letters that were meant.
-    """
-
-    def __init__(self, cloud: Cloud, subscription: str) -> None:
-        self._cloud = cloud
-        self._path = f"v1/{subscription}"
-        self._held: dict[str, None] = {}
-        self._renewed = time.monotonic()
-        self.start = 0.0
-        self.met: set[str] = set()
-
-    def __enter__(self) -> _Lease:
-        response = self._cloud.send("pubsub", "GET", self._path, absent=True)
-        if response is None:
-            text = f"{self._path[3:]} is not there"
-            raise failure("PF8010", "nothing is deployed:", text, "portafaas deploy --target gcp")
-        said = response.headers.get("Date")
-        self.start = parsedate_to_datetime(said).timestamp() if said else time.time()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._change(list(self._held), 0)
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        empty = 0
-        while empty < EMPTY:
-            body = {"maxMessages": PULL, "returnImmediately": True}
-            found = self._cloud.call("pubsub", "POST", f"{self._path}:pull", body=body)
-            items = found.get("receivedMessages") or []
-            self._hold([item["ackId"] for item in items])
-            empty = 0 if items else empty + 1
-            if empty:
-                time.sleep(self._cloud.poll / 10)
-            yield from items
-
-    def ack(self, ids: Sequence[str]) -> None:
-        """Be done with messages."""
-        for first in range(0, len(ids), ACKS):
-            part = ids[first : first + ACKS]
-            self._cloud.call("pubsub", "POST", f"{self._path}:acknowledge", body={"ackIds": part})
-            for id in part:
-                self._held.pop(id, None)
-
-    def _hold(self, ids: Sequence[str]) -> None:
-        self._held.update(dict.fromkeys(ids))
-        if time.monotonic() - self._renewed > RENEW:
-            self._renewed = time.monotonic()
-            ids = list(self._held)
-        self._change(ids, LEASE)
-
-    def _change(self, ids: Sequence[str], seconds: int) -> None:
-        for first in range(0, len(ids), ACKS):
-            body = {"ackIds": ids[first : first + ACKS], "ackDeadlineSeconds": seconds}
-            self._cloud.call("pubsub", "POST", f"{self._path}:modifyAckDeadline", body=body)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from portafaas.deployment.workflows import RunState, State, StepEvent, Workflows
-from portafaas.errors import DeploymentError, Diagnostic, guess
+from portafaas.deployment.workflows import RunState, State, StepEvent, Workflows, refused
+from portafaas.errors import DeploymentError, guess
 from portafaas.plan import BuildPlan
 from portafaas_gcp import names
 from portafaas_gcp.deployment.cloud import Cloud
@@ -33,11 +33,11 @@ class GcpWorkflows(Workflows):
         try:
             argument = runs.argument_of(input)
         except ValueError as exc:
-            raise _refused("PF8043", str(exc)) from None
+            raise refused("PF8043", str(exc)) from None
         path = f"{self._path(workflow)}/executions"
         found = self._cloud.call(_API, "POST", path, body={"argument": argument}, absent=True)
         if found is None:
-            raise _refused("PF8010", f"the workflow {workflow!r} is not deployed")
+            raise refused("PF8010", f"the workflow {workflow!r} is not deployed")
         return str(found["name"]).rpartition("/")[2]
 
     def runs(self, workflow: str, limit: int) -> Sequence[RunState]:
@@ -73,25 +73,34 @@ class GcpWorkflows(Workflows):
         """Hand a JSON value to a run; as the handlers' client does."""
         state = self.status(workflow, run)
         if state.state != "running":
-            raise _refused("PF8041", f"run {run} does not wait for {name!r}: it is {state.state}")
-        taken = False
-        if name in state.waiting:
-            body = {"signal": name, "payload": payload}
-            for callback in runs.open_callbacks(self._reader(workflow, run)):
-                path = f"{self._path(workflow)}/executions/{run}/callbacks/{callback}"
-                found = self._cloud.call(_API, "POST", path, body=body, absent=True)
-                taken = taken or found is not None
+            raise refused("PF8041", f"run {run} does not wait for {name!r}: it is {state.state}")
+        path = f"{self._path(workflow)}/executions/{run}/callbacks"
+
+        def post(callback: str, body: Mapping[str, Any]) -> bool:
+            try:
+                place = f"{path}/{callback}"
+                return self._cloud.call(_API, "POST", place, body=body, absent=True) is not None
+            except DeploymentError as exc:
+                # A callback that is about to go on takes no more (429).
+                if exc.diagnostics[0].code != "PF8009":
+                    raise
+                return False
+
+        taken = name in state.waiting and runs.give(
+            self._reader(workflow, run), post, name, payload
+        )
         if not taken:
-            raise _refused(
+            raise refused(
                 "PF8041", f"run {run} does not wait for {name!r}",
-                f"it waits for: {', '.join(state.waiting) or 'no signal'}",
+                "another one came first" if name in state.waiting
+                else f"it waits for: {', '.join(state.waiting) or 'no signal'}",
             )  # fmt: skip
 
     def cancel(self, workflow: str, run: str) -> None:
         """Stop a run."""
         state = self.status(workflow, run).state
         if state != "running":
-            raise _refused("PF8042", f"run {run} has ended: {state}")
+            raise refused("PF8042", f"run {run} has ended: {state}")
         path = f"{self._path(workflow)}/executions"
         self._cloud.call(_API, "POST", f"{path}/{run}:cancel", body={})
         if not written(self._plan, self._plan.workflow(workflow), str).apart:
@@ -108,7 +117,7 @@ class GcpWorkflows(Workflows):
         known = [item.name for item in self._plan.workflows]
         if workflow not in known:
             hint = guess(workflow, known) or f"one of: {', '.join(known) or 'none'}"
-            raise _refused("PF2002", f"no workflow is called {workflow!r}", hint)
+            raise refused("PF2002", f"no workflow is called {workflow!r}", hint)
         name = names.physical(self._plan, workflow, names.WORKFLOW)
         parent = f"projects/{self._cloud.project}/locations/{self._cloud.region}"
         return f"v1/{parent}/workflows/{name}"
@@ -117,7 +126,7 @@ class GcpWorkflows(Workflows):
         get = self._reader(workflow, run)
         found = get("")
         if found is None:
-            raise _refused("PF8040", f"there is no run {run} of {workflow}")
+            raise refused("PF8040", f"there is no run {run} of {workflow}")
         return found
 
     def _reader(self, workflow: str, run: str) -> Callable[[str], Mapping[str, Any] | None]:
@@ -129,10 +138,6 @@ class GcpWorkflows(Workflows):
             return found
 
         return get
-
-
-def _refused(code: str, message: str, hint: str | None = None) -> DeploymentError:
-    return DeploymentError("workflows:", [Diagnostic(code, message, hint=hint)])
 
 
 def _run(workflow: str, found: Mapping[str, Any], waiting: tuple[str, ...] = ()) -> RunState:

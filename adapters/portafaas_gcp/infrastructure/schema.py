@@ -4,6 +4,8 @@ Written down from the pages of hashicorp/google 7.45
 (https://registry.terraform.io/providers/hashicorp/google/latest/docs) and, for ranges and patterns,
 which the pages give in prose only, from the REST reference of each API. A name that ends in ``!``
 must be there.
+
+Long, since all types of resources stand side by side.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ _STATES = {
     "FAILED": "failed",
     "CANCELLED": "canceled",
 }
+#: Seconds between two looks at whether a signal was taken, in turn.
+LOOKS = (0.05, 0.1, 0.2, 0.4, 0.8)
 #: What is in progress, as the reference of the field and its example write it.
 _FILTER = "stepEntries?pageSize=1000&filter=state%3D%22STATE_IN_PROGRESS%22"
 
@@ -99,12 +101,40 @@ def _awaited(get: Get, path: str) -> list[str]:
 
 
 def open_callbacks(get: Get) -> list[str]:
-    """Return the ids of the callbacks that a step of a run waits on."""
+    """Return the ids of the callbacks that a step of a run waits on, and that have come to none."""
     return [
         str(item["name"]).rpartition("/")[2]
         for item in _pages(get, "callbacks?pageSize=100", "callbacks")
-        if int(item.get("waiters") or 0) > 0
+        if int(item.get("waiters") or 0) > 0 and not item.get("availablePayloads")
     ]
+
+
+def give(get: Get, post: Callable[[str, Mapping[str, Any]], bool], name: str, payload: Any) -> bool:
+    """Send the signal *name* to every callback that is waited on; tell whether it was taken.
+
+    A step that waits for another signal goes on waiting (``portafaas_gcp.workflows.library``).
+    *post* sends a body to a callback, and tells whether it was accepted. What is accepted after
+    the step has gone on stays with the callback, and nobody takes it:
+    https://cloud.google.com/workflows/docs/reference/executions/rest/v1/projects.locations.workflows.executions.callbacks
+    """
+    from time import sleep
+    from uuid import uuid4
+
+    by = uuid4().hex[:12]
+    body = {"signal": name, "payload": payload, "by": by}
+    posted = [one for one in open_callbacks(get) if post(one, body)]
+    waits = False
+    for seconds in LOOKS if posted else ():
+        holding = {
+            str(item["name"]).rpartition("/")[2]: int(item.get("waiters") or 0) > 0
+            for item in _pages(get, "callbacks?pageSize=100", "callbacks")
+            if by in str(item.get("availablePayloads") or "")
+        }
+        if not all(one in holding for one in posted):
+            return True
+        waits = any(holding.values())
+        sleep(seconds)
+    return waits
 
 
 def _pages(get: Get, path: str, field: str) -> Iterable[Mapping[str, Any]]:
@@ -177,26 +207,19 @@ def _reader(address: str, run: str) -> Get:
 
 
 def signal(address: str, run: str, name: str, payload: Any) -> None:
-    """Hand *payload* to a run that waits for *name*; raises NotFound and NotWaiting.
-
-    It is sent to every callback that is waited on: a step that waits for another signal goes on
-    waiting (``portafaas_gcp.workflows.library``).
-    """
+    """Hand *payload* to a run that waits for *name*; raises NotFound and NotWaiting."""
     from portafaas.runtime.resources import NotWaiting
     from portafaas_gcp.runtime.rest import call, refusal
 
+    def post(callback: str, body: Mapping[str, Any]) -> bool:
+        place = f"{address}/executions/{run}/callbacks/{callback}"
+        what = f"signal the run {run}"
+        status, document = call("POST", _url(place), what, body, once=True)
+        if not 200 <= status < 300 and status not in (404, 429):  # ended, or about to go on
+            raise refusal(what, status, document)
+        return 200 <= status < 300
+
     state = outcome(_execution(address, run))[0]
     get = _reader(address, run)
-    taken = False
-    if state == "running" and name in waiting(get):
-        body = {"signal": name, "payload": payload}
-        for callback in open_callbacks(get):
-            place = f"{address}/executions/{run}/callbacks/{callback}"
-            what = f"signal the run {run}"
-            status, document = call("POST", _url(place), what, body, once=True)
-            if 200 <= status < 300:
-                taken = True
-            elif status not in (404, 429):  # ended, or about to go on
-                raise refusal(what, status, document)
-    if not taken:
+    if state != "running" or name not in waiting(get) or not give(get, post, name, payload):
         raise NotWaiting(f"the run {run} does not wait for the signal {name!r}")

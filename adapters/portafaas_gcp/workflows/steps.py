@@ -157,12 +157,15 @@ class Steps:
         value = rendering.value(undo.get("input", "$"))
         self.assign(f"{here}__keep", ("kept", {}))
         self.out += rendering.steps
-        self.assign(
-            f"{here}__kept",
-            ("kept", {"step": literal(name), "place": expression("where"), "input": value}),
-            ("log", expression("list.concat(log, kept)")),
-            next=following,
-        )
+        entry = {"step": literal(name), "place": expression("where"), "input": value}
+        listed = ("log", expression("list.concat(log, kept)"))
+        if isinstance(undo.get("input"), (dict, list)):
+            # What is put together may be larger than the document that it is of.
+            self.assign(f"{here}__kept", ("kept", entry))
+            self.call(f"{here}__keeps", "portafaas_sized", None, value=expression('kept["input"]'))
+            self.assign(f"{here}__logged", listed, next=following)
+        else:
+            self.assign(f"{here}__kept", ("kept", entry), listed, next=following)
 
     def caught(self, here: str, rules: Sequence[Mapping[str, Any]]) -> None:
         """Write where a failed step goes on."""

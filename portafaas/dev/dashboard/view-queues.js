@@ -24,23 +24,23 @@ export function render(found, place, app) {
 const at = box => `#/queues/${encodeURIComponent(box)}`;
 
 function list(boxes) {
-  const part = (title, about, some) => some.length > 0 && h('section', h('h2', title),
-    h('p.soft', about), table(some));
+  const part = (title, about, some, second) => some.length > 0 && h('section', h('h2', title),
+    h('p.soft', about), table(some, second));
   return h('div', h('div.head', h('h1', {tabindex: '-1'}, 'Queues')),
     !boxes.length && h('div.empty-state', h('h2', 'Nothing is delivered here'),
       h('p', 'The manifest has no queues, and no functions with a topic, object, table or ' +
         'schedule trigger.')),
     part('Queues', 'Messages that functions send, and who gets them.',
-      boxes.filter(one => one.kind === 'queue')),
+      boxes.filter(one => one.kind === 'queue'), 'Goes to'),
     part('Inboxes', 'Events on their way to functions with a topic, object, table or schedule.',
-      boxes.filter(one => one.kind !== 'queue')));
+      boxes.filter(one => one.kind !== 'queue'), 'Trigger'));
 }
 
 const number = (value, kind = '') =>
   h('td.number', {class: value ? '' : 'zero'}, value ? h('strong', {class: kind}, value) : h('span.soft', value ?? '–'));
 
-function table(boxes) {
-  const heads = ['Name', 'Goes to', 'Ready', 'Due later', 'Under way', 'Dead letters', 'Oldest'];
+function table(boxes, second) {
+  const heads = ['Name', second, 'Ready', 'Due later', 'Under way', 'Dead letters', 'Oldest'];
   return h('table.cards', h('thead', h('tr', heads.map((word, place) =>
     h('th', {scope: 'col', class: place > 1 ? 'number' : ''}, word)))),
   h('tbody', boxes.map(one => h('tr.go', {'data-key': one.box},

@@ -34,11 +34,18 @@ function card(one, now, app) {
       h('div', h('dt', 'Last'), h('dd', one.last
         ? [state(one.last.status), ' ', h('a', {href: at(one.last.id)}, when(one.last.started, false))]
         : h('span.soft', 'not yet'))),
+      one.missed && h('div', h('dt', 'Missed'), h('dd', count(one.missed.count), ' while dev was not running, last at ',
+        zoned(one.missed.last, one.timezone))),
       one.waiting > 0 && h('div', h('dt', 'Waiting'), h('dd', one.waiting)),
       one.dead > 0 && h('div', h('dt', 'Dead letters'), h('dd', h('a',
         {href: `#/queues/${encodeURIComponent(`function/${one.function}`)}`}, one.dead)))),
     later.length > 0 && h('details', h('summary', 'Then'), h('ul.plain-list', later.map(moment =>
       h('li', zoned(moment, one.timezone))))));
+}
+
+// Above ten nobody counts.
+function count(times) {
+  return times === 1 ? 'once' : times >= 10 ? '10 times or more' : `${times} times`;
 }
 
 // An instant as the clock on the wall of the schedule's zone shows it.

@@ -538,8 +538,11 @@ def secret(address: str) -> bytes:
         with open(address, "rb") as file:
             return file.read()
     except FileNotFoundError:
+        kept, stage = os.path.split(os.path.dirname(address))
+        known = os.path.basename(kept) == "secrets" and stage != "-"
+        more = f" --stage {stage}" if known else ""
         raise NotFound(
-            f"secret {name!r} has no value here: portafaas secrets set {name}"
+            f"secret {name!r} has no value here: portafaas secrets set {name}{more}"
         ) from None
     except OSError as exc:
         raise ResourceError(f"secret {name!r} cannot be read: {exc.strerror}") from None

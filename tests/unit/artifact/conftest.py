@@ -16,7 +16,7 @@ from portafaas.artifact import Package, PackageRequest, assemble
 from portafaas.plan.model import BuildPlan, Dependencies, FunctionPlan, HttpTrigger
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-HANDLER = "def handle(request):\n    return None\n"
+HANDLER = "def handle(request, context):\n    return None\n"
 
 
 @pytest.fixture(scope="session")

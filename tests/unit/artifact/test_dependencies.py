@@ -45,7 +45,7 @@ def test_installed_with_bytecode_and_locked(
                      metadata="Requires-Dist: two\n")  # fmt: skip
     wheelhouse.wheel("two", "2.0", {"two.py": "A = 1\n", "two_old.py": "print 'python 2'\n"})
     project.depend("one\n")
-    project.write({"app/orders.py": "import one\ndef handle(request): ...\n"})
+    project.write({"app/orders.py": "import one\ndef handle(request, context): ...\n"})
     package = project.build()
     assert dependency(names(package)) == [
         *("one-1.0.dist-info/METADATA", "one-1.0.dist-info/WHEEL", "one/__init__.py"),
@@ -68,7 +68,7 @@ def test_tests_that_are_needed_come_with_bytecode(
     files = {"one/__init__.py": "from . import tests\n", "one/tests/__init__.py": ""}
     wheelhouse.wheel("one", "1.0", files | {"one/sub/tests/x.py": ""})
     project.depend("one\n")
-    project.write({"app/orders.py": "import one\ndef handle(request): ...\n"})
+    project.write({"app/orders.py": "import one\ndef handle(request, context): ...\n"})
     with zipfile.ZipFile(project.build().file) as archive:
         found = [name for name in archive.namelist() if name.startswith("one/")]
     assert sorted(name for name in found if not name.endswith(".pyc")) == sorted(files)
@@ -80,7 +80,7 @@ def test_another_place_for_them(
 ) -> None:
     wheelhouse.wheel("one", "1.0", {"one.py": ""})
     project.depend("one\n")
-    project.write({"app/orders.py": "import one\ndef handle(request): ...\n"})
+    project.write({"app/orders.py": "import one\ndef handle(request, context): ...\n"})
     project.layout = replace(project.layout, dependencies=".python_packages/lib/site-packages")
     folder = ".python_packages/lib/site-packages"
     assert f"{folder}/one.py" in dependency(names(project.build()))

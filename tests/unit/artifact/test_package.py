@@ -89,11 +89,11 @@ def test_reused_tells_whether_anything_was_compiled(project: Project, tmp_path: 
 
 
 def test_the_bytecode_is_used_and_never_checked(project: Project, tmp_path: Path) -> None:
-    project.write({"app/orders.py": "def handle(request):\n    return __file__\n"})
+    project.write({"app/orders.py": "def handle(request, context):\n    return __file__\n"})
     unpack(project.build().file, tmp_path / "x")
     # Were the source looked at, this would not run.
     (tmp_path / "x/app/orders.py").write_text("syntax error")
-    code = "import app.orders as m; print(m.handle(0), m.handle.__code__.co_filename, m.__cached__)"
+    code = "import app.orders as m; print(m.handle(0, 0), m.handle.__code__.co_filename, m.__cached__)"
     ran = subprocess.run(
         [sys.executable, "-S", "-c", code], cwd=tmp_path / "x", capture_output=True, text=True
     )
@@ -232,7 +232,7 @@ def test_the_functions_environment_is_there_and_ours_is_not(
         {
             "app/orders.py": "import os\nassert os.environ['TABLE'] == 'orders'\n"
             "assert 'LEAKED' not in os.environ\nassert os.listdir() == []\n"
-            "def handle(request): ...\n"
+            "def handle(request, context): ...\n"
         }
     )
     function = replace(project.plan.functions[0], environment={"TABLE": "orders"})
@@ -292,7 +292,7 @@ def test_a_handler_may_leave_a_thread_behind(project: Project) -> None:
         {
             "app/orders.py": "import threading\n"
             "threading.Thread(target=threading.Event().wait).start()\n"
-            "def handle(request): ...\n"
+            "def handle(request, context): ...\n"
         }
     )
     assert project.build().notes == ()
@@ -331,7 +331,7 @@ def test_the_platforms_variables_are_there(project: Project) -> None:
         {
             "app/orders.py": "import os\nassert os.environ['ACME_REGION'] == 'here'\n"
             "assert 'PYTHONHASHSEED' not in os.environ\n"
-            "def handle(request): ...\n"
+            "def handle(request, context): ...\n"
         }
     )
     project.layout = replace(project.layout, environment={"ACME_REGION": "here"})

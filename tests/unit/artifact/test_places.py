@@ -26,7 +26,7 @@ stages:
 @pytest.fixture
 def manifest(tmp_path: Path, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PORTAFAAS_HOME", str(session_cache))
-    (tmp_path / "app.py").write_text("def handle(request): ...\n")
+    (tmp_path / "app.py").write_text("def handle(request, context): ...\n")
     (tmp_path / "portafaas.yaml").write_text(MANIFEST)
     return tmp_path / "portafaas.yaml"
 
@@ -49,6 +49,7 @@ def test_a_stage_may_not_be_called_like_a_target(manifest: Path) -> None:
 def test_the_project_is_no_output_folder(manifest: Path) -> None:
     assert refused(manifest, ["aws"], out=manifest.parent) == ["PF5000"]
     assert refused(manifest, ["aws"], out=manifest.parent.parent) == ["PF5000"]
+    assert refused(manifest, ["aws"], out=manifest.parent / "..") == ["PF5000"]
 
 
 @pytest.mark.parametrize("out", ["app.py", "app.py/deeper"])
@@ -69,7 +70,7 @@ def test_a_plan_that_is_refused_leaves_nothing(manifest: Path, python: str) -> N
 def test_an_earlier_build_survives_one_that_fails(manifest: Path) -> None:
     (built,) = build(manifest, ["aws"])
     before = built.package.read_bytes()
-    (manifest.parent / "app.py").write_text("import nowhere\ndef handle(request): ...\n")
+    (manifest.parent / "app.py").write_text("import nowhere\ndef handle(request, context): ...\n")
     assert refused(manifest, ["aws"]) == ["PF5301"]
     assert built.package.read_bytes() == before
     assert [path.name for path in (manifest.parent / "out").iterdir()] == ["aws"]
@@ -101,7 +102,7 @@ def test_targets_of_one_build_are_as_they_are_alone(manifest: Path) -> None:
 
 
 def test_problems_of_all_targets_come_together(manifest: Path) -> None:
-    (manifest.parent / "app.py").write_text("import nowhere\ndef handle(request): ...\n")
+    (manifest.parent / "app.py").write_text("import nowhere\ndef handle(request, context): ...\n")
     (manifest.parent / "portafaas_gcp.py").write_text("")
     with pytest.raises(ArtifactError) as caught:
         build(manifest, ["aws", "azure", "gcp"])

@@ -308,9 +308,9 @@ def test_a_refused_redrive_keeps_what_was_done(letters: Letters) -> None:
 
 def test_looking_ends_though_letters_come_back(letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of very many the first are visible again before the last was seen."""
-    from portafaas_aws.deployment import deadletters
+    from portafaas_aws.deployment import held
 
-    monkeypatch.setattr(deadletters, "_HIDDEN", 0)
+    monkeypatch.setattr(held, "_HIDDEN", 0)
     for n in range(23):
         letters.put("jobs-dead", f"b{n}", {}, **{"pf-id": f"i{n}"})
     calls = []

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from portafaas.runtime.resources import NotFound, NotWaiting, ResourceError
-from portafaas_azure.runtime import identity, resources, runs
-from portafaas_azure.runtime.control import allowed, ended, is_id
+from portafaas_azure.runtime import control, identity, resources, runs
+from portafaas_azure.runtime.control import Control, allowed, ended, is_id
 
 
 class App:
@@ -119,6 +121,7 @@ def test_only_who_is_named_and_known_gets_in(monkeypatch: pytest.MonkeyPatch) ->
     header = {"x-ms-client-principal-id": "p1"}
     assert not allowed(header, "a")
     monkeypatch.setenv("PORTAFAAS_STARTERS", "p1=a,b;p2=c;=d")
+    monkeypatch.setenv("WEBSITE_INSTANCE_ID", "local")
     assert allowed(header, "a") and allowed(header, "b")
     assert not allowed(header, "c") and not allowed(header, "") and not allowed(header, "a,b")
     assert not allowed({}, "d") and not allowed({"x-ms-client-principal-id": ""}, "d")
@@ -159,3 +162,48 @@ def test_an_id_that_is_no_part_of_a_path_is_of_no_run(
         runs.status("/portafaas/workflows/f", run)
     with pytest.raises(NotFound):
         runs.signal("/portafaas/workflows/f", run, "approved", None)
+
+
+class Durable:
+    """A run that waits for ``go``, and goes on as it is told to when it is looked at."""
+
+    def __init__(self, *after: tuple[str, dict[str, Any]]) -> None:
+        self.after = list(after)
+        self.by = ""
+
+    async def get_status(self, instance: str) -> Any:
+        status, custom = "Running", {"waiting": {"go": ["t"]}, "children": [], "taken": []}
+        if self.by and self.after:
+            status, custom = self.after.pop(0)
+            custom = json.loads(json.dumps(custom).replace("BY", self.by))
+        return SimpleNamespace(
+            name="f__workflow", instance_id=instance, runtime_status=status, custom_status=custom
+        )
+
+    async def raise_event(self, instance: str, name: str, text: str) -> None:
+        assert (instance, name) == ("r1", "go.t")
+        carried = json.loads(text)
+        assert carried["payload"] == {"a": 1}
+        self.by = carried["by"]
+
+
+@pytest.mark.parametrize(
+    ("after", "status"),
+    [
+        ([("Running", {"waiting": {"go": ["t"]}, "taken": []}), ("Running", {"taken": ["BY"]})], 200),
+        ([("Running", {"waiting": {"go": ["u"]}, "taken": ["x", "BY"]})], 200),
+        ([("Failed", {"error": "E", "cause": "", "taken": ["BY"]})], 200),
+        ([("Running", {"waiting": {"go": ["u"]}, "taken": ["x"]})], 409),
+        ([("Completed", {"waiting": {}, "taken": ["x"]})], 409),
+        ([("Terminated", {"waiting": {"go": ["t"]}, "taken": []})], 409),
+        # Nothing happens; and a version that does not tell.
+        ([], 200),
+        ([("Running", {"waiting": {}, "children": []})] * 2, 200),
+    ],
+)  # fmt: skip
+def test_a_signal_that_another_one_came_before_is_refused(
+    monkeypatch: pytest.MonkeyPatch, after: list[Any], status: int
+) -> None:
+    monkeypatch.setattr(control, "LOOKS", (0.0, 0.0))
+    found = asyncio.run(Control(Durable(*after), "f").signal("r1", "go", {"a": 1}))
+    assert found[0] == status

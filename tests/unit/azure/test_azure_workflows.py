@@ -154,6 +154,13 @@ def test_the_module_registers_workflows_only_in_their_app(
     assert kinds["again__workflow"] == "orchestrationTrigger"
 
 
+def test_the_module_is_the_same_whatever_the_seed_of_hashes(service: types.ModuleType) -> None:
+    names = [f"t{number}" for number in range(9)]  # 9! orders of a set
+    plan = made(service, functions=tuple(service.function(n, TaskTrigger()) for n in names))
+    text = ADAPTER.lower(plan).files["function_app.py"].decode()
+    assert "', '".join(names) in text
+
+
 def test_the_sdk_is_packaged_with_workflows_only(service: types.ModuleType) -> None:
     durable = "azure-functions-durable>=1.7,<2"
     assert durable in requirements(made(service))

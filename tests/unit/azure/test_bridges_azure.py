@@ -80,7 +80,10 @@ def test_http_preflight(same: Same) -> None:
     assert same("orders-put", HttpStimulus("OPTIONS", "/orders/1", headers=headers)).status == 204
 
 
-def test_iam(same: Same, bench: Any, handlers: Any) -> None:
+def test_iam(
+    same: Same, bench: Any, handlers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBSITE_INSTANCE_ID", "local")
     assert same("private", HttpStimulus("GET", "/private", caller="object-1")).status == 200
     assert handlers.seen[-1]["who"] == "object-1"
     assert same("private", HttpStimulus("GET", "/private")).status == 401
@@ -89,11 +92,21 @@ def test_iam(same: Same, bench: Any, handlers: Any) -> None:
 
 
 def test_iam_without_the_platforms_gate(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEBSITE_INSTANCE_ID", "6f1c")
     stimulus = HttpStimulus("GET", "/private", caller="object-1")
-    assert bench.azure("private", stimulus).status == 401
-    monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
-    assert bench.azure("private", stimulus).status == 200
+
+    def status(**environ: str) -> int:
+        for name in ("WEBSITE_INSTANCE_ID", "WEBSITE_AUTH_ENABLED", "AZURE_FUNCTIONS_ENVIRONMENT", "CONTAINER_NAME"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        return int(bench.azure("private", stimulus).status)
+
+    # On Flex Consumption there is no instance's id, or a container's name alone.
+    assert status() == status(CONTAINER_NAME="c-1") == 401
+    assert status(WEBSITE_INSTANCE_ID="6f1c") == status(WEBSITE_AUTH_ENABLED="False") == 401
+    assert status(AZURE_FUNCTIONS_ENVIRONMENT="Development", CONTAINER_NAME="c-1") == 401
+    assert status(WEBSITE_AUTH_ENABLED="True") == status(WEBSITE_INSTANCE_ID="local") == 200
+    assert status(AZURE_FUNCTIONS_ENVIRONMENT="Development") == 200
 
 
 def test_a_failed_http_invocation_is_a_bare_500(bench: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -52,6 +53,52 @@ def test_ctrl_c_is_130_in_every_command(
     for name in ("check", "plan", "graph"):
         result = run(name)
         assert (result.code, result.out, result.err) == (130, "", "interrupted\n"), name
+
+
+def test_a_full_disk_is_told_without_a_traceback(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **given: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/x/y")
+
+    monkeypatch.setattr("portafaas.manifest.load.load_manifest", full)
+    result = run("plan")
+    text = "error: PF6005: cannot write /x/y: No space left on device\n"
+    assert (result.code, result.out, result.err) == (1, "", text)
+
+
+def test_a_target_that_is_nearly_one_is_guessed(project: Path, run: Run) -> None:
+    for name in ("AWS", "awz"):
+        assert "did you mean 'aws'?" in run("check", "--target", name).err
+    assert "pip install portafaas-other" in run("check", "--target", "other").err
+
+
+def test_secrets_are_set_and_removed_in_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text("def f(request, context): ...\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nsecrets: {bank: {}}\n"
+        "functions: {web: {handler: 'm:f', trigger: {http: {path: /}}}}\n"
+    )
+    said = run("secrets", "set", "bank", "--format", "json", stdin="value")
+    assert said.json == {"name": "bank", "set": True}
+    refused = run("secrets", "rm", "bank", "--format", "json")
+    assert (refused.code, refused.json["diagnostics"][0]["code"]) == (1, "PF8015")
+    said = run("secrets", "rm", "bank", "--yes", "--format", "json")
+    assert said.json == {"name": "bank", "removed": True}
+
+
+def test_no_color_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from portafaas.cli import cli
+
+    monkeypatch.chdir(tmp_path)
+    for value, coloured in (("", True), ("1", False)):
+        monkeypatch.setenv("NO_COLOR", value)
+        assert ("\x1b[" in CliRunner().invoke(cli, ["check"], color=True).stderr) == coloured
 
 
 def test_version(run: Run) -> None:
@@ -142,8 +189,14 @@ def test_completion_completes_functions_and_targets(project: Path) -> None:
     assert complete("invoke", "h") == ["hello"]
     assert complete("build", "--target", "a") == ["all", "aws", "azure"]
     manifest = project / "portafaas.yaml"
-    manifest.write_text(manifest.read_text() + "workflows:\n  pack: {steps: {one: {wait: {seconds: 1}}}}\n")
-    for words in (["graph", "--workflow"], ["workflow", "start"], ["workflow", "picture", "--workflow"]):
+    manifest.write_text(
+        manifest.read_text() + "workflows:\n  pack: {steps: {one: {wait: {seconds: 1}}}}\n"
+    )
+    for words in (
+        ["graph", "--workflow"],
+        ["workflow", "start"],
+        ["workflow", "picture", "--workflow"],
+    ):
         assert complete(*words, "p") == ["pack"]
 
 
@@ -156,6 +209,24 @@ def test_events_generate_is_what_invoke_takes(project: Path, run: Run) -> None:
         assert run("invoke", function, "--event", "-", stdin=event.out).code == 0
 
 
+def test_samples_fit_the_schemas_of_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text("def f(event, context):\n    return event\n")
+    schema = "{type: object, properties: {id: {type: string}}, required: [id]}"
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nfunctions:\n"
+        "  work: {handler: 'm:f', trigger: {queue: {name: jobs, batch: 2}}}\n"
+        "  hear: {handler: 'm:f', trigger: {topic: {name: news, filter: {type: [a.b]}}}}\n"
+        f"queues: {{jobs: {{schema: {schema}}}}}\ntopics: {{news: {{}}}}\n"
+        f"events: {{a.b: {{schema: {schema}}}}}\n"
+    )
+    messages = run("events", "generate", "work").json["queue"]["messages"]
+    assert [json.loads(each["body"]) for each in messages] == [{"id": "id"}] * 2
+    assert json.loads(run("events", "generate", "hear").json["topic"]["body"]) == {"id": "id"}
+
+
 @pytest.mark.parametrize("kind", ["http", "queue", "topic", "object", "table", "schedule", "task"])
 @pytest.mark.parametrize("target", [None, "aws", "azure", "gcp"])
 def test_a_sample_exists_for_every_kind_and_target(
@@ -166,6 +237,37 @@ def test_a_sample_exists_for_every_kind_and_target(
     document = run(*arguments).json
     assert isinstance(document, dict)
     assert (list(document) == [kind]) == (target is None)
+
+
+def test_what_a_handler_prints_is_not_in_the_json(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from portafaas.adapter.neutral import sample
+    from portafaas.invocation import LocalRunner
+    from portafaas.manifest.load import load_manifest
+    from portafaas.plan.build import build_plan
+
+    (tmp_path / "m.py").write_text("def f(request, context):\n    print('from f')\n    return {}\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nfunctions: {web: {handler: 'm:f', trigger: {http: {path: /}}}}\n"
+    )
+    plan = build_plan(load_manifest(tmp_path / "portafaas.yaml"))
+    (web,) = plan.functions
+    with LocalRunner(plan, tmp_path, {}) as runner:
+        assert runner.deliver(web, sample(plan, web))["status"] == 200
+    assert capfd.readouterr() == ("", "from f\n")
+
+
+def test_a_function_that_ends_its_process_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text("import os\ndef f(request, context):\n    os._exit(3)\n")
+    (tmp_path / "portafaas.yaml").write_text(
+        "portafaas: 1\nname: shop\nfunctions: {web: {handler: 'm:f', trigger: {http: {path: /}}}}\n"
+    )
+    result = run("invoke", "web", "--format", "json")
+    assert (result.code, result.json["code"]) == (1, "PF7003")
 
 
 def test_a_task_is_invoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
@@ -275,6 +377,23 @@ def test_init_overwrites_nothing(
     assert result.code == 2
     assert "handlers.py" in result.err
     assert tree(tmp_path) == {"handlers.py": b"mine"}
+
+
+def test_init_leaves_nothing_half_written(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.write_text
+
+    def full(path: Path, text: str, **given: Any) -> int:
+        if path.name == "portafaas.yaml":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, text, **given)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = run("init", str(tmp_path / "new"), "--name", "new")
+    assert result.code == 2
+    assert f"PF1010: {tmp_path / 'new'}: No space left" in result.err
+    assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == []
 
 
 def test_init_names_the_service_after_the_folder(tmp_path: Path, run: Run) -> None:

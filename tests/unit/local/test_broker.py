@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from portafaas.local import resources
-from portafaas.local.broker import Broker, Lease, Settled
+from portafaas.local.broker import Broker
+from portafaas.local.deliveries import Lease, Settled
 from portafaas.manifest.load import load_manifest
 from portafaas.plan import BuildPlan
 from portafaas.plan.build import build_plan
@@ -138,7 +139,7 @@ def test_a_key_is_held_back_while_one_of_its_messages_is_not_done(world: World, 
     assert world.got("step") == [], "a waits for its next attempt; b's letter holds nothing back"
     world.send("steps", "b3", key="b")
     assert world.got("step") == ["b3"]
-    broker.advance(61)
+    broker.clock.advance(61)
     lease = world.lease("step")
     assert lease is not None
     assert [(item.id, item.attempts) for item in lease.items] == [("a1", 2), ("a2", 1), ("a3", 1)]
@@ -204,9 +205,9 @@ def test_delays_expiry_and_retention(world: World, broker: Broker) -> None:
     broker.take_in()
     assert world.got("work") == world.got("late") == []
     assert broker.next_due() == pytest.approx(30, abs=2)
-    broker.advance(31)
+    broker.clock.advance(31)
     assert world.got("late") == ["slow"]
-    broker.advance(30)
+    broker.clock.advance(30)
     lease = world.lease("work")
     assert lease is not None and [item.id for item in lease.items] == ["later", "brief"]
     # To the handler's own clock it is a minute older, and expires a minute sooner.
@@ -214,12 +215,12 @@ def test_delays_expiry_and_retention(world: World, broker: Broker) -> None:
     assert later.sent == pytest.approx(time.time() - 61, abs=2)
     assert brief.expires == pytest.approx(int(ends) - 61, abs=2)
     broker.settle(lease, Settled(again={item.number: 0.0 for item in lease.items}))
-    broker.advance(60)
+    broker.clock.advance(60)
     broker.sweep()
     assert world.got("work") == ["later"], "the other has expired"
     world.send("jobs", "old")
     broker.take_in()
-    broker.advance(3601)
+    broker.clock.advance(3601)
     broker.sweep()
     assert world.got("work") == []
 
@@ -254,7 +255,7 @@ def test_a_lease_that_ended_is_an_attempt_and_its_holder_has_no_say(
     assert again is not None and again.items[0].attempts == 2
     broker.settle(lease, Settled(dead={lease.items[0].number: "{}"}))
     broker.settle(lease, Settled())
-    assert broker.count_dead("queue/jobs") == 0
+    assert broker.letters.count("queue/jobs") == 0
     broker.settle(again, Settled(again={again.items[0].number: 0.0}))
     assert world.got("work") == ["a"]
 
@@ -271,7 +272,7 @@ def test_what_a_broker_held_that_is_gone_was_not_tried(
     broker.sweep()
     assert world.got("work") == [], "it lives"
     # As when its process is killed; nothing is told.
-    fcntl.flock(other.lock(), fcntl.LOCK_UN)
+    fcntl.flock(other.owner.lock(), fcntl.LOCK_UN)
     broker.sweep()
     again = world.lease("work")
     assert again is not None and [item.attempts for item in again.items] == [1, 1]
@@ -293,33 +294,33 @@ def test_letters_are_kept_and_go_back_in_order(world: World, broker: Broker) -> 
     world.send("jobs", "a", attributes={"pf-id": "a", "x": "y"})
     world.send("jobs", *"bc")
     world.bury("work", error="no")
-    a, b, c = broker.dead("queue/jobs")
+    a, b, c = broker.letters.list("queue/jobs")
     assert [item.id for item in (a, b, c)] == ["a", "b", "c"]
     assert json.loads(a.letter or "")["error"] == "no" and a.attributes["x"] == "y"
-    assert world.got("work") == [] and len(broker.dead("queue/jobs", 2)) == 2
+    assert world.got("work") == [] and len(broker.letters.list("queue/jobs", 2)) == 2
     world.send("jobs", "d")
     broker.take_in()
-    assert broker.redrive([a, c]) == 2
-    assert broker.redrive([a]) == 0, "it is not there any more"
+    assert broker.letters.redrive([a, c]) == 2
+    assert broker.letters.redrive([a]) == 0, "it is not there any more"
     lease = world.lease("work")
     assert lease is not None
     assert [(i.id, i.attempts, i.letter) for i in lease.items] == [("d", 1, None), ("a", 1, None), ("c", 1, None)]
-    assert broker.purge([b, a]) == 1
-    assert broker.count_dead("queue/jobs") == 0
+    assert broker.letters.purge([b, a]) == 1
+    assert broker.letters.count("queue/jobs") == 0
 
 
 def test_letters_may_be_another_queues_messages(world: World, broker: Broker) -> None:
     world.send("slow", *"ab")
     broker.take_in()
-    broker.advance(31)
+    broker.clock.advance(31)
     world.bury("late")
     world.bury("late")
-    assert broker.count_dead("queue/slow") == 2 and broker.count_dead("queue/graves") == 0
+    assert broker.letters.count("queue/slow") == 2 and broker.letters.count("queue/graves") == 0
     lease = world.lease("mourn")
     assert lease is not None and (lease.items[0].id, lease.items[0].attempts) == ("a", 1)
-    assert [item.id for item in broker.dead("queue/slow")] == ["b"], "the other is being looked after"
+    assert [item.id for item in broker.letters.list("queue/slow")] == ["b"], "the other is being looked after"
     broker.settle(lease, Settled())
-    assert broker.redrive(broker.dead("queue/slow")) == 1
+    assert broker.letters.redrive(broker.letters.list("queue/slow")) == 1
     assert world.got("mourn") == [] and world.got("late") == ["b"]
 
 
@@ -337,7 +338,7 @@ def test_what_is_taken_in_is_taken_in_once(world: World, broker: Broker, store: 
     world.send("jobs", *"abc")
     with Broker(store, plan) as other:
         assert (broker.take_in(), other.take_in()) == (3, 0)
-    broker.advance(10_000)
+    broker.clock.advance(10_000)
     broker.sweep()
     world.send("jobs", "d")
     assert broker.take_in() == 1
@@ -351,7 +352,7 @@ def test_long_bodies_expire(tmp_path: Path, store: Path) -> None:
     for key in ("pf-claims/narrow/old", "pf-claims/narrow/new", "old"):
         resources.write(bucket, key, b"1", None)
     with Broker(store, plan) as broker:
-        broker._connection.execute(
+        broker.store.connection.execute(
             "update objects set modified = modified - 6 * 86400 where key like '%old'"
         )
         broker.sweep()

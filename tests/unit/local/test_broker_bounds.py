@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from portafaas.local import broker as module
 from portafaas.local import resources
-from portafaas.local.broker import Broker, Settled
+from portafaas.local import retention as module
+from portafaas.local.broker import Broker
+from portafaas.local.deliveries import Settled
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
 from portafaas.runtime.resources import Outgoing
@@ -57,9 +58,9 @@ class World:
             count += 1
             return 0
 
-        self.broker._connection.set_progress_handler(step, 100)
+        self.broker.store.connection.set_progress_handler(step, 100)
         do()
-        self.broker._connection.set_progress_handler(None, 100)
+        self.broker.store.connection.set_progress_handler(None, 100)
         return count
 
     def steps(self) -> dict[str, int]:
@@ -106,7 +107,7 @@ def test_what_was_shared_out_is_kept_in_bounds(tmp_path: Path, monkeypatch: pyte
     with world.broker as broker:
         world.send("steps", 1, key="k", dedup="once")
         world.send("jobs", 100)
-        connection = broker._connection
+        connection = broker.store.connection
         connection.executemany(
             "insert into effects (run, effect) values ('r', ?)", [(json.dumps({"n": n}),) for n in range(50)]
         )
@@ -135,9 +136,9 @@ def test_a_retention_removes_the_old_behind_the_young(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.broker as broker:
         world.send("jobs", 2500)
-        broker.advance(200_000)
+        broker.clock.advance(200_000)
         world.send("jobs", 3)
-        broker.advance(200_000)
+        broker.clock.advance(200_000)
         broker.sweep()
         assert broker.waiting(world.plan.function("work")) == 3
 
@@ -145,15 +146,15 @@ def test_a_retention_removes_the_old_behind_the_young(tmp_path: Path) -> None:
 def test_killed_brokers_leave_nothing_for_ever(tmp_path: Path) -> None:
     world = World(tmp_path)
     files = world.folder / "dispatchers"
-    world.broker.lock()
+    world.broker.owner.lock()
     for name, age in (("killed", 7200), ("young", 60)):
         (files / name).touch()
         os.utime(files / name, (time.time() - age,) * 2)
-    mine = files / world.broker.owner
+    mine = files / world.broker.owner.id
     os.utime(mine, (1.0, 1.0))
     with Broker(world.folder, world.plan) as other:
-        other.lock()
-        assert {file.name for file in files.iterdir()} == {"young", world.broker.owner, other.owner}
+        other.owner.lock()
+        assert {file.name for file in files.iterdir()} == {"young", world.broker.owner.id, other.owner.id}
     world.broker.close()
     assert not mine.exists()
 

@@ -20,8 +20,10 @@ from click.testing import CliRunner
 
 from portafaas.cli import cli
 from portafaas.local import resources
-from portafaas.local.broker import Broker, Lease
-from portafaas.local.dispatch import Dispatcher, Hooks, Report
+from portafaas.local.broker import Broker
+from portafaas.local.deliveries import Lease
+from portafaas.local.dispatch import Dispatcher
+from portafaas.local.hooks import Hooks, Report
 from portafaas.manifest.load import load_manifest
 from portafaas.plan import BuildPlan
 from portafaas.plan.build import build_plan
@@ -230,10 +232,10 @@ def test_a_process_that_ends_or_hangs_takes_nothing_with_it(project: Path, plan:
 def test_a_handler_that_cannot_be_interrupted_is_killed(
     project: Path, plan: BuildPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from portafaas.local import dispatch
+    from portafaas.local import deliverer
 
-    monkeypatch.setattr(dispatch, "GRACE", 0.2)
-    monkeypatch.setattr(dispatch, "START", 2.0)
+    monkeypatch.setattr(deliverer, "GRACE", 0.2)
+    monkeypatch.setattr(deliverer, "START", 2.0)
     send(project, "jobs", "sleeps")
     (hangs,) = send(project, "jobs", "hangs", delay=60)
     seen = Seen()
@@ -285,7 +287,7 @@ def test_once_delivers_what_is_due_and_no_more(project: Path) -> None:
         {"totals": {"delivered": 0, "again": 0, "held": 0, "dead": 0, "waiting": 2}}
     ]
     with Broker(resources.store(project, ""), build_plan(load_manifest(project / "portafaas.yaml"))) as b:
-        b.advance(901)
+        b.clock.advance(901)
     assert deliver(project, "--once")[-1]["totals"]["delivered"] == 1
 
 
@@ -439,9 +441,9 @@ def test_killed_at_any_time_it_loses_nothing(tmp_path: Path) -> None:
     assert min(kills["dispatcher"], kills["worker"]) >= 6, kills
     with Broker(store, plan) as broker:
         assert [broker.waiting(function) for function in plan.functions] == [0, 0]
-        poison = sorted(item.body.decode() for item in broker.dead("queue/orders"))
+        poison = sorted(item.body.decode() for item in broker.letters.list("queue/orders"))
         assert poison == sorted(str(n) for n in range(99, 1000, 100)), "each once"
-        assert broker.count_dead("queue/keyed") == 0
+        assert broker.letters.count("queue/keyed") == 0
     lines = [line.split() for line in log(tmp_path)]
     good = {str(n) for n in range(1000) if n % 100 != 99}
     assert {line[1] for line in lines if line[0] == "first"} == good

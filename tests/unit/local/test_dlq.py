@@ -254,7 +254,7 @@ def test_what_expired_among_the_letters_is_delivered_when_redriven(tmp_path: Pat
     (tmp_path / "mended").touch()
     plan = build_plan(load_manifest(tmp_path / "portafaas.yaml"))
     with Broker(resources.store(tmp_path, ""), plan) as broker:
-        broker.advance(60)
+        broker.clock.advance(60)
     assert answer(tmp_path, "dlq", "redrive", "jobs", "--all")["moved"] == 1
     assert run(tmp_path, "deliver").exit_code == 0
     assert (tmp_path / "log").read_text() == "m 1 None\n"

@@ -174,8 +174,10 @@ def test_a_store_that_cannot_be_made(tmp_path: Path) -> None:
 def test_secrets_are_files(project: Path) -> None:
     file = resources.secret_file(project, "", "pay-key")
     assert resources.secret(str(file)) == b"0123456789-a1"
-    with pytest.raises(NotFound, match="portafaas secrets set other"):
+    with pytest.raises(NotFound, match=r"portafaas secrets set other$"):
         resources.secret(str(file.with_name("other")))
+    with pytest.raises(NotFound, match=r"portafaas secrets set other --stage prod$"):
+        resources.secret(str(resources.secret_file(project, "prod", "other")))
     with pytest.raises(ResourceError, match="cannot be read"):
         resources.secret(str(file.parent))
 

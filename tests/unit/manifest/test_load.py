@@ -37,6 +37,17 @@ def one(tmp_path: Path, text: str | bytes, stage: str | None = None) -> Diagnost
     return found
 
 
+def test_a_condition_that_is_none_is_told_what_one_looks_like(tmp_path: Path) -> None:
+    steps = (
+        "{a: {choice: [{when: {path: $.x, equals: 1}, next: b}], default: b}, b: {succeed: true}}"
+    )
+    found = one(tmp_path, GOOD + f"workflows: {{w: {{steps: {steps}}}}}\n")
+    assert (found.code, found.path) == ("PF1001", "$.workflows.w.steps.a.choice[0].when")
+    assert found.hint == (
+        'write a condition such as {$.total: {">": 100}}, {and: [...]} or {not: ...}'
+    )
+
+
 def test_a_good_manifest_loads(tmp_path: Path) -> None:
     manifest = load(tmp_path, GOOD)
     assert manifest.document["name"] == "shop"

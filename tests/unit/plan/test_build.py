@@ -185,6 +185,44 @@ def test_what_no_schema_can_check_is_told(
     assert said in f"{match[0].message} {match[0].hint}"
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def f(): ...", "f() is called with two arguments: message, context"),
+        ("def f(message): ...", "f(message) is called with"),
+        ("async def f(a, b, c): ...", "f(a, b, c) is called with"),
+        ("def f(a, b, *, c): ...", "f(a, b, c) is called with"),
+        ("class f:\n  def handle(self, message): ...", "f.handle(message) is called with"),
+        ("class f:\n  def run(self): ...", "class f has no method 'handle'"),
+        ("def f(a, b, c=1, *, d=2): ...", ""),
+        ("def f(*args): ...", ""),
+        ("@wrap\ndef f(a): ...", ""),
+        ("class f(Base): ...", ""),
+        ("class f:\n  def __call__(self, a, b): ...", ""),
+        ("class f(QueueHandler):\n  @staticmethod\n  def handle(a, b): ...", ""),
+    ],
+)
+def test_a_handler_that_cannot_be_called_is_told(tmp_path: Path, source: str, said: str) -> None:
+    (tmp_path / "own.py").write_text(f"{source}\n")
+    document: dict[str, Any] = {
+        "functions": {"a": queue(handler="own:f")},
+        "queues": {"jobs": {}},
+    }
+    if not said:
+        assert len(plan(tmp_path, **document).functions) == 1
+        return
+    (found,) = problems(tmp_path, **document)
+    assert (found.code, found.path) == ("PF2012", "$.functions.a.handler")
+    assert said in found.message and "message, context)" in str(found.hint)
+
+
+def test_a_handler_in_a_module_named_like_one_of_pythons_is_told(tmp_path: Path) -> None:
+    (tmp_path / "queue.py").write_text("def f(event, context): ...\n")
+    (found,) = problems(tmp_path, functions={"a": http(handler="queue:f")})
+    assert (found.code, found.path) == ("PF2028", "$.functions.a.handler")
+    assert found.hint == "rename queue.py"
+
+
 def test_a_source_that_does_not_compile_is_told_with_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("x = 1\ndef f(:\n    pass\n")
     (found,) = problems(tmp_path, functions={"a": http(handler="bad:f")})

@@ -1,4 +1,7 @@
-"""Values that fit a JSON Schema: one that is always the same, for samples and generated events."""
+"""A value that a JSON Schema allows, always the same: for samples and generated events.
+
+:func:`example` returns one that was checked, :func:`draft` one that a person edits.
+"""
 
 from __future__ import annotations
 
@@ -48,23 +51,48 @@ def example(schema: Mapping[str, Any] | bool) -> Any:
         if schema:
             return {"sample": True}
         raise NoExample("nothing fits the schema false")
-    value = _Maker(schema).value(schema, "", 0)
+    value = _Maker(schema, False).value(schema, "", 0)
     found = problems(schema, value)
     if found:
         raise NoExample(f"no example fits the schema, add 'examples' to it: {found[0]}")
     return value
 
 
+def draft(schema: Mapping[str, Any] | bool) -> Any:
+    """Return such a value as far as one is found, unchecked; None for an empty schema, or none."""
+    if isinstance(schema, bool) or not schema:
+        return None
+    try:
+        return _Maker(schema, True).value(schema, "", 0)
+    except NoExample:
+        return None
+
+
 class _Maker:
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    """Makes values of the schemas within *root*. *rough*: text need not fit a clever pattern."""
+
+    def __init__(self, root: Mapping[str, Any], rough: bool) -> None:
         self._root = root
+        self._rough = rough
+        #: References that are being followed: one that comes again within itself goes no further.
+        self._within = {"#"}
 
     def value(self, schema: Any, name: str, depth: int) -> Any:
         if schema is True or schema == {}:
             return "sample"
         if schema is False or depth > _DEEPEST:
             raise NoExample(f"{name or 'the schema'} goes too deep")
-        schema = flat(schema, self._root)
+        followed: set[str] = set()
+        schema = flat(schema, self._root, followed)
+        if followed & self._within:
+            raise NoExample(f"{name or 'the schema'} has itself within")
+        self._within |= followed
+        try:
+            return self._made(schema, name, depth)
+        finally:
+            self._within -= followed
+
+    def _made(self, schema: dict[str, Any], name: str, depth: int) -> Any:
         for key in ("const", "default"):
             if key in schema:
                 return schema[key]
@@ -74,7 +102,7 @@ class _Maker:
         for key in ("oneOf", "anyOf"):
             if schema.get(key):
                 return self._one_of(schema, key, name, depth)
-        kind = schema.get("type") or _implied(schema)
+        kind = schema.get("type") or implied(schema)
         if isinstance(kind, list):
             kind = next((each for each in kind if each != "null"), "null")
         make: Callable[[Mapping[str, Any], str, int], Any] = getattr(self, f"_{kind}")
@@ -114,14 +142,23 @@ class _Maker:
         least = max(schema.get("minItems", 0), 0 if schema.get("maxItems") == 0 else 1)
         items = schema.get("items", True)
         while items is not False and len(made) < least:
-            made.append(self.value(items, name, depth + 1))
+            try:
+                made.append(self.value(items, name, depth + 1))
+            except NoExample:
+                if len(made) < schema.get("minItems", 0):
+                    raise
+                break
         return made
 
     def _string(self, schema: Mapping[str, Any], name: str, depth: int) -> str:
         if schema.get("format") in FORMATS:
             return FORMATS[schema["format"]]
         if "pattern" in schema:
-            return _matching(schema["pattern"], schema.get("minLength", 0))
+            try:
+                return _matching(schema["pattern"], schema.get("minLength", 0))
+            except NoExample:
+                if not self._rough:
+                    raise
         text = name or "sample"
         least = schema.get("minLength", 0)
         while len(text) < least:
@@ -159,7 +196,8 @@ class _Maker:
         return None
 
 
-def _implied(schema: Mapping[str, Any]) -> str:
+def implied(schema: Mapping[str, Any]) -> str:
+    """Return the type of a schema that does not say it, by its other words."""
     for kind, words in (
         ("object", ("properties", "required", "minProperties", "additionalProperties")),
         ("array", ("items", "prefixItems", "minItems")),
@@ -171,8 +209,13 @@ def _implied(schema: Mapping[str, Any]) -> str:
     return "string"
 
 
-def flat(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *schema* without ``$ref`` and ``allOf`` at its top; references are within *root*."""
+def flat(
+    schema: Any, root: Mapping[str, Any], followed: set[str] | None = None
+) -> dict[str, Any]:
+    """Return *schema* without ``$ref`` and ``allOf`` at its top; references are within *root*.
+
+    They are added to *followed*. Raises NoExample when they lead nowhere, or in a circle.
+    """
     if isinstance(schema, bool):
         return {} if schema else {"not": {}}
     found = dict(schema)
@@ -181,9 +224,11 @@ def flat(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
         if reference is None and not parts:
             return found
         if reference is not None:
+            if followed is not None:
+                followed.add(reference)
             found = merged(dict(resolved(reference, root)), found)
         for part in parts:
-            found = merged(found, flat(part, root))
+            found = merged(found, flat(part, root, followed))
     raise NoExample("references go in a circle")
 
 
