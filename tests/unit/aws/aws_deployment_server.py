@@ -14,7 +14,7 @@ Prints its address; then takes one JSON command a line and answers each with a l
 Beyond CloudFormation, ours: S3 refuses a bucket whose owner is not the expected one.
 """
 
-# ruff: noqa: E402, I001 (first what has moto spared)
+# ruff: noqa: I001 (first what has moto spared)
 from __future__ import annotations
 
 import io
