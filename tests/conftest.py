@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+# Terraform is started hundreds of times, and spends a fifth of its time on collecting garbage.
+os.environ.setdefault("GOGC", "400")
+
 #: Files that share servers, which start for seconds: one worker has them all, one after the other.
 TOGETHER = {
     "behaviour": r"behaviour/",

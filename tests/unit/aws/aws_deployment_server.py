@@ -14,6 +14,7 @@ Prints its address; then takes one JSON command a line and answers each with a l
 Beyond CloudFormation, ours: S3 refuses a bucket whose owner is not the expected one.
 """
 
+# ruff: noqa: I001 (first what has moto spared)
 from __future__ import annotations
 
 import io
@@ -24,9 +25,9 @@ from functools import cache
 from typing import Any
 from urllib.parse import parse_qs
 
+import moto_aws  # type: ignore[import-not-found]
 import aws_deployment_changes as changes  # type: ignore[import-not-found]
 import aws_deployment_formation as formation  # type: ignore[import-not-found]
-import moto_aws  # type: ignore[import-not-found]
 from moto.awslambda.models import LambdaBackend, LambdaFunction
 from moto.cloudformation.models import cloudformation_backends
 from moto.core import responses

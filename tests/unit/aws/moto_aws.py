@@ -5,6 +5,7 @@ those of ours that moto lacks: each is created by the service's own API through 
 values pass through botocore's models and moto's checks. It keeps what RetainExceptOnCreate keeps.
 """
 
+# ruff: noqa: E402 (first what is not to be loaded, then moto)
 from __future__ import annotations
 
 import json
@@ -13,6 +14,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from typing import Any
+
+# Of moto's REST APIs: a grammar of all IRIs, which takes a second to load.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 import boto3
 import moto.cloudformation.models as models
