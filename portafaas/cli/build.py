@@ -110,7 +110,7 @@ def _print(built: list[dict[str, Any]], fresh: bool) -> None:
     for item in built:
         for note in item["notes"]:
             notes.setdefault(Diagnostic(**note), []).append(item["target"])
-    show(notes)
+    show(notes, alike=2)
     here = os.getcwd()  # noqa: PTH109
     width = max(len(item["target"]) for item in built)
     for item in built:

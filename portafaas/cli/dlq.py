@@ -127,7 +127,7 @@ def _these(names: Sequence[str]) -> str:
 def _unknown(text: str, hint: str) -> None:
     from portafaas.errors import DeploymentError, Diagnostic
 
-    raise DeploymentError("nothing was changed:", [Diagnostic("PF8017", text, hint=hint)])
+    raise DeploymentError("no such dead letters:", [Diagnostic("PF8017", text, hint=hint)])
 
 
 @command.command("list")

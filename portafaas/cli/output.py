@@ -39,11 +39,23 @@ def print_json(value: Any) -> None:
     click.echo(json_text(value, 2))
 
 
-def show(diagnostics: Iterable[Diagnostic]) -> None:
-    """Print diagnostics to stderr, one a line."""
+def show(diagnostics: Iterable[Diagnostic], alike: int | None = None) -> None:
+    """Print diagnostics to stderr, one a line; of notes with one code at most *alike*."""
+    counts: dict[str, int] = {}
     for diagnostic in diagnostics:
-        label = click.style(f"{diagnostic.severity}:", fg=_COLOURS[diagnostic.severity], bold=True)
-        click.echo(f"{label} {diagnostic}", err=True)
+        if diagnostic.severity == "note" and alike is not None:
+            counts[diagnostic.code] = counts.get(diagnostic.code, 0) + 1
+            if counts[diagnostic.code] > alike:
+                continue
+        _show(diagnostic.severity, str(diagnostic))
+    for code, count in counts.items():
+        if alike is not None and count > alike:
+            _show("note", f"{code}: {count - alike} more of these; --format json has them all")
+
+
+def _show(severity: str, text: str) -> None:
+    label = click.style(f"{severity}:", fg=_COLOURS[severity], bold=True)
+    click.echo(f"{label} {text}", err=True)
 
 
 def fail(error: PortafaasError) -> NoReturn:

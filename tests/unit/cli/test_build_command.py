@@ -187,3 +187,20 @@ def test_nothing_is_printed_to_stderr_when_piped(project: Path) -> None:
     )  # fmt: skip
     assert done.stderr == ""
     assert json.loads(done.stdout)["changed"] is True
+
+
+def test_notes_that_are_alike_are_told_by_number(capsys: pytest.CaptureFixture[str]) -> None:
+    from portafaas.cli.output import show
+    from portafaas.errors import Diagnostic
+
+    notes = [Diagnostic("PF3010", f"n{n}", severity="note") for n in range(5)]
+    warnings = [Diagnostic("PF3001", f"w{n}", severity="warning") for n in range(3)]
+    show([*notes, *warnings], alike=2)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "note: PF3010: n0", "note: PF3010: n1",
+        *(f"warning: PF3001: w{n}" for n in range(3)),
+        "note: PF3010: 3 more of these; --format json has them all",
+    ]  # fmt: skip
+    show(notes[:2], alike=2)
+    assert capsys.readouterr().err.splitlines() == lines[:2]
