@@ -11,18 +11,16 @@ triggered by is delivered by the target's rules (``portafaas.adapter.delivery``)
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from portafaas import stamp
 from portafaas.adapter import Adapter, HttpOutcome, HttpStimulus
 from portafaas.artifact import unpack
-from portafaas.errors import InvocationError
 from portafaas.invocation import interpreter
+from portafaas.local.children import Children
 from portafaas.local.process import Child
 from portafaas.local.scratch import scratch
 from portafaas.local.vendor import Vendor
@@ -93,7 +91,7 @@ def emulated(
         yield Vendor(made.adapter, made.plan, folder, descriptor, python, place)
 
 
-class Front:
+class Front(Children):
     """The http functions of an emulated application, each in a process of its own.
 
     For who has no pool of children. Not for several threads: one caller, one :class:`Front`.
@@ -102,51 +100,24 @@ class Front:
     def __init__(
         self, vendor: Vendor, root: Path, extra: Mapping[str, str] | None = None
     ) -> None:
+        super().__init__()
         self._vendor = vendor
         self._root = root
         self._extra = dict(extra or {})
-        self._children: dict[str, Child] = {}
+
+    def start(self, function: FunctionPlan) -> Child:
+        """Start a process of *function*."""
+        return self._vendor.child(function, self._root, self._extra)
 
     def request(self, function: FunctionPlan, stimulus: HttpStimulus) -> HttpOutcome:
         """Return what the client gets; raises InvocationError (PF7003) when the process ends."""
-        from portafaas.adapter.neutral import stimulus_to_json
+        from portafaas.adapter.neutral import http_outcome_from_json, stimulus_to_json
 
-        child = self._children.get(function.name)
-        if child is None:
-            child = self._vendor.child(function, self._root, self._extra)
-            self._children[function.name] = child
-        answer = child.ask({"event": stimulus_to_json(stimulus)})
-        if answer is None:
-            del self._children[function.name]
-            status = child.close()
-            raise InvocationError(
-                f"function {function.name!r} ended its process: status {status}", code="PF7003"
-            )
-        return _outcome(answer)
+        answer = self.ask(function, {"event": stimulus_to_json(stimulus)})
+        return http_outcome_from_json(answer)
 
     async def request_async(self, function: FunctionPlan, stimulus: HttpStimulus) -> HttpOutcome:
         """Do :meth:`request` in a thread."""
         import asyncio
 
         return await asyncio.to_thread(self.request, function, stimulus)
-
-    def close(self) -> None:
-        """End all processes."""
-        for child in self._children.values():
-            child.close()
-        self._children.clear()
-
-    def __enter__(self) -> Front:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _outcome(answer: Mapping[str, Any]) -> HttpOutcome:
-    if "body_base64" in answer:
-        body = base64.b64decode(answer["body_base64"])
-    else:
-        body = answer["body"].encode()
-    headers = answer["headers"].items()
-    return HttpOutcome(answer["status"], tuple(headers), tuple(answer["cookies"]), body)

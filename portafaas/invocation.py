@@ -18,6 +18,7 @@ from portafaas.adapter import (
     Stimulus,
 )
 from portafaas.errors import InvocationError
+from portafaas.local.children import Children
 from portafaas.local.process import Child
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
 from portafaas.vendor import NativeResult, VendorRuntime, VendorSession
@@ -55,50 +56,30 @@ def interpreter(
     return prepare(target, runtime, version), note
 
 
-class LocalRunner:
-    """Runs functions from their sources in a child process; a context manager.
+class LocalRunner(Children):
+    """Runs functions from their sources in child processes; a context manager.
 
-    The child has the project as working folder and first on its import path, as a package has.
+    A child has the project as working folder and first on its import path, as a package has.
     """
 
     def __init__(self, plan: BuildPlan, root: Path, environment: Mapping[str, str]) -> None:
+        super().__init__()
         self._plan = plan
         self._root = root
         self._environment = dict(environment)
-        self._children: dict[str, Child] = {}
+
+    def start(self, function: FunctionPlan) -> Child:
+        """Start a process of *function*."""
+        # What handlers print stays apart from what the command prints.
+        return Child(self._root, {**function.environment, **self._environment}, output=2)
 
     def deliver(self, function: FunctionPlan, stimulus: Stimulus) -> dict[str, Any]:
         """Return the outcome as JSON values; raises InvocationError when the process ends."""
         from portafaas.adapter.neutral import stimulus_to_json
         from portafaas.plan.entry import function_spec
 
-        # One child a function: each has its own environment, as on every platform.
-        child = self._children.get(function.name)
-        if child is None:
-            child = self._children[function.name] = Child(
-                self._root, {**function.environment, **self._environment}, output=2
-            )  # what handlers print stays apart from what the command prints
-        order = {"spec": function_spec(self._plan, function), "event": stimulus_to_json(stimulus)}
-        answer = child.ask(order)
-        if answer is None:
-            del self._children[function.name]
-            status = child.close()
-            raise InvocationError(
-                f"function {function.name!r} ended its process: status {status}", code="PF7003"
-            )
-        return answer
-
-    def close(self) -> None:
-        """End the child processes."""
-        for child in self._children.values():
-            child.close()
-        self._children.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        spec = function_spec(self._plan, function)
+        return self.ask(function, {"spec": spec, "event": stimulus_to_json(stimulus)})
 
 
 class PackageRunner:

@@ -14,6 +14,8 @@ made, and imports the handlers in the end (``docs/adr/0010-build-speed.md``).
 Every stage reports all of its problems at once. All targets of one command are published together
 or not at all, and an earlier build stays whole until then. The module is long because the order
 stands nowhere else.
+
+Long for that reason: whatever is between two stages belongs to the order, and stands here.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from portafaas.adapter.delivery import (
     is_ordered,
 )
 from portafaas.plan import BuildPlan, FunctionPlan, ObjectTrigger, QueueTrigger, TopicTrigger
-from portafaas.runtime.control import DEAD
 from portafaas.runtime.text import epoch_time
 from portafaas_azure.broker import (
     MANY,
@@ -142,9 +141,5 @@ class Emulated(Emulation):
         wish = Wish()
         for call in told:
             (message,) = call["given"]
-            own = {
-                name: text for name, text in message["attributes"].items() if name[:3] == "pf-"
-            }
-            letter = own.get(DEAD)
-            wish = Wish(letter=letter) if letter else Wish(message["after"], own)
+            wish = Wish.sent(message["attributes"], message["after"])
         return {items[0].number: wish} if told else {}

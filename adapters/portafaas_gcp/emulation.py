@@ -18,7 +18,6 @@ from portafaas.adapter.delivery import (
     is_ordered,
 )
 from portafaas.plan import BuildPlan, FunctionPlan
-from portafaas.runtime.control import DEAD
 from portafaas.runtime.text import epoch_time
 from portafaas_gcp.lowering import binding_of
 from portafaas_gcp.recovery import COUNTED, dead_letters, is_copied
@@ -133,13 +132,7 @@ class Emulated(Emulation):
         wish = Wish()
         for call in told:
             message, *after = call["given"]
-            own = {
-                name: text
-                for name, text in message.get("attributes", {}).items()
-                if name[:3] == "pf-"
-            }
-            letter = own.get(DEAD)
-            wish = Wish(letter=letter) if letter else Wish(float(*after), own)
+            wish = Wish.sent(message.get("attributes", {}), float(*after))
         return {items[0].number: wish} if told else {}
 
 

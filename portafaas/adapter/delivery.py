@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from portafaas.adapter.contract import Adapter, NativeRequest
 from portafaas.adapter.stimulus import (
@@ -24,7 +24,7 @@ from portafaas.adapter.stimulus import (
 )
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TopicTrigger
 from portafaas.record import dataclass
-from portafaas.runtime.control import ATTEMPT, EXPIRES, SENT
+from portafaas.runtime.control import ATTEMPT, DEAD, EXPIRES, SENT
 from portafaas.runtime.text import epoch_time
 
 if TYPE_CHECKING:
@@ -150,6 +150,13 @@ class Wish:
     after: float | None = None
     copy: Mapping[str, str] | None = None
     letter: str | None = None
+
+    @classmethod
+    def sent(cls, attributes: Mapping[str, str], after: float) -> Self:
+        """Return what a message with *attributes* is: a letter, or a copy in *after* seconds."""
+        own = {name: text for name, text in attributes.items() if name.startswith("pf-")}
+        letter = own.get(DEAD)
+        return cls(letter=letter) if letter else cls(after, own)
 
 
 class Emulation:

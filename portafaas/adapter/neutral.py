@@ -14,6 +14,7 @@ from typing import Any, assert_never
 from portafaas.adapter.stimulus import (
     ChangeStimulus,
     DeliveryOutcome,
+    HttpOutcome,
     HttpStimulus,
     MessageStimulus,
     ObjectStimulus,
@@ -53,7 +54,8 @@ def _body_out(body: bytes) -> dict[str, Any]:
         return {"body_base64": base64.b64encode(body).decode("ascii")}
 
 
-def _body_in(values: Mapping[str, Any]) -> bytes:
+def body_from_json(values: Mapping[str, Any]) -> bytes:
+    """Return the ``body``, or ``body_base64``, of *values*; raises InvocationError."""
     if "body_base64" in values:
         try:
             return base64.b64decode(values["body_base64"], validate=True)
@@ -83,7 +85,7 @@ def _message_in(values: Any) -> MessageStimulus:
     taken = _take(values, "message", *_MESSAGE_KEYS)
     return MessageStimulus(
         id=str(taken.get("id", "message-1")),
-        body=_body_in(taken),
+        body=body_from_json(taken),
         attributes={str(k): str(v) for k, v in (taken.get("attributes") or {}).items()},
         key=taken.get("key"),
         attempt=int(taken.get("attempt", 1)),
@@ -119,7 +121,7 @@ def stimulus_from_json(document: Mapping[str, Any]) -> Stimulus:
             path,
             str(taken.get("query", query)),
             tuple((str(name), str(value)) for name, value in pairs),
-            _body_in(taken),
+            body_from_json(taken),
             taken.get("caller"),
         )
     if kind == "queue":
@@ -201,6 +203,12 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
         "cookies": list(outcome.cookies),
         **_body_out(outcome.body),
     }
+
+
+def http_outcome_from_json(document: Mapping[str, Any]) -> HttpOutcome:
+    """Return the answer of http that :func:`outcome_to_json` has written."""
+    headers, cookies = tuple(document["headers"].items()), tuple(document["cookies"])
+    return HttpOutcome(document["status"], headers, cookies, body_from_json(document))
 
 
 def sample(plan: BuildPlan, function: FunctionPlan) -> Stimulus:

@@ -168,7 +168,7 @@ def describe(subject: str, kind: str, error: BaseException, stage: str) -> tuple
     """Return the answer for one failure; plain values only."""
     missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
     try:
-        text = str(error)
+        text = str(error).replace(stage, "")  # a folder that is gone when the user reads it
     except Exception:
         text = ""
     return (subject, kind, type(error).__name__, text, str(missing or ""), *where(error, stage))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
 import threading
@@ -17,7 +16,13 @@ from portafaas.cli import options
 
 
 @click.command()
-@click.option("--port", default=8300, show_default=True, help="Where to serve; 0: any free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8300,
+    show_default=True,
+    help="Where to serve; 0: any free one.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine.")
 @click.option(
     "--as",
@@ -49,7 +54,13 @@ from portafaas.cli import options
     metavar="[FUNCTION]",
     help="Let a debugger attach to this function, or to all; repeat it.",
 )
-@click.option("--debug-port", default=5678, show_default=True, help="The first function's.")
+@click.option(
+    "--debug-port",
+    type=click.IntRange(1, 65_535),
+    default=5678,
+    show_default=True,
+    help="The first function's.",
+)
 @click.option("--debug-wait", is_flag=True, help="Call nothing before the debugger is there.")
 @click.option("--reload/--no-reload", default=True, help="Run new code when files change.")
 @click.option(
@@ -148,7 +159,7 @@ def _greet(dev: object, console: object, given: Mapping[str, str]) -> None:
     from portafaas.dev.logs import Console
     from portafaas.dev.missed import told
     from portafaas.dev.service import Dev
-    from portafaas.dev.start import keyless, valueless
+    from portafaas.dev.start import inherited, keyless, valueless
     from portafaas.local.debugger import PORT
     from portafaas.plan import HttpTrigger, ScheduleTrigger
 
@@ -166,14 +177,15 @@ def _greet(dev: object, console: object, given: Mapping[str, str]) -> None:
             console.notice(f"  {methods} {trigger.path} -> {function.name}{auth}")
         elif isinstance(trigger, ScheduleTrigger):
             console.notice(f"  {trigger.cron} {trigger.timezone} -> {function.name}")
-    for line in (*valueless(plan, dev.root), *keyless(plan, {**os.environ, **given})):
+    variables = inherited(given, dev.target)
+    for line in (*valueless(plan, dev.root), *keyless(plan, variables)):
         console.notice(line, "WARNING")
     for one in dev.caught_up.values():
         console.notice(f"  fires for what it missed: {one}")
     for line in told(dev.missed, dev.url):
         console.notice(line)
-    for name, variables in dev.debugging.items():
-        console.notice(f"  debugger of {name}: 127.0.0.1:{variables[PORT]}")
+    for name, found in dev.debugging.items():
+        console.notice(f"  debugger of {name}: 127.0.0.1:{found[PORT]}")
     if dev.clock.mode == "virtual":
         from datetime import UTC, datetime
 

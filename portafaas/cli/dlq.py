@@ -1,4 +1,7 @@
-"""``portafaas dlq``."""
+"""``portafaas dlq``.
+
+The four verbs of one command in one module: what they print is theirs alone.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from portafaas.cli import options
 from portafaas.cli.output import LINES, plain, print_json
 
 if TYPE_CHECKING:
-    from portafaas.deployment.contract import Box, DeadLetter, DeadLetters
+    from portafaas.deployment.dead_letters import Box, DeadLetter, DeadLetters
 
 #: Letters that are looked through for an id.
 _DEEP = 1000
@@ -34,7 +37,7 @@ def command() -> None:
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[object]:
     from click.shell_completion import CompletionItem
 
-    from portafaas.deployment.contract import dead_letter_boxes
+    from portafaas.deployment.dead_letters import dead_letter_boxes
     from portafaas.errors import PortafaasError
     from portafaas.manifest.load import load_manifest
     from portafaas.plan.build import build_plan
@@ -74,7 +77,7 @@ class _Opened:
 
     def box(self, name: str) -> str:
         """Return *name*; raises PF8017 when there is no such box."""
-        from portafaas.deployment.contract import dead_letter_boxes
+        from portafaas.deployment.dead_letters import dead_letter_boxes
         from portafaas.errors import guess
 
         names = [known for known, _ in dead_letter_boxes(self.plan)]

@@ -48,12 +48,17 @@ def fitting(plan: Any, function: Any) -> Any:
     made: Any = sample(plan, function)
     if function.kind not in ("queue", "topic", "task"):
         return made
+    from portafaas.plan.patterns import NoExample
     from portafaas.testing import events
 
-    if function.kind != "queue":
-        return events.sample(plan, function)
-    schema = plan.queue(function.trigger.queue).schema.document
-    bodies = [events.data_of(schema)] * len(made.messages)
+    try:
+        if function.kind != "queue":
+            return events.sample(plan, function)
+        schema = plan.queue(function.trigger.queue).schema.document
+        bodies = [events.data_of(schema)] * len(made.messages)
+    except NoExample:
+        # A schema that wants 'examples'; what does not fit it is still an event to be edited.
+        return made
     return events.queue(plan, function, *bodies) if schema else made
 
 

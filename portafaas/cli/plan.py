@@ -43,6 +43,8 @@ def command(manifest: Path, target: str | None, stage: str | None, format_: str)
     else:
         from portafaas.pipeline import check
 
+        if target == "all":
+            raise click.BadParameter("say one target: each adds its own", param_hint="--target")
         (item,) = check(manifest.absolute(), options.chosen((target,)), stage)
         document = plain(item.plan)
         document["deployments"] = [plain(one) for one in item.adapter.lower(item.plan).deployments]

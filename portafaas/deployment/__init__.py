@@ -3,6 +3,7 @@
 | module | what it holds |
 |---|---|
 | ``contract`` | what an adapter offers: an :class:`Engine`, and the records it speaks in |
+| ``dead_letters`` | what an adapter offers to look after dead letters |
 | ``release`` | what is deployed: package, documents, permissions, and the digest of all |
 | ``record`` | who deployed what and when: kept beside the packages, on the platform |
 | ``workflows`` | what an adapter offers to operate workflows |
@@ -16,22 +17,24 @@ from __future__ import annotations
 
 from portafaas.deployment.contract import (
     Blobs,
-    Box,
     Caller,
     Change,
-    DeadLetter,
-    DeadLetters,
     Drift,
     Engine,
     Kept,
     LogLine,
     Preview,
     Progress,
-    Redriven,
     Report,
     SecretFacts,
     Secrets,
     Status,
+)
+from portafaas.deployment.dead_letters import (
+    Box,
+    DeadLetter,
+    DeadLetters,
+    Redriven,
     dead_letter_boxes,
 )
 from portafaas.deployment.release import Release

@@ -2,7 +2,6 @@
 
 ``portafaas.dev.service``    one running application: what the command and the test kit start
 ``portafaas.dev.server``     the HTTP server: the functions' routes, and ours below ``/_portafaas/``
-``portafaas.dev.routing``    which function a request is for
 ``portafaas.dev.calls``      calls by the server and from Python, and their records
 ``portafaas.dev.instances``  processes of all functions, and how they are called
 ``portafaas.dev.pool``       those of one function; ``channel``: what they take requests from

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from time import time
 from typing import Any
 
-from portafaas.deployment.contract import dead_letter_boxes
+from portafaas.deployment.dead_letters import dead_letter_boxes
 from portafaas.dev.api_http import SHOWN, Call, Refused, shown
 from portafaas.local.boxes import inbox
 from portafaas.local.broker import Broker
 from portafaas.local.deliveries import Item
 from portafaas.local.driver.portafaas_local_resources import database
 from portafaas.local.resources import store
-from portafaas.local.store import explained
+from portafaas.local.store import claimed, explained
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.runtime.control import CLAIM, split
 
@@ -133,13 +133,9 @@ def _letter(connection: sqlite3.Connection, item: Item) -> dict[str, Any]:
         "select body from deliveries where number = ?", (item.number,)
     ).fetchone()
     body = bytes(found[0]) if found else b""
-    claimed = item.attributes.get(CLAIM)
-    if claimed is not None:
-        bucket, _, key = claimed.partition("/")
-        kept = connection.execute(
-            "select data from objects where name = ? and key = ?", (bucket, key)
-        ).fetchone()
-        body = bytes(kept[0]) if kept else b""
+    place = item.attributes.get(CLAIM)
+    if place is not None:
+        body = claimed(connection, place)
     return {
         "number": item.number,
         "id": item.id,

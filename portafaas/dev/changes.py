@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from portafaas.dev.deliveries import Deliveries
 from portafaas.dev.instances import debugged
 from portafaas.dev.missed import look
-from portafaas.dev.routing import Routes
 from portafaas.errors import Diagnostic, InvocationError, PortafaasError, guess
 from portafaas.local.debugger import PORT as PORT_OF
 from portafaas.local.debugger import WAIT
 from portafaas.local.resources import environment, store
+from portafaas.local.routing import Routes
 from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import subprocess
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from portafaas.adapter.neutral import stimulus_to_json
+from portafaas.adapter.neutral import body_from_json, stimulus_to_json
 from portafaas.adapter.stimulus import HttpStimulus
 from portafaas.dev.answers import CRASH, MEMORY, Answer, HttpRequest, problem
 from portafaas.dev.frames import OK, REFUSED, TIMEOUT
@@ -200,10 +199,7 @@ def _said(answer: Mapping[str, Any]) -> tuple[int, str]:
 
 def _response(answer: dict[str, Any], method: str) -> Answer:
     """Return what is sent to the client."""
-    if "body_base64" in answer:
-        body = base64.b64decode(answer["body_base64"])
-    else:
-        body = answer["body"].encode()
+    body = body_from_json(answer)
     headers = [
         (name.encode("latin-1", "replace"), text.encode("latin-1", "replace"))
         for name, text in (

@@ -21,10 +21,10 @@ from portafaas.dev.instance import end
 from portafaas.dev.instances import Instances
 from portafaas.dev.logs import Console
 from portafaas.dev.missed import Missed, look_back, made_up
-from portafaas.dev.routing import Routes
 from portafaas.dev.start import Lock, bound, loop_factory, needed
 from portafaas.errors import Diagnostic
 from portafaas.local.resources import store
+from portafaas.local.routing import Routes
 from portafaas.plan import BuildPlan
 
 if TYPE_CHECKING:

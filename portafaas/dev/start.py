@@ -61,6 +61,11 @@ def bound(host: str, port: int) -> socket.socket:
     return made
 
 
+def inherited(given: Mapping[str, str], target: str | None) -> dict[str, str]:
+    """Return what all functions have of variables: in a vendor's runtime only what is *given*."""
+    return {**({} if target else os.environ), **given}
+
+
 def keyless(plan: BuildPlan, given: Mapping[str, str]) -> list[str]:
     """Return what is said of routes with ``auth: key`` when no key is known, in lines.
 

@@ -5,6 +5,9 @@ round are turned, layers are the longest paths, links over several layers get a 
 order in a layer follows the barycentres of the neighbours, and heights are those that bend links
 least (least squares with distances, by pooling adjacent violators). Boxes stand in even layers,
 labels in odd ones, so that nothing can cover anything. All ties are broken by the order given.
+
+One algorithm, whose steps share the points and links of a part: one class, and therefore one
+module.
 """
 
 from __future__ import annotations

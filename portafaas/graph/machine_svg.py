@@ -1,4 +1,7 @@
-"""A workflow, or one of its runs, as SVG: no script, no font, no file besides it."""
+"""A workflow, or one of its runs, as SVG: no script, no font, no file besides it.
+
+One picture in one module: its parts are drawn in each other's measures.
+"""
 
 from __future__ import annotations
 

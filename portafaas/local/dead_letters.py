@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from portafaas.deployment.contract import (
+from portafaas.deployment.dead_letters import (
     Box,
     DeadLetter,
     DeadLetters,
@@ -16,11 +16,10 @@ from portafaas.deployment.contract import (
 )
 from portafaas.local.broker import Broker
 from portafaas.local.deliveries import Item
-from portafaas.local.resources import read, store
+from portafaas.local.resources import store
 from portafaas.local.store import explained
 from portafaas.plan import BuildPlan
-from portafaas.runtime.control import CLAIM, split
-from portafaas.runtime.resources import NotFound
+from portafaas.runtime.control import split
 from portafaas.runtime.text import epoch_time
 
 
@@ -57,17 +56,7 @@ class LocalDeadLetters(DeadLetters):
         """Return letters, the oldest first."""
         with self._broker() as broker:
             found = broker.letters.list(self._origin(box), limit)
-        return [_letter(box, item, self._body(item)) for item in found]
-
-    def _body(self, item: Item) -> bytes:
-        place = item.attributes.get(CLAIM)
-        if place is None:
-            return item.body
-        bucket, _, key = place.partition("/")
-        try:
-            return read(str(self._folder / "bucket" / bucket), key)
-        except NotFound:
-            return b""
+            return [_letter(box, item, broker.letters.body(item)) for item in found]
 
     def _chosen(self, broker: Broker, box: str, ids: Collection[str] | None) -> Sequence[Item]:
         # Bodies of all letters may be more than there is memory.

@@ -8,13 +8,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from portafaas.local.broker import Broker
-from portafaas.local.deliveries import Lease, Settled, settled_of
+from portafaas.local.deliveries import Lease, Settled, settled_of, unanswered
 from portafaas.local.hooks import Hooks, report_of_ended, reports
 from portafaas.local.process import Child
 from portafaas.local.worker import order_of
 from portafaas.local.workers import GRACE, SLACK, START, Worker
 from portafaas.plan import FunctionPlan
-from portafaas.runtime.recovery import delay_of
 
 if TYPE_CHECKING:
     from portafaas.local.vendor import Vendor
@@ -73,18 +72,7 @@ class Deliverer(Worker):
         lease = self.lease
         assert lease is not None
         self._hooks.ended(lease, self.how(late), why)
-        if self._rules is not None:
-            rules = self._rules
-            again = {item.number: rules.gone for item in lease.items}
-            self._settle(Settled(again, alone=rules.parts, anew=rules.forgets), why)
-            return
-        policy = self.spec.get("retry")
-        again = {}
-        for item in lease.items:
-            spent = policy is not None and item.attempts >= policy["attempts"]
-            delay = 0.0 if spent or policy is None else delay_of(policy, item.attempts)
-            again[item.number] = delay
-        self._settle(Settled(again, alone=True), why)
+        self._settle(unanswered(lease.items, self.spec.get("retry"), self._rules), why)
 
     def given_up(self) -> None:
         """Forget the lease: the broker takes it back."""

@@ -14,10 +14,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portafaas.record import dataclass, field
 from portafaas.runtime.control import carried
+
+if TYPE_CHECKING:
+    from portafaas.adapter.delivery import DeliveryRules
 
 #: Indexes are such that what a step costs does not depend on how much waits.
 TABLE = """
@@ -112,6 +115,26 @@ def settled_of(answer: Mapping[str, Any]) -> Settled:
         dict(answer.get("copies", ())),
         answer.get("lost", ()),
     )
+
+
+def unanswered(
+    items: Sequence[Item], policy: Mapping[str, Any] | None, rules: DeliveryRules | None
+) -> Settled:
+    """Return what becomes of deliveries whose process ended without an answer.
+
+    By the platform's *rules*; else all come again, one by one, after the delays of *policy*, the
+    function's ``retry``. The runtime buries what has had all its attempts, at the next one.
+    """
+    if rules is not None:
+        again = dict.fromkeys((item.number for item in items), rules.gone)
+        return Settled(again, alone=rules.parts, anew=rules.forgets)
+    from portafaas.runtime.recovery import delay_of
+
+    again = {}
+    for item in items:
+        spent = policy is None or item.attempts >= policy["attempts"]
+        again[item.number] = 0.0 if spent or policy is None else delay_of(policy, item.attempts)
+    return Settled(again, alone=True)
 
 
 def item_of(row: Sequence[Any], ahead: float, more: int = 0) -> Item:

@@ -10,9 +10,10 @@ from typing import Any
 from portafaas.local.boxes import Boxes
 from portafaas.local.clock import StoreClock
 from portafaas.local.deliveries import COLUMNS, Item, item_of
-from portafaas.local.store import Store
+from portafaas.local.store import Store, claimed
 from portafaas.plan import FunctionPlan
 from portafaas.record import dataclass
+from portafaas.runtime.control import CLAIM
 
 #: The attributes without what says that it is a copy: a letter that is redriven is as new.
 _UNCOUNTED = """json_remove(attributes, '$."pf-attempt"', '$."pf-sent"', '$."pf-to"')"""
@@ -107,6 +108,11 @@ class Letters:
         ).fetchall()
         ahead = self._clock.ahead()
         return [item_of(row, ahead) for row in rows]
+
+    def body(self, item: Item) -> bytes:
+        """Return a letter's body, also one that was too large to be sent; empty when it is gone."""
+        place = item.attributes.get(CLAIM)
+        return item.body if place is None else claimed(self._store.connection, place)
 
     def redrive(self, items: Sequence[Item]) -> int:
         """Put letters back where they came from, behind what waits there; return how many."""

@@ -35,6 +35,18 @@ def explained(
         ) from exc
 
 
+def claimed(connection: sqlite3.Connection, place: str) -> bytes:
+    """Return the body of a message that was too large to be sent; empty when it is gone.
+
+    *place* is what the message carries instead (``portafaas.runtime.control.CLAIM``).
+    """
+    bucket, _, key = place.partition("/")
+    found = connection.execute(
+        "select data from objects where name = ? and key = ?", (bucket, key)
+    ).fetchone()
+    return bytes(found[0]) if found else b""
+
+
 class Store:
     """A connection to the store in *folder*, made when it is not there; not for several threads.
 

@@ -52,9 +52,10 @@ class Vendor:
         self._facts: Mapping[str, Any] = descriptor["functions"]
         self._emulation = adapter.emulation()
         self._scratch = scratch
-        self._file = scratch / "vendor.pickle"
+        #: What a ``portafaas.local.place.Place`` is made of.
+        self.file = scratch / "vendor.pickle"
         # Ours alone: made here, read by our own children.
-        self._file.write_bytes(pickle.dumps((adapter, plan, package, self._facts, python)))
+        self.file.write_bytes(pickle.dumps((adapter, plan, package, self._facts, python)))
 
     @cached_property
     def _rules(self) -> dict[str, DeliveryRules]:
@@ -80,7 +81,7 @@ class Vendor:
             **self._facts[function.name]["environment"],
             **environment(self.plan, function, root, "", packaged=True),
             DRIVER: driver.__name__.rpartition(".")[2],
-            "PYTHONPATH": str(Path(driver.__file__).parent),
+            "PYTHONPATH": str(Path(driver.__file__).parent.parent),
             **self._emulation.environment(self.plan, function),
             **extra,
         }
@@ -104,7 +105,7 @@ class Vendor:
             apart=True,
             observed=observed,
             module="portafaas.local.vendor_child",
-            arguments=(str(self._file), function.name, str(self._scratch)),
+            arguments=(str(self.file), function.name, str(self._scratch)),
         )
 
 

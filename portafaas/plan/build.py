@@ -2,6 +2,9 @@
 
 Reads the project's sources (handlers are found by syntax, never imported). Every problem is
 reported at once as PF20xx.
+
+One pass over a manifest, in one class, as its steps share what they have found and the list of
+problems.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from portafaas.plan.patterns import NoExample, matching
 
 #: Values of formats: https://json-schema.org/draft/2020-12/json-schema-validation#name-defined-formats
 FORMATS: Mapping[str, str] = {
@@ -29,10 +30,6 @@ FORMATS: Mapping[str, str] = {
 }
 #: References and optional parts that are followed into one another.
 _DEEPEST = 24
-
-
-class NoExample(ValueError):
-    """No value could be found that fits a schema."""
 
 
 def problems(schema: Mapping[str, Any], value: Any) -> list[str]:
@@ -155,7 +152,7 @@ class _Maker:
             return FORMATS[schema["format"]]
         if "pattern" in schema:
             try:
-                return _matching(schema["pattern"], schema.get("minLength", 0))
+                return matching(schema["pattern"], schema.get("minLength", 0))
             except NoExample:
                 if not self._rough:
                     raise
@@ -261,50 +258,3 @@ def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[word] = value
     return found
-
-
-def _matching(pattern: str, least: int) -> str:
-    """Return a text that *pattern* is found in, for patterns that are not too clever."""
-    import re._constants as codes  # type: ignore[import-not-found]
-    from re import _parser as parser  # type: ignore[attr-defined]
-
-    def told(parts: Any) -> str:
-        text = ""
-        for code, argument in parts:
-            if code is codes.LITERAL:
-                text += chr(argument)
-            elif code is codes.IN:
-                text += member(argument)
-            elif code is codes.ANY:
-                text += "x"
-            elif code is codes.NOT_LITERAL:
-                text += "x" if chr(argument) != "x" else "y"
-            elif code in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
-                low, high, inner = argument
-                text += told(inner) * max(low, 1 if high else 0)
-            elif code is codes.SUBPATTERN:
-                text += told(argument[3])
-            elif code is codes.BRANCH:
-                text += told(argument[1][0])
-            elif code is not codes.AT:
-                raise NoExample(f"no example for the pattern {pattern!r}: add 'examples'")
-        return text
-
-    def member(choices: Any) -> str:
-        kinds = {codes.CATEGORY_DIGIT: "1", codes.CATEGORY_WORD: "x", codes.CATEGORY_SPACE: " "}
-        for code, argument in choices:
-            if code is codes.LITERAL:
-                return chr(argument)
-            if code is codes.RANGE:
-                return chr(argument[0])
-            if code is codes.CATEGORY and argument in kinds:
-                return kinds[argument]
-        letters = "x1-_ Aé"
-        source = "[^" if choices and choices[0][0] is codes.NEGATE else ""
-        compiled = [c for c in letters if source and re.search(pattern, c)]
-        return compiled[0] if compiled else "x"
-
-    text = told(parser.parse(pattern))
-    if len(text) < least and re.search(pattern, text + text[-1:] * (least - len(text))):
-        text += text[-1:] * (least - len(text))
-    return text

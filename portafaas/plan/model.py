@@ -2,6 +2,8 @@
 
 No None where a default exists, no provider word, no I/O. Durations are seconds, sizes bytes unless
 a name says MiB. ``docs/architecture`` has the stage that fills it; adapters only read it.
+
+All in one module: it has no code but what a plan says of itself, and is read as one vocabulary.
 """
 
 from __future__ import annotations

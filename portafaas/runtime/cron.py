@@ -28,7 +28,8 @@ _UTC = ("UTC", "Etc/UTC")
 #: Bit masks of minute, hour, day of month, month, day of week (0 is Sunday), and whether the
 #: schedule runs on real time, which means it also fires in a repeated hour.
 _parsed: dict[str, tuple[int, int, int, int, int, bool]] = {}
-_zones: dict[str, ZoneInfo] = {}
+#: Those that :func:`load_zone` has loaded.
+zones: dict[str, ZoneInfo] = {}
 
 
 def should_fire(fields: str, timezone: str, epoch: float) -> bool:
@@ -51,7 +52,7 @@ def should_fire(fields: str, timezone: str, epoch: float) -> bool:
     else:
         from datetime import datetime
 
-        local = datetime.fromtimestamp(start, _zones.get(timezone) or load_zone(timezone))
+        local = datetime.fromtimestamp(start, zones.get(timezone) or load_zone(timezone))
         if not minutes >> local.minute & 1 or (local.fold and not real_time):
             return False
         month, day, hour, weekday = local.month, local.day, local.hour, local.weekday()
@@ -137,7 +138,7 @@ def load_zone(name: str) -> ZoneInfo:
                 f"no data for the time zone {name!r} on this machine: "
                 "put the package tzdata beside the handlers"
             ) from exc
-    _zones[name] = zone
+    zones[name] = zone
     return zone
 
 

@@ -3,6 +3,9 @@
 Rules E-1 to E-12 of ``docs/spec/events.md``: a handler that returns has done its work; one that
 raises, times out or exits has failed. What becomes of the failure is decided by ``recovery``, where
 the bridge has a way to carry it out (a settlement); else the platform delivers again.
+
+One module, since all of it is needed at the first delivery: a second file would cost each cold
+start.
 """
 
 from __future__ import annotations

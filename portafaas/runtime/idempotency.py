@@ -7,6 +7,8 @@ https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header 
 https://docs.stripe.com/api/idempotent_requests.
 
 ``Function`` puts :func:`once` around the handler, within its deadline: bridges know nothing of it.
+
+One module, since all of it is needed at the first call: a second file would cost each cold start.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ MIN_RSA, MAX_RSA = 2048, 8192
 #: other says that the token was made for something else (RFC 8725 section 3.11).
 _TYPES = ("jwt", "application/jwt", "at+jwt", "application/at+jwt")
 
-# DER of DigestInfo up to the digest: RFC 8017 section 9.2, note 1.
-_DIGEST_INFO = {
+#: DER of DigestInfo up to the digest: RFC 8017 section 9.2, note 1.
+DIGEST_INFO = {
     "RS256": ("sha256", bytes.fromhex("3031300d060960864801650304020105000420")),
     "RS384": ("sha384", bytes.fromhex("3041300d060960864801650304020205000430")),
     "RS512": ("sha512", bytes.fromhex("3051300d060960864801650304020305000440")),
@@ -201,7 +201,7 @@ def verify_rsa(n: int, e: int, algorithm: str, signed: bytes, signature: bytes) 
     number = int.from_bytes(signature, "big")
     if number >= n:
         return False
-    name, prefix = _DIGEST_INFO[algorithm]
+    name, prefix = DIGEST_INFO[algorithm]
     tail = prefix + hashlib.new(name, signed).digest()
     expected = b"\0\1" + b"\xff" * (size - 3 - len(tail)) + b"\0" + tail
     return pow(number, e, n).to_bytes(size, "big") == expected

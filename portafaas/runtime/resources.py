@@ -4,6 +4,8 @@ Only what the function's ``uses`` grants is reachable, by name and by verb. The 
 arguments, encodes, and adds tracing and correlation; a target's driver, the module
 ``portafaas_<target>.runtime.resources``, talks to the platform. ``docs/spec/resources.md`` has the
 rules. Nothing is imported before the first use.
+
+One module, since every client needs all of it: a second file would cost each cold start.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ https://json-schema.org/draft/2020-12/json-schema-validation. All assertions but
 ``unevaluatedItems`` and ``unevaluatedProperties``, and no ``$dynamicRef``; references stay within
 the schema, ``format`` is an annotation. The plan refuses what is not evaluated here (PF2219), so
 that a schema never means less than it says (``docs/adr/0034-workflow-schemas.md``).
+
+One table of keywords, a function each, and therefore one module.
 """
 
 from __future__ import annotations

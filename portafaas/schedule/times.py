@@ -77,9 +77,9 @@ def instants(schedule: Schedule, start: datetime) -> Iterator[datetime]:
 
 def zone_of(name: str) -> ZoneInfo:
     """The zone, from the same data as the shipped gate."""
-    from portafaas.runtime.cron import _zones, load_zone
+    from portafaas.runtime.cron import load_zone, zones
 
-    return _zones.get(name) or load_zone(name)
+    return zones.get(name) or load_zone(name)
 
 
 def changes(zone: ZoneInfo, begin: int, end: int, step: int) -> list[Change]:

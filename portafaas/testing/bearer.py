@@ -14,8 +14,8 @@ from functools import cache
 from hashlib import sha256, sha384, sha512
 from typing import Any
 
-from portafaas.runtime.jws import _DIGEST_INFO
-from portafaas.runtime.p256 import _GX, _GY, N, P
+from portafaas.runtime.jws import DIGEST_INFO
+from portafaas.runtime.p256 import GX, GY, N, P
 
 _HASHES = {"RS256": sha256, "RS384": sha384, "RS512": sha512, "ES256": sha256}
 _BITS = 2048
@@ -59,7 +59,7 @@ def _number(value: int) -> str:
 def _signed_rsa(algorithm: str, digest: bytes) -> bytes:
     n, d = _rsa()
     size = _BITS // 8
-    info = _DIGEST_INFO[algorithm][1] + digest
+    info = DIGEST_INFO[algorithm][1] + digest
     padded = b"\x00\x01" + b"\xff" * (size - len(info) - 3) + b"\x00" + info
     return pow(int.from_bytes(padded), d, n).to_bytes(size)
 
@@ -122,7 +122,7 @@ def _signed_ec(digest: bytes) -> bytes:
 def _times(scalar: int) -> tuple[int, int]:
     """Return so many times the base point."""
     point: tuple[int, int] | None = None
-    power: tuple[int, int] | None = (_GX, _GY)
+    power: tuple[int, int] | None = (GX, GY)
     while scalar:
         if scalar & 1:
             point = _sum(point, power)

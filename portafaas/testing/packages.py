@@ -6,7 +6,6 @@ do; only what a test changes of a function's variables or secrets makes a cold s
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,25 +15,15 @@ from typing import Any
 
 from portafaas.adapter import HttpStimulus, NativeRequest, Stimulus
 from portafaas.adapter.delivery import DeliveryRules
-from portafaas.adapter.neutral import stimulus_to_json
+from portafaas.adapter.neutral import http_outcome_from_json, stimulus_to_json
 from portafaas.emulation import emulated
-from portafaas.local.deliveries import Item, Settled
+from portafaas.local.deliveries import Item
+from portafaas.local.place import Place
 from portafaas.local.resources import secret_file
-from portafaas.local.vendor import VARIABLES
-from portafaas.local.vendor_child import Place
 from portafaas.local.worker import order_of
 from portafaas.plan import FunctionPlan
-from portafaas.testing.executors import (
-    INSIDE,
-    RUN,
-    Answer,
-    Executor,
-    error_of,
-    http_of,
-    read_faults,
-    read_log,
-    write_faults,
-)
+from portafaas.testing.executor import RUN, Answer, Executor
+from portafaas.testing.files import INSIDE, error_of, read_faults, read_log, write_faults
 from portafaas.testing.inside import portafaas_testing_faults as inside
 from portafaas.testing.session import Setting
 from portafaas.vendor import NativeError, NativeResult
@@ -46,12 +35,15 @@ class _Place(Place):
     Its memory has no limit: the processes of all functions are this process' own.
     """
 
-    def __init__(self, file: Path, name: str, scratch: Path) -> None:
-        super().__init__(file, name, scratch)
+    def __init__(
+        self, file: Path, name: str, variables: Mapping[str, str], scratch: Path
+    ) -> None:
+        super().__init__(file, name, variables, scratch)
         self.logs: list[str] = []
         self.error: NativeError | None = None
 
-    def _invoke(self, request: NativeRequest, function: str = "") -> NativeResult:
+    def invoke(self, request: NativeRequest, function: str = "") -> NativeResult:
+        """See Place."""
         result = self.ready().invoke(request.payload, function=function or None)
         self.logs.append(result.logs)
         if result.error is not None and self.error is None:
@@ -83,16 +75,10 @@ class Packages(Executor):
         """See Executor."""
         return self._vendor.rules()
 
-    def gone(self, function: FunctionPlan, items: Sequence[Item]) -> Settled:
-        """See Executor."""
-        rules = self._vendor.rules()[function.name]
-        again = {item.number: rules.gone for item in items}
-        return Settled(again, alone=rules.parts, anew=rules.forgets)
-
     def request(self, function: FunctionPlan, stimulus: HttpStimulus) -> Answer:
         """See Executor."""
         answer = self.invoke(function, stimulus)
-        answer.value = http_of(answer.value)
+        answer.value = http_outcome_from_json(answer.value)
         return answer
 
     def deliver(self, function: FunctionPlan, items: Sequence[Item]) -> Answer:
@@ -130,8 +116,7 @@ class Packages(Executor):
             found[1].close()
             found = None
         if found is None:
-            os.environ[VARIABLES] = json.dumps(variables)
-            place = _Place(self._vendor._file, function.name, self._scratch)
+            place = _Place(self._vendor.file, function.name, variables, self._scratch)
             found = self._places[function.name] = given, place
         place = found[1]
         place.logs, place.error = [], None

@@ -85,7 +85,7 @@ class Run:
                 assert found is not None
                 if found.state != "running":
                     raise AssertionError(f"it has ended: {self!r}")
-                runs.cancel(found, self._app._broker.clock.now())
+                runs.cancel(found, self._app.clock.now.timestamp())
         finally:
             runs.close()
 

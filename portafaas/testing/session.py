@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from portafaas.errors import PortafaasError
 from portafaas.plan import BuildPlan
-from portafaas.testing.executors import Executor, InProcess, Processes
+from portafaas.testing.executor import Executor
+from portafaas.testing.in_process import InProcess
+from portafaas.testing.processes import Processes
 
 if TYPE_CHECKING:
     from portafaas.testing.app import App

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portafaas.deployment.contract import DeadLetters
+from portafaas.deployment.dead_letters import DeadLetters
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan
 from portafaas_aws.adapter import ADAPTER

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from portafaas.dev.start import keyless
+from portafaas.dev.start import inherited, keyless
 from portafaas.local.broker import Broker
 from portafaas.local.resources import store
 from portafaas.manifest.load import load_manifest
@@ -163,6 +163,12 @@ def test_keys_that_are_not_set_are_told(tmp_path: Path) -> None:
     (digest,) = re.findall(r"--env MINE=dev=([0-9a-f]{64}) ", line)
     assert digest == hashlib.sha256(b"dev-key").hexdigest() and "x-api-key: dev-key" in line
     assert [line.split()[8] for line in keyless(plan, {})] == ["PORTAFAAS_HTTP_KEYS", "MINE"]
+
+
+def test_a_vendors_runtime_has_no_variables_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAFAAS_HTTP_KEYS", "a=b")
+    assert inherited({"X": "1"}, None).items() >= {("PORTAFAAS_HTTP_KEYS", "a=b"), ("X", "1")}
+    assert inherited({"X": "1"}, "aws") == {"X": "1"}
 
 
 def test_what_is_wrong_at_the_start(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from portafaas.artifact import unpack
-from portafaas.deployment.contract import DeadLetters
+from portafaas.deployment.dead_letters import DeadLetters
 from portafaas.vendor import VendorSession
 from portafaas_aws.vendor import runtime
 from tests.aws_cloud.cloud import ACCOUNT, REGION, _server_environment

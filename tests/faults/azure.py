@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from portafaas.artifact import unpack
-from portafaas.deployment.contract import DeadLetters
+from portafaas.deployment.dead_letters import DeadLetters
 from portafaas.vendor import VendorSession
 from portafaas.vendor.environment import prepare
 from portafaas_azure.deployment.account import Account

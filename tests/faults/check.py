@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from portafaas.deployment.contract import DeadLetter
+from portafaas.deployment.dead_letters import DeadLetter
 from tests.faults.ledger import Delivery, Entry, grouped, history
 from tests.faults.scenario import ATTEMPTS, FAULTS, Fault, Item, Run
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from portafaas.adapter import Adapter
-from portafaas.deployment.contract import DeadLetters, Redriven
+from portafaas.deployment.dead_letters import DeadLetters, Redriven
 from portafaas.invocation import LocalRunner
 from portafaas.local.broker import Broker
 from portafaas.local.dead_letters import LocalDeadLetters

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from portafaas.deployment.contract import DeadLetters, dead_letter_boxes
+from portafaas.deployment.dead_letters import DeadLetters, dead_letter_boxes
 from tests.faults.check import Cell, Evidence, judge
 from tests.faults.scenario import PATTERNS, Pattern, Run, chunks, plan
 from tests.faults.target import Target

@@ -16,7 +16,7 @@ from typing import Any, Self
 import yaml
 
 from portafaas.adapter import Adapter, HttpStimulus
-from portafaas.deployment.contract import DeadLetters, Redriven
+from portafaas.deployment.dead_letters import DeadLetters, Redriven
 from portafaas.manifest.load import load_manifest
 from portafaas.pipeline import build
 from portafaas.plan import BuildPlan

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from portafaas.deployment.contract import DeadLetter
+from portafaas.deployment.dead_letters import DeadLetter
 from tests.faults.check import Evidence, judge, told
 from tests.faults.ledger import Delivery, Entry, grouped
 from tests.faults.scenario import ATTEMPTS, FAULTS, PATTERNS, Item, Pattern, Run

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portafaas.deployment.contract import DeadLetters, dead_letter_boxes
+from portafaas.deployment.dead_letters import DeadLetters, dead_letter_boxes
 from portafaas.errors import DeploymentError
 from portafaas.manifest.load import load_manifest
 from portafaas.plan.build import build_plan

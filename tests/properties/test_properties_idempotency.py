@@ -99,7 +99,7 @@ class Machine(RuleBasedStateMachine):
         module.handler = self.handler  # type: ignore[attr-defined]
         self.stack.enter_context(mock.patch.dict(sys.modules, {MODULE: module}))
         for place in ("time.time", "portafaas.runtime.context.time",
-                      "portafaas.local.driver.portafaas_local_resources.time"):  # fmt: skip
+                      "portafaas.local.driver.portafaas_local_resources.rows.time"):  # fmt: skip
             self.stack.enter_context(mock.patch(place, lambda: self.now))
         self.stack.enter_context(
             mock.patch("portafaas.runtime.idempotency._PAUSES", (0.0, 0.0, 0.0))

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from portafaas.deployment.contract import (
     Blobs,
     Caller,
-    DeadLetters,
     Drift,
     Engine,
     Kept,
@@ -17,6 +16,7 @@ from portafaas.deployment.contract import (
     Secrets,
     Status,
 )
+from portafaas.deployment.dead_letters import DeadLetters
 from portafaas.deployment.release import Release
 from portafaas.deployment.workflows import Workflows
 from portafaas.plan import BuildPlan

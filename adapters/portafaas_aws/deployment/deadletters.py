@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from portafaas.deployment.contract import (
+from portafaas.deployment.dead_letters import (
     Box,
     DeadLetter,
     DeadLetters,

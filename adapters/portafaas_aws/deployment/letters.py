@@ -12,7 +12,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from portafaas.deployment.contract import DeadLetter
+from portafaas.deployment.dead_letters import DeadLetter
 from portafaas.errors import DeploymentError, Diagnostic
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger
 from portafaas.plan.entry import function_spec

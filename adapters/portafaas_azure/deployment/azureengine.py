@@ -8,7 +8,6 @@ from typing import Any
 from portafaas.deployment.contract import (
     Blobs,
     Caller,
-    DeadLetters,
     Drift,
     Engine,
     Kept,
@@ -18,6 +17,7 @@ from portafaas.deployment.contract import (
     Secrets,
     Status,
 )
+from portafaas.deployment.dead_letters import DeadLetters
 from portafaas.deployment.release import Release
 from portafaas.deployment.workflows import Workflows
 from portafaas.plan import BuildPlan

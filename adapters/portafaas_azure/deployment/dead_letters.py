@@ -12,7 +12,13 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from portafaas.deployment.contract import Box, DeadLetter, DeadLetters, Redriven, dead_letter_boxes
+from portafaas.deployment.dead_letters import (
+    Box,
+    DeadLetter,
+    DeadLetters,
+    Redriven,
+    dead_letter_boxes,
+)
 from portafaas.errors import DeploymentError
 from portafaas.plan import BuildPlan, FunctionPlan, QueueTrigger, TopicTrigger
 from portafaas.runtime.control import CLAIM, CLAIMS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from portafaas.deployment.contract import DeadLetter
+from portafaas.deployment.dead_letters import DeadLetter
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import function_spec
 from portafaas.runtime import control as ours

@@ -6,15 +6,8 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from portafaas.deployment.contract import (
-    Blobs,
-    Caller,
-    DeadLetters,
-    Engine,
-    Kept,
-    LogLine,
-    Secrets,
-)
+from portafaas.deployment.contract import Blobs, Caller, Engine, Kept, LogLine, Secrets
+from portafaas.deployment.dead_letters import DeadLetters
 from portafaas.deployment.release import Release
 from portafaas.deployment.workflows import Workflows
 from portafaas.errors import DeploymentError

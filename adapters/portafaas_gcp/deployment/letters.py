@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from portafaas.adapter.delivery import is_ordered
-from portafaas.deployment.contract import (
+from portafaas.deployment.dead_letters import (
     Box,
     DeadLetter,
     DeadLetters,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from portafaas.deployment.contract import DeadLetter
+from portafaas.deployment.dead_letters import DeadLetter
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import function_spec, source_of
 from portafaas.runtime import control

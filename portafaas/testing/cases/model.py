@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from portafaas.adapter import Stimulus
+from portafaas.adapter.neutral import body_from_json
 
 _UNSET: Any = object()
 #: As an expected value: the key may not be there.
@@ -77,12 +77,12 @@ def problems(case: Case, observed: Observation) -> list[str]:
     if case.cookies is not None:
         compare("cookies", list(case.cookies), outcome.get("cookies"))
     if case.body is not None:
-        compare("body", case.body, _body(outcome))
+        compare("body", case.body, body_from_json(outcome))
     if case.json is not _UNSET:
         try:
-            compare("body as JSON", case.json, json.loads(_body(outcome)))
+            compare("body as JSON", case.json, json.loads(body_from_json(outcome)))
         except ValueError:
-            found.append(f"body: expected JSON, got {_body(outcome)!r}")
+            found.append(f"body: expected JSON, got {body_from_json(outcome)!r}")
     if case.failed is not None:
         compare("failed", list(case.failed), outcome.get("failed"))
     if case.answer is not None:
@@ -90,12 +90,6 @@ def problems(case: Case, observed: Observation) -> list[str]:
     if case.seen is not None:
         compare("seen by the handler", list(case.seen), list(observed.seen))
     return found
-
-
-def _body(outcome: Mapping[str, Any]) -> bytes:
-    if "body_base64" in outcome:
-        return base64.b64decode(outcome["body_base64"])
-    return str(outcome.get("body", "")).encode()
 
 
 def _fits(expected: Any, actual: Any) -> bool:

@@ -162,7 +162,9 @@ class _Waits:
 
 def _ours(frame: Any) -> bool:
     name = str(frame.f_globals.get("__name__"))
-    return name.startswith(("portafaas.", "portafaas_")) and name != "portafaas_local_resources"
+    return name.startswith(("portafaas.", "portafaas_")) and not name.startswith(
+        "portafaas_local_resources"
+    )
 
 
 def load(function: Any, original: Callable[[Any], None]) -> None:

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from portafaas.adapter import neutral
-from portafaas.plan.examples import NoExample, example, problems
+from portafaas.plan.examples import example, problems
+from portafaas.plan.patterns import NoExample
 from portafaas.testing import events, strategies
 
 

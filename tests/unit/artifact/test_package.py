@@ -189,6 +189,7 @@ def test_handlers_that_cannot_serve(
     (problem,) = refused(project)
     assert (problem.code, problem.line) == (code, line)
     assert says in problem.message
+    assert "/stage/" not in problem.message
     assert problem.file == ("app/orders.py" if line else None)
 
 

@@ -405,7 +405,7 @@ def test_unfit_ec_keys_are_refused(changes: dict[str, Any], reason: str) -> None
 
 def test_coordinates_beyond_the_field_are_refused() -> None:
     """The same point with p added to x: only a point in its one spelling is a key."""
-    x, y = p256._GX, p256._GY
+    x, y = p256.GX, p256.GY
     assert p256.on_curve(x, y)
     assert not p256.on_curve(x + p256.P, y)
     assert not p256.on_curve(x, y - p256.P)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from portafaas.deployment.contract import Box, DeadLetters
+from portafaas.deployment.dead_letters import Box, DeadLetters
 from portafaas.errors import DeploymentError
 from portafaas.plan import BuildPlan, QueueTrigger
 from portafaas_aws.infrastructure import build

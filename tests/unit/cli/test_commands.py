@@ -101,6 +101,17 @@ def test_no_color_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert ("\x1b[" in CliRunner().invoke(cli, ["check"], color=True).stderr) == coloured
 
 
+def test_a_plan_is_of_one_target(project: Path, run: Run) -> None:
+    result = run("plan", "--target", "all")
+    assert result.code == 2 and "say one target" in result.err
+
+
+@pytest.mark.parametrize("option", ["--port", "--debug-port"])
+def test_a_port_that_cannot_be_is_told(project: Path, run: Run, option: str) -> None:
+    result = run("dev", option, "99999")
+    assert result.code == 2 and f"Invalid value for '{option}'" in result.err
+
+
 def test_version(run: Run) -> None:
     from portafaas import __version__
 
@@ -225,6 +236,10 @@ def test_samples_fit_the_schemas_of_the_manifest(
     messages = run("events", "generate", "work").json["queue"]["messages"]
     assert [json.loads(each["body"]) for each in messages] == [{"id": "id"}] * 2
     assert json.loads(run("events", "generate", "hear").json["topic"]["body"]) == {"id": "id"}
+    # One that wants 'examples', as nothing is found that fits it.
+    text = (tmp_path / "portafaas.yaml").read_text()
+    (tmp_path / "portafaas.yaml").write_text(text.replace("{id: {type: string}}", "{id: {type: string, pattern: '(?<=a)b'}}"))
+    assert run("events", "generate", "work").json["queue"]["messages"][0]["body"] == '{"sample": 1}'
 
 
 @pytest.mark.parametrize("kind", ["http", "queue", "topic", "object", "table", "schedule", "task"])
@@ -268,6 +283,7 @@ def test_a_function_that_ends_its_process_has_failed(
     )
     result = run("invoke", "web", "--format", "json")
     assert (result.code, result.json["code"]) == (1, "PF7003")
+    assert result.json["message"].endswith("ended its process: status 3")
 
 
 def test_a_task_is_invoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
@@ -343,15 +359,6 @@ def test_invoke_guesses_the_function(project: Path, run: Run) -> None:
     result = run("invoke", "helo")
     assert result.code == 2
     assert "did you mean 'hello'?" in result.err
-
-
-def test_invoke_tells_that_the_process_ended(project: Path, run: Run) -> None:
-    (project / "app.py").write_text(
-        "import os\ndef hello(r, c):\n    os._exit(7)\nwork = tick = hello\n"
-    )
-    result = run("invoke", "hello")
-    assert result.code == 2
-    assert "status 7" in result.err
 
 
 def test_init_writes_a_project_that_checks_builds_and_answers(

@@ -48,20 +48,21 @@ def test_addresses(project: Path) -> None:
 def test_the_driver_stands_alone(tmp_path: Path) -> None:
     """It is the only thing of portafaas in its folder, and needs the shipped runtime only."""
     folder = Path(portafaas.local.driver.__file__).parent
-    assert sorted(path.name for path in folder.glob("*.py")) == [
+    assert sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") == [
         "__init__.py",
-        "portafaas_local_resources.py",
+        "portafaas_local_resources",
     ]
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import portafaas_local_resources\n"
-        "print(sorted(n for n in sys.modules if n.startswith('portafaas')))"
+        "print(sorted(n for n in sys.modules if n.startswith(('portafaas.', 'portafaas_'))\n"
+        "             and not n.startswith('portafaas_local_resources.')))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert done.stdout.strip() == str(
-        ["portafaas", "portafaas.runtime", "portafaas.runtime.control",
+        ["portafaas.runtime", "portafaas.runtime.control",
          "portafaas.runtime.resources", "portafaas_local_resources"]
     )  # fmt: skip
 
@@ -268,18 +269,18 @@ def test_several_processes_may_be_the_first_to_open_an_older_store(tmp_path: Pat
 def test_a_full_disk_is_a_resource_error_and_leaves_nothing_half_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from portafaas.local.driver import portafaas_local_resources as driver
+    from portafaas.local.driver.portafaas_local_resources import store
 
     queue, bucket = str(tmp_path / "queue/q"), str(tmp_path / "bucket/b")
     resources.send(queue, [Outgoing("1", b"1")], False)
-    opened = driver.database
+    opened = store.database
 
     def small(folder: str) -> sqlite3.Connection:
         connection = opened(folder)
         connection.execute("pragma max_page_count = 60")
         return connection
 
-    monkeypatch.setattr(driver, "database", small)
+    monkeypatch.setattr(store, "database", small)
     many = [Outgoing(str(n), bytes(30_000)) for n in range(40)]
     for call in (
         lambda: resources.send(queue, many, False),

@@ -48,7 +48,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock(1_800_000_000.0)
     monkeypatch.setattr("time.time", found)
     monkeypatch.setattr("portafaas.runtime.context.time", found)
-    monkeypatch.setattr("portafaas.local.driver.portafaas_local_resources.time", found)
+    monkeypatch.setattr("portafaas.local.driver.portafaas_local_resources.rows.time", found)
     return found
 
 

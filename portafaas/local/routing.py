@@ -11,6 +11,9 @@ from portafaas.plan import BuildPlan, FunctionPlan, HttpTrigger
 from portafaas.runtime.route import Route
 from portafaas.runtime.text import percent_decode
 
+#: The header by which a preflight request is known: https://fetch.spec.whatwg.org/#cors-preflight-fetch
+PREFLIGHT = "access-control-request-method"
+
 
 class _Shared:
     """The functions of one path."""
