@@ -404,7 +404,7 @@ def until(done: Callable[[], Any], seconds: float = 30.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := done()):
         assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
+        time.sleep(0.03)  # what is asked is often work for an emulator
     return found
 
 
