@@ -59,11 +59,19 @@ def interpreter(
 class LocalRunner(Children):
     """Runs functions from their sources in child processes; a context manager.
 
-    A child has the project as working folder and first on its import path, as a package has.
+    A child has the project as working folder and first on its import path, as a package has. What
+    functions log goes to the descriptor *errors* (default: this process' own).
     """
 
-    def __init__(self, plan: BuildPlan, root: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        plan: BuildPlan,
+        root: Path,
+        environment: Mapping[str, str],
+        errors: int | None = None,
+    ) -> None:
         super().__init__()
+        self._errors = errors
         self._plan = plan
         self._root = root
         self._environment = dict(environment)
@@ -71,7 +79,8 @@ class LocalRunner(Children):
     def start(self, function: FunctionPlan) -> Child:
         """Start a process of *function*."""
         # What handlers print stays apart from what the command prints.
-        return Child(self._root, {**function.environment, **self._environment}, output=2)
+        variables = {**function.environment, **self._environment}
+        return Child(self._root, variables, output=2, errors=self._errors)
 
     def deliver(self, function: FunctionPlan, stimulus: Stimulus) -> dict[str, Any]:
         """Return the outcome as JSON values; raises InvocationError when the process ends."""

@@ -11,9 +11,11 @@ import click
 
 from portafaas.cli import options
 from portafaas.cli.output import LINES, json_text, plain
+from portafaas.cli.shown import shown_logs
 from portafaas.cli.signals import exit_status
 
 if TYPE_CHECKING:
+    from portafaas.cli.shown import Shown
     from portafaas.local.hooks import Report
     from portafaas.local.making import Note
 
@@ -63,7 +65,12 @@ def command(
     ended = {"succeeded": 0, "failed": 0}
 
     class Printing(Hooks):
+        def __init__(self, shown: Shown | None) -> None:
+            self.shown = shown
+
         def settled(self, reports: Sequence[Report]) -> None:
+            if self.shown:
+                self.shown.drain()
             for report in reports:
                 totals[report.what] += 1
                 _print(report, format_ == "json")
@@ -83,8 +90,10 @@ def command(
     try:
         with (
             explained(store(root, plan.stage)),
+            shown_logs([one.name for one in plan.functions], format_ == "text") as shown,
             Dispatcher(
-                plan, root, fast=fast, timeouts=timeouts, schedules=follow, hooks=Printing()
+                plan, root, fast=fast, timeouts=timeouts, schedules=follow, hooks=Printing(shown),
+                errors=shown.to if shown else None,
             ) as dispatcher,
         ):
             status = 0

@@ -11,6 +11,7 @@ import click
 
 from portafaas.cli import options
 from portafaas.cli.output import clear, print_json, progress
+from portafaas.cli.shown import shown_logs
 from portafaas.errors import InvocationError
 
 #: Characters of what was sent or written that are shown; ``--format json`` has all.
@@ -59,9 +60,17 @@ def command(
     environment = _environment(env)
     if target is None:
         plan = build_plan(load_manifest(manifest, stage))
-        answer = _from_sources(plan, find(plan, function), document, manifest, environment)
+        with shown_logs([function], format_ == "text") as shown:
+            errors = shown.to if shown else None
+            found = find(plan, function)
+            answer = _from_sources(plan, found, document, manifest, environment, errors)
     else:
-        answer = _in_runtime(manifest, stage, target, function, document, environment)
+        answer, logs = _in_runtime(manifest, stage, target, function, document, environment)
+        with shown_logs([function], format_ == "text") as shown:
+            if shown:
+                shown.text(logs)
+            elif logs:
+                click.echo(logs, err=True, nl=not logs.endswith("\n"))
     print_json(answer) if format_ == "json" else _print(answer)
     status = answer.get("status", 200)
     failed = answer.get("failed") or answer.get("ok") is False or "error" in answer
@@ -111,6 +120,7 @@ def _from_sources(
     document: dict[str, Any] | None,
     manifest: Path,
     environment: Mapping[str, str],
+    errors: int | None,
 ) -> dict[str, Any]:
     from portafaas.invocation import LocalRunner
 
@@ -122,7 +132,7 @@ def _from_sources(
             f"{function.name}' writes a neutral one",
         )
     own, run = _resources(plan, function, manifest, packaged=False)
-    with LocalRunner(plan, manifest.parent, {**own, **environment}) as runner:
+    with LocalRunner(plan, manifest.parent, {**own, **environment}, errors) as runner:
         answer = runner.deliver(function, stimulus)
     return _with_effects(answer, plan, manifest, run)
 
@@ -159,7 +169,7 @@ def _in_runtime(
     name: str,
     document: dict[str, Any] | None,
     environment: Mapping[str, str],
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], str]:
     import tempfile
 
     from portafaas.adapter.neutral import outcome_to_json
@@ -207,9 +217,7 @@ def _in_runtime(
         clear()
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    if logs:
-        click.echo(logs, err=True, nl=not logs.endswith("\n"))
-    return _with_effects(answer, plan, manifest, run)
+    return _with_effects(answer, plan, manifest, run), logs
 
 
 def _print(answer: Mapping[str, Any]) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from portafaas.cli import graph, options, workflow_import, workflow_picture
-from portafaas.cli.output import LINES, json_text, plain, print_json
+from portafaas.cli.output import LINES, json_text, plain, print_json, wants_json
+from portafaas.cli.shown import shown_logs
 from portafaas.cli.signals import exit_status
 
 if TYPE_CHECKING:
@@ -216,7 +217,10 @@ def _awaited(opened: _Opened, workflow: str, run: str) -> RunState:
         here = LocalWorkflows(opened.root, opened.plan)
         with (
             explained(store(opened.root, opened.plan.stage)),
-            Dispatcher(opened.plan, opened.root) as dispatcher,
+            shown_logs([one.name for one in opened.plan.functions], not wants_json()) as shown,
+            Dispatcher(
+                opened.plan, opened.root, errors=shown.to if shown else None
+            ) as dispatcher,
         ):
             dispatcher.run(until=lambda: here.at_rest(run))
         return opened.workflows.status(workflow, run)

@@ -42,11 +42,11 @@ class Dispatcher:
     It works on the runs of workflows, too. *root* is the project's folder. *fast*: instead of
     waiting for what is due later, the broker's clock is set forward. *timeouts*: those of signals
     and sub-workflows are waited for, too. *schedules*: functions with a schedule are called when it
-    fires. *extra* is added to every function's environment. What handlers print goes to *output*
-    (default: stderr). Each function has as many processes as it declares ``concurrency``, at most
-    the ``max-concurrency`` of its queue; one that workflows call as many as are needed, 8 or what
-    ``max-instances`` allows. With a *vendor* functions run as its built package, in a platform's
-    own runtime, and are delivered to by that platform's rules.
+    fires. *extra* is added to every function's environment. What handlers print goes to *output*,
+    what they log to *errors* (default: stderr). Each function has as many processes as it declares
+    ``concurrency``, at most the ``max-concurrency`` of its queue; one that workflows call as many
+    as are needed, 8 or what ``max-instances`` allows. With a *vendor* functions run as its built
+    package, in a platform's own runtime, and are delivered to by that platform's rules.
 
     *observed*: processes tell :meth:`Hooks.observed` what they print, and effects are marked with
     the lease's id, or ``<run>/<place>/<attempt>`` of a call. *limited*: a process that has more
@@ -66,6 +66,7 @@ class Dispatcher:
         hooks: Hooks | None = None,
         extra: Mapping[str, str] | None = None,
         output: IO[Any] | int = 2,
+        errors: IO[Any] | int | None = None,
         broker: Broker | None = None,
         vendor: Vendor | None = None,
         observed: bool = False,
@@ -96,7 +97,7 @@ class Dispatcher:
         self._waker = Waker()
         self._selector.register(self._waker, selectors.EVENT_READ, self._waker)
         starter = Starter(
-            plan, root, self.broker.owner, vendor, output=output, extra=extra or {},
+            plan, root, self.broker.owner, vendor, output=output, errors=errors, extra=extra or {},
             debugging=debugging or {}, observed=self._hooks.observed if observed else None,
         )  # fmt: skip
         self.engine = self._made() if plan.workflows else None

@@ -20,7 +20,8 @@ class Child:
 
     It has *root* as working folder and first on its import path, as a package has. *keep* are file
     descriptors that it holds open for as long as it lives; *output* is where what handlers print
-    goes (default: to this process' own). *apart*: Ctrl-C at the terminal is not for it.
+    goes, *errors* where what they log does (default: to this process' own). *apart*: Ctrl-C at the
+    terminal is not for it.
     *observed* gets what its functions print and what spans they had: it goes to nobody else, and
     an order may have a ``run``, which these say (``portafaas.local.observed``). *module* is what
     runs, with *arguments* behind the descriptors of orders and answers.
@@ -33,6 +34,7 @@ class Child:
         *,
         keep: Sequence[int] = (),
         output: IO[Any] | int | None = None,
+        errors: IO[Any] | int | None = None,
         apart: bool = False,
         observed: Callable[[Mapping[str, Any]], None] | None = None,
         module: str = "portafaas.local.child",
@@ -52,6 +54,7 @@ class Child:
             env={**os.environ, **environment},
             pass_fds=(orders, answers, *keep),
             stdout=output,
+            stderr=errors,
             start_new_session=apart,
         )
         os.close(orders)

@@ -27,6 +27,7 @@ class Starter:
         vendor: Vendor | None,
         *,
         output: IO[Any] | int,
+        errors: IO[Any] | int | None,
         extra: Mapping[str, str],
         debugging: Mapping[str, Mapping[str, str]],
         observed: Callable[[Mapping[str, Any]], None] | None,
@@ -37,6 +38,7 @@ class Starter:
         self._root = root
         self._owner = owner
         self._output = output
+        self._errors = errors
         self._extra = dict(extra)
         self._observed = observed
 
@@ -55,6 +57,6 @@ class Starter:
             **letters_to(self.plan, function),
         }
         return Child(
-            self._root, variables, keep=keep, output=self._output, apart=True,
+            self._root, variables, keep=keep, output=self._output, errors=self._errors, apart=True,
             observed=self._observed,
         )  # fmt: skip
