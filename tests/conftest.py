@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine generates slowly, and that says nothing of the code.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # Terraform is started hundreds of times, and spends a fifth of its time on collecting garbage.
 os.environ.setdefault("GOGC", "400")

@@ -19,7 +19,9 @@ from tests.workflows.cases import CASES, Case
 from tests.workflows.test_local import play
 
 #: Of which nothing is kept when they fail: the document that they would make is wrong.
-SILENT = ("States.Runtime", "States.DataLimitExceeded", "Schema.InvalidInput")
+SILENT = (
+    "States.Runtime", "States.DataLimitExceeded", "Schema.InvalidInput", "Schema.InvalidOutput",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)

@@ -194,7 +194,6 @@ _WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "timeout": ({"a": {"task": "charge", "timeout": "1500ms"}}, "timeout", "whole seconds"),
     "nested": ({"a": {"map": {"items": "$.x", "most": 2, "steps": {"b": {"task": "take", "timeout": "100ms"}}}}}, "map.steps.b.timeout", "whole seconds"),
     "history": ({"a": {"loop": {"while": {"$.n": {"<": 1}}, "most": 10_000, "steps": {"b": {"task": "charge"}}}}}, "steps", "25000"),
-    "name": ({"a": {"task": "charge", "input": {"x.$": 1, "y": "$.y"}}}, "fulfil", "needs no"),
     "pattern": ({"a": {"choice": [{"when": {"$.a": {"matches": "$.b"}}, "next": "b"}], "default": "b"}, "b": {"succeed": True}}, "fulfil", "pattern"),
 }  # fmt: skip
 
