@@ -46,6 +46,9 @@ _ARTICLES = {
     "number": "a number",
 }
 
+#: Characters of a text that is repeated in a hint.
+_SHORT = 60
+
 _compiled = lru_cache(maxsize=512)(re.compile)
 
 
@@ -130,7 +133,12 @@ class Validator:
             kinds = [kind] if isinstance(kind, str) else kind
             if not any(_is(value, each) for each in kinds):
                 expect = schema.get("x-expect") or " or ".join(_ARTICLES[each] for each in kinds)
-                out.append(("PF1001", path, f"{_show(value)} is not {expect}", None))
+                hint = None
+                if kinds == ["object"] and isinstance(value, str) and len(value) < _SHORT:
+                    # Shorthand that the manifest does not have: "queue: jobs".
+                    (name,) = needs if len(needs := schema.get("required", ())) == 1 else ("",)
+                    hint = f"write {{{name}: {value}}}" if name else None
+                out.append(("PF1001", path, f"{_show(value)} is not {expect}", hint))
                 return
         if isinstance(value, dict):
             self._object(value, schema, path, out)

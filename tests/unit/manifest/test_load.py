@@ -74,6 +74,10 @@ def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
         (GOOD + "    uses: [{reed: x}]\n", "PF1002", 7, "$.functions.a.uses[0].reed", "'read'"),
         (GOOD + "    concurrency: 0\n", "PF1001", 7, "$.functions.a.concurrency", "1"),
         (GOOD + "name: again\n", "PF1003", 7, "$.name", "line 2"),
+        (
+            GOOD.replace("http: {path: /a}", "queue: jobs"), "PF1001", 6,
+            "$.functions.a.trigger.queue", "write {name: jobs}",
+        ),
         (GOOD + "queues: [a]\n", "PF1001", 7, "$.queues", "mapping"),
         ("- a\n", "PF1001", 1, "$", "mapping"),
         (GOOD + "x: !!python/object:os.system {}\n", "PF1006", 7, "$.x", "tag"),
