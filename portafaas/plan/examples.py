@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from portafaas.plan.patterns import NoExample, matching
+from portafaas.plan.schemas import resolve
 
 #: Values of formats: https://json-schema.org/draft/2020-12/json-schema-validation#name-defined-formats
 FORMATS: Mapping[str, str] = {
@@ -49,10 +50,18 @@ def example(schema: Mapping[str, Any] | bool) -> Any:
             return {"sample": True}
         raise NoExample("nothing fits the schema false")
     value = _Maker(schema, False).value(schema, "", 0)
-    found = problems(schema, value)
-    if found:
+    # The library takes longer to import than a function takes to be invoked.
+    if not _fits(schema, value) and (found := problems(schema, value)):
         raise NoExample(f"no example fits the schema, add 'examples' to it: {found[0]}")
     return value
+
+
+def _fits(schema: Mapping[str, Any], value: Any) -> bool:
+    """Tell whether *value* fits, as far as what ships can tell of *schema*; else False."""
+    from portafaas.plan.machine_schemas import unevaluated
+    from portafaas.runtime.schema import first
+
+    return next(unevaluated(schema), None) is None and not first(schema, value)
 
 
 def draft(schema: Mapping[str, Any] | bool) -> Any:
@@ -230,17 +239,13 @@ def flat(
 
 
 def resolved(reference: str, root: Mapping[str, Any]) -> Any:
-    """Return what a JSON pointer of *root* leads to; raises NoExample."""
-    place: Any = root
+    """Return what a reference within *root* leads to; raises NoExample."""
     if not reference.startswith("#"):
         raise NoExample(f"{reference!r} is outside of the schema")
-    for part in reference[1:].split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        try:
-            place = place[int(name)] if isinstance(place, Sequence) else place[name]
-        except (KeyError, ValueError, IndexError):
-            raise NoExample(f"{reference!r} leads nowhere") from None
-    return place
+    found = resolve(root, reference)
+    if found is None:
+        raise NoExample(f"{reference!r} leads nowhere")
+    return found
 
 
 def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

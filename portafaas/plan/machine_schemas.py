@@ -25,7 +25,7 @@ def evaluated(found: Findings, path: Path, schema: MessageSchema) -> None:
     """Refuse what engines cannot check of the schema at *path*."""
     if not schema.document:
         return
-    for inner, message in _problems(schema.document):
+    for inner, message in unevaluated(schema.document):
         pointer = "/".join(str(part) for part in inner)
         told = f"{schema.file}#/{pointer}: {message}" if schema.file else message
         found.add(
@@ -35,7 +35,8 @@ def evaluated(found: Findings, path: Path, schema: MessageSchema) -> None:
         return
 
 
-def _problems(document: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def unevaluated(document: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yield where, and what, engines do not evaluate of a schema."""
     every = [*subschemas(document)]
     for path, one in [*every]:
         # What a reference names need not be below a keyword that holds schemas.

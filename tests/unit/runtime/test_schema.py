@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from portafaas.plan.machine_schemas import _problems
+from portafaas.plan.machine_schemas import unevaluated
 from portafaas.plan.schemas import META, SEVERAL, SINGLE
 from portafaas.runtime import schema as evaluator
 
@@ -57,7 +57,7 @@ def agree(schema: Any, value: Any) -> None:
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=str)
 def test_each_keyword(schema: Any) -> None:
-    assert list(_problems(schema)) == []
+    assert list(unevaluated(schema)) == []
     for value in VALUES:
         if "multipleOf" in schema and value == 10**400:
             # The library cannot divide it.
@@ -117,7 +117,7 @@ def test_every_keyword_is_evaluated_refused_or_an_annotation() -> None:
     ],
 )  # fmt: skip
 def test_what_is_not_evaluated_is_refused(schema: Any, word: str) -> None:
-    assert any(word in message for _, message in _problems(schema))
+    assert any(word in message for _, message in unevaluated(schema))
 
 
 def test_messages() -> None:
