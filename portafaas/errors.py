@@ -166,14 +166,14 @@ class AdapterLoadError(PortafaasError):
 class InvocationError(PortafaasError):
     """PF7001: an unreadable event. PF7002: no such function. PF7003: its process ended."""
 
-    exit_code = 2
     code = "PF7001"
 
-    def __init__(self, message: str, *, hint: str | None = None, code: str = "PF7001") -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, code: str = "PF7001", exit_code: int = 2
+    ) -> None:
         super().__init__(message, hint=hint)
         self.code = code
-        if code == "PF7003":
-            self.exit_code = 1  # the call was made, and failed
+        self.exit_code = exit_code
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str | None:

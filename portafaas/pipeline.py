@@ -14,14 +14,11 @@ made, and imports the handlers in the end (``docs/adr/0010-build-speed.md``).
 Every stage reports all of its problems at once. All targets of one command are published together
 or not at all, and an earlier build stays whole until then. The module is long because the order
 stands nowhere else.
-
-Long for that reason: whatever is between two stages belongs to the order, and stands here.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +32,7 @@ from portafaas.errors import (
     UnsupportedCapabilityError,
 )
 from portafaas.manifest.model import DEFAULT_PYTHON
+from portafaas.paths import absolute
 from portafaas.publish import descriptor, publish, scratch_beside
 from portafaas.publish import output_folder as output_folder
 from portafaas.record import dataclass
@@ -203,9 +201,9 @@ def build(
     DiagnosticsError of the stage that failed; then the output folder is as it was.
     """
     progress("checking the manifest")
-    manifest_file = _plain(manifest_file)
+    manifest_file = absolute(manifest_file)
     root = manifest_file.parent
-    out = root / DEFAULT_OUT if out is None else _plain(out)
+    out = root / DEFAULT_OUT if out is None else absolute(out)
     if out == root or out in root.parents:
         raise ArtifactError(
             "nothing was built:",
@@ -287,11 +285,6 @@ def _load(manifest_file: Path, stage: str | None) -> Manifest:
             ],
         )
     return manifest
-
-
-def _plain(path: Path) -> Path:
-    """Return *path* as an absolute one without ``..``: only such can be compared."""
-    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
 
 
 def _inside(root: Path, out: Path) -> str | None:

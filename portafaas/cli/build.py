@@ -9,6 +9,7 @@ import click
 
 from portafaas.cli import options
 from portafaas.cli.output import clear, print_json, progress, show, size
+from portafaas.paths import absolute
 
 
 @click.command()
@@ -72,13 +73,10 @@ def build(
     force: bool,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Build unless nothing has changed; return the facts of each package, and if they are new."""
-    import os
-
     from portafaas import stamp
 
-    # Without '..', but not resolve(), which would follow links.
-    manifest = Path(os.path.abspath(manifest))  # noqa: PTH100
-    out = manifest.parent / "out" if out is None else Path(os.path.abspath(out))  # noqa: PTH100
+    manifest = absolute(manifest)
+    out = manifest.parent / "out" if out is None else absolute(out)
     extra = "" if infrastructure else "+bare"
     built = None if force else stamp.unchanged(manifest, targets, stage, out, extra)
     if built is not None:

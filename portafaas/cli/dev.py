@@ -110,7 +110,7 @@ def command(
     begin: Literal["real", "virtual"] | float
     begin = seconds_of(clock) if clock not in ("real", "virtual") else clock  # type: ignore[assignment]
     json_lines = log_format == "json"
-    given = _environment(env)
+    given = options.variables(env)
     console = Console(sys.stderr, json_lines=json_lines)
     dev = Dev(
         manifest, stage=stage, target=target, host=host, port=port, clock=begin,
@@ -146,13 +146,6 @@ def command(
             signal.signal(each, handler)
     if status[0]:
         raise SystemExit(status[0])
-
-
-def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair or pair.startswith("="):
-            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--env")
-    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def _greet(dev: object, console: object, given: Mapping[str, str]) -> None:

@@ -57,7 +57,7 @@ def command(
 
     manifest = manifest.absolute()
     document = _read(event) if event is not None else None
-    environment = _environment(env)
+    environment = options.variables(env)
     if target is None:
         plan = build_plan(load_manifest(manifest, stage))
         with shown_logs([function], format_ == "text") as shown:
@@ -76,13 +76,6 @@ def command(
     failed = answer.get("failed") or answer.get("ok") is False or "error" in answer
     if status >= 500 or failed:
         raise SystemExit(1)
-
-
-def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair or pair.startswith("="):
-            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--env")
-    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def _read(file: IO[bytes]) -> dict[str, Any]:

@@ -119,3 +119,11 @@ def chosen(names: tuple[str, ...]) -> list[str]:
         if name not in installed:
             raise AdapterNotFoundError(name, installed)
     return sorted(set(names))
+
+
+def variables(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return what ``--env`` says, ``NAME=VALUE`` each."""
+    for pair in pairs:
+        if "=" not in pair or pair.startswith("="):
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--env")
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}

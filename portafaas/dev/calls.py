@@ -8,7 +8,7 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from portafaas.dev.answers import Answer, HttpRequest
+from portafaas.dev.answers import STATUS, Answer, HttpRequest, invocation, outcome_of
 from portafaas.dev.effects import spans_of, taken
 from portafaas.dev.logs import entry_of
 from portafaas.dev.pool import Pool
@@ -31,8 +31,6 @@ class Calls:
 
     async def request(self, function: str, stimulus: HttpStimulus) -> Any:
         """Return the HttpOutcome of a request, whatever its path; on the server's event loop."""
-        from portafaas.dev.server import outcome_of
-
         pool = self._pool(function)
         began = time()
         headers = [
@@ -67,8 +65,6 @@ class Calls:
         answer = await future
         logs = self._logs.pop(number, [])
         outcome = {"error": answer[4]} if answer[3] else json.loads(answer[2])
-        from portafaas.dev.server import STATUS
-
         failed = bool(outcome.get("failed")) or "error" in outcome
         one = Invocation(
             function, pool.function.kind, began, time() - began,
@@ -104,8 +100,6 @@ class Calls:
         self, pool: Pool, number: int, request: HttpRequest, answer: Answer, began: float,
         seconds: float, logs: list[dict[str, Any]] | None,
     ) -> Invocation:  # fmt: skip
-        from portafaas.dev.server import invocation
-
         id = self._dev.instances.id(number)
         return invocation(
             pool.function.name, id, request, answer, began, seconds, logs or [],

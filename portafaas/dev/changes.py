@@ -151,7 +151,6 @@ class Changes:
         before = self._dev.deliveries
         fresh = self.delivering(plan)
         fresh.start()
-
         if self._dev.clock.mode == "real":
             # Schedules that are new are known from now on.
             self._dev.missed = look(store(self._dev.root, self._dev.stage), plan, time())

@@ -23,7 +23,7 @@ from portafaas.dev.frames import OK, REFUSED, TIMEOUT
 from portafaas.dev.instances import Instances
 from portafaas.dev.pool import MOST
 from portafaas.dev.target import Target
-from portafaas.local.process import Child, described
+from portafaas.local.process import Child, described, ending
 from portafaas.local.vendor import Vendor
 from portafaas.plan import BuildPlan, FunctionPlan
 
@@ -221,6 +221,6 @@ def _outcome(answer: dict[str, Any]) -> Answer:
 
 
 def _ended(how: str) -> Answer:
-    text = f"the function ended its process: {how}"
+    text = ending(how)
     headers, body = problem(502, "Bad Gateway", text)
     return (502, headers, body, CRASH, text, None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from portafaas.dev.answers import MEMORY
 from portafaas.dev.frames import ANSWER, LENGTH, LOG, READY, SLOT
-from portafaas.local.memory import resident
+from portafaas.local.memory import outgrown, resident
 
 if TYPE_CHECKING:
     from portafaas.dev.pool import Pool
@@ -112,7 +112,7 @@ class Instance(asyncio.Protocol):
             return
         used = resident(self.process.pid) // (1 << 20)
         if used > most:
-            self.kill(MEMORY, f"the function used {used} MiB of memory; it has {most} MiB")
+            self.kill(MEMORY, outgrown(used, most))
             for number, _ in at:
                 text = f"killed: {used} MiB of memory used, {most} MiB declared\n".encode()
                 self.pool.instances.logged(self.pool.function.name, number, 2, 0.0, text)

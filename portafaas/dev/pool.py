@@ -14,7 +14,7 @@ from portafaas.dev.answers import CRASH, Answer, problem
 from portafaas.dev.channel import Channel, tell
 from portafaas.dev.frames import END, LONGEST, TIMEOUT
 from portafaas.dev.instance import Instance, Output, end
-from portafaas.local.process import described
+from portafaas.local.process import described, ending
 from portafaas.local.workers import GRACE, START
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import function_spec
@@ -31,6 +31,8 @@ _SLOW, _QUICK = 0.002, 5
 _LOST = 1.0
 #: Most processes of a function when nothing bounds its instances.
 MOST = 8
+
+
 class Pool:
     """The processes of one function."""
 
@@ -213,7 +215,7 @@ class Pool:
         self.workers.remove(instance)
         self._ending = max(0, self._ending - 1)
         name = self.function.name
-        why = f"the function ended its process: {described(status)}"
+        why = ending(status)
         self._failures = 0 if instance.ready else self._failures + 1
         for number, _ in instance.at():
             how, text = CRASH, why

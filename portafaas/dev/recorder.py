@@ -51,7 +51,7 @@ class Recorder(Hooks):
 
     def called(self, order: Order, pid: int) -> None:
         """Begin a record."""
-        mark = mark_of(order)
+        mark = order.mark
         self._open[mark] = Invocation(
             order.function, "task", time(), attempt=order.attempt, box=f"workflow/{order.workflow}",
             request={"task": order.task()}, correlation_id=order.run, mark=mark,
@@ -89,7 +89,7 @@ class Recorder(Hooks):
 
     def ended(self, subject: Lease | Order, how: How, why: str) -> None:
         """Note how a process came to its end."""
-        mark = subject.id if isinstance(subject, Lease) else mark_of(subject)
+        mark = subject.id if isinstance(subject, Lease) else subject.mark
         self._how[mark] = (how, why)
 
     def answered(self, lease: Lease, settled: Settled) -> Settled:
@@ -152,7 +152,7 @@ class Recorder(Hooks):
 
     def replied(self, order: Order, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """Finish the record of a call."""
-        mark = mark_of(order)
+        mark = order.mark
         one = self._finished(mark)
         if one is not None:
             how = self._how.pop(mark, None)
@@ -193,11 +193,6 @@ class Recorder(Hooks):
             how = f"failed, {note.error}: {note.cause}" if note.error else "succeeded"
             self._console.notice(f"{note.workflow} {note.run}: {how}",
                                  "WARNING" if note.error else "INFO")  # fmt: skip
-
-
-def mark_of(order: Order) -> str:
-    """Return the mark of a call, as ``portafaas.local.workers`` makes it."""
-    return f"{order.run}/{order.place}/{order.attempt}"
 
 
 def _traces(lease: Lease) -> list[str]:

@@ -34,8 +34,9 @@ class Children(ABC):
         if answer is None:
             del self._children[function.name]
             how = described(child.close())
+            # The call was made, and failed.
             raise InvocationError(
-                f"function {function.name!r} ended its process: {how}", code="PF7003"
+                f"function {function.name!r} ended its process: {how}", code="PF7003", exit_code=1
             )
         return answer
 

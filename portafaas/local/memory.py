@@ -44,6 +44,11 @@ def below(pid: int) -> list[int]:
     return found
 
 
+def outgrown(used: int, most: int) -> str:
+    """Return why a function is ended that has *used* MiB of memory, and may have *most*."""
+    return f"the function used {used} MiB of memory; it has {most} MiB"
+
+
 class Scales:
     """Ends what this process has started when it takes more than *most* MiB; a context manager."""
 
@@ -59,7 +64,7 @@ class Scales:
             processes = below(os.getpid())
             used = sum(map(resident, processes)) >> 20
             if used > self._most:
-                self.why = f"the function used {used} MiB of memory; it has {self._most} MiB"
+                self.why = outgrown(used, self._most)
                 for number in processes:
                     with contextlib.suppress(OSError):
                         os.kill(number, signal.SIGKILL)

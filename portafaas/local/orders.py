@@ -28,6 +28,11 @@ class Order:
     #: On the monotonic clock, until when the one who was at it before may be; 0 for nobody.
     patience: float = 0.0
 
+    @property
+    def mark(self) -> str:
+        """The mark of the call, which its effects have."""
+        return f"{self.run}/{self.place}/{self.attempt}"
+
     def task(self) -> dict[str, Any]:
         """Return it as ``portafaas.runtime.task.task_of`` takes it."""
         return {

@@ -131,3 +131,8 @@ def described(status: int) -> str:
         return signal.Signals(-status).name
     except ValueError:
         return f"signal {-status}"
+
+
+def ending(how: int | str) -> str:
+    """Return that a function's process has ended, and *how*: by its exit status, or in words."""
+    return f"the function ended its process: {how if isinstance(how, str) else described(how)}"

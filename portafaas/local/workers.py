@@ -9,9 +9,9 @@ from time import monotonic
 from typing import Any
 
 from portafaas.local.hooks import Hooks, How
-from portafaas.local.memory import resident
+from portafaas.local.memory import outgrown, resident
 from portafaas.local.orders import Order
-from portafaas.local.process import Child, described
+from portafaas.local.process import Child, ending
 from portafaas.local.workflows import Engine
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import function_spec
@@ -103,7 +103,7 @@ class Worker(ABC):
         try:
             answer = self._child.receive()
         except EOFError:
-            why = f"the function ended its process: {described(self._end())}"
+            why = ending(self._end())
             if self.busy:
                 self.ended(why, False)
             return
@@ -123,7 +123,7 @@ class Worker(ABC):
             return
         used = resident(pid) // (1 << 20)
         if used > most:
-            self._outgrow(f"the function used {used} MiB of memory; it has {most} MiB")
+            self._outgrow(outgrown(used, most))
 
     def _outgrow(self, why: str) -> None:
         self._outgrown = True
@@ -181,7 +181,7 @@ class TaskWorker(Worker):
         self._ready = False
         # It may wait for a debugger.
         self.ends = monotonic() + START + (self.function.timeout if self.unlimited else 0)
-        self.child().send({"spec": self.spec, "load": True, "run": _mark(self._order)})
+        self.child().send({"spec": self.spec, "load": True, "run": self._order.mark})
 
     def _call(self) -> None:
         order = self._order
@@ -192,7 +192,7 @@ class TaskWorker(Worker):
         self.ends = monotonic() + seconds
         child = self.child()
         self._hooks.called(order, child.pid)
-        child.send({"spec": self.spec, "task": order.task(), "run": _mark(order)})
+        child.send({"spec": self.spec, "task": order.task(), "run": order.mark})
 
     def answered(self, answer: Mapping[str, Any]) -> None:
         """Keep the answer; what was called to get ready is called for the task now."""
@@ -225,8 +225,3 @@ class TaskWorker(Worker):
         order, self._order = self._order, None
         assert order is not None
         self._engine.answer(order, self._hooks.replied(order, answer))
-
-
-def _mark(order: Order) -> str:
-    """Return the mark of a call, which its effects have."""
-    return f"{order.run}/{order.place}/{order.attempt}"

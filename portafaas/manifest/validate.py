@@ -134,10 +134,10 @@ class Validator:
             if not any(_is(value, each) for each in kinds):
                 expect = schema.get("x-expect") or " or ".join(_ARTICLES[each] for each in kinds)
                 hint = None
-                if kinds == ["object"] and isinstance(value, str) and len(value) < _SHORT:
+                needed = schema.get("required", ())
+                if kinds == ["object"] and len(needed) == 1 and isinstance(value, str):
                     # Shorthand that the manifest does not have: "queue: jobs".
-                    (name,) = needs if len(needs := schema.get("required", ())) == 1 else ("",)
-                    hint = f"write {{{name}: {value}}}" if name else None
+                    hint = f"write {{{needed[0]}: {value}}}" if len(value) < _SHORT else None
                 out.append(("PF1001", path, f"{_show(value)} is not {expect}", hint))
                 return
         if isinstance(value, dict):

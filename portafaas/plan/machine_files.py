@@ -13,6 +13,7 @@ from typing import Any
 from portafaas.errors import Diagnostic
 from portafaas.manifest.model import locate
 from portafaas.manifest.text import parse
+from portafaas.manifest.validate import Problem
 from portafaas.plan.triggers import Findings
 
 Path = tuple[str | int, ...]
@@ -57,11 +58,16 @@ class Elsewhere(Findings):
         return path
 
 
+def is_json(name: str) -> bool:
+    """Tell whether a file of that name is read as JSON, not as YAML."""
+    return name.lower().endswith(".json")
+
+
 def parsed(
-    text: str, name: str
+    text: str, name: str, json: bool
 ) -> tuple[Any, dict[Path, tuple[int, int]], list[Diagnostic]]:
     """Return what a file called *name* holds, where each value is in it, and what is wrong."""
-    if name.lower().endswith(".json"):
+    if json:
         from portafaas.manifest.json_text import parse_json
 
         return parse_json(text, name)
@@ -86,7 +92,7 @@ def definition(
     text = _text(found, (*path, "file"), name)
     if text is None:
         return found, {}
-    document, positions, problems = parsed(text, name)
+    document, positions, problems = parsed(text, name, is_json(name))
     if problems:
         found.problems.extend(problems)
         return found, {}
@@ -106,18 +112,23 @@ def definition(
     return inner, {**spec, **document} if _right(found, inner, path, spec, document) else {}
 
 
+def violations(document: Any) -> list[Problem]:
+    """Return where *document* is not what the manifest's schema has a workflow be."""
+    from portafaas.manifest.load import manifest_schema
+    from portafaas.manifest.validate import Validator
+
+    schema = {"$ref": "#/$defs/workflow", "$defs": manifest_schema()["$defs"]}
+    return Validator(schema).problems(document)
+
+
 def _right(
     found: Findings, inner: Elsewhere, path: Path, spec: Any, document: Mapping[str, Any]
 ) -> bool:
     """Tell whether the file is as the manifest's schema has a workflow."""
     from portafaas.manifest.asl_hints import with_hints
-    from portafaas.manifest.load import manifest_schema
-    from portafaas.manifest.validate import Validator
 
     before = len(found.problems)
-    whole = manifest_schema()
-    schema = {"$ref": "#/$defs/workflow", "$defs": whole["$defs"]}
-    for code, where, message, hint in with_hints(Validator(schema).problems(document), path):
+    for code, where, message, hint in with_hints(violations(document), path):
         inner.add(code, (*path, *where), message, hint)
     for key in ("file", "functions", "targets"):
         if key in document:

@@ -14,7 +14,7 @@ from typing import Any
 from portafaas.errors import PlanError
 from portafaas.manifest.model import Manifest
 from portafaas.plan.asl import imported
-from portafaas.plan.machine_files import MAX_BYTES, Elsewhere, parsed
+from portafaas.plan.machine_files import MAX_BYTES, Elsewhere, is_json, parsed, violations
 from portafaas.plan.machines import compiled
 from portafaas.plan.triggers import Findings
 from portafaas.record import dataclass
@@ -53,15 +53,13 @@ def imported_machine(
     everything that is wrong, PF10xx and PF22xx.
     """
     found = Findings(manifest or Manifest(FilePath("portafaas.yaml"), {}, {}))
-    form = "x.json" if "." not in name and text.lstrip().startswith("{") else name
+    json = is_json(name) or ("." not in name and text.lstrip().startswith("{"))
     document: Any = None
     positions: dict[Path, tuple[int, int]] = {}
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         found.add("PF2220", (), f"{name} is larger than {MAX_BYTES} bytes")
     else:
-        document, positions, problems = parsed(text, form)
-        for problem in problems:
-            problem.file = name
+        document, positions, problems = parsed(text, name, json)
         found.problems += problems
     inner = Elsewhere(found, name, positions, _AT)
     steps: Steps = {}
@@ -102,11 +100,7 @@ def _steps(
 
 def _fits(inner: Elsewhere, steps: Steps) -> None:
     """Refuse what a definition of ours may not hold."""
-    from portafaas.manifest.load import manifest_schema
-    from portafaas.manifest.validate import Validator
-
-    schema = {"$ref": "#/$defs/workflow", "$defs": manifest_schema()["$defs"]}
-    for _, where, message, hint in Validator(schema).problems({"steps": steps}):
+    for _, where, message, hint in violations({"steps": steps}):
         inner.add("PF2221", (*_AT, *where), message, hint)
     for where, text in _texts(steps, (*_AT, "steps")):
         if any("\ud800" <= letter <= "\udfff" for letter in text):

@@ -10,7 +10,7 @@ from typing import Any
 
 from portafaas.adapter import HttpOutcome, HttpStimulus, Stimulus
 from portafaas.local.deliveries import Item
-from portafaas.local.process import described
+from portafaas.local.process import ending
 from portafaas.local.worker import order_of
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import function_spec
@@ -175,15 +175,15 @@ class InProcess(Executor):
         answer.logs = collector.lines
         if self._crashed:
             answer.value, answer.exception, answer.ended = None, None, "crash"
-            answer.why = f"the function ended its process: {described(inside.STATUS)}"
+            answer.why = ending(inside.STATUS)
             # What it had made is gone with it.
             self._functions.pop(function.name, None)
         elif isinstance(answer.exception, HandlerTimeout):
             answer.error = f"handler exceeded its timeout of {function.timeout} s"
         elif answer.exception is not None:
-            from portafaas.runtime.recovery import described as told
+            from portafaas.runtime.recovery import described
 
-            answer.error = told(answer.exception)
+            answer.error = described(answer.exception)
         return answer
 
     def _next(self, function: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from portafaas.adapter import HttpStimulus, Stimulus
 from portafaas.adapter.neutral import http_outcome_from_json, stimulus_to_json
 from portafaas.local.deliveries import Item
-from portafaas.local.process import Child, described
+from portafaas.local.process import Child, ending
 from portafaas.local.worker import order_of
 from portafaas.plan import BuildPlan, FunctionPlan
 from portafaas.plan.entry import function_spec
@@ -71,7 +71,7 @@ class Processes(Executor):
         if found is None:
             del self._children[function.name]
             answer.ended = "crash"
-            answer.why = f"the function ended its process: {described(child.close())}"
+            answer.why = ending(child.close())
         sys.stderr.write("".join(self._printed))
         answer.logs = read_log(self.home / "faults.json")
         answer.error = error_of(answer.logs)

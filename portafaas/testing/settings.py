@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from portafaas.local.secrets import LocalSecrets
-from portafaas.plan import HttpTrigger
+from portafaas.plan import Auth, HttpTrigger
 from portafaas.plan.config import VARIABLE
 from portafaas.runtime.auth import JWKS_VARIABLE
 from portafaas.testing.executor import Executor
@@ -33,12 +33,7 @@ class Settings:
         """Have the functions know :data:`KEY`, and the issuer of :meth:`token`."""
         self._changed = {}
         self.api_keys({"test": KEY})
-        if any(
-            isinstance(function.trigger, HttpTrigger)
-            and function.trigger.auth is not None
-            and function.trigger.auth.scheme == "jwt"
-            for function in self._plan.functions
-        ):
+        if any(auth.scheme == "jwt" for auth in self._auths().values()):
             from portafaas.testing.bearer import jwks
 
             self.environment(**{JWKS_VARIABLE: jwks()})
@@ -72,13 +67,7 @@ class Settings:
 
     def api_keys(self, keys: Mapping[str, str]) -> None:
         """Say which API keys are known: the names of their owners, and the keys."""
-        variables = {
-            function.trigger.auth.keys
-            for function in self._plan.functions
-            if isinstance(function.trigger, HttpTrigger)
-            and function.trigger.auth is not None
-            and function.trigger.auth.keys
-        }
+        variables = {auth.keys for auth in self._auths().values() if auth.keys}
         text = ",".join(
             f"{name}={hashlib.sha256(key.encode()).hexdigest()}" for name, key in keys.items()
         )
@@ -102,13 +91,7 @@ class Settings:
 
         from portafaas.testing import bearer
 
-        auths = {
-            each.name: each.trigger.auth
-            for each in self._plan.functions
-            if isinstance(each.trigger, HttpTrigger)
-            and each.trigger.auth is not None
-            and each.trigger.auth.scheme == "jwt"
-        }
+        auths = {name: auth for name, auth in self._auths().items() if auth.scheme == "jwt"}
         if function is not None and function not in auths:
             raise unknown("http function with 'auth: jwt'", function, auths)
         if not auths:
@@ -121,3 +104,11 @@ class Settings:
             "exp": now + 3600,
         }  # fmt: skip
         return bearer.token(found | claims, auth.algorithms)
+
+    def _auths(self) -> dict[str, Auth]:
+        """Return how callers of http functions are known, by function."""
+        return {
+            function.name: function.trigger.auth
+            for function in self._plan.functions
+            if isinstance(function.trigger, HttpTrigger) and function.trigger.auth is not None
+        }
