@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZipFile, ZipInfo
 
 import pytest
 
@@ -71,7 +71,8 @@ class Site:
         made = plan() if made is None else made
         path = self.folder / f"{text}.zip"
         with ZipFile(path, "w") as file:
-            file.writestr("host.json", text)
+            # Of the same text the same package, whenever it is made.
+            file.writestr(ZipInfo("host.json"), text)
         found = emit(made)
         environ = {"PORTAFAAS_HTTP_KEYS": keys} if keys else {}
         return make_release(
